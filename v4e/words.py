@@ -1,0 +1,128 @@
+"""Words of instructions and captions: tokens, stems, and the few word classes that rules and checks need."""
+
+import re
+
+TOKEN = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
+QUOTED = re.compile(
+    r"\"([^\"]+)\"|\u201c([^\u201d]+)\u201d|\u2018([^\u2019]+)\u2019|(?<![A-Za-z0-9])'([^']+)'(?![A-Za-z0-9])"
+)
+
+
+def words_of(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+COLORS = words_of(
+    "red orange yellow green blue purple pink black white gray grey brown blond blonde cyan teal "
+    "turquoise magenta violet indigo maroon crimson scarlet navy beige tan ivory gold golden silver lime "
+    "olive lavender peach coral",
+)
+MATERIALS = words_of(
+    "leather wood wooden metal metallic glass marble stone fabric plastic rubber paper wool velvet silk "
+    "denim brick concrete ceramic porcelain steel iron copper bronze chrome crystal ice clay straw bamboo "
+    "lego plain striped checkered checked dotted polka-dot plaid shiny matte fur furry knitted granite "
+    "diamond cardboard",
+)
+SHAPES = words_of(
+    "circle square triangle star heart cross rectangle oval diamond cube sphere ball ring disc disk "
+    "hexagon pentagon"
+)
+PLACES = words_of(
+    "top bottom left right upper lower center centre middle above below under beneath over behind beside "
+    "between near inside outside front background foreground north south east west beach forest desert "
+    "snow city ocean meadow sky mountain lake river street garden kitchen bedroom office park room space",
+)
+NUMBERS = words_of(
+    "one two three four five six seven eight nine ten dozen hundred both several many pair couple"
+)
+MASSES = words_of(
+    "snow rain fog mist smoke fire water grass sunlight light lipstick makeup make-up mascara text ice dust"
+)
+# a caption that names one of these although its instruction does not would show the teacher another edit
+NAMED = COLORS | MATERIALS | SHAPES | PLACES | NUMBERS
+
+FUNCTION = words_of(
+    "a an the this that these those it its he she they them him her his their there here i you we my your "
+    "our me and or but so then also as at by for from in into of off on onto out to toward towards up "
+    "with within without is are was were be been being should would could can will shall may might must "
+    "do does did have has had just now all any some each every more very really quite please if while "
+    "until so too not no s t d ll",
+)
+# verbs of a request, not of what is seen: a caption need not repeat them
+REQUEST = words_of(
+    "add put place insert draw include introduce create remove delete erase eliminate clear wipe get rid "
+    "take away replace swap exchange substitute change turn make convert transform set switch give let "
+    "have apply render recolor recolour use want need like become becomes look looks edit modify alter "
+    "show instead write say says read reads spell spells paint dye color colour colored coloured restyle "
+    "redraw repaint rewrite tint hide change's keep image picture photo photograph scene whole entire "
+    "style effect tone text word words letter letters texture material pattern finish surface made corner "
+    "area side place position same grade cinematic version",
+)
+
+
+def words(text: str) -> list[str]:
+    """Tokens in order, lower case, possessive endings removed."""
+    return [re.sub(r"['\u2019]s?$", "", token) for token in TOKEN.findall(text.lower())]
+
+
+def stem(word: str) -> str:
+    """A crude stem: raise, raises, raised and raising meet, so do dark, darken and darker."""
+    for ending in ("ening", "ened", "ens", "en", "ing", "ers", "er", "ies", "ied", "ed", "es", "s", "y", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            word = word[: -len(ending)]
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sl" else word
+
+
+def stems(text: str) -> list[str]:
+    return [stem(word) for word in words(text)]
+
+
+def content(text: str) -> set[str]:
+    """Stems of the words of an instruction that its caption must keep."""
+    return {stem(word) for word in words(text) if word not in FUNCTION and word not in REQUEST}
+
+
+def verbatim(instruction: str) -> list[str]:
+    """Texts that must come through byte for byte: quoted ones, and words in capitals."""
+    quoted = [next(group for group in match.groups() if group) for match in QUOTED.finditer(instruction)]
+    rest = QUOTED.sub(" ", instruction)
+    if rest.isupper():  # a shouted instruction singles out nothing
+        return quoted
+    return quoted + re.findall(r"\b[A-Z][A-Z0-9]+\b", rest)
+
+
+_AFTER_HEAD = re.compile(r" (?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|\w+ing) ")
+_DETERMINER = r"(?:the|all|both|his|her|their|its|this|that|these|those|every|some|\d+|\w+['\u2019]s)\b"
+
+
+def plural(noun_phrase: str) -> bool:
+    """Whether a noun phrase takes a plural verb: by the last word before a preposition."""
+    head = _AFTER_HEAD.split(noun_phrase + " ")[0]
+    if re.match(r"(?:all|both|two|three|four|five|several|many|some (?=\w+s\b))\b", noun_phrase, re.I):
+        return True
+    last = (words(head) or [""])[-1]
+    return " and " in head or bool(re.search(r"(?<![su])s$|^(?:people|men|women|children|feet|teeth)$", last))
+
+
+def with_article(noun_phrase: str) -> str:
+    """``beach`` to ``a beach``; plurals, masses and phrases with a determiner stay."""
+    if re.match(rf"an?\b|{_DETERMINER}", noun_phrase, re.I) or plural(noun_phrase):
+        return noun_phrase
+    if (words(noun_phrase) or [""])[-1] in MASSES:
+        return noun_phrase
+    return f"{'an' if noun_phrase[:1].lower() in 'aeiou' else 'a'} {noun_phrase}"
+
+
+def definite(noun_phrase: str) -> str:
+    """``red circle`` to ``the red circle``; determiners stay, pronouns get a noun."""
+    if noun := {"it": "object", "them": "objects", "him": "person", "her": "person"}.get(noun_phrase.lower()):
+        return f"the {noun}"
+    if re.match(_DETERMINER, noun_phrase, re.I):
+        return noun_phrase
+    return "the " + re.sub(r"^an? ", "", noun_phrase, flags=re.I)
+
+
+def sentence(text: str) -> str:
+    """First letter upper case, the rest untouched."""
+    return text[:1].upper() + text[1:]
