@@ -1,0 +1,71 @@
+"""``captions.parquet``: what the ICG wrote, one row a triplet."""
+
+import io
+
+import fsspec
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from v4e.io import write_atomic
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("instruction", pa.string()),
+        ("caption", pa.string()),  # evolution caption with closing clause
+        ("task", pa.string()),  # one of v4e.tasks.TASKS
+        ("task_source", pa.string()),  # corpus | rules | llm
+        ("origin", pa.string()),  # llm | retry | template
+        ("model", pa.string()),
+        ("prompt_hash", pa.string()),  # of the prompts and settings: rows with another one are written anew
+        ("checks", pa.list_(pa.string())),  # failed ones
+    ]
+)
+
+
+def read_instructions(uri: str, limit: int = 0) -> list[tuple[str, str, str]]:
+    """(id, instruction, task) of the first ``limit`` triplets (0 = all); images are not read.
+
+    Raises:
+        FileNotFoundError: ``uri`` does not exist.
+        ValueError: it has not the columns of OmniEdit's schema.
+    """
+    fs, path = fsspec.core.url_to_fs(uri)
+    if not fs.exists(path):
+        raise FileNotFoundError(f"{uri} does not exist: run pipelines/ingest.py or set data.train")
+    source = ds.dataset(path, filesystem=fs, format="parquet")
+    columns = ["omni_edit_id", "edited_prompt_list", "task"]
+    if missing := [name for name in columns if name not in source.schema.names]:
+        raise ValueError(f"{uri} has no column {missing[0]!r}: expected OmniEdit's schema")
+    rows: list[tuple[str, str, str]] = []
+    for batch in source.to_batches(columns=columns):
+        ids, prompts, tasks = (batch.column(name).to_pylist() for name in columns)
+        rows.extend((i, (p or [""])[0] or "", t or "") for i, p, t in zip(ids, prompts, tasks, strict=True))
+        if limit and len(rows) >= limit:
+            return rows[:limit]
+    return rows
+
+
+def read_captions(uri: str) -> dict[str, dict]:
+    """id to row, of a file or of a folder of parts; empty where there is none."""
+    fs, path = fsspec.core.url_to_fs(uri)
+    if not fs.exists(path):
+        return {}
+    files = [file for file in fs.find(path) if file.endswith(".parquet")]
+    tables = [pq.read_table(file, filesystem=fs, schema=SCHEMA) for file in sorted(files)]
+    return {row["id"]: row for table in tables for row in table.to_pylist()}
+
+
+def write_captions(uri: str, rows: list[dict]) -> None:
+    """One Parquet file, complete or not there at all."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
+    write_atomic(uri, buffer.getvalue())
+
+
+def drop_parts(uri: str) -> None:
+    """Removes the folder ``uri`` of parts."""
+    fs, path = fsspec.core.url_to_fs(uri)
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
