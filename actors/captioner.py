@@ -11,9 +11,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import ray
 import torch
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
 
 from v4e.config import Caption
 from v4e.gguf import resolve_model
@@ -45,27 +48,22 @@ class Captioner:
                 f"vLLM cannot be imported ({error}): on CPU install it by scripts/install-cpu.sh, which "
                 "leaves out torchvision, torchaudio and torchcodec; on GPU by pip install -e .[gpu]"
             ) from error
-        device = (
-            {"tensor_parallel_size": config.gpus, "max_num_seqs": 256}
-            if config.gpus
-            # vLLM caches whole blocks of a prefix, and the CPU's default block of 128 is a whole prompt
-            else {
-                "enforce_eager": True,
-                "kv_cache_memory_bytes": 256 << 20,
-                "block_size": 32,
-                "max_num_seqs": 64,
-            }
-        )
         self.config = config
         self.tokens = 0
         self.params = SamplingParams
+        cpu = config.gpus == 0
         self.llm = LLM(
             model=resolve_model(config.model),
             dtype="bfloat16",
             max_model_len=1024,
+            tensor_parallel_size=max(1, config.gpus),
             enable_prefix_caching=True,
             use_tqdm_on_load=False,
-            **device,
+            enforce_eager=cpu,  # compiling takes minutes on CPU and gains nothing there
+            max_num_seqs=64 if cpu else 256,
+            kv_cache_memory_bytes=256 << 20 if cpu else None,
+            # vLLM caches whole blocks of a prefix, and the CPU's default block of 128 is a whole prompt
+            block_size=32 if cpu else None,
         )
         self.bias: dict[int, float] = {}
 
@@ -117,7 +115,7 @@ class Captioner:
                 self.params(max_tokens=1, temperature=0.0, logprob_token_ids=first),
                 use_tqdm=False,
             )
-            steps = [answer.outputs[0].logprobs[0] for answer in seen]
+            steps = [found[0] for answer in seen if (found := answer.outputs[0].logprobs)]
             self.bias = {token: -sum(step[token].logprob for step in steps) / len(steps) for token in first}
         params = self.params(max_tokens=1, temperature=0.0, allowed_token_ids=first, logit_bias=self.bias)
         answers = self.llm.generate([label_prompt(text) for text in instructions], params, use_tqdm=False)
@@ -152,9 +150,9 @@ def write_batches(batches: Sequence[tuple[int, Sequence[Request]]], config: Capt
         max_task_retries=RESTARTS,
         runtime_env={"env_vars": engine_env(config)},
     )
-    idle = [remote.remote(config) for _ in range(min(config.actors, len(batches)))]
-    captioners, waiting = list(idle), deque(batches)
-    running: dict[ray.ObjectRef, tuple[int, ray.actor.ActorHandle, float, int]] = {}
+    captioners = [cast(ActorHandle, remote.remote(config)) for _ in range(min(config.actors, len(batches)))]
+    idle, waiting = list(captioners), deque(batches)
+    running: dict[ray.ObjectRef, tuple[int, ActorHandle, float, int]] = {}
     try:
         while waiting or running:
             while waiting and idle:
@@ -188,5 +186,5 @@ def _deadline(config: Caption) -> float:
 def _result(ref: ray.ObjectRef) -> Batch:
     try:
         return ray.get(ref)
-    except ray.exceptions.RayActorError as error:
+    except RayActorError as error:
         raise RuntimeError(f"a captioner died {RESTARTS + 1} times or could not start: {error}") from error

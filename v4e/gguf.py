@@ -82,7 +82,7 @@ def _convert(gguf: Path, out: Path) -> None:
         folder, gguf_file=gguf.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
     )
     # transformers marks every GGUF load as quantised and then refuses to save it, dequantised or not
-    model.hf_quantizer, model.is_quantized = None, False
+    model.__dict__.update(hf_quantizer=None, is_quantized=False)
     model.config.__dict__.pop("quantization_config", None)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
