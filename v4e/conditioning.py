@@ -1,0 +1,53 @@
+"""What the models see of the images: mask channels and condition latents as Wan lays them out, and Eq. 4's target.
+
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames. Pixels are in [-1, 1].
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+TEMPORAL = 4  # pixel frames of a latent frame, the first one excepted
+
+
+def i2v_video(source_BCHW: Tensor, frames: int) -> Tensor:
+    """[source, 0, ...]: the clip whose encoding conditions I2V. (B, 3, P, h, w)"""
+    clip = source_BCHW.new_zeros(*source_BCHW.shape[:2], frames, *source_BCHW.shape[2:])
+    clip[:, :, 0] = source_BCHW
+    return clip
+
+
+def flf_video(source_BCHW: Tensor, edit_BCHW: Tensor, frames: int) -> Tensor:
+    """[source, 0, ..., edit]: the clip whose encoding conditions FLF2V. (B, 3, P, h, w)"""
+    clip = i2v_video(source_BCHW, frames)
+    clip[:, :, -1] = edit_BCHW
+    return clip
+
+
+def tail_video(
+    source_BCHW: Tensor, edit_BCHW: Tensor, frames: int, context: Literal["source", "edit"] = "source"
+) -> Tensor:
+    """The clip whose last latent frame is Eq. 4's target: `context` first, then the edit, tiled.
+
+    The 4 tiled edits alone would encode to one latent that sees only the first of them, because Wan's causal VAE
+    encodes frame 0 by itself; one frame must precede them.
+    """
+    clip = edit_BCHW.unsqueeze(2).repeat(1, 1, frames, 1, 1)
+    if context == "source":
+        clip[:, :, 0] = source_BCHW
+    return clip
+
+
+def condition(z_cond_BCFHW: Tensor, *, last: bool) -> Tensor:
+    """Mask channels and condition latents, (B, 4 + C, F, H, W): what is concatenated to x_t.
+
+    The mask says which pixel frames are given: the first, and with `last` (FLF2V) the last one too. A latent frame
+    has 4 mask channels, one a pixel frame; the first latent frame repeats its only one.
+    """
+    b, _, f, h, w = z_cond_BCFHW.shape
+    mask = z_cond_BCFHW.new_zeros(b, TEMPORAL, f, h, w)
+    mask[:, :, 0] = 1
+    if last:
+        mask[:, -1, -1] = 1
+    return torch.cat([mask, z_cond_BCFHW], 1)

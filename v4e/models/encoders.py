@@ -1,0 +1,66 @@
+"""The frozen encoders: VAE, text and image, as the stock Wan pipeline calls them.
+
+Shapes: B batch, P pixel frames, h w pixels, C latent channels, F latent frames, H W latents, T text tokens, I image
+tokens, D width. Pixels are in [-1, 1]; latents are normalised by the VAE's own mean and std.
+"""
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from diffusers.pipelines.wan.pipeline_wan_i2v import prompt_clean
+from PIL import Image
+from torch import Tensor
+
+
+def _stats(vae: AutoencoderKLWan, like: Tensor) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1).to(like) for v in (vae.config.latents_mean, vae.config.latents_std))
+    return mean, std
+
+
+def encode_clip(vae: AutoencoderKLWan, x_BCPHW: Tensor) -> Tensor:
+    """Clip (B, 3, P, h, w) to its normalised latent (B, C, F, H, W): the posterior's mode."""
+    z = vae.encode(x_BCPHW.to(vae.dtype)).latent_dist.mode()
+    mean, std = _stats(vae, z)
+    return (z - mean) / std
+
+
+def decode_clip(vae: AutoencoderKLWan, z_BCFHW: Tensor) -> Tensor:
+    """Normalised latent to clip (B, 3, P, h, w), clamped to [-1, 1]."""
+    z = z_BCFHW.to(vae.dtype)
+    mean, std = _stats(vae, z)
+    return vae.decode(z * std + mean).sample.clamp(-1, 1)
+
+
+def encode_text(text_encoder, tokenizer, texts: list[str], max_length: int = 512) -> list[Tensor]:
+    """Encoder states of each text, (T_i, D), pad tokens removed; cleaned as the stock pipeline cleans."""
+    tokens = tokenizer(
+        [prompt_clean(t) for t in texts],
+        padding=True,
+        max_length=max_length,
+        truncation=True,
+        add_special_tokens=True,
+        return_attention_mask=True,
+        return_tensors="pt",
+    )
+    mask = tokens.attention_mask.to(text_encoder.device)
+    states = text_encoder(tokens.input_ids.to(text_encoder.device), mask).last_hidden_state
+    return [s[: int(n)] for s, n in zip(states, mask.sum(1), strict=True)]
+
+
+def encode_images(image_encoder, image_processor, images: list[Image.Image]) -> Tensor:
+    """CLIP's penultimate states (B, I, D)."""
+    pixels = image_processor(images=images, return_tensors="pt").pixel_values
+    pixels = pixels.to(image_encoder.device, image_encoder.dtype)
+    return image_encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
+
+
+def to_pixels(images: list[Image.Image], height: int, width: int) -> Tensor:
+    """Images resized to (B, 3, height, width) in [-1, 1]."""
+    arrays = [np.asarray(i.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)) for i in images]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_images(x_BCHW: Tensor) -> list[Image.Image]:
+    """(B, 3, h, w) in [-1, 1] to PIL images."""
+    arrays = ((x_BCHW.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(a) for a in arrays]

@@ -1,0 +1,1 @@
+"""Pretraining of the tiny Wan family on generic evolution clips, from nothing to weights in ``v4e/assets``."""
