@@ -1,0 +1,28 @@
+"""The command line that all pipelines share: ``recipe=NAME section.key=value ... [--help]``."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from v4e.config import Config
+from v4e.recipes import describe, fail, parse
+
+USER_ERRORS = (ValueError, FileNotFoundError)
+
+
+def main(doc: str, run: Callable[[Config], None]) -> None:
+    """Parse the arguments and call `run`. A user's mistake ends in one line; V4E_DEBUG=1 shows where it was raised."""
+    argv = sys.argv[1:]
+    if any(a in ("-h", "--help") for a in argv):
+        print(f"{doc.strip()}\n\nusage: python {sys.argv[0]} [recipe=NAME] [section.key=value ...]\n\n{describe()}")
+        return
+    try:
+        config = parse(argv)
+    except ValueError as error:
+        fail(str(error), 2)
+    try:
+        run(config)
+    except USER_ERRORS as error:
+        if os.environ.get("V4E_DEBUG") == "1":
+            raise
+        fail(str(error), 1)

@@ -1,0 +1,49 @@
+"""Small files on any filesystem: a local path or an fsspec URI (s3://, gs://, memory://)."""
+
+import json
+import os
+import uuid
+from typing import Any
+
+import fsspec
+from fsspec.core import url_to_fs
+
+
+def join(uri: str, *parts: str) -> str:
+    """`uri` with `parts` below it."""
+    return "/".join([uri.rstrip("/"), *(p.strip("/") for p in parts)])
+
+
+def exists(uri: str) -> bool:
+    fs, path = url_to_fs(uri)
+    return fs.exists(path)
+
+
+def open_uri(uri: str, mode: str = "rb"):
+    """The file at `uri` as a context manager; parent folders are made when writing."""
+    if "w" in mode:
+        fs, path = url_to_fs(uri)
+        fs.makedirs(os.path.dirname(path), exist_ok=True)
+    return fsspec.open(uri, mode)
+
+
+def write_atomic(uri: str, data: bytes) -> None:
+    """Write beside `uri`, then rename: a reader or a crash never meets half a file."""
+    fs, path = url_to_fs(uri)
+    fs.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+    with fs.open(temporary, "wb") as f:
+        f.write(data)
+    if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+        os.replace(temporary, path)  # fsspec's local move copies when the target exists
+    else:
+        fs.mv(temporary, path)
+
+
+def write_json_atomic(uri: str, value: Any) -> None:
+    write_atomic(uri, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(uri: str) -> Any:
+    with open_uri(uri) as f:
+        return json.load(f)
