@@ -1,0 +1,28 @@
+.DEFAULT_GOAL := help
+PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
+
+.PHONY: help install demo test unit lint ablate pretrain
+
+help: ## show what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: ## create .venv and install everything (CPU)
+	@bash scripts/install-cpu.sh
+
+demo: install ## train an image editor on two CPU cores and write runs/demo/report.html
+	$(PY) pipelines/demo.py
+
+test: install ## run all tests
+	$(PY) -m pytest
+
+unit: install ## run the tests that need no Ray cluster
+	$(PY) -m pytest -m "not ray and not slow"
+
+lint: install ## style and types
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pyright
+
+ablate: install ## what each part of the method is worth: runs/ablate
+	$(PY) pipelines/ablate.py
+
+pretrain: install ## make the tiny Wan family again from nothing (hours)
+	$(PY) pipelines/pretrain.py

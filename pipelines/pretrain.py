@@ -1,0 +1,64 @@
+"""Makes the tiny Wan family from nothing: VAE, I2V base with its encoders, FLF2V teacher.
+
+Writes two diffusers folders below v4e/assets. Takes hours on two cores; every stage checkpoints to work/, and the
+same command goes on from there.
+
+usage: python pipelines/pretrain.py [--clips N] [--latents N] [--vae-steps N] [--base-steps N] [--teacher-steps N]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from v4e.models import tiny
+from v4e.pretrain import dit, gate, latents, vae
+from v4e.pretrain.loop import spawn
+from v4e.progress import plan, say
+from v4e.world.corpus import write_corpus
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("work"), help="folder for the corpus and the checkpoints")
+    parser.add_argument("--out", type=Path, default=Path("v4e/assets"))
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread")
+    parser.add_argument("--clips", type=int, default=48_000)
+    parser.add_argument("--latents", type=int, default=48_000, help="clips that the DiTs are trained on")
+    parser.add_argument("--vae-steps", type=int, default=6_000)
+    parser.add_argument("--base-steps", type=int, default=30_000)
+    parser.add_argument("--teacher-steps", type=int, default=6_000)
+    args = parser.parse_args()
+    plan("pretraining", {k: str(v) for k, v in vars(args).items()})
+    args.work.mkdir(parents=True, exist_ok=True)
+    write_corpus(args.work / "corpus", args.clips, 0, args.workers)
+    spawn(vae.train, args.workers, args.work, args.vae_steps, 4)
+    if not (args.work / "latent-stats.json").exists():
+        latents.measure_stats(args.work)
+    spawn(latents.encode, args.workers, args.work, args.latents)
+    spawn(dit.train, args.workers, args.work, "base", args.base_steps, 32, args.latents)
+    spawn(dit.train, args.workers, args.work, "teacher", args.teacher_steps, 32, args.latents)
+    save(args.work, args.out)
+    for stage in ("vae", "base", "teacher"):
+        table, success, preserve, _, _ = gate.run(args.work, stage)
+        say(f"{stage}: success {success:.2f}, preservation {preserve:.1f} dB; " + " ".join(f"{t} {v:.1f}" for t, v in table.items()))
+
+
+def save(work: Path, out: Path) -> None:
+    """Both diffusers folders, bf16."""
+    for stage, name in (("base", "tiny-wan-i2v"), ("teacher", "tiny-wan-flf2v")):
+        family = dit.load_family(work, stage)
+        tiny.save(
+            out / name,
+            transformer=family.dit,
+            vae=latents.load_vae(work),
+            text_encoder=family.text,
+            tokenizer=family.tokenizer,
+            image_encoder=family.image,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""One weight folder and one local Ray cluster for all tests that need them."""
+
+import os
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def random_family(tmp_path_factory) -> Path:
+    """Folder with ``tiny-wan-i2v`` and ``tiny-wan-flf2v`` of random weights."""
+    from v4e.models.tiny import save_random
+
+    folder = tmp_path_factory.mktemp("family")
+    save_random(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A local Ray cluster, shared by the session."""
+    import ray
+
+    from actors.cluster import connect
+    from v4e.recipes import tiny
+
+    connect(tiny())
+    yield
+    ray.shutdown()
