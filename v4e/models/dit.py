@@ -43,16 +43,18 @@ def predict(
     *,
     taps: tuple[int, ...] = (),
     last_tap_only: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """(velocity u_BCFHW, tapped hidden states h_KBND or None).
 
     `t_B` in [0, 1]; `y_BCFHW` from ``conditioning.condition``; `text` one (T, D) a sample without pads; `image_BID`
     CLIP tokens, for FLF2V those of source and edit one after the other, (B, 2 I, D). With `last_tap_only` the forward
-    stops after the last tap and the velocity is None.
+    stops after the last tap and the velocity is None. `dtype` is what the model computes in, if not in its weights'
+    own: a sharded model may cast them on the way.
     """
     text_BTD, pads = pack_text(text, fold=folds(dit))
     set_fold(dit, text_BTD.shape[1], pads)
-    dtype = dit.patch_embedding.weight.dtype
+    dtype = dtype or dit.patch_embedding.weight.dtype
     if dit.config.pos_embed_seq_len is not None:  # FLF2V: diffusers wants the two images on the batch axis
         image_BID = image_BID.reshape(2 * len(image_BID), -1, image_BID.shape[-1])
     states: dict[int, Tensor] = {}

@@ -1,0 +1,112 @@
+"""The training loop: what every Ray Train worker runs. Read this file first.
+
+    for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jsonl  ->  checkpoint
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TypedDict
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.actor import ActorHandle
+from torch.distributed.device_mesh import init_device_mesh
+
+from actors.target_stream import TargetStream
+from v4e import checkpoint, journal
+from v4e.config import Config
+from v4e.data.cache import Cache
+from v4e.data.store import RolloutStore, Store
+from v4e.models.load import load_dit, load_frozen
+from v4e.schedule import requests
+from v4e.student import DTYPES, Batch, StudentTrainer
+from v4e.types import TargetRequest, TeacherTarget
+
+
+class Loop(TypedDict):
+    """What the driver hands to every worker."""
+
+    config: Config
+    ids: tuple[str, ...]  # the samples to train on, in the store's order
+    pool: ActorHandle | None  # None when kd.weight is 0
+
+
+def train_student(loop: Loop) -> None:
+    """Trains from the last checkpoint, or from the start, to ``optim.steps``."""
+    config, pool = loop["config"], loop["pool"]
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    checkpoints = Path(config.run.dir, "checkpoints")
+    metrics_path = Path(config.run.dir, "metrics.jsonl")
+
+    trainer = build_trainer(config, ray.train.torch.get_device(), world)
+    if done := checkpoint.steps_of(checkpoints):
+        state = trainer.state_dict()
+        checkpoint.load(checkpoints, done[-1], state)
+        trainer.load_state_dict(state)
+    if rank == 0:
+        journal.rewind(metrics_path, trainer.step_count)
+
+    ahead = requests(loop["ids"], config, first_step=trainer.step_count, rank=rank, world=world)
+    stream = TargetStream(pool, ahead, config.teacher) if pool else None
+    batches = Batches(config, stream or ((request, None) for request in ahead))
+    source = iter(batches)
+    for step in range(trainer.step_count + 1, config.optim.steps + 1):
+        start, wait_s, io_s = time.perf_counter(), stream.wait_s if stream else 0.0, batches.io_s
+        received = stream.bytes if stream else 0
+        metrics = trainer.step(islice(source, trainer.forwards))
+        if rank == 0:
+            status = stream.status if stream else None
+            journal.append(
+                metrics_path,
+                {
+                    "step": step,
+                    **metrics,
+                    "seconds": time.perf_counter() - start,
+                    "wait_s": stream.wait_s - wait_s if stream else 0.0,
+                    "io_s": batches.io_s - io_s,
+                    "mib": (stream.bytes - received) * world / 2**20 if stream else 0.0,
+                    "replicas": status.replicas if status else 0,
+                    "queue": status.queue if status else 0,
+                    "restarts": status.restarts if status else 0,
+                },
+            )
+        if step % config.train.checkpoint_every == 0 or step == config.optim.steps:
+            checkpoint.save(checkpoints, step, trainer.state_dict(), keep=config.train.keep)
+            ray.train.report({"step": step, **metrics})
+
+
+def build_trainer(config: Config, device: torch.device, world: int) -> StudentTrainer:
+    """The student with its start weights, sharded over all workers where that means something."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dit = load_dit(config.models.student, torch.float32, config.models.attention, config.models.fold_pad)
+    mesh = init_device_mesh(device.type, (world,)) if world > 1 or config.train.dtype != "float32" else None
+    vae = None
+    if config.tail.weight > 0 and config.tail.space == "pixel":
+        vae = load_frozen(config.models.student, DTYPES[config.models.dtype]).vae.to(device)
+    return StudentTrainer(config, dit, device=device, mesh=mesh, vae=vae)
+
+
+class Batches:
+    """Requests and their targets, completed with what the store holds; ``io_s`` is the time spent on reading."""
+
+    def __init__(
+        self, config: Config, answered: Iterable[tuple[TargetRequest, TeacherTarget | None]]
+    ) -> None:
+        limit = config.data.cache_mib << 20
+        self.sample = Cache(Store.open(config).read, limit)
+        self.rollout = Cache(RolloutStore.open(config).read, limit)
+        self.answered = answered
+        self.io_s = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        for request, target in self.answered:
+            start = time.perf_counter()
+            samples = tuple(self.sample(key) for key in request.sample_ids)
+            z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids])
+            self.io_s += time.perf_counter() - start
+            yield Batch(samples=samples, seeds=request.seeds, z_clip_BCFHW=z_clip_BCFHW, target=target)

@@ -1,0 +1,71 @@
+"""The teacher's targets as one student rank consumes them: in order, a bounded number ahead."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError
+
+from actors.packing import unpack
+from actors.teacher_pool import PoolStatus
+from v4e.config import Teacher
+from v4e.types import TargetRequest, TeacherTarget
+
+PAUSE_S = 0.2  # before asking a pool again that did not answer; doubles up to 5 s
+
+
+class TargetStream:
+    """Iterates over ``(request, target)`` pairs in the order of `requests`.
+
+    At most ``teacher.prefetch`` targets are asked for or held. The slot of a target is freed when the next one is
+    taken, that is when it has been *trained*. A target is a pure function of its request, so one that got lost is
+    asked for again.
+    """
+
+    def __init__(self, pool: ActorHandle, requests: Iterable[TargetRequest], settings: Teacher) -> None:
+        self.pool = pool
+        self.settings = settings
+        self.requests = iter(requests)
+        self.waiting: deque[tuple[TargetRequest, ray.ObjectRef]] = deque()
+        self.wait_s = 0.0  # blocked on the teacher, since the start
+        self.bytes = 0  # received, since the start
+        self.status: PoolStatus | None = None  # of the pool, at the last answer
+
+    def __iter__(self) -> Iterator[tuple[TargetRequest, TeacherTarget]]:
+        self._ask(self.settings.prefetch)
+        while self.waiting:
+            request, answer = self.waiting.popleft()
+            target = self._take(request, answer)
+            del answer  # else a reference here would keep the target past its slot
+            yield request, target
+            del target
+            self._ask(1)
+
+    def _ask(self, count: int) -> None:
+        for _ in range(count):
+            request = next(self.requests, None)
+            if request is None:
+                return
+            self.waiting.append((request, self.pool.target.remote(request)))
+
+    def _take(self, request: TargetRequest, answer: ray.ObjectRef) -> TeacherTarget:
+        start = time.perf_counter()
+        patience = self.settings.timeout_s * (self.settings.retries + 1)
+        for attempt in range(self.settings.retries + 1):
+            try:
+                [payload], self.status = ray.get(answer, timeout=patience)
+                bits = ray.get(payload, timeout=self.settings.timeout_s)
+                break
+            except (RayActorError, ObjectLostError, GetTimeoutError) as error:
+                if attempt == self.settings.retries:
+                    raise RuntimeError(
+                        f"no target for {request.sample_ids} after {attempt + 1} requests to the teacher pool; "
+                        f"the last one ended with: {error}"
+                    ) from error
+                time.sleep(min(5.0, PAUSE_S * 2**attempt))
+                answer = self.pool.target.remote(request)
+        self.wait_s += time.perf_counter() - start
+        self.bytes += bits.nbytes
+        return TeacherTarget(taps_KBND=unpack(bits))

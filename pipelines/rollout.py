@@ -1,0 +1,86 @@
+"""The teacher's clip latents, once for every triplet in the store.
+
+Samples the FLF2V teacher through the pool and writes store/rollouts/<fingerprint>/. A second run does only what is
+missing. Training reads these as the clean end of its noise path.
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import ray
+import torch
+from ray.actor import ActorHandle
+from ray.exceptions import ObjectLostError, RayActorError
+
+from actors.cluster import connect
+from actors.teacher_pool import start_pool
+from pipelines._cli import main
+from v4e.config import Config
+from v4e.data.store import RolloutStore, Store
+from v4e.paths import rollouts_uri
+from v4e.progress import bar, plan
+from v4e.stages import stage
+
+Chunk = tuple[str, ...]
+
+
+def run(config: Config) -> None:
+    """Brings the rollouts up to date with the store and the recipe."""
+    ids = Store.open(config).ids()
+    ids = ids[: config.data.limit] if config.data.limit else ids
+    rollouts = RolloutStore.open(config)
+    missing = set(ids) if config.run.overwrite else set(ids) - set(rollouts.ids())
+    # Cut before finished ones are left out: what is in a forward is then the same in a resumed run, to the bit.
+    size = config.teacher.batch
+    chunks = [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
+    todo = [chunk for chunk in chunks if missing & set(chunk)]
+    plan(
+        "rollouts",
+        {
+            "samples": f"{len(ids)}, of which {len(ids) - len(missing)} are done",
+            "teacher": f"{config.models.teacher}, text = {config.teacher.text}",
+            "sampler": f"{config.teacher.steps} Euler steps, shift {config.flow.shift}, "
+            f"guidance {config.teacher.guidance}",
+            "pool": f"{config.teacher.replicas} replicas, {len(todo)} calls of {size}",
+            "output": rollouts_uri(config),
+        },
+    )
+    if not todo:
+        return
+    connect(config)
+    with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
+        pool = start_pool(config)
+        for chunk, latents in answers(pool, todo, config):
+            for key, z_clip_CFHW in zip(chunk, latents, strict=True):
+                if key in missing:
+                    rollouts.write(key, z_clip_CFHW)
+            advance(len(missing & set(chunk)))
+        ray.kill(pool)
+
+
+def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):
+    """``(chunk, z_clip_BCFHW)`` for every chunk, in any order; a few chunks a replica are under way at a time."""
+    todo = list(reversed(chunks))
+    running: dict[ray.ObjectRef, Chunk] = {}
+    lost = 0
+    while todo or running:
+        while todo and len(running) < 2 * config.teacher.replicas:
+            chunk = todo.pop()
+            running[pool.rollout.remote(chunk)] = chunk
+        [answer], _ = ray.wait(list(running), num_returns=1)
+        chunk = running.pop(answer)
+        try:
+            [payload], _ = ray.get(answer)
+            yield chunk, torch.from_numpy(ray.get(payload).copy())
+        except (RayActorError, ObjectLostError):  # the pool or a node died: the pool restarts, and we ask again
+            lost += 1
+            if lost > config.teacher.retries:
+                raise
+            todo.append(chunk)
+
+
+if __name__ == "__main__":
+    main(__doc__, run)

@@ -1,0 +1,181 @@
+"""Distils the teacher's evolution into the student: the paper's training run.
+
+Reads the store and its rollouts, starts the teacher pool and the training workers, and trains to optim.steps.
+Checkpoints and metrics.jsonl lie below run.dir; the same command goes on from the last checkpoint.
+"""
+
+import math
+import shutil
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from actors.cluster import connect
+from actors.student_worker import Loop, train_student
+from actors.teacher_pool import start_pool
+from pipelines._cli import main
+from v4e import checkpoint, journal, startup
+from v4e.config import Config
+from v4e.data.store import RolloutStore, Store
+from v4e.progress import bar, plan, say
+from v4e.stages import stage
+
+POLL_S = 0.5  # between looks at metrics.jsonl
+TERMS = ("loss", "kd", "tail", "flow")
+
+
+def run(config: Config) -> None:
+    """Trains the student of `config` to the end, from the last checkpoint if there is one."""
+    if "://" in config.run.dir:
+        raise ValueError(
+            f"run.dir={config.run.dir}: checkpoints need a folder that all workers share, got a URI: "
+            "set run.dir to a path and data.store to the URI"
+        )
+    folder = Path(config.run.dir)
+    checkpoints, metrics_path = folder / "checkpoints", folder / "metrics.jsonl"
+    student = startup.dit_config(config.models.student)
+    distils = config.kd.weight > 0
+    teacher = startup.dit_config(config.models.teacher) if distils and config.models.teacher else None
+    startup.check_models(config, student, teacher)
+    ids = ready_ids(config, student)
+    if config.run.overwrite:
+        for path in (checkpoints, folder / "ray"):
+            shutil.rmtree(path, ignore_errors=True)
+        metrics_path.unlink(missing_ok=True)
+    startup.check_resume(config, folder / "training.json")
+    done = (checkpoint.steps_of(checkpoints) or [0])[-1]
+    plan("training", describe(config, student, ids, done))
+    if done >= config.optim.steps:
+        return
+    connect(config)
+    with stage(config.run.dir, "train"):
+        pool = start_pool(config) if distils else None
+        gpus = config.train.gpus_per_worker
+        trainer = TorchTrainer(
+            train_student,
+            train_loop_config=Loop(config=config, ids=tuple(ids), pool=pool),
+            scaling_config=ScalingConfig(
+                num_workers=config.train.workers,
+                use_gpu=gpus > 0,
+                resources_per_worker={"GPU": gpus} if gpus else {"CPU": 1},
+            ),
+            run_config=RunConfig(
+                name="train",
+                storage_path=str((folder / "ray").resolve()),
+                failure_config=FailureConfig(max_failures=config.train.max_failures),
+            ),
+        )
+        with watching(metrics_path, config, done):
+            trainer.fit()
+        if pool is not None:
+            ray.kill(pool)
+
+
+def ready_ids(config: Config, student: startup.Dit) -> list[str]:
+    """The samples to train on: all of the store, each with its rollout.
+
+    Raises:
+        ValueError: the store is empty, does not fit the student, or lacks rollouts.
+    """
+    store = Store.open(config)
+    ids = store.ids()
+    ids = ids[: config.data.limit] if config.data.limit else ids
+    if not ids:
+        raise ValueError("the store is empty: run pipelines/precompute.py first")
+    first = store.read(ids[0])
+    startup.check_latents(config, student, tuple(first.z_i2v_CFHW.shape), tuple(first.z_tail_CHW.shape))
+    missing = set(ids) - set(RolloutStore.open(config).ids())
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(ids)} samples have no rollout, e.g. {min(missing)}: "
+            "run pipelines/rollout.py with this recipe first"
+        )
+    return ids
+
+
+def describe(config: Config, student: startup.Dit, ids: list[str], done: int) -> dict[str, str]:
+    """The plan, for people."""
+    optim, data = config.optim, config.data
+    samples = optim.batch * optim.accumulate
+    _, patch_height, patch_width = student["patch_size"]
+    rows = {
+        "student": f"{config.models.student}, {student['num_layers']} blocks of width {startup.width(student)}, "
+        f"{config.train.dtype}",
+        "data": f"{len(ids)} samples of {data.frames} x {data.height} x {data.width}",
+        "steps": f"{optim.steps} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
+        f"{optim.steps * samples / len(ids):.1f} epochs",
+        "loss": f"{config.kd.weight} kd + {config.tail.weight} tail + {config.flow.weight} flow",
+        "workers": f"{config.train.workers}",
+        "checkpoints": f"every {config.train.checkpoint_every} steps, the newest {config.train.keep} kept",
+    }
+    if config.kd.weight > 0:
+        first = RolloutStore.open(config).read(ids[0])
+        frames, height, width = first.shape[1:]
+        tokens = frames * math.ceil(height / patch_height) * math.ceil(width / patch_width)
+        target = len(config.kd.taps) * optim.batch * tokens * startup.width(student) * 2 / 2**20
+        rows["teacher"] = (
+            f"{config.models.teacher}, {config.teacher.replicas} replicas, taps {config.kd.taps}, "
+            f"{target:.2f} MiB a target, {target * optim.accumulate:.1f} MiB a step"
+        )
+    rows["start"] = f"step {done}, from its checkpoint" if done else "the beginning"
+    return rows
+
+
+@contextmanager
+def watching(path: Path, config: Config, done: int):
+    """Shows the run that `path` records: a bar, and every ``train.log_every`` steps losses and bottleneck."""
+    finished = threading.Event()
+
+    def watch() -> None:
+        offset, shown = 0, done
+        window: list[journal.Record] = []
+        with bar("training", config.optim.steps - done, unit="steps") as advance:
+            while True:
+                last_look = finished.is_set()
+                records, offset = journal.follow(path, offset)
+                for record in records:
+                    if record["step"] <= shown:  # of an earlier run, or done again after a failure
+                        continue
+                    shown = record["step"]
+                    advance(1)
+                    window.append(record)
+                    if shown % config.train.log_every == 0:
+                        say(summary(window, config))
+                        window.clear()
+                if last_look:
+                    return
+                time.sleep(POLL_S)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+def summary(window: list[journal.Record], config: Config) -> str:
+    """One line on the steps of `window`."""
+    means = [
+        f"{term} {sum(r[term] for r in window) / len(window):.4f}" for term in TERMS if term in window[-1]
+    ]
+    seconds = sum(r["seconds"] for r in window)
+    samples = len(window) * config.optim.batch * config.optim.accumulate
+    return (
+        f"step {window[-1]['step']}/{config.optim.steps}  {'  '.join(means)}  {samples / seconds:.1f} samples/s  "
+        f"{journal.bottleneck(window)}"
+    )
+
+
+if __name__ == "__main__":
+    main(__doc__, run)

@@ -1,0 +1,91 @@
+"""From untrusted bytes to a triplet that the rest may rely on, or the reason why not."""
+
+import io
+import warnings
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from v4e.data.sources import RawTriplet
+from v4e.tasks import TASKS
+from v4e.types import EditTriplet
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_SIDE = 16_384  # pixels; wider files are panoramas or attacks
+MAX_TEXT = 2_000  # characters of an instruction
+MAX_ID = 180  # bytes: it becomes a file name
+WHITE = (255, 255, 255, 255)
+
+
+class BadTriplet(ValueError):
+    """A triplet that cannot be used; the message says why."""
+
+
+def decode_triplet(row: RawTriplet, max_pixels: int) -> EditTriplet:
+    """Checks one row and decodes its images to RGB, turned upright, transparency on white.
+
+    Sizes are read from the files' headers and checked against `max_pixels` before anything is decoded.
+
+    Raises:
+        BadTriplet: the row cannot be used.
+    """
+    if not row.id or len(quote(row.id, safe="")) > MAX_ID:
+        raise BadTriplet(f"id of {len(row.id)} characters: expected 1 to {MAX_ID} bytes")
+    instruction = row.instruction.strip()
+    if not instruction:
+        raise BadTriplet("empty instruction")
+    if len(instruction) > MAX_TEXT:
+        raise BadTriplet(f"instruction of {len(instruction)} characters: expected at most {MAX_TEXT}")
+    source = decode_image(row.source, "source", max_pixels)
+    edit = decode_image(row.edit, "edit", max_pixels)
+    if source.size != edit.size:
+        raise BadTriplet(f"mismatched sizes: source {_size(source)}, edit {_size(edit)}")
+    task = row.task if row.task in TASKS else ""
+    return EditTriplet(id=row.id, instruction=instruction, source=source, edit=edit, task=task)
+
+
+def decode_image(data: bytes | None, name: str, max_pixels: int) -> Image.Image:
+    """An RGB image, turned as its EXIF says.
+
+    Raises:
+        BadTriplet: no image, too large a one, or one that cannot be decoded.
+    """
+    if not data:
+        raise BadTriplet(f"{name}: no image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_size(image, name, max_pixels)
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image))
+    except BadTriplet:
+        raise
+    except Image.DecompressionBombError:
+        raise BadTriplet(f"{name}: too large to be opened, limit {max_pixels} pixels") from None
+    except Exception as error:  # whatever a decoder stumbles over in untrusted bytes, the bytes are bad
+        raise BadTriplet(f"{name}: corrupt image ({type(error).__name__}: {error})") from error
+
+
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if max(width, height) > MAX_SIDE:
+        raise BadTriplet(f"{name}: {_size(image)}, limit {MAX_SIDE} pixels a side")
+    if width * height > max_pixels:
+        raise BadTriplet(f"{name}: {_size(image)}, limit data.max_pixels={max_pixels}")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """`image` as RGB: transparency on white, 16-bit grey scaled down."""
+    if image.mode.startswith("I"):
+        values = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return Image.fromarray(values).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, WHITE), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _size(image: Image.Image) -> str:
+    return f"{image.width} x {image.height}"

@@ -1,0 +1,114 @@
+"""What a training run refuses before it starts anything: each refusal names the difference and what to do."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from diffusers import WanTransformer3DModel
+
+from v4e.config import Config
+
+Dit = dict[str, object]  # a transformer's config.json
+
+
+def dit_config(folder: str) -> Dit:
+    """Of a pipeline folder or hub id, without its weights."""
+    return dict(WanTransformer3DModel.load_config(folder, subfolder="transformer"))
+
+
+def width(dit: Dit) -> int:
+    """D of the hidden states."""
+    return dit["num_attention_heads"] * dit["attention_head_dim"]
+
+
+def check_models(config: Config, student: Dit, teacher: Dit | None) -> None:
+    """Refuses taps that are not there and pairs whose hidden states cannot be compared.
+
+    Raises:
+        ValueError: `config` asks for what these two models cannot give.
+    """
+    if config.kd.weight == 0:
+        return
+    if teacher is None:
+        raise ValueError(
+            f"kd.weight={config.kd.weight} without a teacher: set models.teacher to an FLF2V pipeline, "
+            "or kd.weight=0"
+        )
+    for name, dit in (("student", student), ("teacher", teacher)):
+        beyond = [tap for tap in config.kd.taps if tap >= dit["num_layers"]]
+        if beyond:
+            raise ValueError(
+                f"kd.taps={config.kd.taps}: the {name} {getattr(config.models, name)} has blocks "
+                f"0..{dit['num_layers'] - 1}, not {beyond}: choose kd.taps among them"
+            )
+    if width(student) != width(teacher):
+        raise ValueError(
+            f"student and teacher differ in width, {width(student)} and {width(teacher)}: their hidden states "
+            "cannot be compared; choose models.student and models.teacher of one size, or set kd.weight=0"
+        )
+    for key in ("patch_size", "out_channels", "in_channels"):
+        if student[key] != teacher[key]:
+            raise ValueError(
+                f"student and teacher have different latent grids: {key} is {student[key]} and {teacher[key]}; "
+                "choose models.student and models.teacher of one family"
+            )
+
+
+def check_latents(config: Config, student: Dit, shape_CFHW: tuple[int, ...], tail_CHW: tuple[int, ...]) -> None:
+    """Refuses a store whose latents the student cannot read.
+
+    Raises:
+        ValueError: the shapes disagree with the model or with each other.
+    """
+    channels, frames = shape_CFHW[:2]
+    if channels != student["out_channels"] or frames != config.data.latent_frames:
+        raise ValueError(
+            f"the store holds latents of {channels} channels and {frames} frames, the student and data.frames="
+            f"{config.data.frames} need {student['out_channels']} and {config.data.latent_frames}: "
+            "run pipelines/precompute.py with this recipe"
+        )
+    if config.tail.weight > 0 and tuple(tail_CHW) != (channels, *shape_CFHW[2:]):
+        raise ValueError(
+            f"tail.weight={config.tail.weight} needs tail latents of shape {(channels, *shape_CFHW[2:])}, "
+            f"the store has {tuple(tail_CHW)}: run pipelines/precompute.py, or set tail.weight=0"
+        )
+
+
+def check_resume(config: Config, path: Path) -> None:
+    """Refuses to go on with a run under other settings than it began with; remembers those of a new run in `path`.
+
+    Settings that cannot change the result (workers, logging, replicas) are free.
+
+    Raises:
+        ValueError: a setting differs; the first one is named.
+    """
+    now = json.loads(json.dumps(_numerics(config)))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(now, indent=2) + "\n")
+        return
+    before = json.loads(path.read_text())
+    for key, value in now.items():
+        if before.get(key) != value:
+            raise ValueError(
+                f"{path.parent} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
+                f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
+            )
+
+
+def _numerics(config: Config) -> dict[str, object]:
+    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance")}
+    train = {"dtype": config.train.dtype}
+    data = {name: getattr(config.data, name) for name in ("frames", "height", "width", "limit")}
+    sections = {
+        "models": asdict(config.models),
+        "data": data,
+        "teacher": teacher,
+        "kd": asdict(config.kd),
+        "tail": asdict(config.tail),
+        "flow": asdict(config.flow),
+        "optim": asdict(config.optim),
+        "train": train,
+    }
+    flat = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+    return {"run.seed": config.run.seed} | flat

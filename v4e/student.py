@@ -1,0 +1,175 @@
+"""One training step of the student, without Ray: losses, backward, clipping, AdamW, EMA (design's Eq. 1 to 6).
+
+Shape letters: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width,
+K taps.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+
+from v4e.batch import noised, student_inputs
+from v4e.conditioning import tail_of_x0
+from v4e.config import Config, Optim
+from v4e.ema import EMA
+from v4e.flow import invert_rectified, velocity
+from v4e.losses import block_kd_loss, flow_loss, tail_loss
+from v4e.models.dit import predict
+from v4e.parallel import shard_student
+from v4e.types import Sample, TeacherTarget
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One forward: B samples, their noise seeds, and what the teacher says about them."""
+
+    samples: tuple[Sample, ...]
+    seeds: tuple[int, ...]
+    z_clip_BCFHW: Tensor  # the teacher's rollouts; latent frame 0 is the source's
+    target: TeacherTarget | None  # None when kd.weight is 0
+
+
+def learning_rate(step: int, optim: Optim) -> float:
+    """Of step `step`, counted from 0: linear over the warm-up share, then a cosine down to 0."""
+    warmup = max(1, round(optim.warmup * optim.steps))
+    if step < warmup:
+        return optim.lr * (step + 1) / warmup
+    return optim.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, optim.steps - warmup)))
+
+
+class StudentTrainer:
+    """The student, its optimizer and its moving average. Weights are float32 masters, whatever it computes in.
+
+    `dit` is sharded over `mesh` when there is one. `vae` is needed for ``tail.space=pixel`` only.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        dit: WanTransformer3DModel,
+        *,
+        device: torch.device,
+        mesh: DeviceMesh | None = None,
+        vae: AutoencoderKLWan | None = None,
+    ) -> None:
+        if config.tail.space == "pixel" and config.tail.weight > 0 and vae is None:
+            raise ValueError("tail.space=pixel decodes and encodes inside the loss: expected a VAE, got none")
+        self.config = config
+        self.device = device
+        self.dtype = DTYPES[config.train.dtype]
+        self.world = mesh.size() if mesh is not None else 1
+        self.vae = vae
+        self.step_count = 0
+        if config.train.recompute:
+            dit.enable_gradient_checkpointing()
+        self.dit = shard_student(dit.float().to(device).train().requires_grad_(True), mesh, self.dtype)
+        self.parameters = list(self.dit.parameters())
+        self.ema = EMA(self.dit, config.optim.ema)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=config.optim.lr,
+            betas=(config.optim.beta1, config.optim.beta2),
+            weight_decay=config.optim.weight_decay,
+            fused=True,
+        )
+
+    @property
+    def forwards(self) -> int:
+        """Batches that this worker contributes to a step."""
+        return self.config.optim.accumulate // self.world
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of Eq. 1, unweighted, and their weighted sum ``loss``; terms of weight 0 are left out."""
+        kd, tail, flow = self.config.kd, self.config.tail, self.config.flow
+        noise = noised(batch.seeds, batch.z_clip_BCFHW.to(self.device), flow.shift)
+        inputs = student_inputs(batch.samples, self.device, self.dtype)
+        u_BCFHW, taps_KBND = predict(
+            self.dit,
+            noise.x_t_BCFHW.to(self.dtype),
+            noise.t_B,
+            inputs.y_BCFHW,
+            inputs.text,
+            inputs.image_BID,
+            taps=kd.taps if kd.weight > 0 else (),
+            dtype=self.dtype,
+        )
+        u_BCFHW = u_BCFHW.float()
+        terms: dict[str, Tensor] = {}
+        loss = torch.zeros((), device=self.device)
+        if kd.weight > 0:
+            if batch.target is None:
+                raise ValueError("kd.weight > 0: expected a teacher target with every batch, got None")
+            teacher_KBND = batch.target.taps_KBND.to(self.device).float()
+            terms["kd"] = block_kd_loss(taps_KBND.float(), teacher_KBND, kd.reduction)
+            loss = loss + kd.weight * terms["kd"]
+        if tail.weight > 0:
+            x0_hat_BCFHW = invert_rectified(noise.x_t_BCFHW, u_BCFHW, noise.t_B)
+            z_student_BCHW = tail_of_x0(x0_hat_BCFHW, vae=self.vae, space=tail.space, context=tail.context)
+            z_tail_BCHW = torch.stack([sample.z_tail_CHW for sample in batch.samples]).to(self.device)
+            terms["tail"] = tail_loss(z_student_BCHW, z_tail_BCHW, noise.t_B, tail.power, tail.beta)
+            loss = loss + tail.weight * terms["tail"]
+        if flow.weight > 0:
+            target_BCFHW = velocity(batch.z_clip_BCFHW.to(self.device), noise.eps_BCFHW)
+            terms["flow"] = flow_loss(u_BCFHW, target_BCFHW)
+            loss = loss + flow.weight * terms["flow"]
+        return {"loss": loss, **terms}
+
+    def step(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """One optimizer step over this worker's :attr:`forwards` batches; metrics are means over all workers."""
+        optim = self.config.optim
+        sums: dict[str, Tensor] = {}
+        count = 0
+        for count, batch in enumerate(batches, start=1):
+            if isinstance(self.dit, FSDPModule):
+                self.dit.set_requires_gradient_sync(count == self.forwards)
+            terms = self.losses(batch)
+            (terms["loss"] / self.forwards).backward()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0) + value.detach() / self.forwards
+        if count != self.forwards:
+            raise ValueError(f"a step takes {self.forwards} batches on this worker, got {count}")
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, optim.clip)
+        rate = learning_rate(self.step_count, optim)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.update(self.parameters, self.step_count)
+        self.step_count += 1
+        means = torch.stack(list(sums.values()))
+        if self.world > 1:
+            dist.all_reduce(means)
+            means /= self.world
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        return dict(zip(sums, means.tolist(), strict=True)) | {"grad_norm": norm.item(), "lr": rate}
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything a run needs to go on, as (sharded) tensors under stable names.
+
+        Noise and data order are functions of the seed and the step, so there is no generator to save. Before the
+        first step the optimizer's part is a placeholder, good only for being loaded into.
+        """
+        model, optimizer = get_state_dict(self.dit, self.optimizer)
+        step = torch.tensor(self.step_count)
+        return {"model": model, "ema": dict(self.ema.shadow), "optimizer": optimizer, "step": step}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Takes over a state of the same model and sharding."""
+        set_state_dict(
+            self.dit, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"]
+        )
+        with torch.no_grad():
+            for name, tensor in self.ema.shadow.items():
+                tensor.copy_(state["ema"][name])
+        self.step_count = int(state["step"])
