@@ -60,13 +60,17 @@ def folder_hash(model: str, parts: tuple[str, ...]) -> str:
     root = Path(model)
     if not root.is_dir():
         if root.is_absolute() or model.startswith(".") or model.count("/") != 1:
-            raise FileNotFoundError(f"{model} does not exist: set models.student and models.teacher to pipeline folders")
+            raise FileNotFoundError(
+                f"{model} does not exist: set models.student and models.teacher to pipeline folders"
+            )
         root = Path(snapshot_download(model, allow_patterns=[f"{part}/*" for part in parts]))
     total = hashlib.sha256()
     for part in parts:
         files = sorted(path for path in (root / part).glob("*") if path.is_file())
         if not files:
-            raise FileNotFoundError(f"{model} has no {part}/: expected a diffusers pipeline folder of Wan image to video")
+            raise FileNotFoundError(
+                f"{model} has no {part}/: expected a diffusers pipeline folder of Wan image to video"
+            )
         for path in files:
             total.update(f"{part}/{path.name}\0{file_hash(path)}\0".encode())
     return total.hexdigest()

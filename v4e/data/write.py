@@ -1,17 +1,21 @@
 """Writing triplets as Parquet in OmniEdit's schema, so that every corpus of ours is read like any other."""
 
 import io
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from itertools import islice
+from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
 from v4e.io import open_uri
-from v4e.types import EditTriplet
 
+Pixels = Image.Image | np.ndarray  # an array is uint8 RGB, (h, w, 3)
 ROW_GROUP = 64  # rows: what a reader holds, and one task's work
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 SCHEMA = pa.schema(
@@ -33,38 +37,59 @@ SCHEMA = pa.schema(
 )
 
 
-def write_triplets(uri: str, triplets: Iterable[EditTriplet]) -> int:
+class Triplet(Protocol):
+    """What is written of a row: :class:`v4e.types.EditTriplet` and the world's records have it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def instruction(self) -> str: ...
+    @property
+    def source(self) -> Pixels: ...
+    @property
+    def edit(self) -> Pixels: ...
+
+
+def write_triplets(uri: str, triplets: Iterable[Triplet], metadata: Mapping[str, str] | None = None) -> int:
     """Writes one Parquet file in the order given, row group by row group, and returns the number of rows.
 
     The same triplets give the same bytes. The file appears under its name only when it is complete. Scores, which our
-    triplets have not, are null.
+    triplets have not, are null. `metadata` is kept in the file's schema.
     """
     rows = iter(triplets)
     written = 0
     fs, path = url_to_fs(uri)
     unfinished = f"{path}.tmp"
-    with open_uri(fs.unstrip_protocol(unfinished), "wb") as file, pq.ParquetWriter(file, SCHEMA) as writer:
+    schema = SCHEMA.with_metadata(dict(metadata or {}))
+    with open_uri(fs.unstrip_protocol(unfinished), "wb") as file, pq.ParquetWriter(file, schema) as writer:
         while group := list(islice(rows, ROW_GROUP)):
-            writer.write_table(pa.Table.from_pylist([_row(triplet) for triplet in group], schema=SCHEMA))
+            writer.write_table(pa.Table.from_pylist([_row(triplet) for triplet in group], schema=schema))
             written += len(group)
-    fs.mv(unfinished, path)
+    if isinstance(fs, LocalFileSystem):
+        os.replace(unfinished, path)  # fsspec's local move copies when the target exists
+    else:
+        fs.mv(unfinished, path)
     return written
 
 
-def png(image: Image.Image) -> bytes:
-    """`image` as PNG bytes."""
+def png(pixels: Pixels) -> bytes:
+    """An image as PNG bytes, the same ones for the same pixels."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    image = Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+    image.convert("RGB").save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def _row(triplet: EditTriplet) -> dict[str, object]:
+def _row(triplet: Triplet) -> dict[str, object]:
+    height, width = np.asarray(triplet.source).shape[:2]
     return {
         "omni_edit_id": triplet.id,
         "task": triplet.task,
         "src_img": {"bytes": png(triplet.source), "path": None},
         "edited_img": {"bytes": png(triplet.edit), "path": None},
         "edited_prompt_list": [triplet.instruction],
-        "width": triplet.source.width,
-        "height": triplet.source.height,
+        "width": width,
+        "height": height,
     }
