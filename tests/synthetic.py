@@ -1,7 +1,11 @@
 """Random samples of the tiny family's shapes: a store without a world or encoders, for tests of training."""
 
+from pathlib import Path
+
 import torch
+
 from v4e.config import KD, Config, Data, Flow, Models, Optim, Run, Tail, Teacher, Train
+from v4e.data.store import RolloutStore, Store
 from v4e.models import tiny
 from v4e.types import Sample
 
@@ -57,3 +61,20 @@ def rollout(number: int) -> torch.Tensor:
     z_clip_CFHW = torch.randn(*LATENT, generator=torch.Generator().manual_seed(1000 + number))
     z_clip_CFHW[:, 0] = sample(number).z_i2v_CFHW[:, 0]
     return z_clip_CFHW
+
+
+def stored(folder: Path, family: Path, count: int, **sections: dict[str, object]) -> Config:
+    """A run in `folder` with a store of `count` samples and no rollouts, of the models in `family`."""
+    models = {"student": str(family / "tiny-wan-i2v"), "teacher": str(family / "tiny-wan-flf2v")}
+    settings = config(**{"models": models, "run": {"dir": str(folder)}} | sections)
+    store = Store.create(settings)
+    for number in range(count):
+        store.write(sample(number))
+    return settings
+
+
+def rolled_out(settings: Config) -> None:
+    """Adds stand-in rollouts of all samples."""
+    rollouts = RolloutStore.open(settings)
+    for sample_id in Store.open(settings).ids():
+        rollouts.write(sample_id, rollout(int(sample_id[1:])))
