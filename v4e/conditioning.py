@@ -6,7 +6,10 @@ Shapes: B batch, C latent channels, F latent frames, H W latent height and width
 from typing import Literal
 
 import torch
+from diffusers import AutoencoderKLWan
 from torch import Tensor
+
+from v4e.models.encoders import decode_clip, encode_clip
 
 TEMPORAL = 4  # pixel frames of a latent frame, the first one excepted
 
@@ -51,3 +54,24 @@ def condition(z_cond_BCFHW: Tensor, *, last: bool) -> Tensor:
     if last:
         mask[:, -1, -1] = 1
     return torch.cat([mask, z_cond_BCFHW], 1)
+
+
+def tail_of_x0(
+    x0_hat_BCFHW: Tensor,
+    *,
+    vae: AutoencoderKLWan | None = None,
+    space: Literal["latent", "pixel"] = "latent",
+    context: Literal["source", "edit"] = "source",
+) -> Tensor:
+    """The student's tail z_tail_stu (Eq. 4) of a predicted clip, (B, C, H, W).
+
+    ``latent``: the last latent frame of x0_hat. ``pixel``, the paper's letter: decode, tile the last pixel frame after
+    its context, encode again; gradients pass through the frozen `vae` twice.
+    """
+    if space == "latent":
+        return x0_hat_BCFHW[:, :, -1]
+    if vae is None:
+        raise ValueError("tail.space=pixel needs the VAE, got none")
+    clip_BCPHW = decode_clip(vae, x0_hat_BCFHW)
+    tiled = tail_video(clip_BCPHW[:, :, 0], clip_BCPHW[:, :, -1], clip_BCPHW.shape[2], context)
+    return encode_clip(vae, tiled)[:, :, -1]

@@ -98,6 +98,20 @@ class Caption:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Precompute:
+    """All that is frozen, encoded once."""
+
+    readers: int = 2  # tasks that read, decode and resize
+    actors: int = 2  # that encode
+    batch: int = 32  # triplets encoded together
+    gpus_per_actor: int = 0  # at least 1 where train.gpus_per_worker is set
+
+    def __post_init__(self):
+        for name in ("readers", "actors", "batch"):
+            _require(getattr(self, name) >= 1, f"precompute.{name}={getattr(self, name)} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Teacher:
     """The frozen FLF2V teacher and its pool."""
 
@@ -233,6 +247,7 @@ class Config:
     models: Models = field(default_factory=Models)
     data: Data = field(default_factory=Data)
     caption: Caption = field(default_factory=Caption)
+    precompute: Precompute = field(default_factory=Precompute)
     teacher: Teacher = field(default_factory=Teacher)
     kd: KD = field(default_factory=KD)
     tail: Tail = field(default_factory=Tail)

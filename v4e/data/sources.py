@@ -81,9 +81,7 @@ def _parts_of(fs: AbstractFileSystem, path: str) -> list[Part]:
         names = parquet.schema_arrow.names
         missing = [name for name in (*TEXT_COLUMNS, *IMAGE_COLUMNS) if name not in names]
         if missing:
-            raise ValueError(
-                f"{path} has no column {missing[0]!r}: expected OmniEdit's schema, got {', '.join(names)}"
-            )
+            raise ValueError(f"{path} has no column {missing[0]!r}: expected OmniEdit's schema, got {', '.join(names)}")
         groups = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
     uri = fs.unstrip_protocol(path)
     return [Part(uri=uri, row_group=index, rows=count) for index, count in enumerate(groups) if count]
@@ -103,8 +101,10 @@ def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
 
 def _image(value: dict | None, fs: AbstractFileSystem, path: str) -> bytes | None:
     """The bytes of an image column's struct; local builds may hold a path beside the file instead."""
-    if value is None or value.get("bytes") is not None:
-        return value and value["bytes"]
+    if value is None:
+        return None
+    if value.get("bytes") is not None:
+        return value["bytes"]
     return _beside(fs, path.rsplit("/", 1)[0], value.get("path") or "")
 
 

@@ -181,8 +181,7 @@ def check_manifest(uri: str, settings: Settings) -> None:
 
     def told(values: Mapping[str, object]) -> str:
         return ", ".join(
-            f"{key} {str(values.get(key))[:8]}" if key in ENCODERS else f"{key}={values.get(key)}"
-            for key in differing
+            f"{key} {str(values.get(key))[:8]}" if key in ENCODERS else f"{key}={values.get(key)}" for key in differing
         )
 
     ways = [f"set {key}={made.get(key)}" for key in differing if key not in ENCODERS]
@@ -218,9 +217,7 @@ def read_file(folder: str, sample_id: str, maker: str) -> bytes:
         with open_uri(file_uri(folder, sample_id)) as file:
             return file.read()
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{folder} has no sample {sample_id!r}: run {maker} with this recipe"
-        ) from None
+        raise FileNotFoundError(f"{folder} has no sample {sample_id!r}: run {maker} with this recipe") from None
 
 
 def parse(data: bytes, names: Iterable[str], uri: str) -> dict[str, Tensor]:
@@ -233,9 +230,7 @@ def parse(data: bytes, names: Iterable[str], uri: str) -> dict[str, Tensor]:
         tensors = load(data)
         return {name: tensors[name] for name in names}
     except (SafetensorError, KeyError) as error:
-        raise ValueError(
-            f"{uri} is damaged ({error}): delete it and run the pipeline that made it again"
-        ) from error
+        raise ValueError(f"{uri} is damaged ({error}): delete it and run the pipeline that made it again") from error
 
 
 def remove(uri: str) -> None:

@@ -1,0 +1,76 @@
+"""Triplets and their captions to the feature store: all that is frozen, computed once.
+
+Reads the training triplets and captions.parquet, rejects what cannot be used, and writes one file a sample below
+store/. A second run does only what is missing; a changed caption makes its sample anew.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from actors.cluster import connect
+from pipelines._cli import main
+from v4e.config import Config
+from v4e.data.captions import read_captions
+from v4e.data.reject import read_rejected, record_rejected, replace_rejected
+from v4e.data.sources import parts
+from v4e.data.store import Store
+from v4e.data.work import STAGE, Rejection, plan_work
+from v4e.paths import captions_uri, store_uri, train_uri
+from v4e.progress import bar, plan
+from v4e.stages import stage
+
+
+def run(config: Config) -> None:
+    """Brings the store up to date with the triplets, the captions and the recipe."""
+    corpus = parts(train_uri(config), config.data.limit)
+    captions = read_captions(captions_uri(config))
+    if not captions:
+        raise FileNotFoundError(f"no captions at {captions_uri(config)}: run pipelines/caption.py first")
+    if config.run.overwrite:
+        replace_rejected(config.run.dir, STAGE, [])
+    store = Store.create(config)
+    before = {row["id"] for row in read_rejected(config.run.dir) if row["stage"] == STAGE}
+    work = plan_work(corpus, captions, store.texts(), batch=config.precompute.batch, skip=before)
+    record_rejected(config.run.dir, work.rejected)
+    data = config.data
+    plan(
+        "features",
+        {
+            "triplets": f"{work.triplets}, of which {work.missing} are to be encoded",
+            "rejected": f"{len(before | {row['id'] for row in work.rejected})} so far; "
+            "run.overwrite=true looks at them again",
+            "clips": f"{data.frames} x {data.height} x {data.width}, tail after the {config.tail.context}",
+            "encoders": f"{config.precompute.actors} x {config.models.student}, {config.models.dtype}, "
+            f"{config.precompute.batch} triplets a call",
+            "output": store_uri(config),
+        },
+    )
+    if not work.jobs:
+        return
+    connect(config)
+    from actors.encoders import encode_jobs
+
+    start, written, rejected = time.monotonic(), 0, list[Rejection]()
+    with stage(config.run.dir, STAGE), bar("features", work.missing, unit="triplets") as advance:
+        for report in encode_jobs(work.jobs, config):
+            written += report["written"]
+            rejected += report["rejected"]
+            record_rejected(config.run.dir, report["rejected"])
+            advance(report["written"] + len(report["rejected"]))
+    plan(
+        "features written",
+        {
+            "samples": f"{written} new, {len(store.ids())} in the store",
+            "time": f"{time.monotonic() - start:.1f} s",
+            "rejected": f"{len(rejected)}, see rejected.parquet",
+        }
+        | {row["id"]: row["reason"] for row in rejected[:10]},
+    )
+
+
+if __name__ == "__main__":
+    main(__doc__, run)

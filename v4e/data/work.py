@@ -1,0 +1,151 @@
+"""What is left to precompute, and reading it: triplets and captions to chunks of decoded images.
+
+A corpus is cut into chunks before finished rows are left out: which triplets are encoded together is then
+the same in a resumed run as in an undisturbed one, and so are the bits.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from v4e.config import Data
+from v4e.data.quality import BadTriplet, decode_triplet
+from v4e.data.sources import Part, RawTriplet, rows
+from v4e.data.store import Texts
+
+STAGE = "precompute"
+Rejection = dict[str, str]  # a row of rejected.parquet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """One triplet of a run."""
+
+    id: str
+    position: int  # in its part
+    texts: Texts
+    missing: bool  # in the store; the others of its chunk keep it company, and are not written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to do in one part of the corpus."""
+
+    part: Part
+    chunks: tuple[tuple[Wanted, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Triplets to encode together: uint8 RGB at the recipe's size, (B, h, w, 3)."""
+
+    wanted: tuple[Wanted, ...]
+    source_BHWC: np.ndarray
+    edit_BHWC: np.ndarray
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a precompute run has before it."""
+
+    jobs: tuple[Job, ...]
+    triplets: int  # in the corpus
+    missing: int  # of them, in the store
+    rejected: tuple[Rejection, ...]  # on sight
+
+
+def plan_work(
+    parts: Iterable[Part],
+    captions: Mapping[str, Mapping[str, str]],
+    stored: Mapping[str, Texts],
+    batch: int,
+    skip: Collection[str] = (),
+) -> Work:
+    """Compares the corpus and its captions with the store.
+
+    Args:
+        captions: rows of captions.parquet by id.
+        stored: what the samples in the store were made of, by id: another caption makes another sample.
+        batch: triplets of a chunk.
+        skip: ids that are not to be looked at again, as they were rejected before.
+
+    Raises:
+        ValueError: a triplet has no caption, or one of another instruction.
+    """
+    jobs: list[Job] = []
+    seen: set[str] = set()
+    rejected: list[Rejection] = []
+    triplets = missing = 0
+    for part in parts:
+        wanted: list[Wanted] = []
+        for position, row in enumerate(rows(part, images=False)):
+            triplets += 1
+            if row.id in seen:
+                rejected.append(rejection(row.id, "id appears twice: the first triplet is used"))
+            elif not row.instruction.strip():
+                rejected.append(rejection(row.id, "empty instruction"))
+            elif row.id not in skip:
+                texts = _texts(row, captions.get(row.id))
+                new = stored.get(row.id) != texts
+                wanted.append(Wanted(id=row.id, position=position, texts=texts, missing=new))
+                missing += new
+            seen.add(row.id)
+        cuts = [tuple(wanted[at : at + batch]) for at in range(0, len(wanted), batch)]
+        if chunks := tuple(cut for cut in cuts if any(item.missing for item in cut)):
+            jobs.append(Job(part=part, chunks=chunks))
+    return Work(jobs=tuple(jobs), triplets=triplets, missing=missing, rejected=tuple(rejected))
+
+
+def read_job(job: Job, data: Data) -> Iterator[Chunk]:
+    """The chunks of one job with their images, checked, decoded and brought to the recipe's size."""
+    rest = enumerate(rows(job.part))
+    for cut in job.chunks:
+        raw: dict[int, RawTriplet] = {}
+        for position, row in rest:
+            raw[position] = row
+            if position == cut[-1].position:
+                break
+        yield _decode([(item, raw[item.position]) for item in cut], data)
+
+
+def rejection(sample_id: str, reason: str) -> Rejection:
+    return {"id": sample_id, "stage": STAGE, "reason": reason}
+
+
+def _texts(row: RawTriplet, caption: Mapping[str, str] | None) -> Texts:
+    if caption is None:
+        raise ValueError(f"triplet {row.id} has no caption: run pipelines/caption.py with this recipe first")
+    if caption["instruction"].strip() != row.instruction.strip():
+        raise ValueError(
+            f"the caption of {row.id} is of the instruction {caption['instruction']!r}, its triplet says "
+            f"{row.instruction!r}: run pipelines/caption.py with this recipe first"
+        )
+    return Texts(instruction=row.instruction.strip(), caption=caption["caption"], task=caption["task"])
+
+
+def _decode(cut: list[tuple[Wanted, RawTriplet]], data: Data) -> Chunk:
+    good, sources, edits, rejected = [], [], [], []
+    for item, row in cut:
+        try:
+            triplet = decode_triplet(row, data.max_pixels)
+        except BadTriplet as bad:
+            rejected.append(rejection(item.id, str(bad)))
+            continue
+        good.append(item)
+        sources.append(_resize(triplet.source, data))
+        edits.append(_resize(triplet.edit, data))
+    empty = np.empty((0, data.height, data.width, 3), np.uint8)
+    return Chunk(
+        wanted=tuple(good),
+        source_BHWC=np.stack(sources) if good else empty,
+        edit_BHWC=np.stack(edits) if good else empty,
+        rejected=tuple(rejected),
+    )
+
+
+def _resize(image: Image.Image, data: Data) -> np.ndarray:
+    """As v4e.models.encoders.to_pixels does, without its imports, which readers need not wait for."""
+    return np.asarray(image.resize((data.width, data.height), Image.Resampling.LANCZOS))

@@ -1,0 +1,53 @@
+"""The objective: block-wise distillation (Eq. 2), tail-frame supervision (Eq. 5 and 6).
+
+Eq. 1, their weighted sum, is a line in ``StudentTrainer.losses``.
+
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width, K taps.
+"""
+
+from typing import Literal
+
+from torch import Tensor
+
+
+def block_kd_loss(stu_KBND: Tensor, tea_KBND: Tensor, reduction: Literal["relative", "mean", "sum"]) -> Tensor:
+    """Eq. 2: squared distance of hidden states, summed over taps; a scalar.
+
+    ``sum`` is the equation to the letter for each sample, averaged over the batch. ``mean`` divides by the tokens and
+    the width. ``relative`` (ours) divides each tap's mean squared distance by its mean squared teacher state, so that
+    deep blocks with large states do not drown the others.
+    """
+    squared = (stu_KBND - tea_KBND).pow(2)
+    match reduction:
+        case "sum":
+            return squared.sum() / squared.shape[1]
+        case "mean":
+            return squared.mean((1, 2, 3)).sum()
+        case "relative":
+            return (squared.mean((1, 2, 3)) / tea_KBND.pow(2).mean((1, 2, 3))).sum()
+
+
+def tail_weight(t_B: Tensor, power: float) -> Tensor:
+    """Eq. 5: w(t) = (1 - t)^power with t already normalised to [0, 1]; the paper's power is 3. (B,)"""
+    return (1 - t_B) ** power
+
+
+def tail_loss(z_stu_BCHW: Tensor, z_gt_BCHW: Tensor, t_B: Tensor, power: float, beta: float) -> Tensor:
+    """Eq. 6: w(t) (|z - z_gt|_1 + beta |grad z - grad z_gt|_1), averaged over the batch; a scalar.
+
+    Norms are means over elements, so that `beta` and the loss weight do not depend on resolution; the gradient is the
+    forward difference along H and along W, each with its own mean, added.
+    """
+    difference = z_stu_BCHW - z_gt_BCHW
+    value = difference.abs().mean((1, 2, 3))
+    if beta:
+        down = difference.diff(dim=2).abs().mean((1, 2, 3))
+        right = difference.diff(dim=3).abs().mean((1, 2, 3))
+        value = value + beta * (down + right)
+    return (tail_weight(t_B, power) * value).mean()
+
+
+def flow_loss(u_BCFHW: Tensor, target_BCFHW: Tensor) -> Tensor:
+    """Plain flow matching, mean squared error of the velocity: the control, not the method."""
+    return (u_BCFHW - target_BCFHW).pow(2).mean()
+
