@@ -77,7 +77,9 @@ def test_folders_and_globs_are_read_by_name(tmp_path: Path):
 
 def test_files_of_one_corpus_may_differ_in_columns(tmp_path: Path):
     write_triplets(str(tmp_path / "0.parquet"), [triplet(0)])
-    table = pq.read_table(tmp_path / "0.parquet").select(["edited_img", "src_img", "edited_prompt_list", "omni_edit_id"])
+    table = pq.read_table(tmp_path / "0.parquet").select(
+        ["edited_img", "src_img", "edited_prompt_list", "omni_edit_id"]
+    )
     table = table.append_column("mask_image", pa.nulls(1))  # as UltraEdit's free-form shards have it
     pq.write_table(table, tmp_path / "1.parquet")
     found = read(tmp_path)
@@ -89,7 +91,9 @@ def test_images_may_lie_beside_the_file_but_not_above_it(tmp_path: Path):
     folder = tmp_path / "corpus"
     folder.mkdir()
     (folder / "a.png").write_bytes(png(image(1)))
-    images = [{"bytes": None, "path": path} for path in ("a.png", "../secret.parquet", "/etc/hostname", "none.png", None)]
+    images = [
+        {"bytes": None, "path": path} for path in ("a.png", "../secret.parquet", "/etc/hostname", "none.png", None)
+    ]
     table = {
         "omni_edit_id": pa.array([str(n) for n in range(5)]),
         "src_img": pa.array(images, IMAGE),
