@@ -16,6 +16,7 @@ from ray.actor import ActorHandle
 from torch.distributed.device_mesh import init_device_mesh
 
 from actors.target_stream import TargetStream
+from actors.teacher_pool import await_pool
 from v4e import checkpoint, journal
 from v4e.config import Config
 from v4e.data.cache import Cache
@@ -50,6 +51,8 @@ def train_student(loop: Loop) -> None:
     if rank == 0:
         journal.rewind(metrics_path, trainer.step_count)
 
+    if pool:
+        await_pool(pool)
     ahead = requests(loop["ids"], config, first_step=trainer.step_count, rank=rank, world=world)
     stream = TargetStream(pool, ahead, config.teacher) if pool else None
     batches = Batches(config, stream or ((request, None) for request in ahead))

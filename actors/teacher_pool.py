@@ -16,7 +16,6 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
-from actors.teacher import Teacher
 from v4e.config import Config
 from v4e.types import TargetRequest
 
@@ -33,18 +32,26 @@ class PoolStatus:
     busy_s: float = 0.0  # of all replicas together
 
 
-class Replica(Teacher):
+class Replica:
     """A teacher whose every answer comes with a receipt: the seconds it took."""
+
+    def __init__(self, config: Config) -> None:
+        from actors.teacher import Teacher  # here, because the pool's own process needs no models
+
+        self.teacher = Teacher(config)
+
+    def ready(self) -> dict[str, int | str]:
+        return self.teacher.ready()
 
     @ray.method(num_returns=2)
     def target_and_receipt(self, request: TargetRequest):
         start = time.perf_counter()
-        return self.targets(request), time.perf_counter() - start
+        return self.teacher.targets(request), time.perf_counter() - start
 
     @ray.method(num_returns=2)
     def rollouts_and_receipt(self, sample_ids: tuple[str, ...]):
         start = time.perf_counter()
-        return self.rollouts(sample_ids), time.perf_counter() - start
+        return self.teacher.rollouts(sample_ids), time.perf_counter() - start
 
 
 @dataclass
@@ -144,15 +151,17 @@ class TeacherPool:
 
 
 def start_pool(config: Config) -> ActorHandle:
-    """A pool whose replicas have all loaded.
+    """A pool whose replicas are loading; it takes requests at once."""
+    return TeacherPool.remote(config)
+
+
+def await_pool(pool: ActorHandle) -> None:
+    """Returns when every replica has loaded.
 
     Raises:
         RuntimeError: a replica did not start; the cause is in the message.
     """
-    pool = TeacherPool.remote(config)
     try:
         ray.get(pool.ready.remote())
     except RayActorError as error:
-        ray.kill(pool)
         raise RuntimeError(f"the teacher pool did not start: {error}") from error
-    return pool

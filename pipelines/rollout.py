@@ -16,7 +16,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import ObjectLostError, RayActorError
 
 from actors.cluster import connect
-from actors.teacher_pool import start_pool
+from actors.teacher_pool import await_pool, start_pool
 from pipelines._cli import main
 from v4e.config import Config
 from v4e.data.store import RolloutStore, Store
@@ -53,6 +53,7 @@ def run(config: Config) -> None:
     connect(config)
     with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
         pool = start_pool(config)
+        await_pool(pool)
         for chunk, latents in answers(pool, todo, config):
             for key, z_clip_CFHW in zip(chunk, latents, strict=True):
                 if key in missing:

@@ -185,11 +185,14 @@ def test_a_request_for_a_sample_that_is_not_there_fails_at_once(pool):
 
 @pytest.mark.ray
 def test_a_pool_that_cannot_start_says_why(cluster, tmp_path, random_family):
-    from actors.teacher_pool import start_pool
+    import ray
 
-    config = stored(tmp_path, random_family, 1, teacher={"tp": 2})
+    from actors.teacher_pool import await_pool, start_pool
+
+    pool = start_pool(stored(tmp_path, random_family, 1, teacher={"tp": 2}))
     with pytest.raises(RuntimeError, match=r"teacher.tp=1"):
-        start_pool(config)
+        await_pool(pool)
+    ray.kill(pool)
 
 
 @pytest.mark.ray
