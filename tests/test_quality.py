@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from v4e.data.quality import MAX_SIDE, BadTriplet, decode_image, decode_triplet
+from v4e.data.reject import read_rejected, record_rejected, replace_rejected
 from v4e.data.sources import RawTriplet
 
 LIMIT = 1_000_000
@@ -89,7 +90,9 @@ def test_every_mode_becomes_rgb(mode: str):
     if mode == "I;16":
         data = encode(Image.fromarray(np.full((6, 9), 200 * 256 + 17, dtype=np.uint16)))
     else:
-        data = encode(Image.new("RGB", (9, 6), (200, 200, 200)).convert(mode), "JPEG" if mode == "CMYK" else "PNG")
+        grey = Image.new("RGB", (9, 6), (200, 200, 200))
+        made = grey.quantize() if mode == "P" else grey.convert(mode)
+        data = encode(made, "JPEG" if mode == "CMYK" else "PNG")
     image = decode_image(data, "source", LIMIT)
     assert image.mode == "RGB" and image.size == (9, 6)
     if mode != "1":
@@ -108,3 +111,15 @@ def test_photographs_are_turned_as_their_exif_says():
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     assert decode_image(encode(PHOTO, "JPEG", exif=exif), "source", LIMIT).size == (6, 9)
+
+
+def test_rejected_rows_are_merged_and_kept_once(tmp_path):
+    run_dir = str(tmp_path)
+    assert read_rejected(run_dir) == []
+    first = {"id": "b", "stage": "precompute", "reason": "empty"}
+    other = {"id": "b", "stage": "caption", "reason": "empty"}
+    record_rejected(run_dir, [first, other])
+    record_rejected(run_dir, [{**first, "reason": "corrupt"}, {**first, "id": "a"}])
+    assert read_rejected(run_dir) == [other, {**first, "id": "a"}, {**first, "reason": "corrupt"}]
+    replace_rejected(run_dir, "precompute", [])
+    assert read_rejected(run_dir) == [other]
