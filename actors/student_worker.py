@@ -1,6 +1,6 @@
 """The training loop: what every Ray Train worker runs. Read this file first.
 
-    for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jsonl  ->  checkpoint
+for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jsonl  ->  checkpoint
 """
 
 import time
@@ -97,9 +97,7 @@ def build_trainer(config: Config, device: torch.device, world: int) -> StudentTr
 class Batches:
     """Requests and their targets, completed with what the store holds; ``io_s`` is the time spent on reading."""
 
-    def __init__(
-        self, config: Config, answered: Iterable[tuple[TargetRequest, TeacherTarget | None]]
-    ) -> None:
+    def __init__(self, config: Config, answered: Iterable[tuple[TargetRequest, TeacherTarget | None]]) -> None:
         limit = config.data.cache_mib << 20
         self.sample = Cache(Store.open(config).read, limit)
         self.rollout = Cache(RolloutStore.open(config).read, limit)

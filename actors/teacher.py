@@ -8,6 +8,7 @@ K taps.
 """
 
 import os
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
 from v4e.flow import draw, euler_step, sample_seed, times
 from v4e.models.dit import predict
-from v4e.models.load import load_dit
+from v4e.models.encoders import encode_text
+from v4e.models.load import load_dit, load_frozen
 from v4e.student import DTYPES
 from v4e.types import TargetRequest
 
@@ -39,9 +41,7 @@ class Teacher:
         self.config = config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = DTYPES[config.models.dtype]
-        self.dit = load_dit(
-            config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad
-        )
+        self.dit = load_dit(config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad)
         self.dit.to(self.device).eval().requires_grad_(False)
         limit = config.data.cache_mib << 20
         self.sample = Cache(Store.open(config).read, limit)
@@ -50,6 +50,13 @@ class Teacher:
     def ready(self) -> dict[str, int | str]:
         """Answers once the weights are loaded."""
         return {"pid": os.getpid(), "device": str(self.device)}
+
+    @cached_property
+    def null_text_TD(self) -> Tensor:
+        """The empty prompt, which guidance leads away from. Its encoder is let go again."""
+        frozen = load_frozen(self.config.models.teacher, self.dtype)
+        [text_TD] = encode_text(frozen.text_encoder, frozen.tokenizer, [""])
+        return text_TD.to(self.device, self.dtype)
 
     @torch.inference_mode()
     def targets(self, request: TargetRequest) -> np.ndarray:
@@ -82,7 +89,7 @@ class Teacher:
         seeds = [sample_seed(0, key, 0, ROLLOUT_DRAW) for key in sample_ids]
         shape = samples[0].z_flf_CFHW.shape
         x_BCFHW = torch.stack([draw(seed, shape, config.flow.shift)[1] for seed in seeds]).to(self.device)
-        null = [self.null_text()] * len(samples) if config.teacher.guidance != 1 else None
+        null = [self.null_text_TD] * len(samples) if config.teacher.guidance != 1 else None
         schedule = times(config.teacher.steps, config.flow.shift)
 
         def velocity(x_BCFHW: Tensor, t_B: Tensor, text: list[Tensor]) -> Tensor:

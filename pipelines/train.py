@@ -166,9 +166,7 @@ def watching(path: Path, config: Config, done: int):
 
 def summary(window: list[journal.Record], config: Config) -> str:
     """One line on the steps of `window`."""
-    means = [
-        f"{term} {sum(r[term] for r in window) / len(window):.4f}" for term in TERMS if term in window[-1]
-    ]
+    means = [f"{term} {sum(r[term] for r in window) / len(window):.4f}" for term in TERMS if term in window[-1]]
     seconds = sum(r["seconds"] for r in window)
     samples = len(window) * config.optim.batch * config.optim.accumulate
     return (

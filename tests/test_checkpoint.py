@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
-from torch.distributed.checkpoint.api import CheckpointException
 from test_student import make_batch, make_trainer, run
+from torch.distributed.checkpoint.api import CheckpointException
 
 from v4e import checkpoint
 from v4e.student import StudentTrainer

@@ -59,8 +59,7 @@ def stock_forward(dit, batch: Batch, t_B: torch.Tensor, x_t_BCFHW: torch.Tensor)
         row[: len(s.instruction_TD)] = s.instruction_TD
     seen: dict[int, torch.Tensor] = {}
     hooks = [
-        dit.blocks[tap].register_forward_hook(lambda _m, _i, out, tap=tap: seen.__setitem__(tap, out))
-        for tap in TAPS
+        dit.blocks[tap].register_forward_hook(lambda _m, _i, out, tap=tap: seen.__setitem__(tap, out)) for tap in TAPS
     ]
     image = torch.stack([s.source_ID for s in batch.samples])
     u = dit(torch.cat([x_t_BCFHW, y], 1), t_B * 1000, text, image, return_dict=False)[0]
@@ -73,9 +72,7 @@ def by_hand(dit, batch: Batch, settings: Config) -> dict[str, torch.Tensor]:
     """Eq. 1 to 6, one sample after the other, means over the batch at the end."""
     noises = [draw(seed, LATENT, settings.flow.shift) for seed in batch.seeds]
     t_B = torch.tensor([t for t, _ in noises])
-    x_t = torch.stack(
-        [(1 - t) * z + t * eps for (t, eps), z in zip(noises, batch.z_clip_BCFHW, strict=True)]
-    )
+    x_t = torch.stack([(1 - t) * z + t * eps for (t, eps), z in zip(noises, batch.z_clip_BCFHW, strict=True)])
     u, taps = stock_forward(dit, batch, t_B, x_t)
     assert batch.target is not None
     teacher = batch.target.taps_KBND.float()

@@ -3,11 +3,12 @@
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
+from diffusers import FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline, WanTransformer3DModel
 from synthetic import LATENT, rolled_out, rollout, sample, stored
 
 from actors.packing import pack, unpack
@@ -37,16 +38,17 @@ def stock(settings) -> WanTransformer3DModel:
     return WanTransformer3DModel.from_pretrained(settings.models.teacher, subfolder="transformer").eval()
 
 
-def stock_velocity(dit, numbers, x_BCFHW, timestep, texts="evolution_TD") -> torch.Tensor:
+def stock_velocity(dit, numbers, x_BCFHW, timestep, text=None) -> torch.Tensor:
     """diffusers' forward with FLF2V's condition written out: masks of both ends, both images, text padded to 512."""
     samples = [sample(n) for n in numbers]
     mask = torch.zeros(len(samples), 4, *LATENT[1:])
     mask[:, :, 0] = 1  # the first pixel frame, alone in its latent frame
     mask[:, 3, -1] = 1  # the last of the last four
     y = torch.cat([mask, torch.stack([s.z_flf_CFHW for s in samples])], 1)
-    text = torch.zeros(len(samples), 512, tiny.TEXT_WIDTH)
-    for row, s in zip(text, samples, strict=True):
-        row[: len(getattr(s, texts))] = getattr(s, texts)
+    if text is None:
+        text = torch.zeros(len(samples), 512, tiny.TEXT_WIDTH)
+        for row, s in zip(text, samples, strict=True):
+            row[: len(s.evolution_TD)] = s.evolution_TD
     images = torch.stack([tokens for s in samples for tokens in (s.source_ID, s.edit_ID)])
     times = torch.full((len(samples),), timestep) if isinstance(timestep, float) else timestep
     return dit(torch.cat([x_BCFHW, y], 1), times, text, images, return_dict=False)[0]
@@ -89,6 +91,19 @@ def test_rollouts_are_diffusers_euler_sampling(teacher, settings, stock):
     found = torch.from_numpy(teacher.rollouts(("s000", "s001")))
     assert torch.allclose(found[:, :, 1:], x[:, :, 1:], atol=1e-3)
     assert torch.equal(found[:, :, 0], torch.stack([sample(n).z_i2v_CFHW[:, 0] for n in (0, 1)]))
+
+
+@torch.no_grad()
+def test_guidance_leads_away_from_the_empty_prompt(settings, stock):
+    config = replace(settings, teacher=replace(settings.teacher, steps=1, guidance=3.0))
+    pipe = WanImageToVideoPipeline.from_pretrained(settings.models.teacher)
+    empty = pipe.encode_prompt("", do_classifier_free_guidance=False, max_sequence_length=512)[0][0]
+    eps = draw(sample_seed(0, "s000", 0, ROLLOUT_DRAW), LATENT, 1.0)[1][None]
+    with_text = stock_velocity(stock, (0,), eps, 1000.0)
+    without = stock_velocity(stock, (0,), eps, 1000.0, text=empty[None])
+    expected = eps - (without + 3.0 * (with_text - without))
+    found = torch.from_numpy(Teacher(config).rollouts(("s000",)))
+    assert torch.allclose(found[:, :, 1:], expected[:, :, 1:], atol=1e-4)
 
 
 def test_tensor_parallel_is_refused_until_there_is_some(settings, tmp_path, random_family):

@@ -57,9 +57,7 @@ def load(folder: Path, step: int, state: dict[str, object]) -> None:
     dcp.load(state, storage_reader=reader, no_dist=not dist.is_initialized())
 
 
-def export(
-    checkpoint: Path, base: str, out: Path, *, weights: Literal["model", "ema"], dtype: torch.dtype
-) -> None:
+def export(checkpoint: Path, base: str, out: Path, *, weights: Literal["model", "ema"], dtype: torch.dtype) -> None:
     """Writes a pipeline folder that ``WanImageToVideoPipeline.from_pretrained`` loads.
 
     The DiT comes from `checkpoint`, all else is copied from the pipeline `base` (folder or hub id) that the

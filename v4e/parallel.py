@@ -9,9 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 
-def shard_student(
-    dit: WanTransformer3DModel, mesh: DeviceMesh | None, dtype: torch.dtype
-) -> WanTransformer3DModel:
+def shard_student(dit: WanTransformer3DModel, mesh: DeviceMesh | None, dtype: torch.dtype) -> WanTransformer3DModel:
     """Shards parameters, gradients and optimizer state over `mesh` with FSDP2: each block, then the rest.
 
     Master weights and gradient reductions stay float32; a block computes in `dtype`. Without a mesh there is
@@ -28,9 +26,7 @@ def shard_student(
             )
         return dit
     # The default would cast the rotary tables and the float32 time projection to `dtype` at each block.
-    policy = MixedPrecisionPolicy(
-        param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
-    )
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     exact = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
     fully_shard(dit.condition_embedder.time_embedder, mesh=mesh, mp_policy=exact)
     for block in dit.blocks:

@@ -31,8 +31,7 @@ def check_models(config: Config, student: Dit, teacher: Dit | None) -> None:
         return
     if teacher is None:
         raise ValueError(
-            f"kd.weight={config.kd.weight} without a teacher: set models.teacher to an FLF2V pipeline, "
-            "or kd.weight=0"
+            f"kd.weight={config.kd.weight} without a teacher: set models.teacher to an FLF2V pipeline, or kd.weight=0"
         )
     for name, dit in (("student", student), ("teacher", teacher)):
         beyond = [tap for tap in config.kd.taps if tap >= dit["num_layers"]]

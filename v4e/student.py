@@ -166,9 +166,7 @@ class StudentTrainer:
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Takes over a state of the same model and sharding."""
-        set_state_dict(
-            self.dit, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"]
-        )
+        set_state_dict(self.dit, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
         with torch.no_grad():
             for name, tensor in self.ema.shadow.items():
                 tensor.copy_(state["ema"][name])
