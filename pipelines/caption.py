@@ -13,20 +13,19 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from actors.cluster import connect
-from v4e.data.reject import record_rejected
-from v4e.io import join
-from v4e.paths import captions_uri, train_uri
-from v4e.progress import bar, plan
-from v4e.stages import stage
-
 from actors.captioner import write_batches
+from actors.cluster import connect
 from pipelines._cli import main
 from v4e.config import Config
 from v4e.data.captions import drop_parts, read_captions, read_instructions, write_captions
+from v4e.data.reject import record_rejected
 from v4e.gguf import model_name
 from v4e.icg import Request
+from v4e.io import join
+from v4e.paths import captions_uri, train_uri
+from v4e.progress import bar, plan
 from v4e.prompts import prompt_hash
+from v4e.stages import stage
 from v4e.tasks import TASKS
 
 Row = tuple[str, str, str]  # id, instruction, task of the corpus

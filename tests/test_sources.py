@@ -150,7 +150,7 @@ def test_any_filesystem(tmp_path: Path):
 
 
 def test_a_row_group_is_streamed(tmp_path: Path):
-    """Arrow holds a small share of a huge row group (of one whose pages are small, as a writer of images makes them)."""
+    """Arrow holds a small share of a huge row group whose pages are small."""
     blob, count = np.random.default_rng(0).bytes(1 << 16), 512
     struct = {"bytes": blob, "path": None}
     table = pa.table(

@@ -1,0 +1,88 @@
+"""An actor that edits held-out triplets with one model and stores the clips."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+import torch
+
+from v4e.conditioning import tail_video
+from v4e.config import Config
+from v4e.data.quality import decode_triplet
+from v4e.data.sources import Part, rows
+from v4e.editor import Editor
+from v4e.flow import sample_seed
+from v4e.io import join, write_atomic
+from v4e.models.encoders import decode_clip, encode_clip, to_images, to_pixels
+from v4e.student import DTYPES
+from v4e.types import EditTriplet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What to evaluate: a pipeline folder and how it is asked."""
+
+    name: str
+    folder: str
+    text: str = "instruction"  # or "caption"
+    last_image: bool = False  # FLF2V: sees the ground truth too (the teacher)
+    reconstructs: bool = False  # the VAE alone: what any model through it can reach
+
+
+def clip_uri(config: Config, model: Model, sample_id: str) -> str:
+    return join(config.run.dir, "eval", model.name, f"{sample_id}.npy")
+
+
+@ray.remote(num_cpus=0.5)
+class Evaluator:
+    """Holds one model; each call edits some triplets."""
+
+    def __init__(self, config: Config, model: Model) -> None:
+        torch.set_num_threads(1)
+        self.config, self.model = config, model
+        models = config.models
+        self.editor = Editor.load(
+            model.folder, dtype=DTYPES[models.dtype], attention=models.attention, fold_pad=models.fold_pad
+        )
+
+    def edit(self, triplets: list[EditTriplet], texts: list[str]) -> int:
+        """Writes each clip, uint8 (P, h, w, 3), as .npy; returns how many."""
+        data, sample = self.config.data, self.config.sample
+        if self.model.reconstructs:
+            clips = self._reconstruct(triplets)
+        else:
+            edits = self.editor.edit(
+                [t.source for t in triplets],
+                texts,
+                height=data.height,
+                width=data.width,
+                frames=data.frames,
+                seeds=[sample_seed(self.config.run.seed, t.id, 0) for t in triplets],
+                steps=sample.steps,
+                guidance=sample.guidance,
+                shift=self.config.flow.shift,
+                solver=sample.solver,
+                last_images=[t.edit for t in triplets] if self.model.last_image else None,
+            )
+            clips = [np.stack([np.asarray(frame) for frame in edit.clip]) for edit in edits]
+        for triplet, clip in zip(triplets, clips, strict=True):
+            buffer = io.BytesIO()
+            np.save(buffer, clip, allow_pickle=False)
+            write_atomic(clip_uri(self.config, self.model, triplet.id), buffer.getvalue())
+        return len(triplets)
+
+    @torch.no_grad()
+    def _reconstruct(self, triplets: list[EditTriplet]) -> list[np.ndarray]:
+        data, vae = self.config.data, self.editor.frozen.vae
+        source, edit = (
+            to_pixels([getattr(t, side) for t in triplets], data.height, data.width).to(self.editor.device)
+            for side in ("source", "edit")
+        )
+        clips = decode_clip(vae, encode_clip(vae, tail_video(source, edit, data.frames)))
+        return [np.stack([np.asarray(i) for i in to_images(clip.transpose(0, 1))]) for clip in clips]
+
+
+def read_triplets(parts: list[Part], max_pixels: int) -> list[EditTriplet]:
+    """All triplets of `parts`; bad ones raise, since an evaluation must not silently shrink."""
+    return [decode_triplet(row, max_pixels) for part in parts for row in rows(part)]

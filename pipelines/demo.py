@@ -1,0 +1,104 @@
+"""The main job, end to end: from triplets of the evolution world to a student that edits, and a report with pictures.
+
+Ends with <run.dir>/report.html, metrics.json and strip.png. Killed and run again, it goes on where it was.
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+from PIL import Image
+
+from actors.evaluator import read_triplets
+from pipelines import caption, evaluate, export, precompute, rollout, train
+from pipelines._cli import main
+from v4e.config import Config
+from v4e.data.captions import read_captions
+from v4e.data.reject import read_rejected
+from v4e.data.sources import parts
+from v4e.io import join, read_json, write_atomic
+from v4e.paths import captions_uri, heldout_uri, train_uri
+from v4e.progress import say
+from v4e.report import render, strip
+from v4e.stages import stage
+from v4e.tasks import TASKS
+from v4e.world.write import write_split
+
+TRAIN_PER_TASK, HELDOUT_PER_TASK = 80, 20
+SHOWN = ("ema", "native_i2v")  # in the report's strips
+CAPTIONS_SHOWN = 22
+
+
+def run(config: Config) -> None:
+    """All stages, each from its own module."""
+    stages = {
+        "triplets": triplets,
+        "caption": caption.run,
+        "precompute": precompute.run,
+        "rollout": rollout.run,
+        "train": train.run,
+        "export": export.run,
+        "evaluate": evaluate.run,
+        "report": report,
+    }
+    for number, (name, step) in enumerate(stages.items(), 1):
+        say(f"\n── {number}/{len(stages)} {name} " + "─" * (60 - len(name)))
+        step(config)
+    say(f"\nreport: {join(config.run.dir, 'report.html')}")
+
+
+def triplets(config: Config) -> None:
+    """The world's splits, where the config does not name other triplets."""
+    with stage(config.run.dir, "triplets"):
+        if not config.data.train:
+            write_split(train_uri(config), "train", TRAIN_PER_TASK, config.run.seed)
+        if not config.data.heldout:
+            write_split(heldout_uri(config), "heldout", HELDOUT_PER_TASK, config.run.seed)
+
+
+def report(config: Config) -> None:
+    """report.html and strip.png from what the stages left."""
+    table = read_json(join(config.run.dir, "metrics.json"))
+    heldout = read_triplets(parts(heldout_uri(config)), config.data.max_pixels)
+    models = {m.name: m for m in evaluate.models(config) if m.name in SHOWN}
+    examples = [
+        (t, {name: evaluate.read_clip(config, m, t.id) for name, m in models.items()})
+        for task in TASKS
+        for t in [t for t in heldout if t.task == task][:3]  # the first three: never picked by how well they came out
+    ]
+    captions = list(read_captions(captions_uri(config)).values())
+    page = render(
+        config,
+        table={k: v for k, v in table.items() if k != "seconds"},
+        examples=examples,
+        stages=read_json(join(config.run.dir, "stages.json")),
+        captions=captions[:: max(1, len(captions) // CAPTIONS_SHOWN)][:CAPTIONS_SHOWN],
+        rejected=read_rejected(config.run.dir),
+    )
+    write_atomic(join(config.run.dir, "report.html"), page.encode())
+    write_strip(config, examples)
+
+
+def write_strip(config: Config, examples) -> None:
+    """One row a task: source, evolution, ground truth; for the README."""
+    firsts = {t.task: (t, clips) for t, clips in reversed(examples)}
+    size = (config.data.width, config.data.height)
+    rows = []
+    for task in TASKS:
+        if task in firsts and "ema" in firsts[task][1]:
+            t, clips = firsts[task]
+            ends = [np.asarray(i.resize(size)) for i in (t.source, t.edit)]
+            rows.append(strip([ends[0], *clips["ema"][1:], ends[1]]))
+    if not rows:
+        return
+    page = Image.new("RGBA", (rows[0].width, sum(r.height + 6 for r in rows) - 6), (0, 0, 0, 0))
+    for i, row in enumerate(rows):
+        page.paste(row, (0, i * (row.height + 6)))
+    page.save(Path(config.run.dir) / "strip.png")
+
+
+if __name__ == "__main__":
+    main(__doc__, run)

@@ -1,0 +1,140 @@
+"""Edits the held-out triplets with the student, its EMA and the controls, and scores them against the ground truth.
+
+Writes eval/<model>/<id>.npy (clips) and metrics.json below run.dir. A second run edits only what is missing or older
+than its weights.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import ray
+from rich.table import Table
+
+from actors.cluster import connect
+from actors.evaluator import Evaluator, Model, clip_uri, read_triplets
+from pipelines._cli import main
+from v4e.config import Config
+from v4e.data.fingerprint import folder_hash
+from v4e.data.sources import parts
+from v4e.io import exists, join, open_uri, read_json, write_json_atomic
+from v4e.metrics.exact import score, summarize
+from v4e.paths import heldout_uri
+from v4e.progress import bar, console, plan
+from v4e.stages import stage
+from v4e.templates import template_caption
+from v4e.types import EditTriplet
+
+WEIGHTS = ("transformer", "vae", "text_encoder", "tokenizer", "image_encoder")
+
+
+def models(config: Config) -> list[Model]:
+    """The models of the report, in its order; the student's only where they have been exported."""
+    exports = join(config.run.dir, "export")
+    listed = [
+        Model(name="ema", folder=join(exports, "ema")),
+        Model(name="student", folder=join(exports, "student")),
+        Model(name="native_i2v", folder=config.models.student),
+        Model(name="base_caption", folder=config.models.student, text="caption"),
+        Model(name="teacher", folder=config.models.teacher, text="caption", last_image=True),
+        Model(name="vae", folder=config.models.student, reconstructs=True),
+    ]
+    return [m for m in listed if not m.folder.startswith(exports) or exists(join(m.folder, "model_index.json"))]
+
+
+def run(config: Config) -> None:
+    """Evaluates every model of :func:`models` on the held-out triplets."""
+    triplets = read_triplets(parts(heldout_uri(config), config.eval.limit), config.data.max_pixels)
+    chosen = models(config)
+    plan(
+        "evaluation",
+        {
+            "triplets": f"{len(triplets)} of {heldout_uri(config)}",
+            "models": ", ".join(m.name for m in chosen) + ", copy",
+            "edit": f"{config.sample.steps} {config.sample.solver} steps, guidance {config.sample.guidance}",
+        },
+    )
+    with stage(config.run.dir, "evaluate"):
+        for model in chosen:
+            generate(config, model, triplets)
+    table = {m.name: scores(config, triplets, lambda t, m=m: read_clip(config, m, t.id)[-1]) for m in chosen}
+    table["copy"] = scores(config, triplets, lambda t: resized(config, t.source))
+    uri = join(config.run.dir, "metrics.json")
+    stages = join(config.run.dir, "stages.json")
+    table["seconds"] = {name: s["seconds"] for name, s in read_json(stages).items()}
+    write_json_atomic(uri, table)
+    show(table)
+
+
+def generate(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
+    """Edit what is missing. Clips made by other weights or settings are made again."""
+    stamp_uri = join(config.run.dir, "eval", model.name, "made-by.json")
+    stamp = {
+        "weights": folder_hash(model.folder, WEIGHTS),
+        "sample": [config.sample.steps, config.sample.guidance, config.sample.solver, config.flow.shift],
+        "seed": config.run.seed,
+    }
+    fresh = exists(stamp_uri) and read_json(stamp_uri) == stamp and not config.run.overwrite
+    todo = [t for t in triplets if not (fresh and exists(clip_uri(config, model, t.id)))]
+    if not todo:
+        return
+    if not fresh:
+        write_json_atomic(stamp_uri, stamp)
+    connect(config)
+    batches = [todo[i : i + config.eval.batch] for i in range(0, len(todo), config.eval.batch)]
+    gpus = 1 if config.train.gpus_per_worker else 0
+    pool = ray.util.ActorPool(
+        [Evaluator.options(num_gpus=gpus).remote(config, model) for _ in range(min(config.eval.actors, len(batches)))]
+    )
+    with bar(f"edits by {model.name}", len(todo), unit="edits") as advance:
+        for done in pool.map_unordered(lambda actor, batch: actor.edit.remote(batch, asks(model, batch)), batches):
+            advance(done)
+
+
+def asks(model: Model, triplets: list[EditTriplet]) -> list[str]:
+    """The text each triplet is edited by. Held-out captions come from Table 1's templates, never from a ground truth."""
+    if model.text == "instruction":
+        return [t.instruction for t in triplets]
+    return [template_caption(t.instruction, t.task) for t in triplets]
+
+
+def read_clip(config: Config, model: Model, sample_id: str) -> np.ndarray:
+    with open_uri(clip_uri(config, model, sample_id)) as f:
+        return np.load(io.BytesIO(f.read()), allow_pickle=False)
+
+
+def resized(config: Config, image) -> np.ndarray:
+    """The image on the model's grid, where edits are scored."""
+    return np.asarray(image.resize((config.data.width, config.data.height)))
+
+
+def scores(config: Config, triplets: list[EditTriplet], edit_of) -> dict:
+    return summarize(
+        [
+            score(t.task, resized(config, t.source), resized(config, t.edit), edit_of(t), config.eval.preserve_db)
+            for t in triplets
+        ]
+    )
+
+
+def show(table: dict) -> None:
+    """Success per task and overall, a column a model."""
+    names = [n for n in table if n != "seconds"]
+    view = Table(title="success on held-out edits", title_justify="left")
+    view.add_column("task")
+    for name in names:
+        view.add_column(name, justify="right")
+    for task in table[names[0]]["by_task"]:
+        view.add_row(task, *(f"{table[n]['by_task'][task]['success']:.2f}" for n in names))
+    view.add_section()
+    for label, key in (("overall", "success"), ("edit L1", "edit_l1"), ("preserved, dB", "preserve_psnr")):
+        view.add_row(label, *(str(table[n]["overall"][key]) for n in names))
+    console.print(view)
+
+
+if __name__ == "__main__":
+    main(__doc__, run)
