@@ -108,7 +108,7 @@ def test_guidance_leads_away_from_the_empty_prompt(settings, stock):
 
 def test_tensor_parallel_is_refused_until_there_is_some(settings, tmp_path, random_family):
     config = stored(tmp_path, random_family, 1, teacher={"tp": 2})
-    with pytest.raises(ValueError, match="teacher.tp=1"):
+    with pytest.raises(ValueError, match=r"teacher\.tp=1"):
         Teacher(config)
 
 
@@ -205,7 +205,7 @@ def test_a_pool_that_cannot_start_says_why(cluster, tmp_path, random_family):
     from actors.teacher_pool import await_pool, start_pool
 
     pool = start_pool(stored(tmp_path, random_family, 1, teacher={"tp": 2}))
-    with pytest.raises(RuntimeError, match=r"teacher.tp=1"):
+    with pytest.raises(RuntimeError, match=r"teacher\.tp=1"):
         await_pool(pool)
     ray.kill(pool)
 
