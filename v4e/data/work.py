@@ -16,6 +16,7 @@ from v4e.data.sources import Part, RawTriplet, rows
 from v4e.data.store import Texts
 
 STAGE = "precompute"
+DUPLICATE = "id appears twice: the first triplet is used"
 Rejection = dict[str, str]  # a row of rejected.parquet
 
 
@@ -70,7 +71,7 @@ def plan_work(
         captions: rows of captions.parquet by id.
         stored: what the samples in the store were made of, by id: another caption makes another sample.
         batch: triplets of a chunk.
-        skip: ids that are not to be looked at again, as they were rejected before.
+        skip: ids that were rejected before. They keep their place in the chunks and are not counted as missing.
 
     Raises:
         ValueError: a triplet has no caption, or one of another instruction.
@@ -84,12 +85,12 @@ def plan_work(
         for position, row in enumerate(rows(part, images=False)):
             triplets += 1
             if row.id in seen:
-                rejected.append(rejection(row.id, "id appears twice: the first triplet is used"))
+                rejected.append(rejection(row.id, DUPLICATE))
             elif not row.instruction.strip():
                 rejected.append(rejection(row.id, "empty instruction"))
-            elif row.id not in skip:
+            else:
                 texts = _texts(row, captions.get(row.id))
-                new = stored.get(row.id) != texts
+                new = row.id not in skip and stored.get(row.id) != texts
                 wanted.append(Wanted(id=row.id, position=position, texts=texts, missing=new))
                 missing += new
             seen.add(row.id)

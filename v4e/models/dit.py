@@ -5,6 +5,7 @@ I image tokens, K taps.
 """
 
 import torch
+import torch.nn.functional as F
 from diffusers import WanTransformer3DModel
 from torch import Tensor
 
@@ -27,9 +28,7 @@ def pack_text(text: list[Tensor], *, fold: bool) -> tuple[Tensor, int]:
     if longest > TEXT_LEN:
         raise ValueError(f"text of {longest} tokens: Wan reads at most {TEXT_LEN}; truncate it when encoding")
     length = min(longest + 1, TEXT_LEN) if fold else TEXT_LEN
-    packed = text[0].new_zeros(len(text), length, text[0].shape[-1])
-    for row, t in zip(packed, text, strict=True):
-        row[: len(t)] = t
+    packed = torch.stack([F.pad(t, (0, 0, 0, length - len(t))) for t in text])
     return packed, TEXT_LEN - length + 1
 
 
