@@ -5,6 +5,7 @@ WanImageToVideoPipeline.from_pretrained loads them unchanged. Takes the newest c
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -16,7 +17,7 @@ from v4e.progress import bar, plan
 from v4e.stages import stage
 from v4e.student import DTYPES
 
-FOLDERS = {"student": "model", "ema": "ema"}  # folder below export/ to the part of a checkpoint
+FOLDERS: dict[str, Literal["model", "ema"]] = {"student": "model", "ema": "ema"}  # folder to the part of a checkpoint
 
 
 def run(config: Config) -> None:

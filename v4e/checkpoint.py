@@ -9,13 +9,15 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from diffusers import WanTransformer3DModel
 from huggingface_hub import snapshot_download
+
+from v4e.student import State
 
 NAME = re.compile(r"step-(\d{6,})")
 
@@ -31,7 +33,7 @@ def path_of(folder: Path, step: int) -> Path:
     return folder / f"step-{step:06d}"
 
 
-def save(folder: Path, step: int, state: dict[str, object], *, keep: int) -> Path:
+def save(folder: Path, step: int, state: State, *, keep: int) -> Path:
     """Writes the checkpoint of `step` and drops all but the newest `keep`. Every worker must call it.
 
     Written under another name and renamed when complete: a crash at any moment leaves the previous one intact.
@@ -41,7 +43,7 @@ def save(folder: Path, step: int, state: dict[str, object], *, keep: int) -> Pat
         shutil.rmtree(part, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
     _barrier()
-    dcp.save(state, storage_writer=dcp.FileSystemWriter(part), no_dist=not dist.is_initialized())
+    dcp.save(dict(state), storage_writer=dcp.FileSystemWriter(part), no_dist=not dist.is_initialized())
     if _rank() == 0:
         shutil.rmtree(final, ignore_errors=True)  # an older attempt at this very step
         part.rename(final)
@@ -51,10 +53,10 @@ def save(folder: Path, step: int, state: dict[str, object], *, keep: int) -> Pat
     return final
 
 
-def load(folder: Path, step: int, state: dict[str, object]) -> None:
+def load(folder: Path, step: int, state: State) -> None:
     """Fills `state`'s tensors in place from the checkpoint of `step`. Every worker must call it."""
     reader = dcp.FileSystemReader(path_of(folder, step))
-    dcp.load(state, storage_reader=reader, no_dist=not dist.is_initialized())
+    dcp.load(cast(dict, state), storage_reader=reader, no_dist=not dist.is_initialized())
 
 
 def export(checkpoint: Path, base: str, out: Path, *, weights: Literal["model", "ema"], dtype: torch.dtype) -> None:
@@ -72,8 +74,10 @@ def export(checkpoint: Path, base: str, out: Path, *, weights: Literal["model", 
     source = Path(base)
     if not source.is_dir():
         source = Path(snapshot_download(base, ignore_patterns=["transformer/*.safetensors"]))
-    config = WanTransformer3DModel.load_config(source / "transformer")
-    dit = WanTransformer3DModel.from_config(config)
+    dit = cast(
+        WanTransformer3DModel,
+        WanTransformer3DModel.from_config(cast(dict, WanTransformer3DModel.load_config(source / "transformer"))),
+    )
     state = {weights: dict(dit.state_dict())}
     dcp.load(state, storage_reader=dcp.FileSystemReader(checkpoint), no_dist=True)
     exact = set(WanTransformer3DModel._keep_in_fp32_modules)

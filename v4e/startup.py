@@ -3,17 +3,27 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypedDict, cast
 
 from diffusers import WanTransformer3DModel
 
 from v4e.config import Config
 
-Dit = dict[str, object]  # a transformer's config.json
+
+class Dit(TypedDict):
+    """What matters here of a transformer's config.json."""
+
+    num_layers: int
+    num_attention_heads: int
+    attention_head_dim: int
+    patch_size: list[int]
+    in_channels: int
+    out_channels: int
 
 
 def dit_config(folder: str) -> Dit:
     """Of a pipeline folder or hub id, without its weights."""
-    return dict(WanTransformer3DModel.load_config(folder, subfolder="transformer"))
+    return cast(Dit, WanTransformer3DModel.load_config(folder, subfolder="transformer"))
 
 
 def width(dit: Dit) -> int:

@@ -7,6 +7,7 @@ K taps.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import torch
 import torch.distributed as dist
@@ -26,6 +27,16 @@ from v4e.losses import block_kd_loss, flow_loss, tail_loss
 from v4e.models.dit import predict
 from v4e.parallel import shard_student
 from v4e.types import Sample, TeacherTarget
+
+
+class State(TypedDict):
+    """All that a run needs to go on, as (sharded) tensors under stable names."""
+
+    model: dict[str, Any]
+    ema: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    step: Tensor
+
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -154,8 +165,8 @@ class StudentTrainer:
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         return dict(zip(sums, means.tolist(), strict=True)) | {"grad_norm": norm.item(), "lr": rate}
 
-    def state_dict(self) -> dict[str, object]:
-        """Everything a run needs to go on, as (sharded) tensors under stable names.
+    def state_dict(self) -> State:
+        """Where the run stands; the tensors are the trainer's own.
 
         Noise and data order are functions of the seed and the step, so there is no generator to save. Before the
         first step the optimizer's part is a placeholder, good only for being loaded into.
@@ -164,7 +175,7 @@ class StudentTrainer:
         step = torch.tensor(self.step_count)
         return {"model": model, "ema": dict(self.ema.shadow), "optimizer": optimizer, "step": step}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Takes over a state of the same model and sharding."""
         set_state_dict(self.dit, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
         with torch.no_grad():
