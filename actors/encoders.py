@@ -1,6 +1,7 @@
 """Ray Data over the corpus: chunks are read and decoded in tasks, and encoded where the frozen models are."""
 
 import logging
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
@@ -39,8 +40,8 @@ class Encoder:
         for model in (self.frozen.vae, self.frozen.text_encoder, self.frozen.image_encoder):
             model.to(device).eval().requires_grad_(False)
 
-    def __call__(self, row: dict[str, Chunk]) -> dict[str, Report]:
-        return {"report": self.encode(row["chunk"])}
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        return {"report": pickle.dumps(self.encode(pickle.loads(row["chunk"])))}
 
     def encode(self, chunk: Chunk) -> Report:
         """All features of a chunk; those that the store lacks are written."""
@@ -73,17 +74,18 @@ def encode_jobs(jobs: Sequence[Job], config: Config) -> Iterator[Report]:
 
     An encoder that dies is replaced and its chunk done again: writing a sample twice changes nothing.
     """
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     settings, data = config.precompute, config.data
 
-    def read(row: dict[str, Job]) -> Iterator[dict[str, Chunk]]:
-        return ({"chunk": chunk} for chunk in read_job(row["job"], data))
+    def read(row: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
+        for chunk in read_job(pickle.loads(row["job"]), data):
+            yield {"chunk": pickle.dumps(chunk)}
 
+    rows = [{"job": pickle.dumps(job)} for job in jobs]
     reports = (
-        ray.data.from_items([{"job": job} for job in jobs], override_num_blocks=min(len(jobs), MAX_TASKS))
-        .flat_map(read, num_cpus=READ_CPUS, concurrency=settings.readers)
+        ray.data.from_items(rows, override_num_blocks=min(len(jobs), MAX_TASKS))
+        .flat_map(read, num_cpus=READ_CPUS, compute=ray.data.TaskPoolStrategy(size=settings.readers))
         .map(
             Encoder,
             fn_constructor_args=(config,),
@@ -93,4 +95,4 @@ def encode_jobs(jobs: Sequence[Job], config: Config) -> Iterator[Report]:
         )
     )
     for row in reports.iter_rows():
-        yield row["report"]
+        yield pickle.loads(row["report"])

@@ -18,7 +18,7 @@ from v4e.data.captions import read_captions
 from v4e.data.reject import read_rejected, record_rejected, replace_rejected
 from v4e.data.sources import parts
 from v4e.data.store import Store
-from v4e.data.work import STAGE, Rejection, plan_work
+from v4e.data.work import DUPLICATE, STAGE, Rejection, plan_work
 from v4e.paths import captions_uri, store_uri, train_uri
 from v4e.progress import bar, plan
 from v4e.stages import stage
@@ -33,7 +33,8 @@ def run(config: Config) -> None:
     if config.run.overwrite:
         replace_rejected(config.run.dir, STAGE, [])
     store = Store.create(config)
-    before = {row["id"] for row in read_rejected(config.run.dir) if row["stage"] == STAGE}
+    mine = [row for row in read_rejected(config.run.dir) if row["stage"] == STAGE]
+    before = {row["id"] for row in mine if row["reason"] != DUPLICATE}  # of a doubled id, the first triplet is good
     work = plan_work(corpus, captions, store.texts(), batch=config.precompute.batch, skip=before)
     record_rejected(config.run.dir, work.rejected)
     data = config.data
@@ -60,7 +61,7 @@ def run(config: Config) -> None:
             written += report["written"]
             rejected += report["rejected"]
             record_rejected(config.run.dir, report["rejected"])
-            advance(report["written"] + len(report["rejected"]))
+            advance(report["written"] + len([row for row in report["rejected"] if row["id"] not in before]))
     plan(
         "features written",
         {

@@ -19,7 +19,7 @@ def exists(uri: str) -> bool:
     return fs.exists(path)
 
 
-def open_uri(uri: str, mode: str = "rb"):
+def open_uri(uri: str, mode: str = "rb") -> Any:
     """The file at `uri` as a context manager; parent folders are made when writing."""
     if "w" in mode:
         fs, path = url_to_fs(uri)

@@ -8,7 +8,7 @@ import types
 import typing
 from typing import Any, Literal
 
-from v4e.config import Caption, Config, Data, Flow, Models, Optim, Run, Teacher, Train
+from v4e.config import Caption, Config, Data, Flow, Models, Optim, Precompute, Run, Teacher, Train
 
 
 def tiny() -> Config:
@@ -32,6 +32,7 @@ def _wan14b(name: str, *, height: int, width: int, shift: float, size: str) -> C
         ),
         data=Data(height=height, width=width),
         caption=Caption(model="Qwen/Qwen2.5-7B-Instruct", refine=True, new_words=4, gpus=1),
+        precompute=Precompute(readers=16, actors=8, gpus_per_actor=1),
         teacher=Teacher(steps=20, guidance=5.0),
         kd=dataclasses.replace(Config(recipe=name).kd, taps=(9, 19, 29, 39)),  # ours: the paper names none
         flow=Flow(shift=shift),
