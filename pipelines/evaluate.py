@@ -96,7 +96,7 @@ def generate(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
 
 
 def asks(model: Model, triplets: list[EditTriplet]) -> list[str]:
-    """The text each triplet is edited by. Held-out captions come from Table 1's templates, never from a ground truth."""
+    """The text each triplet is edited by; held-out captions come from Table 1's templates, not from a ground truth."""
     if model.text == "instruction":
         return [t.instruction for t in triplets]
     return [template_caption(t.instruction, t.task) for t in triplets]

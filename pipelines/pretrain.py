@@ -43,7 +43,8 @@ def main() -> None:
     save(args.work, args.out)
     for stage in ("vae", "base", "teacher"):
         table, success, preserve, _, _ = gate.run(args.work, stage)
-        say(f"{stage}: success {success:.2f}, preservation {preserve:.1f} dB; " + " ".join(f"{t} {v:.1f}" for t, v in table.items()))
+        by_task = " ".join(f"{t} {v:.1f}" for t, v in table.items())
+        say(f"{stage}: success {success:.2f}, preservation {preserve:.1f} dB; {by_task}")
 
 
 def save(work: Path, out: Path) -> None:

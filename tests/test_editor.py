@@ -7,7 +7,7 @@ from diffusers import WanImageToVideoPipeline
 from PIL import Image
 
 from v4e import flow
-from v4e.editor import Editor, Edit
+from v4e.editor import Edit, Editor
 from v4e.models.encoders import encode_images, encode_text, to_images, to_pixels
 
 TEXTS = ["make the red circle blue", "remove the sign"]

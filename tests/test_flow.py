@@ -18,7 +18,7 @@ def test_both_inversions_recover_the_data_from_the_true_velocity():
 def test_the_general_inversion_recovers_the_data_on_a_curved_path():
     """x_t = z + rho(t) (eps - z) has velocity rho'(t) (eps - z)."""
     z, eps, t_B = torch.randn(2, 1, 1, 3, 3), torch.randn(2, 1, 1, 3, 3), torch.tensor([0.3, 0.8])
-    rho, rho_prime = lambda t: torch.sin(t), lambda t: torch.cos(t)  # noqa: E731
+    rho, rho_prime = lambda t: torch.sin(t), lambda t: torch.cos(t)
     x_t = z + flow.over(rho(t_B), z) * (eps - z)
     u = flow.over(rho_prime(t_B), z) * (eps - z)
     torch.testing.assert_close(flow.invert_cfm(x_t, u, t_B, rho, rho_prime), z, atol=1e-5, rtol=1e-5)

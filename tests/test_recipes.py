@@ -70,7 +70,7 @@ def test_help_names_every_key():
 
 def test_latent_frames():
     assert [Data(frames=p).latent_frames for p in (5, 9, 81)] == [2, 3, 21]
-    with pytest.raises(ValueError, match="optim.batch"):
+    with pytest.raises(ValueError, match=r"optim\.batch"):
         Optim(batch=0)
 
 

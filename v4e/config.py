@@ -262,10 +262,11 @@ class Config:
             self.kd.weight > 0 or self.tail.weight > 0 or self.flow.weight > 0,
             "kd.weight, tail.weight and flow.weight are all 0: nothing would be trained; set one of them",
         )
+        accumulate, workers = self.optim.accumulate, self.train.workers
         _require(
-            self.optim.accumulate % self.train.workers == 0,
-            f"optim.accumulate={self.optim.accumulate} does not divide over train.workers={self.train.workers}: "
-            f"set optim.accumulate={self.optim.accumulate // self.train.workers * self.train.workers or self.train.workers}",
+            accumulate % workers == 0,
+            f"optim.accumulate={accumulate} does not divide over train.workers={workers}: "
+            f"set optim.accumulate={accumulate // workers * workers or workers}",
         )
 
     def sections(self) -> dict[str, object]:

@@ -5,6 +5,7 @@ Shapes: B batch, C latent channels, F latent frames, H W latent height and width
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -45,7 +46,8 @@ class Editor:
         for model in (frozen.vae, frozen.text_encoder, frozen.image_encoder):
             model.to(device)
         dit = load_dit(folder, dtype, attention, fold_pad).to(device).eval().requires_grad_(False)
-        return cls(dit=dit, frozen=frozen, scheduler=UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler"))
+        scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
+        return cls(dit=dit, frozen=frozen, scheduler=scheduler)
 
     @property
     def device(self) -> torch.device:
@@ -131,7 +133,7 @@ class Editor:
 def _euler(velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None) -> Tensor:
     """Euler along ``flow.times``."""
     times = flow.times(steps, shift).tolist()
-    for step, (t, t_next) in enumerate(zip(times, times[1:], strict=False)):
+    for step, (t, t_next) in enumerate(pairwise(times)):
         u = velocity(x, t)
         x0_hat = x - t * u
         x = flow.euler_step(x, u, t, t_next)

@@ -130,7 +130,8 @@ def describe() -> str:
         for field in dataclasses.fields(value):
             key, default = f"{section}.{field.name}", getattr(value, field.name)
             shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-            lines.append(f"  {key + '=' + shown.lower() if isinstance(default, bool) else key + '=' + shown:34} {notes.get(field.name, '')}".rstrip())
+            shown = shown.lower() if isinstance(default, bool) else shown
+            lines.append(f"  {f'{key}={shown}':34} {notes.get(field.name, '')}".rstrip())
     return "\n".join(lines)
 
 

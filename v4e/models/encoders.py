@@ -13,7 +13,8 @@ from torch import Tensor
 
 
 def _stats(vae: AutoencoderKLWan, like: Tensor) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1).to(like) for v in (vae.config.latents_mean, vae.config.latents_std))
+    config = vae.config
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1).to(like) for v in (config.latents_mean, config.latents_std))
     return mean, std
 
 

@@ -36,10 +36,14 @@ def check_folder(folder: str) -> None:
         )
 
 
-def load_dit(folder: str, dtype: torch.dtype, attention: str = "native", fold_pad: bool = True) -> WanTransformer3DModel:
+def load_dit(
+    folder: str, dtype: torch.dtype, attention: str = "native", fold_pad: bool = True
+) -> WanTransformer3DModel:
     """The pipeline's transformer in `dtype`, with diffusers' `attention` backend, pad folding where asked for."""
     check_folder(folder)
-    dit = WanTransformer3DModel.from_pretrained(folder, subfolder="transformer", torch_dtype=dtype, use_safetensors=True)
+    dit = WanTransformer3DModel.from_pretrained(
+        folder, subfolder="transformer", torch_dtype=dtype, use_safetensors=True
+    )
     if fold_pad:
         fold_pads(dit)
     if attention != "native":

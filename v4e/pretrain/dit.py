@@ -87,7 +87,7 @@ def pixels(images: list[np.ndarray]) -> list[Image.Image]:
     return [Image.fromarray(i) for i in images]
 
 
-def train(rank: int, workers: int, work: Path, stage: str, steps: int, batch: int, latents: int, held: int = 512) -> None:
+def train(rank: int, workers: int, work: Path, stage: str, steps: int, batch: int, latents: int) -> None:
     """Train the `stage` ("base" or "teacher") to `steps`; resumes from ``work/<stage>.safetensors``."""
     teacher = stage == "teacher"
     clips, z_all, texts = load_corpus(work, latents)
@@ -103,10 +103,9 @@ def train(rank: int, workers: int, work: Path, stage: str, steps: int, batch: in
     start = resume(path, family, ema, optimizer)
     processor = tiny.image_processor()
     meter = Meter(stage, steps, 100, batch * workers, work / f"{stage}.log")
-    count = latents - held
     for step in range(start, steps):
         rng = np.random.default_rng((step, rank))
-        rows = np.sort(rng.choice(count, batch, replace=False))
+        rows = np.sort(rng.choice(latents, batch, replace=False))
         generator = torch.Generator().manual_seed(step * workers + rank)
         z = torch.from_numpy(z_all[rows]).float()
         z_clip = z[:, :2].transpose(1, 2)

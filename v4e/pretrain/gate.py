@@ -1,5 +1,6 @@
 """The gate: can the base perform evolution captions on every task? Exact, on held-out scenes."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from v4e.world import make_triplets
 
 
 @torch.no_grad()
-def sample(family, x_BCPHW, z_cond, texts: list[str], frames: np.ndarray, *, last: bool, steps: int = 8, guidance: float = 1.0):
+def sample(family, z_cond, texts: list[str], frames: np.ndarray, *, last: bool, steps: int = 8, guidance: float = 1.0):
     """Euler from fixed noise: latent clips."""
     processor = tiny.image_processor()
     image = encode_images(family.image, processor, pixels(list(frames[:, 0])))
@@ -28,7 +29,7 @@ def sample(family, x_BCPHW, z_cond, texts: list[str], frames: np.ndarray, *, las
     y = condition(z_cond, last=last)
     x = torch.randn(z_cond.shape, generator=torch.Generator().manual_seed(0))
     times = flow.times(steps, tiny.FLOW_SHIFT).tolist()
-    for t, t_next in zip(times, times[1:], strict=False):
+    for t, t_next in pairwise(times):
         t_B = torch.full((len(texts),), t)
         u, _ = predict(family.dit, x, t_B, y, text, image)
         if guidance != 1:
@@ -54,7 +55,7 @@ def run(work: Path, stage: str, per_task: int = 10, text: str = "caption", guida
             part, f = x[i : i + 44], frames[i : i + 44]
             video = flf_video(part[:, :, 0], part[:, :, -1], 5) if last else i2v_video(part[:, :, 0], 5)
             said = [getattr(r, text) for r in records[i : i + 44]]
-            z = sample(family, part, encode_clip(vae, video), said, f, last=last, guidance=guidance)
+            z = sample(family, encode_clip(vae, video), said, f, last=last, guidance=guidance)
             out.append(decode_clip(vae, z))
         out = torch.cat(out)
     image = ((out.permute(0, 2, 3, 4, 1).numpy() + 1) * 127.5).round()

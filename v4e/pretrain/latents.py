@@ -41,8 +41,11 @@ def measure_stats(work: Path, clips: int = 600) -> None:
 
 @torch.no_grad()
 def encode(rank: int, workers: int, work: Path, count: int) -> None:
-    """``latents-<rank>-of-<workers>.npy`` (n, 4, C, H, W) float16: the clip's two latent frames, then the tail frames of
-    the I2V and of the FLF2V condition (their first frame is the clip's). Rows rank, rank + workers, ... of the corpus."""
+    """``latents-<rank>-of-<workers>.npy``, (n, 4, C, H, W) float16, of rows rank, rank + workers, ... of the corpus.
+
+    The 4: the clip's two latent frames, then the tail frames of the I2V and of the FLF2V condition, whose first frame
+    is the clip's.
+    """
     data = np.load(work / "corpus/clips.npy", mmap_mode="r")
     path = work / f"latents-{rank}-of-{workers}.npy"
     mine = np.arange(rank, count, workers)

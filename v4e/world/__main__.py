@@ -1,4 +1,4 @@
-"""``python -m v4e.world --sheet out.png`` draws one clip of each task; ``--out folder`` writes the splits as Parquet."""
+"""``python -m v4e.world --sheet out.png`` draws clips of each task; ``--out folder`` writes a split as Parquet."""
 
 import argparse
 from pathlib import Path
@@ -25,7 +25,8 @@ def sheet(path: Path, split: str, per_task: int, seed: int) -> None:
         x, y = i // tasks * cell_w, i % tasks * cell_h
         draw.text((x + 2, y + 1), f"{record.task}: {record.instruction}", fill="black")
         strip = Image.fromarray(np.concatenate(list(record.frames), 1))
-        page.paste(strip.resize((strip.width * ZOOM, strip.height * ZOOM), Image.Resampling.NEAREST), (x, y + TEXT_HEIGHT))
+        strip = strip.resize((strip.width * ZOOM, strip.height * ZOOM), Image.Resampling.NEAREST)
+        page.paste(strip, (x, y + TEXT_HEIGHT))
     page.save(path)
     print(f"{path}: {len(records)} edits of split {split}")
 

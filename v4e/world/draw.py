@@ -14,6 +14,7 @@ RADIUS = 0.20  # of a thing
 OUTLINE = 0.030
 OUTLINE_COLOR = np.array((0.08, 0.08, 0.10))
 SUPERSAMPLE = 2
+STARS = ((0.08, 0.10), (0.50, 0.06), (0.92, 0.14), (0.50, 0.50), (0.06, 0.52), (0.95, 0.52), (0.50, 0.92))
 FONT = {  # 3 x 5 glyphs, rows from the top
     "A": "010101111101101",
     "B": "110101110101110",
@@ -141,7 +142,7 @@ def _background(name: str, size: int) -> np.ndarray:
             return _paint(image, y - 0.16 - 0.05 * np.sin(22 * x), (0.05, 0.40, 0.12))
         case "night sky":
             image = sky((0.02, 0.02, 0.14), (0.16, 0.12, 0.34))
-            for sx, sy in ((0.08, 0.10), (0.50, 0.06), (0.92, 0.14), (0.50, 0.50), (0.06, 0.52), (0.95, 0.52), (0.50, 0.92)):
+            for sx, sy in STARS:
                 image = _paint(image, np.hypot(x - sx, y - sy) - 0.030, (1.0, 1.0, 0.85))
             return image
         case "desert":

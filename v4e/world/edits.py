@@ -179,9 +179,8 @@ def make_edit(rng: Random, task: str, *, novel: bool = False) -> Edit:
         case "color":
             before = Scene(background, _things(rng, rng.choice((1, 2)), novel=False))
             thing = before.things[0]
-            color = rng.choice([c for c in COLORS if c != thing.color and held_out(c, thing.shape) == novel] or [thing.color])
-            if color == thing.color:  # the shape's one held-out color is never its own: only a full novel draw fails
-                return make_edit(rng, task, novel=novel)
+            # Every shape has one held-out color, and the thing, which is not novel, never has it already.
+            color = rng.choice([c for c in COLORS if c != thing.color and held_out(c, thing.shape) == novel])
             after = _swap(before, dataclasses.replace(thing, color=color))
             return Edit(task, task, {"old": _name(thing), "color": color}, before, after)
         case "material":

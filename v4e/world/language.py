@@ -134,7 +134,8 @@ CAPTIONS = {
     ),
     "motion": (
         "The {old} {g} moves to the {slot}", "The {old} {g} slides to the {slot} corner",
-        "The {old} {g} drifts to the {slot}", "The {old} {g} glides to the {slot}", "The {old} {g} shifts to the {slot}",
+        "The {old} {g} drifts to the {slot}", "The {old} {g} glides to the {slot}",
+        "The {old} {g} shifts to the {slot}",
     ),
     "raise": (
         "The person's {side} arm {g} rises", "The person {g} raises the {side} arm", "The {side} arm {g} lifts up",
