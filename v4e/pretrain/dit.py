@@ -142,7 +142,7 @@ def train(rank: int, workers: int, work: Path, stage: str, steps: int, batch: in
             torch._foreach_lerp_([ema[k] for k in ema], list(family.state_dict().values()), rate)
         if rank == 0:
             meter(step + 1, flow=loss, concept=concept)
-            if (step + 1) % 500 == 0 or step + 1 == steps:
+            if (step + 1) % 250 == 0 or step + 1 == steps:
                 save(path, family, ema, optimizer, step + 1)
 
 

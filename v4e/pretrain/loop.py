@@ -56,8 +56,9 @@ def save(path: Path, module: nn.Module, ema: dict[str, torch.Tensor], optimizer:
         state = optimizer.state.get(p)
         if state:
             tensors |= {f"m/{i}": state["exp_avg"], f"v/{i}": state["exp_avg_sq"]}
+    # clones, because UMT5 ties two names to one tensor and safetensors refuses shared memory
     temporary = path.with_suffix(".tmp")
-    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata={"step": str(step)})
+    save_file({k: v.detach().clone() for k, v in tensors.items()}, temporary, metadata={"step": str(step)})
     temporary.replace(path)
 
 
