@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 
-.PHONY: help install demo test unit lint ablate pretrain
+.PHONY: help install demo test unit lint pretrain
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,9 +20,6 @@ unit: install ## run the tests that need no Ray cluster
 
 lint: install ## style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pyright
-
-ablate: install ## what each part of the method is worth: runs/ablate
-	$(PY) pipelines/ablate.py
 
 pretrain: install ## make the tiny Wan family again from nothing (hours)
 	$(PY) pipelines/pretrain.py
