@@ -3,11 +3,12 @@
 import logging
 import pickle
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
 import ray
 import ray.data
 import torch
+from torch import nn
 
 from v4e.config import Config
 from v4e.data.features import encode_samples, is_finite
@@ -38,7 +39,7 @@ class Encoder:
         self.frozen = load_frozen(config.models.student, DTYPES[config.models.dtype])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for model in (self.frozen.vae, self.frozen.text_encoder, self.frozen.image_encoder):
-            model.to(device).eval().requires_grad_(False)
+            cast(nn.Module, model).to(device).eval().requires_grad_(False)
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
         return {"report": pickle.dumps(self.encode(pickle.loads(row["chunk"])))}
@@ -87,7 +88,7 @@ def encode_jobs(jobs: Sequence[Job], config: Config) -> Iterator[Report]:
         ray.data.from_items(rows, override_num_blocks=min(len(jobs), MAX_TASKS))
         .flat_map(read, num_cpus=READ_CPUS, compute=ray.data.TaskPoolStrategy(size=settings.readers))
         .map(
-            Encoder,
+            cast(Any, Encoder),  # a class is what an actor pool takes; Ray's hint knows functions only
             fn_constructor_args=(config,),
             compute=ray.data.ActorPoolStrategy(size=min(settings.actors, len(jobs))),
             num_cpus=ENCODE_CPUS,

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
+from v4e.io import open_uri
+
 TEXT_COLUMNS = ("omni_edit_id", "edited_prompt_list")
 IMAGE_COLUMNS = ("src_img", "edited_img")
 READ_ROWS = 16  # rows of images held at a time
@@ -112,7 +114,8 @@ def _beside(fs: AbstractFileSystem, folder: str, name: str) -> bytes | None:
     """A file below `folder`; None where there is none, or where `name` leads out of it."""
     if not name or name.startswith("/") or ".." in name.split("/") or not fs.isfile(f"{folder}/{name}"):
         return None
-    return fs.cat_file(f"{folder}/{name}")
+    with open_uri(fs.unstrip_protocol(f"{folder}/{name}")) as file:
+        return file.read()
 
 
 def _first(whole: list[Part], limit: int) -> list[Part]:
