@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 import ray.train
 import ray.train.torch
@@ -27,17 +27,14 @@ from v4e.student import DTYPES, Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
 
 
-class Loop(TypedDict):
-    """What the driver hands to every worker."""
+def train_student(loop: dict[str, Any]) -> None:
+    """Trains from the last checkpoint, or from the start, to ``optim.steps``.
 
-    config: Config
-    ids: tuple[str, ...]  # the samples to train on, in the store's order
-    pool: ActorHandle | None  # None when kd.weight is 0
-
-
-def train_student(loop: Loop) -> None:
-    """Trains from the last checkpoint, or from the start, to ``optim.steps``."""
-    config, pool = loop["config"], loop["pool"]
+    `loop` holds what the driver hands to every worker: the `config`, the `ids` of the samples to train on, and the
+    teacher `pool`, None when kd.weight is 0.
+    """
+    config: Config = loop["config"]
+    pool: ActorHandle | None = loop["pool"]
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     checkpoints = Path(config.run.dir, "checkpoints")

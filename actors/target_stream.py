@@ -3,7 +3,10 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import count
+from typing import cast
 
+import numpy as np
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError
@@ -52,20 +55,23 @@ class TargetStream:
 
     def _take(self, request: TargetRequest, answer: ray.ObjectRef) -> TeacherTarget:
         start = time.perf_counter()
-        patience = self.settings.timeout_s * (self.settings.retries + 1)
-        for attempt in range(self.settings.retries + 1):
+        for attempt in count():
             try:
-                [payload], self.status = ray.get(answer, timeout=patience)
-                bits = ray.get(payload, timeout=self.settings.timeout_s)
+                bits = self._fetch(answer)
                 break
             except (RayActorError, ObjectLostError, GetTimeoutError) as error:
                 if attempt == self.settings.retries:
                     raise RuntimeError(
                         f"no target for {request.sample_ids} after {attempt + 1} requests to the teacher pool; "
-                        f"the last one ended with: {error}"
+                        f"the last one ended with: {error or type(error).__name__}"
                     ) from error
                 time.sleep(min(5.0, PAUSE_S * 2**attempt))
                 answer = self.pool.target.remote(request)
         self.wait_s += time.perf_counter() - start
         self.bytes += bits.nbytes
         return TeacherTarget(taps_KBND=unpack(bits))
+
+    def _fetch(self, answer: ray.ObjectRef) -> np.ndarray:
+        patience = self.settings.timeout_s * (self.settings.retries + 1)  # the pool retries too
+        [payload], self.status = ray.get(answer, timeout=patience)
+        return cast(np.ndarray, ray.get(payload, timeout=self.settings.timeout_s))

@@ -11,6 +11,7 @@ receipt of a few bytes, which tells the pool that the replica is free again, or 
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 import ray
 from ray.actor import ActorHandle
@@ -147,12 +148,12 @@ class TeacherPool:
     def _start(self) -> ActorHandle:
         gpus = self.config.teacher.gpus
         options = {"num_gpus": gpus} if gpus else {"num_cpus": 1}
-        return ray.remote(Replica).options(**options).remote(self.config)
+        return cast(ActorHandle, ray.remote(Replica).options(**options).remote(self.config))
 
 
 def start_pool(config: Config) -> ActorHandle:
     """A pool whose replicas are loading; it takes requests at once."""
-    return TeacherPool.remote(config)
+    return cast(ActorHandle, TeacherPool.remote(config))
 
 
 def await_pool(pool: ActorHandle) -> None:

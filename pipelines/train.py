@@ -20,7 +20,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from actors.cluster import connect
-from actors.student_worker import Loop, train_student
+from actors.student_worker import train_student
 from actors.teacher_pool import start_pool
 from pipelines._cli import main
 from v4e import checkpoint, journal, startup
@@ -62,7 +62,7 @@ def run(config: Config) -> None:
         gpus = config.train.gpus_per_worker
         trainer = TorchTrainer(
             train_student,
-            train_loop_config=Loop(config=config, ids=tuple(ids), pool=pool),
+            train_loop_config={"config": config, "ids": tuple(ids), "pool": pool},
             scaling_config=ScalingConfig(
                 num_workers=config.train.workers,
                 use_gpu=gpus > 0,

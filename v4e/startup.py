@@ -1,6 +1,7 @@
 """What a training run refuses before it starts anything: each refusal names the difference and what to do."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict, cast
@@ -105,7 +106,7 @@ def check_resume(config: Config, path: Path) -> None:
             )
 
 
-def _numerics(config: Config) -> dict[str, object]:
+def _numerics(config: Config) -> Mapping[str, object]:
     teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance")}
     train = {"dtype": config.train.dtype}
     data = {name: getattr(config.data, name) for name in ("frames", "height", "width", "limit")}
