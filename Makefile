@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 
-.PHONY: help install demo test unit lint pretrain
+.PHONY: help install demo test all lint pretrain
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -12,11 +12,11 @@ install: ## create .venv and install everything (CPU)
 demo: install ## train an image editor on two CPU cores and write runs/demo/report.html
 	$(PY) pipelines/demo.py
 
-test: install ## run all tests
-	$(PY) -m pytest
-
-unit: install ## run the tests that need no Ray cluster
+test: install ## run the tests that need no Ray cluster
 	$(PY) -m pytest -m "not ray and not slow"
+
+all: install ## run all tests, Ray and slow ones too
+	$(PY) -m pytest
 
 lint: install ## style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pyright
