@@ -21,8 +21,10 @@ from v4e.models.attention import fold_pads
 from v4e.models.dit import predict
 from v4e.models.encoders import encode_images
 from v4e.pretrain.loop import Meter, average_gradients, cosine, resume, save
+from v4e.pretrain.optim import MuonAdamW
 
-LR = 1.2e-3
+MUON_LR = 6e-3  # on AdamW's scale: Muon's updates are brought to AdamW's root mean square
+ADAMW_LR = 1.2e-3
 EMA = 0.9995
 EDIT_WEIGHT = 3.0  # extra loss weight on latents whose pixels change: most of a clip only has to stand still
 CONCEPT_WEIGHT = 0.1
@@ -98,9 +100,10 @@ def train(rank: int, workers: int, work: Path, stage: str, steps: int, batch: in
     if teacher:
         _start_from_base(family, work)
     params = [p for p in (family.dit if teacher else family).parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(params, LR / (2 if teacher else 1), betas=(0.9, 0.98), weight_decay=0.01)
+    slower = 0.5 if teacher else 1.0  # the teacher starts from a trained base
+    optimizer = MuonAdamW(family, muon_lr=MUON_LR * slower, adamw_lr=ADAMW_LR * slower)
     ema = {k: v.detach().clone() for k, v in family.state_dict().items()}
-    start = resume(path, family, ema, optimizer)
+    start = resume(path, family, ema, optimizer.load)
     processor = tiny.image_processor()
     meter = Meter(stage, steps, 100, batch * workers, work / f"{stage}.log")
     for step in range(start, steps):
@@ -132,18 +135,17 @@ def train(rank: int, workers: int, work: Path, stage: str, steps: int, batch: in
         (loss + CONCEPT_WEIGHT * concept).backward()
         average_gradients(params)
         torch.nn.utils.clip_grad_norm_(params, 1.0)
-        factor = cosine(step, steps)
-        for group in optimizer.param_groups:
-            group["lr"] = LR / (2 if teacher else 1) * factor
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=False)
+        optimizer.step(cosine(step, steps))
+        optimizer.zero_grad()
         with torch.no_grad():
             rate = 1 - min(EMA, (1 + step) / (10 + step))
             torch._foreach_lerp_([ema[k] for k in ema], list(family.state_dict().values()), rate)
         if rank == 0:
             meter(step + 1, flow=loss, concept=concept)
-            if (step + 1) % 250 == 0 or step + 1 == steps:
-                save(path, family, ema, optimizer, step + 1)
+        if (step + 1) % 250 == 0 or step + 1 == steps:
+            moments = optimizer.tensors()
+            if rank == 0:
+                save(path, family, ema, moments, step + 1)
 
 
 def load_family(work: Path, stage: str) -> Family:

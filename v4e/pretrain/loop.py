@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+_MOMENTS = (("m", "exp_avg"), ("v", "exp_avg_sq"))
 
 
 def spawn(stage: Callable, workers: int, *args) -> None:
@@ -48,40 +51,44 @@ def cosine(step: int, steps: int, warmup: int = 100, floor: float = 0.02) -> flo
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
-def save(path: Path, module: nn.Module, ema: dict[str, torch.Tensor], optimizer: torch.optim.Adam, step: int) -> None:
-    """Model, EMA and AdamW moments in one safetensors file, atomically."""
+def save(path: Path, module: nn.Module, ema: dict[str, torch.Tensor], moments: dict[str, torch.Tensor], step: int):
+    """Model, EMA and the optimizer's moments in one safetensors file, atomically."""
     tensors = {f"model/{k}": v for k, v in module.state_dict().items()}
-    tensors |= {f"ema/{k}": v for k, v in ema.items()}
-    for i, p in enumerate(module.parameters()):
-        state = optimizer.state.get(p)
-        if state:
-            tensors |= {f"m/{i}": state["exp_avg"], f"v/{i}": state["exp_avg_sq"]}
+    tensors |= {f"ema/{k}": v for k, v in ema.items()} | moments
     # clones, because UMT5 ties two names to one tensor and safetensors refuses shared memory
     temporary = path.with_suffix(".tmp")
     save_file({k: v.detach().clone() for k, v in tensors.items()}, temporary, metadata={"step": str(step)})
     temporary.replace(path)
 
 
-def resume(path: Path, module: nn.Module, ema: dict[str, torch.Tensor], optimizer: torch.optim.Adam) -> int:
-    """Load what `save` wrote; returns the steps already done (0 without a checkpoint)."""
+def resume(path: Path, module: nn.Module, ema: dict[str, torch.Tensor], load_moments: Callable) -> int:
+    """Load what `save` wrote, handing ``load_moments(tensors, step)`` all of it; returns the steps already done.
+
+    0 without a checkpoint.
+    """
     if not path.exists():
         return 0
-    from safetensors import safe_open
-
     with safe_open(path, "pt") as f:
         step = int(f.metadata()["step"])
     tensors = load_file(path)
     module.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model/")})
     for k in ema:
         ema[k].copy_(tensors[f"ema/{k}"])
-    for i, p in enumerate(module.parameters()):
-        if f"m/{i}" in tensors:
-            optimizer.state[p] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": tensors[f"m/{i}"],
-                "exp_avg_sq": tensors[f"v/{i}"],
-            }
+    load_moments(tensors, step)
     return step
+
+
+def adam_moments(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """AdamW's moments by the parameters' positions."""
+    states = [optimizer.state.get(p) for p in optimizer.param_groups[0]["params"]]
+    return {f"{short}/{i}": s[long] for i, s in enumerate(states) if s for short, long in _MOMENTS}
+
+
+def load_adam_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], step: int) -> None:
+    for i, p in enumerate(optimizer.param_groups[0]["params"]):
+        if f"m/{i}" in tensors:
+            moments = {long: tensors[f"{short}/{i}"] for short, long in _MOMENTS}
+            optimizer.state[p] = {"step": torch.tensor(float(step)), **moments}
 
 
 class Meter:

@@ -5,6 +5,7 @@ frame 0, one for each later block of 4 frames), fitted in closed form, and teach
 train together. The posterior's variance is not used: Gaussian noise on the mean smooths the code instead.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from v4e.models import tiny
-from v4e.pretrain.loop import Meter, average_gradients, cosine, resume, save
+from v4e.pretrain.loop import Meter, adam_moments, average_gradients, cosine, load_adam_moments, resume, save
 
 CELL = tiny.VAE["scale_factor_spatial"]
 NOISE = 0.04
@@ -75,7 +76,7 @@ def train(rank: int, workers: int, work: Path, steps: int, batch: int) -> None:
     optimizer = torch.optim.AdamW(params, LR, betas=(0.9, 0.99), weight_decay=0.0)
     ema = {k: v.detach().clone() for k, v in vae.state_dict().items()}
     path = work / "vae.safetensors"
-    start = resume(path, vae, ema, optimizer)
+    start = resume(path, vae, ema, partial(load_adam_moments, optimizer))
     codes = fit_pca(to_video(np.array(data[:1000])))
     meter = Meter("vae", steps, 50, batch * workers, work / "vae.log")
     for step in range(start, steps):
@@ -105,7 +106,7 @@ def train(rank: int, workers: int, work: Path, steps: int, batch: int) -> None:
         if rank == 0:
             meter(step + 1, recon=recon, code=code_loss)
             if (step + 1) % 250 == 0 or step + 1 == steps:
-                save(path, vae, ema, optimizer, step + 1)
+                save(path, vae, ema, adam_moments(optimizer), step + 1)
                 live = vae.state_dict()
                 live = {k: v.clone() for k, v in live.items()}
                 vae.load_state_dict(ema)
