@@ -60,10 +60,11 @@ class TargetStream:
                 bits = self._fetch(answer)
                 break
             except (RayActorError, ObjectLostError, GetTimeoutError) as error:
-                if attempt == self.settings.retries:
+                waited = time.perf_counter() - start
+                if waited > self.settings.timeout_s:  # by the clock: a pool that starts again may take a minute
                     raise RuntimeError(
-                        f"no target for {request.sample_ids} after {attempt + 1} requests to the teacher pool; "
-                        f"the last one ended with: {error or type(error).__name__}"
+                        f"no target for {request.sample_ids} after {waited:.0f} s and {attempt + 1} requests to the "
+                        f"teacher pool; the last one ended with: {error or type(error).__name__}"
                     ) from error
                 time.sleep(min(5.0, PAUSE_S * 2**attempt))
                 answer = self.pool.target.remote(request)

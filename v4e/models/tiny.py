@@ -151,8 +151,17 @@ def save(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT
         ),
     )
-    pipe.to(dtype)
+    for module in (transformer, vae, text_encoder, image_encoder):
+        _cast(module, dtype)
     pipe.save_pretrained(folder, safe_serialization=True)
+
+
+def _cast(module: torch.nn.Module, dtype: torch.dtype) -> None:
+    """To `dtype`, but for the parts that the class wants in fp32 whatever is loaded."""
+    kept = set(getattr(module, "_keep_in_fp32_modules", None) or [])
+    for name, parameter in module.named_parameters():
+        if not kept & set(name.split(".")):
+            parameter.data = parameter.data.to(dtype)
 
 
 def save_random(folder: Path, seed: int = 0) -> None:
