@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 
-.PHONY: help install demo test all lint pretrain
+.PHONY: help install demo test all lint pretrain ablate
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,3 +23,6 @@ lint: install ## style and types
 
 pretrain: install ## make the tiny Wan family again from nothing (hours)
 	$(PY) pipelines/pretrain.py
+
+ablate: install ## paper's ablations and our controls, 3 seeds
+	$(PY) pipelines/ablate.py run.dir=runs/ablate

@@ -46,10 +46,10 @@ def models(config: Config) -> list[Model]:
     return [m for m in listed if not m.folder.startswith(exports) or exists(join(m.folder, "model_index.json"))]
 
 
-def run(config: Config) -> None:
-    """Evaluates every model of :func:`models` on the held-out triplets."""
+def run(config: Config, names: tuple[str, ...] | None = None) -> None:
+    """Evaluates the models of :func:`models` on the held-out triplets; with `names`, only these of them."""
     triplets = read_triplets(parts(heldout_uri(config), config.eval.limit), config.data.max_pixels)
-    chosen = models(config)
+    chosen = [m for m in models(config) if names is None or m.name in names]
     plan(
         "evaluation",
         {

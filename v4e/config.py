@@ -239,6 +239,16 @@ class Eval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ablate:
+    """Ablations: every variant with several seeds."""
+
+    seeds: int = 3  # run.seed, run.seed + 1, ...; with fewer than 2 there is no verdict
+
+    def __post_init__(self):
+        _require(self.seeds >= 1, f"ablate.seeds={self.seeds} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """One run."""
 
@@ -256,6 +266,7 @@ class Config:
     train: Train = field(default_factory=Train)
     sample: Sample = field(default_factory=Sample)
     eval: Eval = field(default_factory=Eval)
+    ablate: Ablate = field(default_factory=Ablate)
 
     def __post_init__(self):
         _require(
