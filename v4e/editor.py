@@ -84,12 +84,14 @@ class Editor:
                 f"{len(images)} images, {len(instructions)} instructions, {len(seeds)} seeds: expected as many of each"
             )
         frozen, device, dtype = self.frozen, self.device, self.dit.patch_embedding.weight.dtype
-        source_BCHW = to_pixels(images, height, width).to(device)
-        image_BID = encode_images(frozen.image_encoder, frozen.image_processor, images)
+        sources = _fit(images, height, width)
+        source_BCHW = to_pixels(sources, height, width).to(device)
+        image_BID = encode_images(frozen.image_encoder, frozen.image_processor, sources)
         video = i2v_video(source_BCHW, frames)
         if last_images is not None:
-            video = flf_video(source_BCHW, to_pixels(last_images, height, width).to(device), frames)
-            last_BID = encode_images(frozen.image_encoder, frozen.image_processor, last_images)
+            lasts = _fit(last_images, height, width)
+            video = flf_video(source_BCHW, to_pixels(lasts, height, width).to(device), frames)
+            last_BID = encode_images(frozen.image_encoder, frozen.image_processor, lasts)
             image_BID = torch.cat([image_BID, last_BID], 1)
         z_cond_BCFHW = encode_clip(frozen.vae, video)
         y_BCFHW = condition(z_cond_BCFHW, last=last_images is not None)
@@ -128,6 +130,11 @@ class Editor:
             if on_step is not None and on_step(step, x0_hat) is False:
                 return x0_hat
         return x
+
+
+def _fit(images: list[Image.Image], height: int, width: int) -> list[Image.Image]:
+    """The images as `to_pixels` sees them. The student was trained on CLIP states of these, not of the originals."""
+    return [image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS) for image in images]
 
 
 def _euler(velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None) -> Tensor:
