@@ -89,8 +89,13 @@ def pixels(images: list[np.ndarray]) -> list[Image.Image]:
     return [Image.fromarray(i) for i in images]
 
 
-def train(rank: int, workers: int, work: Path, stage: str, steps: int, batch: int, latents: int) -> None:
-    """Train the `stage` ("base" or "teacher") to `steps`; resumes from ``work/<stage>.safetensors``."""
+def train(
+    rank: int, workers: int, work: Path, stage: str, steps: int, batch: int, latents: int, every: int = 250
+) -> None:
+    """Train the `stage` ("base" or "teacher") to `steps`; resumes from ``work/<stage>.safetensors``.
+
+    It is saved after each `every` steps.
+    """
     teacher = stage == "teacher"
     clips, z_all, texts = load_corpus(work, latents)
     tokenizer, concepts = tokenizer_and_concepts(texts)
@@ -142,7 +147,7 @@ def train(rank: int, workers: int, work: Path, stage: str, steps: int, batch: in
             torch._foreach_lerp_([ema[k] for k in ema], list(family.state_dict().values()), rate)
         if rank == 0:
             meter(step + 1, flow=loss, concept=concept)
-        if (step + 1) % 250 == 0 or step + 1 == steps:
+        if (step + 1) % every == 0 or step + 1 == steps:
             moments = optimizer.tensors()
             if rank == 0:
                 save(path, family, ema, moments, step + 1)

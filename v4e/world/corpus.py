@@ -86,7 +86,8 @@ def write_corpus(folder: Path, clips: int, seed: int, workers: int, chunk: int =
     texts: list[dict] = []
     starts = range(0, clips, chunk)
     with ProcessPoolExecutor(workers) as pool:
-        chunks = pool.map(partial(_chunk, count=chunk, seed=seed), starts)
+        counts = [min(chunk, clips - start) for start in starts]
+        chunks = pool.map(partial(_chunk, seed=seed), starts, counts)
         for start, (frames, rows) in zip(starts, chunks, strict=True):
             out[start : start + chunk] = frames
             texts += rows
