@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 
-.PHONY: help install demo test all lint pretrain ablate
+.PHONY: help install demo test all lint pretrain ablate photos
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,3 +26,7 @@ pretrain: install ## make the tiny Wan family again from nothing (hours)
 
 ablate: install ## paper's ablations and our controls, 3 seeds
 	$(PY) pipelines/ablate.py run.dir=runs/ablate
+
+photos: install ## the main job on photographs: those inside scikit-image
+	$(PY) scripts/photos.py runs/photos/triplets
+	$(PY) pipelines/demo.py run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
