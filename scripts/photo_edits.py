@@ -30,6 +30,7 @@ BLACK_AND_WHITE = ("make the picture black and white", "turn the photo black and
 STYLES = ("pencil sketch", "watercolor", "pixel art", "pop art")
 POP = ((64, 0, 115), (242, 26, 115), (255, 217, 26))  # shadows, middle, lights
 HUES = {name: colorsys.rgb_to_hsv(*COLORS[name])[0] for name in ("red", "orange", "yellow", "green", "blue", "purple")}
+UNSURE = 12 / 360  # of a full circle: hues nearer by less than this to one color than to the next
 RECOLORS = ("red", "green", "blue", "purple")  # that any shade is recognised as
 
 RADIUS = 0.17  # of a sticker, in units of the side
@@ -149,15 +150,21 @@ def put_sign(photo_HWC: np.ndarray, word: str, ink: str, top: int) -> np.ndarray
 
 
 def colored_areas(photo_HWC: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """(color, bool mask) of the saturated colors that fill between 4 % and 60 % of the photograph, largest first."""
+    """(color, bool mask) of the saturated colors that fill between 4 % and 60 % of the photograph, largest first.
+
+    Colors are left out that many pixels have only just: what is red to one person and orange to another.
+    """
     hue, saturation, value = np.moveaxis(rgb_to_hsv(photo_HWC / 255), -1, 0)
-    away = np.abs((hue[..., None] - np.array(list(HUES.values())) + 0.5) % 1 - 0.5)
-    nearest = np.where((saturation > 0.6) & (value > 0.15), away.argmin(-1), -1)
-    masks = {}
+    away_HWN = np.abs((hue[..., None] - np.array(list(HUES.values())) + 0.5) % 1 - 0.5)
+    nearest_HW = np.where((saturation > 0.6) & (value > 0.15), away_HWN.argmin(-1), -1)
+    first_HW, second_HW = np.moveaxis(np.sort(away_HWN, -1), -1, 0)[:2]
+    found = []
     for i, name in enumerate(HUES):
-        smooth = Image.fromarray((nearest == i).astype(np.uint8) * 255).filter(ImageFilter.MedianFilter(9))
-        masks[name] = np.asarray(smooth) > 0
-    found = [(name, mask) for name, mask in masks.items() if 0.04 <= mask.mean() <= 0.6]
+        area_HW = nearest_HW == i
+        smooth = Image.fromarray(area_HW.astype(np.uint8) * 255).filter(ImageFilter.MedianFilter(9))
+        mask_HW = np.asarray(smooth) > 0
+        if 0.04 <= mask_HW.mean() <= 0.6 and (second_HW - first_HW < UNSURE)[area_HW].mean() < 0.3:
+            found.append((name, mask_HW))
     return sorted(found, key=lambda area: -area[1].mean())
 
 

@@ -158,6 +158,8 @@ def test_colored_areas_are_named_as_they_are_seen():
     (first, mask), (second, _) = photo_edits.colored_areas(canvas)
     assert (first, second) == ("red", "blue")
     assert mask[64, 64] and not mask[160, 64] and abs(mask.mean() - 0.25) < 0.01
+    canvas[:128, :128] = (230, 80, 25)  # neither quite red nor quite orange
+    assert [name for name, _ in photo_edits.colored_areas(canvas)] == ["blue"]
 
 
 def test_tones_are_their_formulas(picture):
