@@ -104,6 +104,7 @@ def _step(rank: int, workers: int, folder: Path) -> None:
     save_file(module.state_dict() | moments, folder / f"{rank}-of-{workers}.safetensors")
 
 
+@pytest.mark.slow
 def test_two_ranks_step_as_one(tmp_path):
     for workers in (1, 2):
         spawn(_step, workers, tmp_path)
