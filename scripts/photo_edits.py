@@ -152,18 +152,19 @@ def put_sign(photo_HWC: np.ndarray, word: str, ink: str, top: int) -> np.ndarray
 def colored_areas(photo_HWC: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """(color, bool mask) of the saturated colors that fill between 4 % and 60 % of the photograph, largest first.
 
-    Colors are left out that many pixels have only just: what is red to one person and orange to another.
+    Left out are colors of doubtful extent: many pixels are as much another color (red or orange?), or half grey.
     """
     hue, saturation, value = np.moveaxis(rgb_to_hsv(photo_HWC / 255), -1, 0)
     away_HWN = np.abs((hue[..., None] - np.array(list(HUES.values())) + 0.5) % 1 - 0.5)
-    nearest_HW = np.where((saturation > 0.6) & (value > 0.15), away_HWN.argmin(-1), -1)
+    nearest_HW = np.where((saturation > 0.4) & (value > 0.15), away_HWN.argmin(-1), -1)
     first_HW, second_HW = np.moveaxis(np.sort(away_HWN, -1), -1, 0)[:2]
+    doubtful_HW = (second_HW - first_HW < UNSURE) | (saturation < 0.6)
     found = []
     for i, name in enumerate(HUES):
-        area_HW = nearest_HW == i
-        smooth = Image.fromarray(area_HW.astype(np.uint8) * 255).filter(ImageFilter.MedianFilter(9))
-        mask_HW = np.asarray(smooth) > 0
-        if 0.04 <= mask_HW.mean() <= 0.6 and (second_HW - first_HW < UNSURE)[area_HW].mean() < 0.3:
+        colored_HW = nearest_HW == i
+        area = Image.fromarray((colored_HW & (saturation > 0.6)).astype(np.uint8) * 255)
+        mask_HW = np.asarray(area.filter(ImageFilter.MedianFilter(9))) > 0
+        if 0.04 <= mask_HW.mean() <= 0.6 and doubtful_HW[colored_HW].mean() < 0.4:
             found.append((name, mask_HW))
     return sorted(found, key=lambda area: -area[1].mean())
 
