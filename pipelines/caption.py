@@ -61,11 +61,7 @@ def run(config: Config) -> None:
             "rejected": f"{len(empty)} empty",
             "to do": f"{len(missing)} rows, {sum(len(b) for _, b in batches)} distinct instructions",
             "model": f"{model} on {config.caption.actors} x "
-            + (
-                f"{config.caption.gpus} GPU"
-                if config.caption.gpus
-                else f"{config.caption.threads} CPU thread(s)"
-            ),
+            + (f"{config.caption.gpus} GPU" if config.caption.gpus else f"{config.caption.threads} CPU thread(s)"),
             "output": uri,
         },
     )
@@ -97,9 +93,7 @@ def run(config: Config) -> None:
                 tokens, busy = tokens + answer.tokens, busy + answer.seconds
                 advance(len(written))
     order = [row[0] for row in rows]
-    kept = [
-        row for key, row in before.items() if key not in set(order)
-    ]  # of triplets outside this run's limit
+    kept = [row for key, row in before.items() if key not in set(order)]  # of triplets outside this run's limit
     if missing or read_captions(parts):
         write_captions(uri, [done[key] for key in order] + kept)
     drop_parts(parts)
@@ -136,8 +130,7 @@ def _summary(rows: list[dict], seconds: float, tokens: int, busy: float) -> None
     counts = {name: Counter(row[name] for row in rows) for name in ("origin", "task_source")}
     by_task = {task: [row for row in rows if row["task"] == task] for task in TASKS}
     table = {
-        name: ", ".join(f"{key} {count}" for key, count in sorted(found.items()))
-        for name, found in counts.items()
+        name: ", ".join(f"{key} {count}" for key, count in sorted(found.items())) for name, found in counts.items()
     }
     for task, found in by_task.items():
         model = sum(row["origin"] != "template" for row in found)

@@ -90,7 +90,7 @@ def write_strip(config: Config, examples) -> None:
     for task in TASKS:
         if task in firsts and "ema" in firsts[task][1]:
             t, clips = firsts[task]
-            ends = [np.asarray(i.resize(size)) for i in (t.source, t.edit)]
+            ends = [np.asarray(i.resize(size, Image.Resampling.LANCZOS)) for i in (t.source, t.edit)]
             rows.append(strip([ends[0], *clips["ema"][1:], ends[1]]))
     if not rows:
         return

@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
 import numpy as np
 import ray
+from PIL import Image
 from rich.table import Table
 
 from actors.cluster import connect
@@ -109,7 +110,7 @@ def read_clip(config: Config, model: Model, sample_id: str) -> np.ndarray:
 
 def resized(config: Config, image) -> np.ndarray:
     """The image on the model's grid, where edits are scored."""
-    return np.asarray(image.resize((config.data.width, config.data.height)))
+    return np.asarray(image.resize((config.data.width, config.data.height), Image.Resampling.LANCZOS))
 
 
 def scores(config: Config, triplets: list[EditTriplet], edit_of) -> dict:

@@ -85,11 +85,8 @@ def render(
     size = (config.data.width, config.data.height)
     shown = []
     for triplet, clips in examples:
-        source, edit = (np.asarray(i.resize(size)) for i in (triplet.source, triplet.edit))
-        rows = [
-            (MODEL_NAMES[name], data_uri(strip([source, *clip[1:], edit])))
-            for name, clip in clips.items()
-        ]
+        source, edit = (np.asarray(i.resize(size, Image.Resampling.LANCZOS)) for i in (triplet.source, triplet.edit))
+        rows = [(MODEL_NAMES[name], data_uri(strip([source, *clip[1:], edit]))) for name, clip in clips.items()]
         shown.append({"task": TABLE1[triplet.task].label, "instruction": triplet.instruction, "rows": rows})
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text()).render(
