@@ -139,7 +139,11 @@ _RULES: tuple[tuple[str, str, bool], ...] = (
     ),
     ("tone", rf"^{_REMOVE} .*\b(?:fog|haze|noise|blur|rain|snow)\b", False),
     ("portrait", rf"^{_REMOVE} .*\b{_BODY}\b", True),
-    ("removal", rf"^{_REMOVE}\b|^(?:make|let) .* (?:disappear|vanish|go away)$|^take .* (?:away|out)\b(?: (?:of|from)\b.*)?$", True),
+    (
+        "removal",
+        rf"^{_REMOVE}\b|^(?:make|let) .* (?:disappear|vanish|go away)$|^take .* (?:away|out)\b(?: (?:of|from)\b.*)?$",
+        True,
+    ),
     (
         "motion",
         r"^(?:open|close|shut|blink|wink|raise|roll|move)\b.*\b(?:eyes?|eyebrows?|mouth|lips)\b",
