@@ -22,7 +22,7 @@ from v4e.data.sources import parts
 from v4e.io import join, read_json, write_atomic
 from v4e.paths import captions_uri, heldout_uri, train_uri
 from v4e.progress import say
-from v4e.report import render, strip
+from v4e.report import render, stack, strip
 from v4e.stages import stage
 from v4e.tasks import TASKS
 from v4e.world.write import write_split
@@ -92,12 +92,8 @@ def write_strip(config: Config, examples) -> None:
             t, clips = firsts[task]
             ends = [np.asarray(i.resize(size, Image.Resampling.LANCZOS)) for i in (t.source, t.edit)]
             rows.append(strip([ends[0], *clips["ema"][1:], ends[1]]))
-    if not rows:
-        return
-    page = Image.new("RGBA", (rows[0].width, sum(r.height + 6 for r in rows) - 6), (0, 0, 0, 0))
-    for i, row in enumerate(rows):
-        page.paste(row, (0, i * (row.height + 6)))
-    page.save(Path(config.run.dir) / "strip.png")
+    if rows:
+        stack(rows).save(Path(config.run.dir) / "strip.png")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Rectified flow and its inversions."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
@@ -59,6 +61,6 @@ def test_euler_with_the_true_velocity_ends_at_the_data():
     z, x = torch.randn(2, 3), torch.randn(2, 3)
     u = flow.velocity(z, x)
     times = flow.times(8, 3.0).tolist()
-    for t, t_next in zip(times, times[1:], strict=False):
+    for t, t_next in pairwise(times):
         x = flow.euler_step(x, u, t, t_next)
     torch.testing.assert_close(x, z, atol=1e-5, rtol=1e-5)

@@ -43,7 +43,7 @@ class Killed(BaseException):
 
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(work, group, monkeypatch):
     def train():
-        dit.train(0, 1, work, "base", 4, 2, CLIPS, every=2)
+        dit.train(0, 1, work, "base", 4, 2, CLIPS, 1.0, every=2)
         return load_file(work / "base.safetensors")
 
     expected = train()
@@ -63,9 +63,9 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(work, group, monkeypa
 
 
 def test_the_teacher_starts_as_its_base_and_keeps_its_encoders(work, group):
-    dit.train(0, 1, work, "base", 2, 2, CLIPS)
+    dit.train(0, 1, work, "base", 2, 2, CLIPS, 1.0)
     base = load_file(work / "base.safetensors")
-    dit.train(0, 1, work, "teacher", 1, 2, CLIPS)
+    dit.train(0, 1, work, "teacher", 1, 2, CLIPS, 0.5)
     teacher = load_file(work / "teacher.safetensors")
     frozen = [k for k in base if k.startswith(("model/text.", "model/image."))]
     assert frozen

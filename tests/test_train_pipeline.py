@@ -278,5 +278,5 @@ def test_controls_need_no_teacher(cluster, place, random_family):
     records = journal.read(folder / "metrics.jsonl")
     assert [r["step"] for r in records] == list(range(1, 9))
     assert all(r["loss"] == r["flow"] and r["replicas"] == 0 for r in records)
-    with pytest.raises(ValueError, match="optim.lr"):
+    with pytest.raises(ValueError, match=r"optim\.lr"):
         run(replace(settings, optim=replace(settings.optim, lr=1.0)))

@@ -32,13 +32,21 @@ MODEL_NAMES = {
 }
 
 
-def strip(frames: list[np.ndarray], gap: int = 2) -> Image.Image:
+def strip(frames: list[np.ndarray], gap: int = 2, zoom: int = ZOOM) -> Image.Image:
     """Images of one size side by side on transparent ground, enlarged without smoothing."""
     height, width = frames[0].shape[:2]
     page = Image.new("RGBA", ((width + gap) * len(frames) - gap, height), (0, 0, 0, 0))
     for i, frame in enumerate(frames):
         page.paste(Image.fromarray(frame), (i * (width + gap), 0))
-    return page.resize((page.width * ZOOM, page.height * ZOOM), Image.Resampling.NEAREST)
+    return page.resize((page.width * zoom, page.height * zoom), Image.Resampling.NEAREST)
+
+
+def stack(rows: list[Image.Image], gap: int = 6) -> Image.Image:
+    """Strips of one size below each other, on transparent ground."""
+    page = Image.new("RGBA", (rows[0].width, sum(r.height + gap for r in rows) - gap), (0, 0, 0, 0))
+    for i, row in enumerate(rows):
+        page.paste(row, (0, i * (row.height + gap)))
+    return page
 
 
 def data_uri(image: Image.Image) -> str:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
+from transformers import AutoTokenizer
 
 from v4e import flow
 from v4e.conditioning import condition
@@ -70,9 +71,12 @@ def load_corpus(work: Path, latents: int):
     return clips, z, json.loads((work / "corpus/texts.json").read_text())
 
 
-def tokenizer_and_concepts(texts: list[dict]):
-    spoken = [t for row in texts[:6000] for t in (*row["captions"], *row["instructions"])]
-    tokenizer = tiny.build_tokenizer(spoken)
+def tokenizer_and_concepts(work: Path, texts: list[dict]):
+    """The tokenizer of ``work/tokenizer``, which a warm start leaves there, or else one fitted to the corpus."""
+    if (work / "tokenizer").exists():
+        tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
+    else:
+        tokenizer = tiny.build_tokenizer([t for row in texts[:6000] for t in (*row["captions"], *row["instructions"])])
     return tokenizer, sorted({c for row in texts for c in row["concepts"]})
 
 
@@ -90,23 +94,22 @@ def pixels(images: list[np.ndarray]) -> list[Image.Image]:
 
 
 def train(
-    rank: int, workers: int, work: Path, stage: str, steps: int, batch: int, latents: int, every: int = 250
+    rank: int, workers: int, work: Path, stage: str, steps: int, batch: int, latents: int, lr: float, every: int = 250
 ) -> None:
     """Train the `stage` ("base" or "teacher") to `steps`; resumes from ``work/<stage>.safetensors``.
 
-    It is saved after each `every` steps.
+    It is saved after each `every` steps. `lr` is a factor on the learning rates.
     """
     teacher = stage == "teacher"
     clips, z_all, texts = load_corpus(work, latents)
-    tokenizer, concepts = tokenizer_and_concepts(texts)
+    tokenizer, concepts = tokenizer_and_concepts(work, texts)
     torch.manual_seed(0)
     family = Family(tokenizer, concepts, last_frame=teacher)
     path = work / f"{stage}.safetensors"
     if teacher:
         _start_from_base(family, work)
     params = [p for p in (family.dit if teacher else family).parameters() if p.requires_grad]
-    slower = 0.5 if teacher else 1.0  # the teacher starts from a trained base
-    optimizer = MuonAdamW(family, muon_lr=MUON_LR * slower, adamw_lr=ADAMW_LR * slower)
+    optimizer = MuonAdamW(family, muon_lr=MUON_LR * lr, adamw_lr=ADAMW_LR * lr)
     ema = {k: v.detach().clone() for k, v in family.state_dict().items()}
     start = resume(path, family, ema, optimizer.load)
     processor = tiny.image_processor()
@@ -158,7 +161,7 @@ def load_family(work: Path, stage: str) -> Family:
     from safetensors.torch import load_file
 
     texts = json.loads((work / "corpus/texts.json").read_text())
-    tokenizer, concepts = tokenizer_and_concepts(texts)
+    tokenizer, concepts = tokenizer_and_concepts(work, texts)
     family = Family(tokenizer, concepts, last_frame=stage == "teacher").eval().requires_grad_(False)
     tensors = load_file(work / f"{stage}.safetensors")
     family.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("ema/")})

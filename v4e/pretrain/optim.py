@@ -55,7 +55,7 @@ class MuonAdamW:
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
         """What ``tensors`` gave, after `step` steps."""
         for i, p in enumerate(self.hidden):
-            if any(p is q for q in self.mine):
+            if f"muon/{i}" in tensors and any(p is q for q in self.mine):
                 self.muon.state[p] = {"momentum_buffer": tensors[f"muon/{i}"]}
         load_adam_moments(self.adamw, tensors, step)
 

@@ -44,9 +44,12 @@ class Edit:
     after: Scene
     between: Callable[[float], tuple[Scene, tuple[Blob, ...]]] | None = None
 
-    def frames(self, count: int, size: int) -> np.ndarray:
-        """The ground-truth clip, uint8 (P, S, S, 3): frame 0 is the source, the last one the edit."""
-        steps = np.linspace(0, 1, count)
+    def frames(self, count: int, size: int, reach: float = 1.0) -> np.ndarray:
+        """The ground-truth clip, uint8 (P, S, S, 3): frame 0 is the source, the last one the edit.
+
+        With a smaller `reach` it stops at that share of the way.
+        """
+        steps = np.linspace(0, reach, count)
         if self.between:
             clip = np.stack([render(scene, size, blobs) for scene, blobs in map(self.between, steps)])
         else:

@@ -212,8 +212,11 @@ def instruction(kind: str, slots: dict[str, str], rng: Random) -> str:
     return text + ("." if rng.random() < 0.2 else "")
 
 
-def caption(kind: str, task: str, slots: dict[str, str], rng: Random) -> str:
-    """One phrasing of the edit's evolution, closing with what remains (Table 1)."""
+def caption(kind: str, task: str, slots: dict[str, str], rng: Random, *, closing: bool = True) -> str:
+    """One phrasing of the edit's evolution, with the `closing` that says what remains (Table 1) or without."""
+    telling = _fill(rng.choice(CAPTIONS[kind]), slots, rng)
+    if not closing:
+        return f"{telling}."
     own = TASK_CLOSINGS.get(task, CLOSINGS[:1])
-    closing = rng.choice(own) if rng.random() < 0.4 else rng.choice(CLOSINGS)
-    return f"{_fill(rng.choice(CAPTIONS[kind]), slots, rng)}, {closing}."
+    remains = rng.choice(own) if rng.random() < 0.4 else rng.choice(CLOSINGS)
+    return f"{telling}, {remains}."
