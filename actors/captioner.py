@@ -106,9 +106,7 @@ class Captioner:
         tokenizer = self.llm.get_tokenizer()
         first = [tokenizer.encode(f" {task}", add_special_tokens=False)[0] for task in TASKS]
         if len(set(first)) < len(first):
-            raise ValueError(
-                f"{self.config.model}: two task labels begin with the same token, choose another model"
-            )
+            raise ValueError(f"{self.config.model}: two task labels begin with the same token, choose another model")
         if not self.bias:
             seen = self.llm.generate(
                 [label_prompt(text) for text in UNLABELLED],

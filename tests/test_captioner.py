@@ -45,9 +45,7 @@ def test_a_good_first_answer_is_taken_and_closed_by_us():
 
 
 def test_samples_are_asked_only_for_rows_that_failed():
-    engine = Engine(
-        GOOD, "The red circle turns.", "The circle gradually turns blue.", "The fox slowly turns blue."
-    )
+    engine = Engine(GOOD, "The red circle turns.", "The circle gradually turns blue.", "The fox slowly turns blue.")
     other = Request(instruction="make the circle blue", task="color")  # GOOD invents its red
     first, second = write([REQUEST, other], engine.ask, engine.label, candidates=4)
     assert (first.origin, second.origin) == ("llm", "retry")
@@ -72,8 +70,7 @@ def test_one_question_for_equal_edits_and_one_for_each_atomic_edit():
     assert engine.calls == [(2, 1), (1, 2)]
     assert rows[0] == rows[1] and rows[2].origin == "retry"
     assert rows[2].caption == (
-        "The red circle gradually turns blue, then the tree gradually fades away, "
-        "while everything else remains still."
+        "The red circle gradually turns blue, then the tree gradually fades away, while everything else remains still."
     )
 
 
@@ -89,9 +86,7 @@ def test_labels_come_from_corpus_then_rules_then_model():
     with pytest.raises(ValueError, match="empty"):
         write([Request(instruction=" ")], engine.ask, engine.label, candidates=1)
     with pytest.raises(ValueError, match="expected one of addition"):
-        write(
-            [Request(instruction="x", task="attribute_modification")], engine.ask, engine.label, candidates=1
-        )
+        write([Request(instruction="x", task="attribute_modification")], engine.ask, engine.label, candidates=1)
 
 
 def test_prompts_hold_the_instruction_last():

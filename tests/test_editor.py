@@ -60,9 +60,7 @@ def test_an_edit_is_the_stock_pipelines_last_frame(pipe, editor, guidance):
         latents=noise,
         output_type="np",
     ).frames[0]
-    edit = editor.edit(
-        [image], [TEXTS[0]], height=32, width=32, seeds=[seed], guidance=guidance, solver="unipc"
-    )[0]
+    edit = editor.edit([image], [TEXTS[0]], height=32, width=32, seeds=[seed], guidance=guidance, solver="unipc")[0]
     ours = np.stack([np.asarray(f) for f in edit.clip]) / 255
     assert np.abs(ours - frames).max() <= 0.5 / 255 + 1e-5  # 8-bit rounding is all that differs
 

@@ -164,8 +164,7 @@ def test_a_store_is_made_resumed_and_brought_up_to_date(config: Config, cluster,
 
     RolloutStore.open(config).write("t/003", torch.zeros(16, 2, 8, 8))
     captions = [
-        {"id": key} | row | {"caption": f"The circle slowly takes color {key}."}
-        for key, row in captions_of(23).items()
+        {"id": key} | row | {"caption": f"The circle slowly takes color {key}."} for key, row in captions_of(23).items()
     ]
     captions[3]["caption"] = "Another caption."
     write_captions(captions_uri(config), captions)

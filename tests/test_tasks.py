@@ -74,16 +74,13 @@ TABLE1_CAPTIONS = {
     "while pose, lighting, and surroundings remain unchanged.",
     "background": "The background slowly transforms into a beach scene, "
     "while the main subject and foreground remain unchanged.",
-    "color": "The car's color gradually shifts to blue, "
-    "while reflections and all other elements remain consistent.",
+    "color": "The car's color gradually shifts to blue, while reflections and all other elements remain consistent.",
     "material": "The sofa's texture gradually becomes leather, "
     "while geometry and the rest of the scene remain unchanged.",
-    "text": "The sign's text gradually changes to 'OPEN', "
-    "while layout and surrounding pixels remain unchanged.",
+    "text": "The sign's text gradually changes to 'OPEN', while layout and surrounding pixels remain unchanged.",
     "motion": "The person's right hand slowly raises, while the rest of the body and scene remain steady.",
     "style": "The scene gradually adopts a watercolor style, while composition and content remain unchanged.",
-    "tone": "The image gradually shifts to a warm cinematic grade, "
-    "while structure and content remain unchanged.",
+    "tone": "The image gradually shifts to a warm cinematic grade, while structure and content remain unchanged.",
     "portrait": "The skin is gently smoothed over time, then the eyes are gently brightened over time, "
     "while identity and other details remain unchanged.",
 }
@@ -122,9 +119,7 @@ def world_instructions() -> list[tuple[str, str]]:
     found += [(f"write {word} on the sign", "text") for word in WORDS]
     found += [(f"convert the picture to {style} style", "style") for style in STYLES]
     found += [(f"give the image a {tone} tone", "tone") for tone in TONES]
-    found += [
-        (text, "portrait") for text in ("paint the lips red", "remove the freckles", "add red lipstick")
-    ]
+    found += [(text, "portrait") for text in ("paint the lips red", "remove the freckles", "add red lipstick")]
     return [
         *found,
         ("raise the left arm", "motion"),
@@ -159,9 +154,7 @@ def test_quoted_text_comes_through_byte_for_byte():
     assert "'Déjà-vu, while & 2x'" in caption and not check_caption(
         caption, "make the poster say 'Déjà-vu, while & 2x'", "text"
     )
-    assert "kept" in check_caption(
-        "The poster's text gradually changes to 'Deja-vu'.", "say 'Déjà-vu'", "text"
-    )
+    assert "kept" in check_caption("The poster's text gradually changes to 'Deja-vu'.", "say 'Déjà-vu'", "text")
 
 
 @pytest.mark.parametrize(
@@ -227,9 +220,7 @@ def test_demonstrations_pass_the_checks_they_teach():
 
 def test_atoms_split_at_imperatives_only():
     assert atoms("Add a red hat and make the car blue.") == ["Add a red hat", "make the car blue"]
-    assert atoms("swap the salt and pepper for bread and butter") == [
-        "swap the salt and pepper for bread and butter"
-    ]
+    assert atoms("swap the salt and pepper for bread and butter") == ["swap the salt and pepper for bread and butter"]
     assert atoms("write 'stop, and add milk' on the sign") == ["write 'stop, and add milk' on the sign"]
     assert atoms("in the top left, add a star") == ["in the top left, add a star"]
     caption = template_caption("remove the tree and make the car blue", "removal")

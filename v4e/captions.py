@@ -128,13 +128,9 @@ def _kind(instruction: str, task: str) -> str:
 
 def _states(said: list[str], asked: list[str], task: str) -> bool:
     against = {stem(word) for word in _AGAINST.get(task, "").split()}
-    own = (
-        {word for word in asked if word not in _REQUEST} if task in ("motion", "portrait", "tone") else set()
-    )
+    own = {word for word in asked if word not in _REQUEST} if task in ("motion", "portrait", "tone") else set()
     verbs = _task_verbs(task) | own
-    imperative = (
-        bool(said) and bool(asked) and said[0] == asked[0] and task not in ("motion", "portrait", "tone")
-    )
+    imperative = bool(said) and bool(asked) and said[0] == asked[0] and task not in ("motion", "portrait", "tone")
     return bool(verbs & set(said)) and not against & set(said) and not imperative
 
 

@@ -30,9 +30,7 @@ class Models:
     teacher: str = "v4e/assets/tiny-wan-flf2v"  # FLF2V, frozen
     dtype: Literal["float32", "bfloat16"] = "float32"  # compute dtype of the frozen models
     attention: str = "native"  # a diffusers attention backend: native (SDPA), flash, ...
-    fold_pad: bool = (
-        True  # ours: compute identical text pad tokens once (exact); off for backends without masks
-    )
+    fold_pad: bool = True  # ours: compute identical text pad tokens once (exact); off for backends without masks
 
     def __post_init__(self):
         _require(

@@ -9,9 +9,7 @@ from v4e.tasks import TASKS, atoms, rule_task
 from v4e.templates import core_caption, join_atoms, part_task
 from v4e.words import sentence
 
-Ask = Callable[
-    [list[str], int], list[list[str]]
-]  # prompts, samples each (1 = greedy) -> texts, best guess first
+Ask = Callable[[list[str], int], list[list[str]]]  # prompts, samples each (1 = greedy) -> texts, best guess first
 Label = Callable[[list[str]], list[str]]  # instructions -> tasks
 
 
@@ -58,12 +56,8 @@ def write(
         for found, (task, _) in zip([atoms(r.instruction) for r in requests], tasks, strict=True)
     ]
     # sorted by task, so that the examples of a task are one prefix in the engine's cache
-    open_edits = sorted(
-        {edit for row in parts for edit in row}, key=lambda edit: (TASKS.index(edit[1]), edit[0])
-    )
-    cores: dict[
-        tuple[str, str], tuple[str, str]
-    ] = {}  # (instruction, task) of an atomic edit -> core, origin
+    open_edits = sorted({edit for row in parts for edit in row}, key=lambda edit: (TASKS.index(edit[1]), edit[0]))
+    cores: dict[tuple[str, str], tuple[str, str]] = {}  # (instruction, task) of an atomic edit -> core, origin
     for origin, samples in (("llm", 1), ("retry", candidates - 1)):
         asked = [edit for edit in open_edits if edit not in cores]
         if not (samples and asked):
@@ -78,9 +72,7 @@ def write(
     for row, (task, source) in zip(parts, tasks, strict=True):
         done = [cores.get(edit) or (core_caption(*edit), "template") for edit in row]
         failed = [
-            name
-            for edit, (core, _) in zip(row, done, strict=True)
-            for name in check_caption(core, *edit, new_words)
+            name for edit, (core, _) in zip(row, done, strict=True) for name in check_caption(core, *edit, new_words)
         ]
         caption = join_atoms([core for core, _ in done], [own for _, own in row], task)
         written.append(
@@ -102,9 +94,7 @@ def label_tasks(requests: Sequence[Request], label: Label) -> list[tuple[str, st
         if not request.instruction.strip():
             raise ValueError("the instruction is empty: reject such rows before captioning")
         if request.task and request.task not in TASKS:
-            raise ValueError(
-                f"task is {request.task!r}: expected one of {', '.join(TASKS)}, or an empty string"
-            )
+            raise ValueError(f"task is {request.task!r}: expected one of {', '.join(TASKS)}, or an empty string")
         task, sure = (request.task, True) if request.task else rule_task(request.instruction)
         found.append((task if sure else "", "corpus" if request.task else "rules"))
     unsure = [at for at, (task, _) in enumerate(found) if not task]

@@ -50,4 +50,3 @@ def tail_loss(z_stu_BCHW: Tensor, z_gt_BCHW: Tensor, t_B: Tensor, power: float, 
 def flow_loss(u_BCFHW: Tensor, target_BCFHW: Tensor) -> Tensor:
     """Plain flow matching, mean squared error of the velocity: the control, not the method."""
     return (u_BCFHW - target_BCFHW).pow(2).mean()
-

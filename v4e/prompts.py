@@ -121,9 +121,7 @@ def caption_prompt(instruction: str, task: str) -> str:
 
 def label_prompt(instruction: str) -> str:
     """Asks for one of TASKS, as one word; examples of all tasks, in turn."""
-    demos = "".join(
-        f"Instruction: {DEMOS[task][turn][0]}\nCategory: {task}\n\n" for turn in (1, 2) for task in TASKS
-    )
+    demos = "".join(f"Instruction: {DEMOS[task][turn][0]}\nCategory: {task}\n\n" for turn in (1, 2) for task in TASKS)
     header = f"Sort each edit instruction into a category: {', '.join(TASKS)}.\n\n"
     return f"{header}{demos}Instruction: {instruction}\nCategory:"
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from v4e.tasks import normalize
 from v4e.words import COLORS, MATERIALS, QUOTED, definite, verbatim, with_article
 
-_WHOLE = (
-    r"(?:it|this|that|(?:the |this )?(?:whole |entire )?(?:image|picture|photo|photograph|scene|shot|view))"
-)
+_WHOLE = r"(?:it|this|that|(?:the |this )?(?:whole |entire )?(?:image|picture|photo|photograph|scene|shot|view))"
 _PLACE = (
     r"(?:(?:in|on|at|onto|into|above|below|under|underneath|beneath|behind|beside|near|over|between|"
     r"around|inside|next to|in front of|to the (?:left|right|top|bottom)|to|by|against|within|along|"
@@ -156,9 +154,7 @@ def slots(instruction: str, task: str) -> Slots | None:
 
 def _text_slots(text: str) -> Slots | None:
     texts = verbatim(text)
-    spoken = re.search(
-        r"\b(?:say|says|read|reads|spell|spells|to|with) (?P<t>[\w!?&-]+(?: [\w!?&-]+){0,3})$", text
-    )
+    spoken = re.search(r"\b(?:say|says|read|reads|spell|spells|to|with) (?P<t>[\w!?&-]+(?: [\w!?&-]+){0,3})$", text)
     if not texts and not spoken:
         return None
     target = texts[-1] if texts else spoken["t"] if spoken else ""

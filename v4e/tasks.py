@@ -90,9 +90,7 @@ _WHOLE = (
     r"(?:it|this|everything|(?:the |this )?(?:whole |entire )?(?:image|picture|photo|photograph|scene|"
     r"shot|view|frame))"
 )
-_CHANGE = (
-    r"(?:make|turn|change|convert|transform|give|set|switch|paint|recolou?r|colou?r|tint|dye|cover|let|have)"
-)
+_CHANGE = r"(?:make|turn|change|convert|transform|give|set|switch|paint|recolou?r|colou?r|tint|dye|cover|let|have)"
 _ADD = r"(?:add|put|place|insert|draw|include|introduce|create)"
 _REMOVE = r"(?:remove|delete|erase|get rid of|take (?:away|out|off)|eliminate|clear|wipe)"
 _COLOR = rf"(?:(?:light|dark|bright|deep|pale|hot|sky|navy|pastel|neon)[ -])*(?:{'|'.join(sorted(COLORS))})"
@@ -216,9 +214,7 @@ def rule_task(instruction: str) -> tuple[str, bool]:
         found = [rule_task(part) for part in parts]
         return found[0][0], all(sure for _, sure in found)
     text = normalize(instruction)
-    if QUOTED.search(text) or (
-        verbatim(text) and re.search(r"\b(?:sign|poster|label|banner|shirt|logo)\b", text)
-    ):
+    if QUOTED.search(text) or (verbatim(text) and re.search(r"\b(?:sign|poster|label|banner|shirt|logo)\b", text)):
         return "text", True
     text = text.lower()
     for task, pattern, alone in _COMPILED:
@@ -241,9 +237,7 @@ def atoms(instruction: str) -> list[str]:
     quoted = [match.span() for match in QUOTED.finditer(text)]
     parts, start = [], 0
     for joint in _JOINT.finditer(text):
-        leads = re.match(
-            r"(?:in|at|on|to) the\b", text[start : joint.start()], re.I
-        )  # "in the top left, add ..."
+        leads = re.match(r"(?:in|at|on|to) the\b", text[start : joint.start()], re.I)  # "in the top left, add ..."
         if joint.start() > start and not leads and not any(a < joint.start() < b for a, b in quoted):
             parts.append(text[start : joint.start()].strip())
             start = joint.end()

@@ -33,9 +33,7 @@ def part_task(part: str, task: str, *, alone: bool) -> str:
 def join_atoms(cores: list[str], tasks: list[str], task: str) -> str:
     """Captions of atomic edits, without closing clauses, as one caption with one."""
     closing = TABLE1[task].closing if set(tasks) == {task} else "everything else remains still"
-    rest = [
-        core[0].lower() + core[1:] if core.startswith(("The ", "A ", "An ")) else core for core in cores[1:]
-    ]
+    rest = [core[0].lower() + core[1:] if core.startswith(("The ", "A ", "An ")) else core for core in cores[1:]]
     return f"{', then '.join([cores[0], *rest])}, while {closing}."
 
 
@@ -54,9 +52,7 @@ def _tell(found: Slots, task: str) -> str:
     match task:
         case "addition":
             verb = "appear" if plural(found.target) else "appears"
-            return (
-                f"{sentence(with_article(found.target))} gradually {verb} {_in_place(found.place)}".rstrip()
-            )
+            return f"{sentence(with_article(found.target))} gradually {verb} {_in_place(found.place)}".rstrip()
         case "removal":
             return f"{source} gradually fade{s} away"
         case "replacement":
@@ -102,11 +98,7 @@ def _scene(target: str) -> str:
 def _possessive(noun_phrase: str) -> str:
     if noun_phrase.endswith(("'s", "\u2019s")):
         return noun_phrase
-    return (
-        f"{noun_phrase}'"
-        if re.search(r"(?<!s)s$", noun_phrase) and plural(noun_phrase)
-        else f"{noun_phrase}'s"
-    )
+    return f"{noun_phrase}'" if re.search(r"(?<!s)s$", noun_phrase) and plural(noun_phrase) else f"{noun_phrase}'s"
 
 
 def _third(verb: str, s: str) -> str:
@@ -130,9 +122,7 @@ def _tone(found: Slots) -> str:
 
 def _portrait(found: Slots, source: str, s: str) -> str:
     if found.verb in ("appear", "fade away"):
-        subject = sentence(
-            re.sub(r"^an? (?=.*\b(?:lipstick|makeup|make-up|mascara|eyeliner)$)", "", found.source)
-        )
+        subject = sentence(re.sub(r"^an? (?=.*\b(?:lipstick|makeup|make-up|mascara|eyeliner)$)", "", found.source))
         if found.verb == "fade away":
             return f"{source} gradually fade{s} away"
         return f"{subject} gradually appear{s} {found.place}".rstrip()

@@ -24,17 +24,14 @@ MATERIALS = words_of(
     "diamond cardboard",
 )
 SHAPES = words_of(
-    "circle square triangle star heart cross rectangle oval diamond cube sphere ball ring disc disk "
-    "hexagon pentagon"
+    "circle square triangle star heart cross rectangle oval diamond cube sphere ball ring disc disk hexagon pentagon"
 )
 PLACES = words_of(
     "top bottom left right upper lower center centre middle above below under beneath over behind beside "
     "between near inside outside front background foreground north south east west beach forest desert "
     "snow city ocean meadow sky mountain lake river street garden kitchen bedroom office park room space",
 )
-NUMBERS = words_of(
-    "one two three four five six seven eight nine ten dozen hundred both several many pair couple"
-)
+NUMBERS = words_of("one two three four five six seven eight nine ten dozen hundred both several many pair couple")
 MASSES = words_of(
     "snow rain fog mist smoke fire water grass sunlight light lipstick makeup make-up mascara text ice dust"
 )

@@ -100,5 +100,3 @@ def write_corpus(folder: Path, clips: int, seed: int, workers: int, chunk: int =
             texts += rows
     out.flush()
     (folder / "texts.json").write_text(json.dumps(texts))
-
-

@@ -56,9 +56,7 @@ def _shape(name: str, x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:
         case "square":
             return np.maximum(abs(x), abs(y)) - 0.80 * r
         case "triangle":
-            return np.maximum(
-                (1.7 * abs(x) - (y + 0.95 * r)) / 1.97, y - 0.75 * r
-            )
+            return np.maximum((1.7 * abs(x) - (y + 0.95 * r)) / 1.97, y - 0.75 * r)
         case "star":
             angle = np.arctan2(x, -y)
             wave = np.abs((angle / (2 * np.pi) * 5) % 1 - 0.5) * 2  # 1 at a tip, 0 in a notch
