@@ -59,7 +59,8 @@ class Result:
 def run(work: Path, stage: str, per_task: int = 10, text: str = "caption", guidance: float = 1.0) -> Result:
     """Scores `stage` ("vae", "base" or "teacher") on `per_task` validation edits a task.
 
-    `text` says what they are told by, "caption" or "instruction". "vae" decodes what it encoded of the true clip: the ceiling of all others.
+    `text` says what they are told by, "caption" or "instruction". "vae" decodes what it encoded of the true clip: the
+    ceiling of all others.
     """
     records = list(make_triplets("val", per_task))
     vae = load_vae(work)
