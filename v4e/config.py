@@ -203,7 +203,6 @@ class Train:
     checkpoint_every: int = 100  # steps
     keep: int = 2  # checkpoints
     log_every: int = 10  # steps
-    sample_every: int = 0  # steps between strips of validation samples; 0 = never
     max_failures: int = 3  # worker restarts before the run gives up
     gpus_per_worker: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"  # the student computes in it; masters are float32
