@@ -21,7 +21,7 @@ from v4e import checkpoint, journal
 from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
-from v4e.models.load import load_dit, load_frozen
+from v4e.models.load import load_dit, load_frozen, move
 from v4e.schedule import requests
 from v4e.student import DTYPES, Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
@@ -87,7 +87,7 @@ def build_trainer(config: Config, device: torch.device, world: int) -> StudentTr
     mesh = init_device_mesh(device.type, (world,)) if world > 1 or config.train.dtype != "float32" else None
     vae = None
     if config.tail.weight > 0 and config.tail.space == "pixel":
-        vae = load_frozen(config.models.student, DTYPES[config.models.dtype]).vae.to(device)
+        vae = move(load_frozen(config.models.student, DTYPES[config.models.dtype]).vae, device)
     return StudentTrainer(config, dit, device=device, mesh=mesh, vae=vae)
 
 

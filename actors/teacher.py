@@ -20,9 +20,9 @@ from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
 from v4e.flow import draw, euler_step, sample_seed, times
-from v4e.models.dit import predict
+from v4e.models.dit import hidden_states, predict
 from v4e.models.encoders import encode_text
-from v4e.models.load import load_dit, load_frozen
+from v4e.models.load import load_dit, load_frozen, move
 from v4e.student import DTYPES
 from v4e.types import TargetRequest
 
@@ -41,8 +41,8 @@ class Teacher:
         self.config = config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = DTYPES[config.models.dtype]
-        self.dit = load_dit(config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad)
-        self.dit.to(self.device).eval().requires_grad_(False)
+        dit = load_dit(config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad)
+        self.dit = move(dit, self.device).eval().requires_grad_(False)
         limit = config.data.cache_mib << 20
         self.sample = Cache(Store.open(config).read, limit)
         self.rollout = Cache(RolloutStore.open(config).read, limit)
@@ -65,7 +65,7 @@ class Teacher:
         z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
         noise = noised(request.seeds, z_clip_BCFHW, self.config.flow.shift)
         inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
-        _, taps_KBND = predict(
+        taps_KBND = hidden_states(
             self.dit,
             noise.x_t_BCFHW.to(self.dtype),
             noise.t_B,
@@ -73,7 +73,6 @@ class Teacher:
             inputs.text,
             inputs.image_BID,
             taps=self.config.kd.taps,
-            last_tap_only=True,
         )
         return pack(taps_KBND)
 

@@ -132,7 +132,7 @@ class TeacherPool:
 
     async def _load(self, slot: Slot) -> dict[str, int | str]:
         async with slot.lock:
-            report = await slot.actor.ready.remote()
+            report = await slot.actor.ready.remote()  # pyright: ignore[reportGeneralTypeIssues]  # Ray says Never
             slot.up = True
             return report
 

@@ -10,11 +10,11 @@ from v4e.recipes import describe, fail, parse
 USER_ERRORS = (ValueError, FileNotFoundError)
 
 
-def main(doc: str, run: Callable[[Config], None]) -> None:
+def main(doc: str | None, run: Callable[[Config], None]) -> None:
     """Parse the arguments and call `run`. A user's mistake ends in one line; V4E_DEBUG=1 shows where it was raised."""
     argv = sys.argv[1:]
     if any(a in ("-h", "--help") for a in argv):
-        print(f"{doc.strip()}\n\nusage: python {sys.argv[0]} [recipe=NAME] [section.key=value ...]\n\n{describe()}")
+        print(f"{(doc or '').strip()}\n\nusage: python {sys.argv[0]} [recipe=NAME] [section.key=value ...]\n\n{describe()}")
         return
     try:
         config = parse(argv)

@@ -53,7 +53,7 @@ FREE = {  # settings that decide no figure
     "teacher": ("replicas", "tp", "gpus", "prefetch", "transport", "timeout_s", "retries"),
     "precompute": ("readers", "actors", "gpus_per_actor"),
     "train": (
-        *("workers", "checkpoint_every", "keep", "log_every", "sample_every", "max_failures", "gpus_per_worker"),
+        *("workers", "checkpoint_every", "keep", "log_every", "max_failures", "gpus_per_worker"),
         "recompute",
     ),
     "eval": ("batch", "actors"),

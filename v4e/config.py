@@ -5,7 +5,10 @@ single fields of it with ``section.key=value``. Values marked *ours* settle what
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def _require(ok: bool, message: str) -> None:
@@ -277,6 +280,6 @@ class Config:
             f"set optim.accumulate={accumulate // workers * workers or workers}",
         )
 
-    def sections(self) -> dict[str, object]:
+    def sections(self) -> "dict[str, DataclassInstance]":
         """Section name to section, in order; ``recipe`` itself is not a section."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}

@@ -6,7 +6,7 @@ Shapes: B batch, C latent channels, F latent frames, H W latent height and width
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
@@ -17,7 +17,7 @@ from v4e import flow
 from v4e.conditioning import condition, flf_video, i2v_video
 from v4e.models.dit import predict
 from v4e.models.encoders import decode_clip, encode_clip, encode_images, encode_text, to_images, to_pixels
-from v4e.models.load import Frozen, load_dit, load_frozen
+from v4e.models.load import Frozen, load_dit, load_frozen, move
 
 OnStep = Callable[[int, Tensor], bool | None]
 
@@ -44,10 +44,10 @@ class Editor:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         frozen = load_frozen(folder, dtype)
         for model in (frozen.vae, frozen.text_encoder, frozen.image_encoder):
-            model.to(device)
-        dit = load_dit(folder, dtype, attention, fold_pad).to(device).eval().requires_grad_(False)
+            move(model, device)
+        dit = move(load_dit(folder, dtype, attention, fold_pad), device).eval().requires_grad_(False)
         scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
-        return cls(dit=dit, frozen=frozen, scheduler=scheduler)
+        return cls(dit=dit, frozen=frozen, scheduler=cast(UniPCMultistepScheduler, scheduler))
 
     @property
     def device(self) -> torch.device:
@@ -108,7 +108,7 @@ class Editor:
 
         shape = z_cond_BCFHW.shape[1:]
         noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        shift = self.scheduler.config.flow_shift if shift is None else shift
+        shift = self.scheduler.config["flow_shift"] if shift is None else shift
         solve = _euler if solver == "euler" else self._unipc
         z_BCFHW = solve(velocity, torch.stack(noise).to(device), steps, shift, on_step)
         clip_BCPHW = decode_clip(frozen.vae, z_BCFHW.to(dtype))
@@ -120,10 +120,11 @@ class Editor:
 
     def _unipc(self, velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None) -> Tensor:
         """diffusers' UniPC, Wan's own solver."""
-        scheduler = UniPCMultistepScheduler.from_config(self.scheduler.config, flow_shift=shift)
+        made = UniPCMultistepScheduler.from_config(self.scheduler.config, flow_shift=shift)
+        scheduler = cast(UniPCMultistepScheduler, made)  # a tuple only where unused settings are asked for
         scheduler.set_timesteps(steps, device=x.device)
         for step, timestep in enumerate(scheduler.timesteps):
-            t = float(timestep) / scheduler.config.num_train_timesteps
+            t = float(timestep) / scheduler.config["num_train_timesteps"]
             u = velocity(x, t)
             x0_hat = x - float(scheduler.sigmas[step]) * u
             x = scheduler.step(u, timestep, x, return_dict=False)[0]

@@ -50,8 +50,8 @@ def bar(description: str, total: int, unit: str = "rows") -> Iterator[Callable[[
 
             yield advance
         return
-    with _log_bar(description, total, unit) as advance:
-        yield advance
+    with _log_bar(description, total, unit) as advance_log:
+        yield advance_log
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from v4e.ema import EMA
 from v4e.flow import invert_rectified, velocity
 from v4e.losses import block_kd_loss, flow_loss, tail_loss
 from v4e.models.dit import predict
+from v4e.models.load import move
 from v4e.parallel import shard_student
 from v4e.types import Sample, TeacherTarget
 
@@ -84,7 +85,7 @@ class StudentTrainer:
         self.step_count = 0
         if config.train.recompute:
             dit.enable_gradient_checkpointing()
-        self.dit = shard_student(dit.float().to(device).train().requires_grad_(True), mesh, self.dtype)
+        self.dit = shard_student(move(dit.float(), device).train().requires_grad_(True), mesh, self.dtype)
         self.parameters = list(self.dit.parameters())
         self.ema = EMA(self.dit, config.optim.ema)
         self.optimizer = torch.optim.AdamW(
@@ -105,7 +106,7 @@ class StudentTrainer:
         kd, tail, flow = self.config.kd, self.config.tail, self.config.flow
         noise = noised(batch.seeds, batch.z_clip_BCFHW.to(self.device), flow.shift)
         inputs = student_inputs(batch.samples, self.device, self.dtype)
-        u_BCFHW, taps_KBND = predict(
+        u_BCFHW, taps = predict(
             self.dit,
             noise.x_t_BCFHW.to(self.dtype),
             noise.t_B,
@@ -122,7 +123,7 @@ class StudentTrainer:
             if batch.target is None:
                 raise ValueError("kd.weight > 0: expected a teacher target with every batch, got None")
             teacher_KBND = batch.target.taps_KBND.to(self.device).float()
-            terms["kd"] = block_kd_loss(taps_KBND.float(), teacher_KBND, kd.reduction)
+            terms["kd"] = block_kd_loss(torch.stack(taps).float(), teacher_KBND, kd.reduction)
             loss = loss + kd.weight * terms["kd"]
         if tail.weight > 0:
             x0_hat_BCFHW = invert_rectified(noise.x_t_BCFHW, u_BCFHW, noise.t_B)

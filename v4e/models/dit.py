@@ -4,6 +4,9 @@ Shapes: B batch, C latent channels, F latent frames, H W latent height and width
 I image tokens, K taps.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
 import torch
 import torch.nn.functional as F
 from diffusers import WanTransformer3DModel
@@ -41,44 +44,75 @@ def predict(
     image_BID: Tensor,
     *,
     taps: tuple[int, ...] = (),
-    last_tap_only: bool = False,
     dtype: torch.dtype | None = None,
-) -> tuple[Tensor | None, Tensor | None]:
-    """(velocity u_BCFHW, tapped hidden states h_KBND or None).
+) -> tuple[Tensor, list[Tensor]]:
+    """Velocity u_BCFHW, and the hidden states h_BND after each block of `taps`.
 
     `t_B` in [0, 1]; `y_BCFHW` from ``conditioning.condition``; `text` one (T, D) a sample without pads; `image_BID`
-    CLIP tokens, for FLF2V those of source and edit one after the other, (B, 2 I, D). With `last_tap_only` the forward
-    stops after the last tap and the velocity is None. `dtype` is what the model computes in, if not in its weights'
-    own: a sharded model may cast them on the way.
+    CLIP tokens, for FLF2V those of source and edit one after the other, (B, 2 I, D). `dtype` is what the model computes
+    in, if not in its weights' own: a sharded model may cast them on the way.
     """
-    text_BTD, pads = pack_text(text, fold=folds(dit))
-    set_fold(dit, text_BTD.shape[1], pads)
-    dtype = dtype or dit.patch_embedding.weight.dtype
-    if dit.config.pos_embed_seq_len is not None:  # FLF2V: diffusers wants the two images on the batch axis
-        image_BID = image_BID.reshape(2 * len(image_BID), -1, image_BID.shape[-1])
+    with _tapped(dit, taps) as states:
+        u_BCFHW = _forward(dit, x_t_BCFHW, t_B, y_BCFHW, text, image_BID, dtype)
+    return u_BCFHW, [states[b] for b in taps]
+
+
+def hidden_states(
+    dit: WanTransformer3DModel,
+    x_t_BCFHW: Tensor,
+    t_B: Tensor,
+    y_BCFHW: Tensor,
+    text: list[Tensor],
+    image_BID: Tensor,
+    *,
+    taps: tuple[int, ...],
+) -> Tensor:
+    """h_KBND of :func:`predict`, without the blocks after the last tap."""
+    with _tapped(dit, taps, stop=True) as states, suppress(_Stop):
+        _forward(dit, x_t_BCFHW, t_B, y_BCFHW, text, image_BID)
+    return torch.stack([states[b] for b in taps])
+
+
+@contextmanager
+def _tapped(dit: WanTransformer3DModel, taps: tuple[int, ...], *, stop: bool = False) -> Iterator[dict[int, Tensor]]:
+    """Fills a dict with the states after each of `taps` while forwards run; with `stop` the last tap ends them."""
     states: dict[int, Tensor] = {}
 
     def keep(block: int):
         def hook(_module, _inputs, output: Tensor) -> None:
             states[block] = output
-            if last_tap_only and block == taps[-1]:
+            if stop and block == taps[-1]:
                 raise _Stop
 
         return hook
 
     handles = [dit.blocks[b].register_forward_hook(keep(b)) for b in taps]
-    u = None
     try:
-        u = dit(
-            hidden_states=torch.cat([x_t_BCFHW, y_BCFHW], 1).to(dtype),
-            timestep=1000 * t_B.to(torch.float32),
-            encoder_hidden_states=text_BTD.to(dtype),
-            encoder_hidden_states_image=image_BID.to(dtype),
-            return_dict=False,
-        )[0]
-    except _Stop:
-        pass
+        yield states
     finally:
         for handle in handles:
             handle.remove()
-    return u, torch.stack([states[b] for b in taps]) if taps else None
+
+
+def _forward(
+    dit: WanTransformer3DModel,
+    x_t_BCFHW: Tensor,
+    t_B: Tensor,
+    y_BCFHW: Tensor,
+    text: list[Tensor],
+    image_BID: Tensor,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """diffusers' forward on our inputs."""
+    text_BTD, pads = pack_text(text, fold=folds(dit))
+    set_fold(dit, text_BTD.shape[1], pads)
+    dtype = dtype or dit.patch_embedding.weight.dtype
+    if dit.config["pos_embed_seq_len"] is not None:  # FLF2V: diffusers wants the two images on the batch axis
+        image_BID = image_BID.reshape(2 * len(image_BID), -1, image_BID.shape[-1])
+    return dit(
+        hidden_states=torch.cat([x_t_BCFHW, y_BCFHW], 1).to(dtype),
+        timestep=1000 * t_B.to(torch.float32),
+        encoder_hidden_states=text_BTD.to(dtype),
+        encoder_hidden_states_image=image_BID.to(dtype),
+        return_dict=False,
+    )[0]

@@ -13,14 +13,15 @@ from torch import Tensor
 
 
 def _stats(vae: AutoencoderKLWan, like: Tensor) -> tuple[Tensor, Tensor]:
-    config = vae.config
-    mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1).to(like) for v in (config.latents_mean, config.latents_std))
+    mean, std = (
+        torch.tensor(vae.config[name]).view(1, -1, 1, 1, 1).to(like) for name in ("latents_mean", "latents_std")
+    )
     return mean, std
 
 
 def encode_clip(vae: AutoencoderKLWan, x_BCPHW: Tensor) -> Tensor:
     """Clip (B, 3, P, h, w) to its normalised latent (B, C, F, H, W): the posterior's mode."""
-    z = vae.encode(x_BCPHW.to(vae.dtype)).latent_dist.mode()
+    z = vae.encode(x_BCPHW.to(vae.dtype), return_dict=False)[0].mode()
     mean, std = _stats(vae, z)
     return (z - mean) / std
 
@@ -29,7 +30,7 @@ def decode_clip(vae: AutoencoderKLWan, z_BCFHW: Tensor) -> Tensor:
     """Normalised latent to clip (B, 3, P, h, w), clamped to [-1, 1]."""
     z = z_BCFHW.to(vae.dtype)
     mean, std = _stats(vae, z)
-    return vae.decode(z * std + mean).sample.clamp(-1, 1)
+    return vae.decode(z * std + mean, return_dict=False)[0].clamp(-1, 1)
 
 
 def encode_text(text_encoder, tokenizer, texts: list[str], max_length: int = 512) -> list[Tensor]:

@@ -2,12 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPVisionModel, UMT5EncoderModel
+from torch import nn
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    BaseImageProcessor,
+    CLIPVisionModel,
+    PreTrainedTokenizerBase,
+    UMT5EncoderModel,
+)
 
 from v4e.models.attention import fold_pads
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +27,14 @@ class Frozen:
 
     vae: AutoencoderKLWan
     text_encoder: UMT5EncoderModel
-    tokenizer: object
+    tokenizer: PreTrainedTokenizerBase
     image_encoder: CLIPVisionModel
-    image_processor: object
+    image_processor: BaseImageProcessor
+
+
+def move(model: M, device: torch.device) -> M:
+    """`model` on `device`. Said to any ``nn.Module``, since what decorates diffusers' own ``to`` hides its type."""
+    return model.to(device)
 
 
 def check_folder(folder: str) -> None:

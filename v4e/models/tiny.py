@@ -5,6 +5,7 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -70,7 +71,7 @@ TEXT = {
     "pad_token_id": 0,
     "eos_token_id": 1,
 }
-IMAGE = {
+IMAGE: dict[str, Any] = {
     "hidden_size": IMAGE_WIDTH,
     "intermediate_size": 192,
     "num_hidden_layers": 3,  # the pipeline reads the penultimate states
@@ -140,16 +141,16 @@ def save(
     dtype: torch.dtype = torch.bfloat16,
 ) -> None:
     """Write one diffusers pipeline folder; weights are stored in `dtype`."""
+    # diffusers annotates a factory and one scheduler of many, where it takes any tokenizer and any scheduler
+    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT)
     pipe = WanImageToVideoPipeline(
-        tokenizer=tokenizer,
+        tokenizer=tokenizer,  # pyright: ignore[reportArgumentType]
         text_encoder=text_encoder,
         vae=vae,
         transformer=transformer,
         image_encoder=image_encoder,
         image_processor=image_processor(),
-        scheduler=UniPCMultistepScheduler(
-            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT
-        ),
+        scheduler=scheduler,  # pyright: ignore[reportArgumentType]
     )
     for module in (transformer, vae, text_encoder, image_encoder):
         _cast(module, dtype)

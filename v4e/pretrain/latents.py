@@ -34,7 +34,8 @@ def measure_stats(work: Path, clips: int = 600) -> None:
 
     data = np.load(work / "corpus/clips.npy", mmap_mode="r")
     vae = load_vae(work)
-    z = torch.cat([vae.encode(to_video(np.array(data[i : i + 50]))).latent_dist.mode() for i in range(0, clips, 50)])
+    videos = (to_video(np.array(data[i : i + 50])) for i in range(0, clips, 50))
+    z = torch.cat([vae.encode(video, return_dict=False)[0].mode() for video in videos])
     stats = {"latents_mean": z.mean((0, 2, 3, 4)).tolist(), "latents_std": z.std((0, 2, 3, 4)).tolist()}
     (work / "latent-stats.json").write_text(json.dumps(stats))
 

@@ -99,7 +99,7 @@ class Meter:
         self.sums: dict[str, float] = {}
         self.count, self.since = 0, time.monotonic()
 
-    def __call__(self, step: int, **metrics: float) -> None:
+    def __call__(self, step: int, **metrics: float | torch.Tensor) -> None:
         for k, v in metrics.items():
             self.sums[k] = self.sums.get(k, 0.0) + float(v)
         self.count += 1

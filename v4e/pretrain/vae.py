@@ -86,13 +86,13 @@ def train(rank: int, workers: int, work: Path, steps: int, batch: int) -> None:
         for group in optimizer.param_groups:
             group["lr"] = LR * factor
         torch.manual_seed(step * workers + rank)
-        z = vae.encode(x).latent_dist.mean
+        z = vae.encode(x, return_dict=False)[0].mean
         if step < WARMUP:
             code = pca_code(x, codes)
-            y = vae.decode(code + NOISE * torch.randn_like(code)).sample
+            y = vae.decode(code + NOISE * torch.randn_like(code), return_dict=False)[0]
             code_loss = F.mse_loss(z, code)
         else:
-            y = vae.decode(z + NOISE * torch.randn_like(z)).sample
+            y = vae.decode(z + NOISE * torch.randn_like(z), return_dict=False)[0]
             code_loss = 1e-3 * z.pow(2).mean()
         recon = F.mse_loss(y, x) * 4 + F.l1_loss(y, x)
         (recon + code_loss).backward()
