@@ -7,6 +7,7 @@ than its weights.
 import io
 import sys
 from pathlib import Path
+from typing import cast
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -22,11 +23,13 @@ from pipelines._cli import main
 from v4e.config import Config
 from v4e.data.fingerprint import folder_hash
 from v4e.data.sources import parts
+from v4e.data.store import remove
 from v4e.io import exists, join, open_uri, read_json, write_json_atomic
 from v4e.metrics.exact import score, summarize
 from v4e.paths import heldout_uri
 from v4e.progress import bar, console, plan
 from v4e.stages import stage
+from v4e.tasks import rule_task
 from v4e.templates import template_caption
 from v4e.types import EditTriplet
 
@@ -73,34 +76,52 @@ def run(config: Config, names: tuple[str, ...] | None = None) -> None:
 
 def generate(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
     """Edit what is missing. Clips made by other weights or settings are made again."""
-    stamp_uri = join(config.run.dir, "eval", model.name, "made-by.json")
-    stamp = {
-        "weights": folder_hash(model.folder, WEIGHTS),
-        "sample": [config.sample.steps, config.sample.guidance, config.sample.solver, config.flow.shift],
-        "seed": config.run.seed,
-    }
-    fresh = exists(stamp_uri) and read_json(stamp_uri) == stamp and not config.run.overwrite
-    todo = [t for t in triplets if not (fresh and exists(clip_uri(config, model, t.id)))]
-    if not todo:
-        return
-    if not fresh:
+    folder = join(config.run.dir, "eval", model.name)
+    stamp_uri, stamp = join(folder, "made-by.json"), made_by(config, model)
+    if config.run.overwrite or not exists(stamp_uri) or read_json(stamp_uri) != stamp:
+        remove(folder)  # before the new stamp, or a killed run would leave old clips under it
         write_json_atomic(stamp_uri, stamp)
+    batches = unfinished(config, model, triplets)
+    if not batches:
+        return
     connect(config)
-    batches = [todo[i : i + config.eval.batch] for i in range(0, len(todo), config.eval.batch)]
     gpus = 1 if config.train.gpus_per_worker else 0
     pool = ray.util.ActorPool(
         [Evaluator.options(num_gpus=gpus).remote(config, model) for _ in range(min(config.eval.actors, len(batches)))]
     )
-    with bar(f"edits by {model.name}", len(todo), unit="edits") as advance:
+    with bar(f"edits by {model.name}", sum(map(len, batches)), unit="edits") as advance:
         for done in pool.map_unordered(lambda actor, batch: actor.edit.remote(batch, asks(model, batch)), batches):
-            advance(done)
+            advance(cast(int, done))  # ActorPool is annotated as if it only yielded lists
+
+
+def made_by(config: Config, model: Model) -> dict:
+    """What decides a model's clips, beside the triplets."""
+    data, sample = config.data, config.sample
+    grid = {"grid": [data.frames, data.height, data.width], "dtype": config.models.dtype}
+    if model.reconstructs:
+        return grid | {"weights": folder_hash(model.folder, ("vae",))}
+    return grid | {
+        "weights": folder_hash(model.folder, WEIGHTS),
+        "sample": [sample.steps, sample.guidance, sample.solver, config.flow.shift],
+        "seed": config.run.seed,
+    }
+
+
+def unfinished(config: Config, model: Model, triplets: list[EditTriplet]) -> list[list[EditTriplet]]:
+    """The batches that lack a clip.
+
+    Cut before finished ones are left out: what is in a forward is then the same in a resumed run, to the bit.
+    """
+    size = config.eval.batch
+    batches = [triplets[at : at + size] for at in range(0, len(triplets), size)]
+    return [batch for batch in batches if not all(exists(clip_uri(config, model, t.id)) for t in batch)]
 
 
 def asks(model: Model, triplets: list[EditTriplet]) -> list[str]:
     """The text each triplet is edited by; held-out captions come from Table 1's templates, not from a ground truth."""
     if model.text == "instruction":
         return [t.instruction for t in triplets]
-    return [template_caption(t.instruction, t.task) for t in triplets]
+    return [template_caption(t.instruction, t.task or rule_task(t.instruction)[0] or "addition") for t in triplets]
 
 
 def read_clip(config: Config, model: Model, sample_id: str) -> np.ndarray:
