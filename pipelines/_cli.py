@@ -14,7 +14,8 @@ def main(doc: str | None, run: Callable[[Config], None]) -> None:
     """Parse the arguments and call `run`. A user's mistake ends in one line; V4E_DEBUG=1 shows where it was raised."""
     argv = sys.argv[1:]
     if any(a in ("-h", "--help") for a in argv):
-        print(f"{(doc or '').strip()}\n\nusage: python {sys.argv[0]} [recipe=NAME] [section.key=value ...]\n\n{describe()}")
+        usage = f"usage: python {sys.argv[0]} [recipe=NAME] [section.key=value ...]"
+        print((doc or "").strip(), usage, describe(), sep="\n\n")
         return
     try:
         config = parse(argv)

@@ -147,7 +147,7 @@ def changed(config: Config, changes: Changes) -> Config:
 
 def settings(config: Config) -> dict[str, object]:
     """All that decides a variant's figures, weights included, flat and as JSON keeps it."""
-    flat = {
+    flat: dict[str, object] = {
         f"{section}.{key}": list(value) if isinstance(value, tuple) else value
         for section, fields in to_json(config).items()
         if section != "recipe"

@@ -108,9 +108,9 @@ class Editor:
 
         shape = z_cond_BCFHW.shape[1:]
         noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        shift = self.scheduler.config["flow_shift"] if shift is None else shift
+        flow_shift: float = self.scheduler.config["flow_shift"] if shift is None else shift
         solve = _euler if solver == "euler" else self._unipc
-        z_BCFHW = solve(velocity, torch.stack(noise).to(device), steps, shift, on_step)
+        z_BCFHW = solve(velocity, torch.stack(noise).to(device), steps, flow_shift, on_step)
         clip_BCPHW = decode_clip(frozen.vae, z_BCFHW.to(dtype))
         edits = []
         for image, clip_CPHW in zip(images, clip_BCPHW, strict=True):

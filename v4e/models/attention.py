@@ -31,11 +31,11 @@ class FoldedTextProcessor:
         attention_mask: Tensor | None = None,
         rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        images, text = None, encoder_hidden_states
+        image_kv, text = None, encoder_hidden_states
         if attn.add_k_proj is not None and attn.add_v_proj is not None:
             split = encoder_hidden_states.shape[1] - self.text_len
             image, text = encoder_hidden_states[:, :split], encoder_hidden_states[:, split:]
-            images = attn.norm_added_k(attn.add_k_proj(image)), attn.add_v_proj(image)
+            image_kv = attn.norm_added_k(attn.add_k_proj(image)), attn.add_v_proj(image)
         heads = (attn.heads, -1)
         query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, heads)
         key = attn.norm_k(attn.to_k(text)).unflatten(2, heads)
@@ -43,8 +43,8 @@ class FoldedTextProcessor:
         bias = torch.zeros(text.shape[1], dtype=query.dtype, device=query.device)
         bias[-1] = math.log(self.pads)
         out = dispatch_attention_fn(query, key, value, attn_mask=bias.expand(1, 1, query.shape[1], -1)).flatten(2, 3)
-        if images is not None:
-            key, value = (states.unflatten(2, heads) for states in images)
+        if image_kv is not None:
+            key, value = (states.unflatten(2, heads) for states in image_kv)
             out = out + dispatch_attention_fn(query, key, value).flatten(2, 3)
         return attn.to_out[1](attn.to_out[0](out.type_as(query)))
 
