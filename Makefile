@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 
-.PHONY: help install demo test all lint pretrain ablate photos
+.PHONY: help install demo test unit lint pretrain ablate photos bench
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -12,11 +12,11 @@ install: ## create .venv and install everything (CPU)
 demo: install ## train an image editor on two CPU cores and write runs/demo/report.html
 	$(PY) pipelines/demo.py
 
-test: install ## run the tests that need no Ray cluster
-	$(PY) -m pytest -m "not ray and not slow"
-
-all: install ## run all tests, Ray and slow ones too
+test: install ## run all tests
 	$(PY) -m pytest
+
+unit: install ## run the tests that take seconds and start no Ray cluster
+	$(PY) -m pytest -m "not ray and not slow"
 
 lint: install ## style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pyright
@@ -30,3 +30,7 @@ ablate: install ## paper's ablations and our controls, 3 seeds
 photos: install ## the main job on photographs: those inside scikit-image
 	$(PY) scripts/photos.py runs/photos/triplets
 	$(PY) pipelines/demo.py run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
+
+bench: install ## what demo and ablate reach, into benchmarks/results
+	$(PY) benchmarks/demo.py
+	$(PY) benchmarks/ablate.py
