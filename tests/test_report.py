@@ -1,0 +1,199 @@
+"""report.html in a real browser: what it shows is what it was given, nothing is run, nothing is fetched, all fits."""
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from triplets import image
+
+from v4e import journal
+from v4e.config import Config
+from v4e.recipes import parse
+from v4e.report import MODEL_NAMES, ZOOM, render
+from v4e.tasks import TABLE1, TASKS
+from v4e.types import EditTriplet
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"),
+)
+
+WIDTH, HEIGHT, FRAMES = 48, 32, 5
+GAP = 2  # pixels between frames, before they are enlarged
+HOSTILE = "<script>document.title='x'</script>"
+QUOTING = "\"'><img src=x onerror=\"document.title='x'\">"
+REJECTED = [{"id": f"t/{n:03d} {QUOTING}", "stage": "precompute", "reason": f"{n} {HOSTILE}"} for n in range(60)]
+CAPTIONS = [{"instruction": f"{HOSTILE} it", "caption": f"{QUOTING} turns", "origin": "template"}]
+STAGES = {name: {"seconds": 1.5 * n, "peak_rss_mib": 700.0 + n} for n, name in enumerate(("rollout", "train"), 1)}
+VOID = ("img", "meta", "br", "link", "path", "use")
+PROBE = """<script>addEventListener("load", () => document.body.dataset.seen = JSON.stringify({
+images: [...document.images].map(i => [i.naturalWidth, i.naturalHeight]),
+fetched: performance.getEntriesByType("resource").map(e => e.name),
+widths: [innerWidth, document.documentElement.scrollWidth],
+cut: [...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth).length}))</script>"""
+
+
+class Dom(HTMLParser):
+    """What the browser made of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.tables: list[list[list[str]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.seen = json.loads(next(attrs["data-seen"] for tag, attrs in self.tags if tag == "body"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        while tag in self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        for tag in self.open:
+            self.texts[tag][-1] += data
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += data
+
+
+def browse(page: str, folder: Path, width: int) -> Dom:
+    """The page and PROBE, in a window `width` pixels wide."""
+    file = folder / "page.html"
+    file.write_text(page + PROBE)
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [str(CHROMIUM), *FLAGS, profile, f"--window-size={width},1000", file.as_uri()]
+    return Dom(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+
+
+def clip(number: int) -> np.ndarray:
+    return np.stack([np.asarray(image(100 * number + frame, WIDTH, HEIGHT)) for frame in range(FRAMES)])
+
+
+def triplet(task: str, number: int) -> EditTriplet:
+    """Twice the model's size: the report shows both on the model's grid."""
+    source, edit = (image(number + n, 2 * WIDTH, 2 * HEIGHT) for n in (0, 1))
+    return EditTriplet(id=f"{number}", instruction=f"{HOSTILE} {QUOTING} {number}", source=source, edit=edit, task=task)
+
+
+EXAMPLES = [(triplet(task, 2 * n), {"ema": clip(2 * n), "native_i2v": clip(2 * n + 1)}) for n, task in enumerate(TASKS)]
+
+
+def figures(rng: np.random.Generator, n: int) -> dict:
+    success, l1 = (round(float(x), 4) for x in rng.uniform(size=2))
+    return {"success": success, "edit_l1": l1, "preserve_psnr": round(float(rng.uniform(9, 99)), 2), "n": n}
+
+
+@pytest.fixture(scope="module")
+def table() -> dict:
+    rng = np.random.default_rng(0)
+    found = {m: {"overall": figures(rng, 220), "by_task": {t: figures(rng, 20) for t in TASKS}} for m in MODEL_NAMES}
+    found["copy"]["overall"]["preserve_psnr"] = None
+    return found
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Config:
+    folder = tmp_path_factory.mktemp("report") / "<b>run"
+    folder.mkdir()
+    for step in range(1, 50):
+        journal.append(folder / "metrics.jsonl", {"step": step, "kd": 1 / step, "tail": 2 / step})
+    return parse([f"run.dir={folder}", f"data.width={WIDTH}", f"data.height={HEIGHT}"])
+
+
+@pytest.fixture(scope="module")
+def page(config, table) -> str:
+    return render(config, table=table, examples=EXAMPLES, stages=STAGES, captions=CAPTIONS, rejected=REJECTED)
+
+
+@pytest.fixture(scope="module")
+def dom(page, tmp_path_factory) -> Dom:
+    return browse(page, tmp_path_factory.mktemp("wide"), 1200)
+
+
+def test_pictures_are_source_evolution_and_ground_truth_in_the_page_itself(dom):
+    pictures = [attrs["src"] for tag, attrs in dom.tags if tag == "img"]
+    size = (ZOOM * ((WIDTH + GAP) * (FRAMES + 1) - GAP), ZOOM * HEIGHT)
+    assert dom.seen["images"] == [list(size)] * len(pictures) and len(pictures) == 2 * len(TASKS)
+    shown = iter(pictures)
+    for example, clips in EXAMPLES:
+        source, edit = (
+            np.asarray(side.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))
+            for side in (example.source, example.edit)
+        )
+        for frames in clips.values():
+            kind, data = next(shown).split(",", 1)
+            picture = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+            assert (kind, picture.format, picture.size) == ("data:image/png;base64", "PNG", size)
+            pixels = np.asarray(picture.convert("RGB"))[::ZOOM, ::ZOOM]
+            for at, expected in enumerate([source, *frames[1:], edit]):
+                assert (pixels[:, at * (WIDTH + GAP) :][:, :WIDTH] == expected).all()
+
+
+def test_numbers_are_those_of_the_input(dom, table):
+    scores, stages = dom.tables[:2]
+    assert scores[0] == ["task", *MODEL_NAMES.values()]
+    rows = {row[0]: row[1:] for row in scores[1:]}
+    assert list(rows)[: len(TASKS)] == [TABLE1[task].label for task in TASKS] and len(rows) == len(TASKS) + 3
+    for at, model in enumerate(MODEL_NAMES):
+        overall, by_task = table[model]["overall"], table[model]["by_task"]
+        for task in TASKS:
+            assert float(rows[TABLE1[task].label][at]) == pytest.approx(by_task[task]["success"], abs=0.00501)
+        assert float(rows["overall"][at]) == pytest.approx(overall["success"], abs=0.000501)
+        assert float(rows["L1 inside the edit"][at]) == pytest.approx(overall["edit_l1"], abs=0.000501)
+        kept = overall["preserve_psnr"]
+        assert rows["PSNR outside, dB"][at] == ("\N{EN DASH}" if kept is None else f"{kept:.2f}")
+    percent = [f"{100 * table[model]['overall']['success']:.0f} %" for model in ("ema", "native_i2v", "vae")]
+    assert dom.texts["b"][:4] == [*percent, "220"]
+    assert stages[1:] == [["rollout", "1.5", "701"], ["train", "3.0", "702"], ["together", "4.5", ""]]
+    assert "svg" in dom.texts  # the loss curves
+
+
+def test_hostile_text_is_shown_and_not_run(dom, config):
+    assert dom.texts["title"] == [f"v4e: {config.run.dir}"] and dom.texts["h1"] == [config.run.dir]
+    for (example, _), told in zip(EXAMPLES, dom.texts["figcaption"], strict=True):
+        assert told == f"{TABLE1[example.task].label} — “{example.instruction}”"
+    assert dom.tables[2][1:] == [[row["instruction"], row["caption"], row["origin"]] for row in CAPTIONS]
+    assert len(dom.texts["script"]) == 1  # the probe's
+    assert not [key for _, attrs in dom.tags for key in attrs if key.startswith("on")]
+
+
+def test_nothing_is_fetched(dom):
+    assert dom.seen["fetched"] == []
+    links = [attrs[key] for _, attrs in dom.tags for key in ("src", "href", "xlink:href", "srcset") if key in attrs]
+    assert links and all(link.startswith(("data:", "#")) for link in links)
+
+
+def test_rejected_triplets_are_listed_and_those_beyond_the_page_counted(dom, config, table):
+    assert dom.tables[3][1:] == [[row["id"], row["stage"], row["reason"]] for row in REJECTED[:50]]
+    assert "and 10 more in rejected.parquet" in dom.texts["p"]
+    without = render(config, table=table, examples=[], stages=STAGES, captions=[], rejected=[])
+    assert "No triplet was rejected." in without and "rejected.parquet" not in without
+
+
+def test_a_wide_window_shows_every_column_and_a_narrow_one_needs_no_sideways_scrolling(dom, page, tmp_path):
+    assert dom.seen["widths"][0] == 1200 and dom.seen["cut"] == 0
+    narrow = browse(page.replace("<figcaption>", "<figcaption>" + 200 * "w"), tmp_path, 500)  # Chromium's least
+    window, needed = narrow.seen["widths"]
+    assert window == 500 and needed <= window
+    assert narrow.seen["cut"] > 0  # tables scroll on their own
