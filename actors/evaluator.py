@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import numpy as np
 import ray
@@ -31,7 +32,7 @@ class Model:
 
 
 def clip_uri(config: Config, model: Model, sample_id: str) -> str:
-    return join(config.run.dir, "eval", model.name, f"{sample_id}.npy")
+    return join(config.run.dir, "eval", model.name, quote(sample_id, safe="") + ".npy")
 
 
 @ray.remote(num_cpus=0.5)

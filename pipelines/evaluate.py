@@ -1,9 +1,10 @@
 """Edits the held-out triplets with the student, its EMA and the controls, and scores them against the ground truth.
 
-Writes eval/<model>/<id>.npy (clips) and metrics.json below run.dir. A second run edits only what is missing or older
-than its weights.
+Writes eval/<model>/<id>.npy (clips) and metrics.json below run.dir. A second run edits only what is missing, or
+was made by other weights, settings or triplets.
 """
 
+import hashlib
 import io
 import sys
 from pathlib import Path
@@ -81,6 +82,7 @@ def generate(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
     if config.run.overwrite or not exists(stamp_uri) or read_json(stamp_uri) != stamp:
         remove(folder)  # before the new stamp, or a killed run would leave old clips under it
         write_json_atomic(stamp_uri, stamp)
+    drop_changed(config, model, triplets)
     batches = unfinished(config, model, triplets)
     if not batches:
         return
@@ -105,6 +107,25 @@ def made_by(config: Config, model: Model) -> dict:
         "sample": [sample.steps, sample.guidance, sample.solver, config.flow.shift],
         "seed": config.run.seed,
     }
+
+
+def drop_changed(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
+    """Removes the clips of triplets whose id now means other images or another instruction."""
+    uri = join(config.run.dir, "eval", model.name, "triplets.json")
+    before = read_json(uri) if exists(uri) else {}
+    now = {t.id: digest(t) for t in triplets}
+    for key, value in now.items():
+        if before.get(key, value) != value:
+            remove(clip_uri(config, model, key))
+    write_json_atomic(uri, before | now)
+
+
+def digest(triplet: EditTriplet) -> str:
+    """Of all that an edit of it and its score depend on."""
+    total = hashlib.sha256(f"{triplet.task}\0{triplet.instruction}\0".encode())
+    for image in (triplet.source, triplet.edit):
+        total.update(f"{image.size}".encode() + image.tobytes())
+    return total.hexdigest()
 
 
 def unfinished(config: Config, model: Model, triplets: list[EditTriplet]) -> list[list[EditTriplet]]:

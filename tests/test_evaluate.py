@@ -12,7 +12,7 @@ import pytest
 from processes import ROOT, finish, kill_once, start
 from safetensors.torch import load_file, save_file
 
-from actors.evaluator import read_triplets
+from actors.evaluator import Model, clip_uri, read_triplets
 from pipelines import evaluate
 from v4e.config import Config
 from v4e.data.sources import parts
@@ -118,6 +118,26 @@ def test_a_run_killed_before_its_first_edit_leaves_no_clips_of_other_settings(tm
             evaluate.run(replace(config, sample=replace(config.sample, steps=3)), ("base_caption",))
         assert clips(tmp_path, "base_caption") == {}, f"run {again}"
     assert len(clips(tmp_path)) == 3 * len(RECORDS)
+
+
+def test_an_id_with_another_picture_is_edited_again_and_others_are_kept(tmp_path):
+    config = planted(tmp_path)
+    evaluate.run(config)
+    model = evaluate.models(config)[0]
+    other = replace(RECORDS[2], frames=RECORDS[2].frames[::-1].copy())
+    write_triplets(config.data.heldout, [*RECORDS[:2], other, *RECORDS[3:]])
+    triplets = read_triplets(parts(config.data.heldout), config.data.max_pixels)
+    evaluate.drop_changed(config, model, triplets)
+    kept = {r.id for r in RECORDS} - {other.id}
+    assert {Path(name).stem for name in clips(tmp_path, model.name)} == kept
+
+
+def test_no_id_leads_out_of_the_folder(tmp_path):
+    config = parse([f"run.dir={tmp_path}"])
+    folder = (tmp_path / "eval" / "ema").resolve()
+    for key in ("../../x", "/etc/x", "a/b"):
+        path = Path(clip_uri(config, Model(name="ema", folder=""), key)).resolve()
+        assert path.parent == folder, key
 
 
 # With Ray

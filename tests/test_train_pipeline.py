@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from diffusers import WanImageToVideoPipeline
+from processes import finish, kill_once, start
 from synthetic import config, rolled_out, stored
 
 from v4e import checkpoint, journal, startup
@@ -19,7 +18,6 @@ from v4e.models import tiny
 from v4e.recipes import parse
 from v4e.schedule import requests
 
-ROOT = Path(__file__).parent.parent
 IDS = [f"s{n:03d}" for n in range(5)]
 DIT = {**tiny.DIT, "num_layers": 6}
 LOSSES = ("loss", "kd", "tail", "grad_norm")
@@ -161,17 +159,6 @@ def arguments(folder: Path, family: Path, *more: str) -> list[str]:
     ]
 
 
-def start(pipeline: str, args: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / "pipelines" / pipeline), *args]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return output
-
-
 def losses(folder: Path) -> list[tuple[float, ...]]:
     records = journal.read(folder / "metrics.jsonl")
     assert [r["step"] for r in records] == list(range(1, 9))
@@ -215,11 +202,7 @@ def test_sigkill_and_the_same_command_give_the_same_losses(place, random_family,
     folder = place / "killed"
     for killed_after in (1, 5):  # before the first checkpoint, and between two
         process = start("train.py", arguments(folder, random_family))
-        while len(journal.read(folder / "metrics.jsonl")) < killed_after:
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        kill_once(process, lambda n=killed_after: len(journal.read(folder / "metrics.jsonl")) >= n)
     finish(start("train.py", arguments(folder, random_family)))
     assert losses(folder) == losses(undisturbed[0])
 

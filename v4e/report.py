@@ -70,7 +70,7 @@ def curves(records: list[dict]) -> str:
         axis.plot(steps[len(steps) - len(mean) :], mean, color="#d9480f", linewidth=1.6)
         axis.set_title({"kd": "L_kd", "tail": "L_tail", "flow": "flow matching"}[term], fontsize=10, color="#888")
         axis.set_yscale("log")
-        axis.tick_params(colors="#888", labelsize=8)
+        axis.tick_params(which="both", colors="#888", labelsize=8)
         for spine in axis.spines.values():
             spine.set_color("#8884")
     figure.tight_layout()
