@@ -48,7 +48,8 @@ performs evolution captions and drifts under raw instructions**: the flaw of nat
 Fig. 4 shows, made on purpose. Held-out combinations of color and shape occur in no clip.
 
 ## Training
-{start} Two processes of one thread on a CPU. The last lines of the logs:
+{start} Two
+processes of one thread on a CPU. [What was tried before](../../docs/pretraining.md). The last lines of the logs:
 
 ```
 {_logs(work)}
