@@ -25,7 +25,7 @@ pretrain: install ## make the tiny Wan family again from nothing (hours)
 	$(PY) pipelines/pretrain.py
 
 ablate: install ## paper's ablations and our controls, 3 seeds
-	$(PY) pipelines/ablate.py run.dir=runs/ablate
+	$(PY) pipelines/ablate.py run.dir=runs/ablate optim.steps=600
 
 photos: install ## the main job on photographs: those inside scikit-image
 	$(PY) scripts/photos.py runs/photos/triplets
@@ -33,4 +33,4 @@ photos: install ## the main job on photographs: those inside scikit-image
 
 bench: install ## what demo and ablate reach, into benchmarks/results
 	$(PY) benchmarks/demo.py
-	$(PY) benchmarks/ablate.py
+	$(PY) benchmarks/ablate.py run.dir=runs/ablate optim.steps=600

@@ -22,7 +22,7 @@ from v4e.data.sources import parts
 from v4e.io import join, read_json, write_atomic
 from v4e.paths import captions_uri, heldout_uri, train_uri
 from v4e.progress import say
-from v4e.report import render, stack, strip
+from v4e.report import beside, render, stack, strip
 from v4e.stages import stage
 from v4e.tasks import TASKS
 from v4e.world.write import write_split
@@ -83,7 +83,7 @@ def report(config: Config) -> None:
 
 
 def write_strip(config: Config, examples) -> None:
-    """One row a task: source, evolution, ground truth; for the README."""
+    """One edit a task, in two columns: source, evolution, ground truth; for the README."""
     firsts = {t.task: (t, clips) for t, clips in reversed(examples)}
     size = (config.data.width, config.data.height)
     rows = []
@@ -93,7 +93,9 @@ def write_strip(config: Config, examples) -> None:
             ends = [np.asarray(i.resize(size, Image.Resampling.LANCZOS)) for i in (t.source, t.edit)]
             rows.append(strip([ends[0], *clips["ema"][1:], ends[1]]))
     if rows:
-        stack(rows).save(Path(config.run.dir) / "strip.png")
+        half = -(-len(rows) // 2)
+        page = beside([stack(column) for column in (rows[:half], rows[half:]) if column], gap=24)
+        page.save(Path(config.run.dir) / "strip.png")
 
 
 if __name__ == "__main__":

@@ -34,11 +34,18 @@ MODEL_NAMES = {
 
 def strip(frames: list[np.ndarray], gap: int = 2, zoom: int = ZOOM) -> Image.Image:
     """Images of one size side by side on transparent ground, enlarged without smoothing."""
-    height, width = frames[0].shape[:2]
-    page = Image.new("RGBA", ((width + gap) * len(frames) - gap, height), (0, 0, 0, 0))
-    for i, frame in enumerate(frames):
-        page.paste(Image.fromarray(frame), (i * (width + gap), 0))
+    page = beside([Image.fromarray(frame) for frame in frames], gap)
     return page.resize((page.width * zoom, page.height * zoom), Image.Resampling.NEAREST)
+
+
+def beside(images: list[Image.Image], gap: int) -> Image.Image:
+    """Images side by side, tops aligned, on transparent ground."""
+    width = sum(i.width + gap for i in images) - gap
+    page, x = Image.new("RGBA", (width, max(i.height for i in images)), (0, 0, 0, 0)), 0
+    for image in images:
+        page.paste(image, (x, 0))
+        x += image.width + gap
+    return page
 
 
 def stack(rows: list[Image.Image], gap: int = 6) -> Image.Image:
