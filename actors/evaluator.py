@@ -10,8 +10,6 @@ import torch
 
 from v4e.conditioning import tail_video
 from v4e.config import Config
-from v4e.data.quality import decode_triplet
-from v4e.data.sources import Part, rows
 from v4e.editor import Editor
 from v4e.flow import sample_seed
 from v4e.io import join, write_atomic
@@ -82,8 +80,3 @@ class Evaluator:
         )
         clips = decode_clip(vae, encode_clip(vae, tail_video(source, edit, data.frames)))
         return [np.stack([np.asarray(i) for i in to_images(clip.transpose(0, 1))]) for clip in clips]
-
-
-def read_triplets(parts: list[Part], max_pixels: int) -> list[EditTriplet]:
-    """All triplets of `parts`; bad ones raise, since an evaluation must not silently shrink."""
-    return [decode_triplet(row, max_pixels) for part in parts for row in rows(part)]

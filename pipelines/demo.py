@@ -12,13 +12,11 @@ if __name__ == "__main__":
 import numpy as np
 from PIL import Image
 
-from actors.evaluator import read_triplets
 from pipelines import caption, evaluate, export, precompute, rollout, train
 from pipelines._cli import main
 from v4e.config import Config
 from v4e.data.captions import read_captions
 from v4e.data.reject import read_rejected
-from v4e.data.sources import parts
 from v4e.io import join, read_json, write_atomic
 from v4e.paths import captions_uri, heldout_uri, train_uri
 from v4e.progress import say
@@ -62,7 +60,7 @@ def triplets(config: Config) -> None:
 def report(config: Config) -> None:
     """report.html and strip.png from what the stages left."""
     table = read_json(join(config.run.dir, "metrics.json"))
-    heldout = read_triplets(parts(heldout_uri(config)), config.data.max_pixels)
+    heldout, _ = evaluate.read_heldout(config)
     models = {m.name: m for m in evaluate.models(config) if m.name in SHOWN}
     examples = [
         (t, {name: evaluate.read_clip(config, m, t.id) for name, m in models.items()})

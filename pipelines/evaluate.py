@@ -19,14 +19,16 @@ from PIL import Image
 from rich.table import Table
 
 from actors.cluster import connect
-from actors.evaluator import Evaluator, Model, clip_uri, read_triplets
+from actors.evaluator import Evaluator, Model, clip_uri
 from pipelines._cli import main
 from v4e.config import Config
 from v4e.data.fingerprint import folder_hash
-from v4e.data.sources import parts
+from v4e.data.quality import BadTriplet, decode_triplet
+from v4e.data.reject import replace_rejected
+from v4e.data.sources import parts, rows
 from v4e.data.store import remove
 from v4e.io import exists, join, open_uri, read_json, write_json_atomic
-from v4e.metrics.exact import score, summarize
+from v4e.metrics.exact import edit_mask, score, summarize
 from v4e.paths import heldout_uri
 from v4e.progress import bar, console, plan
 from v4e.stages import stage
@@ -53,12 +55,13 @@ def models(config: Config) -> list[Model]:
 
 def run(config: Config, names: tuple[str, ...] | None = None) -> None:
     """Evaluates the models of :func:`models` on the held-out triplets; with `names`, only these of them."""
-    triplets = read_triplets(parts(heldout_uri(config), config.eval.limit), config.data.max_pixels)
+    triplets, rejected = read_heldout(config)
+    replace_rejected(config.run.dir, "evaluate", rejected)
     chosen = [m for m in models(config) if names is None or m.name in names]
     plan(
         "evaluation",
         {
-            "triplets": f"{len(triplets)} of {heldout_uri(config)}",
+            "triplets": f"{len(triplets)} of {heldout_uri(config)}, {len(rejected)} more rejected",
             "models": ", ".join(m.name for m in chosen) + ", copy",
             "edit": f"{config.sample.steps} {config.sample.solver} steps, guidance {config.sample.guidance}",
         },
@@ -73,6 +76,30 @@ def run(config: Config, names: tuple[str, ...] | None = None) -> None:
     table["seconds"] = {name: s["seconds"] for name, s in read_json(stages).items()}
     write_json_atomic(uri, table)
     show(table)
+
+
+def read_heldout(config: Config) -> tuple[list[EditTriplet], list[dict[str, str]]]:
+    """The held-out triplets that can be scored, and the rejected ones with their reasons.
+
+    Raises:
+        ValueError: none can be scored.
+    """
+    good: list[EditTriplet] = []
+    rejected: list[dict[str, str]] = []
+    for part in parts(heldout_uri(config), config.eval.limit):
+        for row in rows(part):
+            try:
+                triplet = decode_triplet(row, config.data.max_pixels)
+                if not edit_mask(resized(config, triplet.source), resized(config, triplet.edit)).any():
+                    raise BadTriplet(
+                        f"source and edit are the same image at {config.data.width} x {config.data.height}"
+                    )
+                good.append(triplet)
+            except BadTriplet as error:
+                rejected.append({"id": row.id, "stage": "evaluate", "reason": str(error)})
+    if not good:
+        raise ValueError(f"none of the {len(rejected)} triplets of {heldout_uri(config)} can be scored: {rejected[:1]}")
+    return good, rejected
 
 
 def generate(config: Config, model: Model, triplets: list[EditTriplet]) -> None:

@@ -12,10 +12,10 @@ import pytest
 from processes import ROOT, finish, kill_once, start
 from safetensors.torch import load_file, save_file
 
-from actors.evaluator import Model, clip_uri, read_triplets
+from actors.evaluator import Model, clip_uri
 from pipelines import evaluate
 from v4e.config import Config
-from v4e.data.sources import parts
+from v4e.data.reject import read_rejected
 from v4e.data.write import write_triplets
 from v4e.io import read_json, write_json_atomic
 from v4e.recipes import parse
@@ -95,7 +95,7 @@ def planted(folder: Path, *more: str) -> Config:
 
 def test_a_lost_clip_is_made_again_in_the_company_of_the_first_time(tmp_path):
     config = planted(tmp_path)
-    model, triplets = evaluate.models(config)[0], read_triplets(parts(config.data.heldout), config.data.max_pixels)
+    model, triplets = evaluate.models(config)[0], evaluate.read_heldout(config)[0]
     assert evaluate.unfinished(config, model, triplets) == []
     (tmp_path / "eval" / model.name / f"{RECORDS[1].id}.npy").unlink()
     (tmp_path / "eval" / model.name / f"{RECORDS[6].id}.npy").unlink()
@@ -126,10 +126,24 @@ def test_an_id_with_another_picture_is_edited_again_and_others_are_kept(tmp_path
     model = evaluate.models(config)[0]
     other = replace(RECORDS[2], frames=RECORDS[2].frames[::-1].copy())
     write_triplets(config.data.heldout, [*RECORDS[:2], other, *RECORDS[3:]])
-    triplets = read_triplets(parts(config.data.heldout), config.data.max_pixels)
+    triplets = evaluate.read_heldout(config)[0]
     evaluate.drop_changed(config, model, triplets)
     kept = {r.id for r in RECORDS} - {other.id}
     assert {Path(name).stem for name in clips(tmp_path, model.name)} == kept
+
+
+def test_what_cannot_be_scored_is_recorded_and_the_rest_is_scored(tmp_path):
+    config = planted(tmp_path)
+    still = replace(RECORDS[1], id="still", frames=RECORDS[1].frames[:1].repeat(5, 0))
+    silent = replace(RECORDS[0], id="silent", instruction=" ")
+    write_triplets(config.data.heldout, [*RECORDS, still, silent])
+    evaluate.run(config)
+    reasons = {row["id"]: row["reason"] for row in read_rejected(str(tmp_path))}
+    assert reasons == {"still": "source and edit are the same image at 32 x 32", "silent": "empty instruction"}
+    assert read_json(str(tmp_path / "metrics.json"))["teacher"]["overall"]["n"] == len(RECORDS)
+    write_triplets(config.data.heldout, [still])
+    with pytest.raises(ValueError, match="none of the 1 triplets"):
+        evaluate.run(config)
 
 
 def test_no_id_leads_out_of_the_folder(tmp_path):
