@@ -35,6 +35,7 @@ VARIANTS: dict[str, Changes] = {
     "no_icg": {"teacher": {"text": "instruction"}},
     "tail_power_0": {"tail": {"power": 0.0}},
     "plain_fm": {"kd": {"weight": 0.0}, "tail": {"weight": 0.0}, "flow": {"weight": 1.0}},
+    "full_and_fm": {"flow": {"weight": 1.0}},
 }
 UNTRAINED = {"native": "native_i2v", "base_caption": "base_caption", "copy": "copy"}  # to names of evaluate's table
 CLAIMS = (  # the variant that should have more success, the one that should have less, the claim
@@ -44,6 +45,8 @@ CLAIMS = (  # the variant that should have more success, the one that should hav
     ("full", "native", "paper: training beats the native model"),
     ("full", "tail_power_0", "control: w(t) of Eq. 5 beats an even weight"),
     ("full", "plain_fm", "control: the method beats plain flow matching on the teacher's clips"),
+    ("full_and_fm", "full", "control: a flow-matching loss adds to the method"),
+    ("full_and_fm", "plain_fm", "control: the method adds to plain flow matching"),
     ("full", "base_caption", "control: the method beats captions given to the untrained model"),
 )
 FREE = {  # settings that decide no figure

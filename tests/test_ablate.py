@@ -90,6 +90,7 @@ def test_each_variant_differs_from_full_in_what_its_name_says():
         "no_icg": {"teacher.text": "instruction"},
         "tail_power_0": {"tail.power": 0},
         "plain_fm": {"kd.weight": 0, "tail.weight": 0, "flow.weight": 1},
+        "full_and_fm": {"flow.weight": 1},
     }
 
 
@@ -102,8 +103,8 @@ def test_jobs_share_budget_and_data_and_have_folders_and_seeds_of_their_own():
     todo = jobs(config, VARIANTS, 2)
     assert len(todo) == 2 * (len(VARIANTS) + 1)
     assert len({job.config.run.dir for job in todo}) == len(todo)
-    assert [job.seed for job in todo] == [5] * 7 + [6] * 7
-    assert todo[7].config.run.dir == "runs/a/full-seed6" and todo[7].config.run.seed == 6
+    assert [job.seed for job in todo] == [5] * 8 + [6] * 8
+    assert todo[8].config.run.dir == "runs/a/full-seed6" and todo[8].config.run.seed == 6
     assert len({repr((job.config.optim, job.config.data, job.config.sample, job.config.eval)) for job in todo}) == 1
     assert todo[0].config.data.store == "runs/a/store"
 
