@@ -44,6 +44,7 @@ def test_four_tiled_frames_alone_encode_to_an_image_latent(pipe):
 def test_tail_videos():
     source, edit = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     assert tail_video(source, edit, 9, "source")[0, 0, :, 0, 0].tolist() == [0] + [1] * 8
+    assert tail_video(source, edit, 5, "fade")[0, 0, :, 0, 0].tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert tail_video(source, edit, 5, "edit")[0, 0, :, 0, 0].tolist() == [1] * 5
     assert flf_video(edit, edit, 5)[0, 0, :, 0, 0].tolist() == [1, 0, 0, 0, 1]
 
@@ -52,7 +53,7 @@ def test_pixel_tail_of_the_true_clip_is_near_its_target_and_lets_gradients_throu
     vae = pipe.vae.requires_grad_(False)
     x0_hat = torch.randn(1, 16, 2, 8, 8, requires_grad=True)
     assert torch.equal(tail_of_x0(x0_hat), x0_hat[:, :, -1])
-    for context in ("source", "edit"):
+    for context in ("source", "edit", "fade"):
         tail = tail_of_x0(x0_hat, vae=vae, space="pixel", context=context)
         assert tail.shape == (1, 16, 8, 8)
         (grad,) = torch.autograd.grad(tail.sum(), x0_hat)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from v4e.models.encoders import decode_clip, encode_clip
 
+Context = Literal["source", "edit", "fade"]
 TEMPORAL = 4  # pixel frames of a latent frame, the first one excepted
 
 
@@ -28,14 +29,17 @@ def flf_video(source_BCHW: Tensor, edit_BCHW: Tensor, frames: int) -> Tensor:
     return clip
 
 
-def tail_video(
-    source_BCHW: Tensor, edit_BCHW: Tensor, frames: int, context: Literal["source", "edit"] = "source"
-) -> Tensor:
+def tail_video(source_BCHW: Tensor, edit_BCHW: Tensor, frames: int, context: Context = "source") -> Tensor:
     """The clip whose last latent frame is Eq. 4's target: `context` first, then the edit, tiled.
 
     The 4 tiled edits alone would encode to one latent that sees only the first of them, because Wan's causal VAE
-    encodes frame 0 by itself; one frame must precede them.
+    encodes frame 0 by itself; one frame must precede them. In a clip so short that its last latent frame holds the
+    evolution itself, four tiled edits are the tail of another clip than the teacher's: there ``fade`` (ours), a linear
+    cross-fade from source to edit, is the nearer target.
     """
+    if context == "fade":
+        f_P = torch.linspace(0, 1, frames, dtype=edit_BCHW.dtype, device=edit_BCHW.device).view(-1, 1, 1)
+        return source_BCHW.unsqueeze(2) + f_P * (edit_BCHW - source_BCHW).unsqueeze(2)
     clip = edit_BCHW.unsqueeze(2).repeat(1, 1, frames, 1, 1)
     if context == "source":
         clip[:, :, 0] = source_BCHW
@@ -61,7 +65,7 @@ def tail_of_x0(
     *,
     vae: AutoencoderKLWan | None = None,
     space: Literal["latent", "pixel"] = "latent",
-    context: Literal["source", "edit"] = "source",
+    context: Context = "source",
 ) -> Tensor:
     """The student's tail z_tail_stu (Eq. 4) of a predicted clip, (B, C, H, W).
 

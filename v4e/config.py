@@ -159,7 +159,7 @@ class Tail:
 
     weight: float = 20.0  # lambda_tail; 20 because relative kd has 30 to 50 times its gradient (ours)
     space: Literal["latent", "pixel"] = "latent"  # pixel = Eq. 4 to the letter: decode, tile, re-encode
-    context: Literal["source", "edit"] = "source"  # what precedes the 4 tiled edits in the target clip
+    context: Literal["source", "edit", "fade"] = "source"  # before Eq. 4's 4 tiled edits; fade (ours): a cross-fade
     power: float = 3.0  # exponent of w(t) in Eq. 5
     beta: float = 0.1  # weight of the gradient term in Eq. 6
 

@@ -8,13 +8,14 @@ import types
 import typing
 from typing import Any, Literal
 
-from v4e.config import Caption, Config, Data, Flow, Models, Optim, Precompute, Run, Teacher, Train
+from v4e.config import Caption, Config, Data, Flow, Models, Optim, Precompute, Run, Tail, Teacher, Train
 
 
 def tiny() -> Config:
     """The whole method on two CPU cores: the committed tiny Wan family on the evolution world."""
     return Config(
         recipe="tiny",
+        tail=Tail(context="fade"),  # its clips are one evolution long
         optim=Optim(lr=3e-4, batch=8, accumulate=1, steps=1500, ema=0.995),
     )
 

@@ -5,14 +5,13 @@ I image tokens, D width.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from v4e.conditioning import flf_video, i2v_video, tail_video
+from v4e.conditioning import Context, flf_video, i2v_video, tail_video
 from v4e.data.store import Texts
 from v4e.models.encoders import encode_clip, encode_images, encode_text, to_pixels
 from v4e.models.load import Frozen
@@ -30,14 +29,14 @@ def encode_samples(
     edit_BHWC: np.ndarray,
     *,
     frames: int,
-    context: Literal["source", "edit"],
+    context: Context,
 ) -> list[Sample]:
     """Samples of B triplets, on the CPU; latents are float32, texts and image states as the encoders give them.
 
     Args:
         source_BHWC, edit_BHWC: uint8 RGB at the recipe's size.
         frames: P of a clip.
-        context: what precedes the tiled edits of Eq. 4.
+        context: what Eq. 4's edits follow on.
     """
     height, width = source_BHWC.shape[1:3]
     sources = [Image.fromarray(array) for array in source_BHWC]
