@@ -36,7 +36,10 @@ class Replica:
     """
 
     def __init__(self, config: Config, rank: int) -> None:
+        from actors.teacher import Teacher  # here, because the pool's own process needs no models
+
         self.config, self.rank = config, rank
+        self.make_teacher = Teacher
         self.store = None
 
     def place(self) -> Place:
@@ -55,14 +58,12 @@ class Replica:
 
     def load(self, port: int | None) -> Report:
         """Joins the other ranks, if there are any, at rank 0's `port`, and loads the weights."""
-        from actors.teacher import Teacher  # here, because the pool's own process needs no models
-
         size, timeout_s = self.config.teacher.tp, self.config.teacher.timeout_s
         group = None
         if port is not None:
             store = self.store or ranks.reach(port, size, timeout_s)
             group = ranks.join(store, self.rank, size, timeout_s)
-        self.teacher = Teacher(self.config, group)
+        self.teacher = self.make_teacher(self.config, group)
         return self.teacher.ready()
 
     @ray.method(num_returns=2)
