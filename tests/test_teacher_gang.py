@@ -4,8 +4,10 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import torch.distributed as dist
@@ -23,9 +25,24 @@ MISSING = TargetRequest(sample_ids=("nobody",), seeds=(1,))
 # What the ranks do together, without Ray
 
 
+def write(path: str, text: str) -> None:
+    Path(f"{path}.part").write_text(text)
+    os.rename(f"{path}.part", path)
+
+
+def wait_for(path: str) -> str:
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return Path(path).read_text()
+
+
 def rank_main(rank: int, out) -> None:
     """A request that rank 1 cannot prepare, a good one, and one that rank 1 leaves half-way."""
-    store = dist.FileStore(f"{out}/meet", 2)
+    if rank == 0:
+        store = ranks.listen(2, timeout_s=60)
+        write(f"{out}/port", str(store.port))
+    else:
+        store = ranks.reach(int(wait_for(f"{out}/port")), 2, timeout_s=60)
     group = ranks.join(store, rank, 2, timeout_s=5)
     together = ranks.Ranks(group)
     seen = []
@@ -47,12 +64,11 @@ def rank_main(rank: int, out) -> None:
 
     request(prepared=rank == 0)
     request()
+    listening = {c.laddr.ip for c in psutil.Process().net_connections() if c.status == psutil.CONN_LISTEN}
     request(ended=rank == 0)
     request()
-    with open(f"{out}/{rank}", "w") as file:
-        file.write("\n".join(seen))
-    while not os.path.exists(f"{out}/{1 - rank}"):  # a process that ends would be seen by its peer, without its help
-        time.sleep(0.01)
+    write(f"{out}/{rank}", "\n".join([*seen, *listening]))
+    wait_for(f"{out}/{1 - rank}")  # its peer would see a process that ends, without its help
 
 
 @pytest.mark.slow
@@ -63,8 +79,9 @@ def test_an_error_before_the_first_collective_is_harmless_and_one_after_it_is_no
     assert second[0] == "FileNotFoundError nobody"
     assert first[1] == second[1] == "6.0"
     assert first[2].startswith("OutOfStep RuntimeError")  # nobody answers its second collective
-    assert second[2:] == ["OutOfStep MemoryError: full"] * 2  # and the rank that left is not let in again
+    assert second[2:4] == ["OutOfStep MemoryError: full"] * 2  # and the rank that left is not let in again
     assert first[3] == first[2]
+    assert {*first[4:], *second[4:]} == {"127.0.0.1"}  # what they listen on
 
 
 # With Ray
