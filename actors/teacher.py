@@ -1,7 +1,8 @@
-"""One replica of the frozen FLF2V teacher. It never sees an optimizer, loads once, and answers two questions.
+"""One rank of the frozen FLF2V teacher. It never sees an optimizer, loads once, and answers two questions.
 
 Both answers are pure functions of the question and the run's settings, so asking again, elsewhere or after a crash,
-gives the same bits. No Ray in here: the pool makes an actor of it.
+gives the same bits. Where a replica has several ranks, all are asked the same in the same order, and any one's answer
+is the replica's. No Ray in here: the pool makes an actor of it.
 
 Shape letters: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width,
 K taps.
@@ -13,8 +14,10 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from actors.packing import pack
+from actors.ranks import Ranks
 from v4e.batch import noised, teacher_inputs
 from v4e.config import Config
 from v4e.data.cache import Cache
@@ -32,16 +35,12 @@ ROLLOUT_DRAW = 1  # apart from the noise of training, which is draw 0
 class Teacher:
     """Hidden states and rollouts of the teacher that `config` names, on this process's GPU or CPU."""
 
-    def __init__(self, config: Config) -> None:
-        if config.teacher.tp != 1:
-            raise ValueError(
-                f"teacher.tp={config.teacher.tp}: this teacher does not split over ranks yet (issue 3, tensor "
-                "parallelism): set teacher.tp=1"
-            )
+    def __init__(self, config: Config, group: ProcessGroup | None = None) -> None:
         self.config = config
+        self.ranks = Ranks(group)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = DTYPES[config.models.dtype]
-        dit = load_dit(config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad)
+        dit = load_dit(config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad, group)
         self.dit = move(dit, self.device).eval().requires_grad_(False)
         limit = config.data.cache_mib << 20
         self.sample = Cache(Store.open(config).read, limit)
@@ -61,20 +60,22 @@ class Teacher:
     @torch.inference_mode()
     def targets(self, request: TargetRequest) -> np.ndarray:
         """Hidden states after each tap at the request's ``(x_t, t)``, packed: bfloat16 bits of ``h_KBND``."""
-        samples = [self.sample(key) for key in request.sample_ids]
-        z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
-        noise = noised(request.seeds, z_clip_BCFHW, self.config.flow.shift)
-        inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
-        taps_KBND = hidden_states(
-            self.dit,
-            noise.x_t_BCFHW.to(self.dtype),
-            noise.t_B,
-            inputs.y_BCFHW,
-            inputs.text,
-            inputs.image_BID,
-            taps=self.config.kd.taps,
-        )
-        return pack(taps_KBND)
+        with self.ranks.agreed():
+            samples = [self.sample(key) for key in request.sample_ids]
+            z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
+            noise = noised(request.seeds, z_clip_BCFHW, self.config.flow.shift)
+            inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
+        with self.ranks.in_step():
+            taps_KBND = hidden_states(
+                self.dit,
+                noise.x_t_BCFHW.to(self.dtype),
+                noise.t_B,
+                inputs.y_BCFHW,
+                inputs.text,
+                inputs.image_BID,
+                taps=self.config.kd.taps,
+            )
+            return pack(taps_KBND)
 
     @torch.inference_mode()
     def rollouts(self, sample_ids: tuple[str, ...]) -> np.ndarray:
@@ -83,24 +84,26 @@ class Teacher:
         The noise of a sample depends on its id alone, not on the run's seed: runs may share a store.
         """
         config = self.config
-        samples = [self.sample(key) for key in sample_ids]
-        inputs = teacher_inputs(samples, config.teacher.text, self.device, self.dtype)
-        seeds = [sample_seed(0, key, 0, ROLLOUT_DRAW) for key in sample_ids]
-        shape = samples[0].z_flf_CFHW.shape
-        x_BCFHW = torch.stack([draw(seed, shape, config.flow.shift)[1] for seed in seeds]).to(self.device)
-        null = [self.null_text_TD] * len(samples) if config.teacher.guidance != 1 else None
+        with self.ranks.agreed():
+            samples = [self.sample(key) for key in sample_ids]
+            inputs = teacher_inputs(samples, config.teacher.text, self.device, self.dtype)
+            seeds = [sample_seed(0, key, 0, ROLLOUT_DRAW) for key in sample_ids]
+            shape = samples[0].z_flf_CFHW.shape
+            x_BCFHW = torch.stack([draw(seed, shape, config.flow.shift)[1] for seed in seeds]).to(self.device)
+            null = [self.null_text_TD] * len(samples) if config.teacher.guidance != 1 else None
         schedule = times(config.teacher.steps, config.flow.shift)
 
         def velocity(x_BCFHW: Tensor, t_B: Tensor, text: list[Tensor]) -> Tensor:
             u_BCFHW, _ = predict(self.dit, x_BCFHW.to(self.dtype), t_B, inputs.y_BCFHW, text, inputs.image_BID)
             return u_BCFHW.float()
 
-        for t, t_next in zip(schedule[:-1].tolist(), schedule[1:].tolist(), strict=True):
-            t_B = torch.full((len(samples),), t, device=self.device)
-            u_BCFHW = velocity(x_BCFHW, t_B, inputs.text)
-            if null is not None:
-                without_BCFHW = velocity(x_BCFHW, t_B, null)
-                u_BCFHW = without_BCFHW + config.teacher.guidance * (u_BCFHW - without_BCFHW)
-            x_BCFHW = euler_step(x_BCFHW, u_BCFHW, t, t_next)
-        x_BCFHW[:, :, 0] = torch.stack([s.z_i2v_CFHW[:, 0] for s in samples]).to(self.device)
-        return x_BCFHW.cpu().numpy()
+        with self.ranks.in_step():
+            for t, t_next in zip(schedule[:-1].tolist(), schedule[1:].tolist(), strict=True):
+                t_B = torch.full((len(samples),), t, device=self.device)
+                u_BCFHW = velocity(x_BCFHW, t_B, inputs.text)
+                if null is not None:
+                    without_BCFHW = velocity(x_BCFHW, t_B, null)
+                    u_BCFHW = without_BCFHW + config.teacher.guidance * (u_BCFHW - without_BCFHW)
+                x_BCFHW = euler_step(x_BCFHW, u_BCFHW, t, t_next)
+            x_BCFHW[:, :, 0] = torch.stack([s.z_i2v_CFHW[:, 0] for s in samples]).to(self.device)
+            return x_BCFHW.cpu().numpy()

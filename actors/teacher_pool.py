@@ -5,20 +5,27 @@
     student rank <================ object store =========== replica
 
 A replica answers with two objects: the payload, which stays in the object store until the student fetches it, and a
-receipt of a few bytes, which tells the pool that the replica is free again, or dead.
+receipt of a few bytes, which tells the pool that the replica is free again, or dead. With teacher.tp > 1 a replica is
+a gang of ranks that are all asked and of which the first answers.
 """
 
 import asyncio
-import time
-from dataclasses import dataclass, field
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
+from ray.util.placement_group import PlacementGroup
 
+from actors.gang import Gang, GangFailed, ask_gang, reserve, start_gang, stop_gang
+from actors.replica import Method, Report
 from v4e.config import Config
 from v4e.types import TargetRequest
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,39 +40,15 @@ class PoolStatus:
     busy_s: float = 0.0  # of all replicas together
 
 
-class Replica:
-    """A teacher whose every answer comes with a receipt: the seconds it took."""
-
-    def __init__(self, config: Config) -> None:
-        from actors.teacher import Teacher  # here, because the pool's own process needs no models
-
-        self.teacher = Teacher(config)
-
-    def ready(self) -> dict[str, int | str]:
-        return self.teacher.ready()
-
-    @ray.method(num_returns=2)
-    def target_and_receipt(self, request: TargetRequest):
-        start = time.perf_counter()
-        return self.teacher.targets(request), time.perf_counter() - start
-
-    @ray.method(num_returns=2)
-    def rollouts_and_receipt(self, sample_ids: tuple[str, ...]):
-        start = time.perf_counter()
-        return self.teacher.rollouts(sample_ids), time.perf_counter() - start
-
-
 @dataclass
 class Slot:
-    """The place of a replica: its actor changes with every restart."""
+    """The place of a replica: its ranks change with every restart."""
 
-    actor: ActorHandle
     index: int
-    life: int = 0  # restarts so far
-    up: bool = False  # has loaded its weights
+    room: PlacementGroup | None
+    gang: Gang
     load: int = 0  # requests not yet answered
     busy_s: float = 0.0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @ray.remote(num_cpus=0, max_restarts=-1)
@@ -78,20 +61,30 @@ class TeacherPool:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.slots = [Slot(actor=self._start(), index=index) for index in range(config.teacher.replicas)]
+        name = f"teacher-{ray.get_runtime_context().get_actor_id()}"  # the same after a restart
+        rooms = [reserve(config.teacher, f"{name}-{index}") for index in range(config.teacher.replicas)]
+        self.slots = [Slot(index, room, start_gang(config, room)) for index, room in enumerate(rooms)]
         self.answered = self.retries = self.restarts = 0
 
-    async def ready(self) -> list[dict[str, int | str]]:
-        """Process and device of every replica, once all have loaded their weights."""
-        return list(await asyncio.gather(*(self._load(slot) for slot in self.slots)))
+    async def ready(self) -> list[Report]:
+        """Replica, rank, process, device, actor, node and log of every rank, once all have loaded their weights."""
+        reports = await asyncio.gather(*(asyncio.shield(slot.gang.loading) for slot in self.slots))
+        return [{"replica": index} | rank for index, replica in enumerate(reports) for rank in replica]
+
+    async def close(self) -> None:
+        """Ends the replicas and gives their room back."""
+        for slot in self.slots:
+            stop_gang(slot.gang)
+            if slot.room is not None:
+                ray.util.remove_placement_group(slot.room)
 
     async def target(self, request: TargetRequest) -> tuple[list[ray.ObjectRef], PoolStatus]:
         """A reference to the packed taps of `request`, wrapped in a list so that it travels as a reference."""
-        return await self._ask("target_and_receipt", request)
+        return await self._ask("targets", request)
 
     async def rollout(self, sample_ids: tuple[str, ...]) -> tuple[list[ray.ObjectRef], PoolStatus]:
         """A reference to the clip latents of some samples."""
-        return await self._ask("rollouts_and_receipt", sample_ids)
+        return await self._ask("rollouts", sample_ids)
 
     async def status(self) -> PoolStatus:
         return PoolStatus(
@@ -103,26 +96,23 @@ class TeacherPool:
             busy_s=sum(slot.busy_s for slot in self.slots),
         )
 
-    async def _ask(self, method: str, question: object) -> tuple[list[ray.ObjectRef], PoolStatus]:
+    async def _ask(self, method: Method, question: object) -> tuple[list[ray.ObjectRef], PoolStatus]:
         for attempt in range(self.config.teacher.retries + 1):
-            slot = min(self.slots, key=lambda slot: (not slot.up, slot.load))
+            slot = min(self.slots, key=lambda slot: (not slot.gang.up, slot.load))
+            gang = slot.gang
             slot.load += 1
-            life = slot.life
+            patience = self.config.teacher.timeout_s * slot.load  # those before it in the queue count too
             try:
-                if not slot.up:
-                    await self._load(slot)
-                    life = slot.life
-                payload, receipt = getattr(slot.actor, method).remote(question)
-                patience = self.config.teacher.timeout_s * slot.load  # those before it in the queue count too
-                slot.busy_s += await asyncio.wait_for(receipt, patience)
-            except (RayActorError, TimeoutError) as error:
+                payload, seconds = await ask_gang(gang, method, question, patience)
+                slot.busy_s += seconds
+            except GangFailed as error:
                 if attempt == self.config.teacher.retries:
                     raise RuntimeError(
                         f"teacher replica {slot.index} gave up {question} after {attempt + 1} attempts on "
-                        f"{len(self.slots)} replicas; the last one ended with: {error or type(error).__name__}"
+                        f"{len(self.slots)} replicas; the last one ended with: {error}"
                     ) from error
                 self.retries += 1
-                await self._restart(slot, life)
+                self._restart(slot, gang, error)
             else:
                 self.answered += 1
                 return [payload], await self.status()
@@ -130,25 +120,13 @@ class TeacherPool:
                 slot.load -= 1
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _load(self, slot: Slot) -> dict[str, int | str]:
-        async with slot.lock:
-            report = await slot.actor.ready.remote()  # pyright: ignore[reportGeneralTypeIssues]  # Ray says Never
-            slot.up = True
-            return report
-
-    async def _restart(self, slot: Slot, life: int) -> None:
-        """Puts a new replica in the place of one that failed in its life number `life`; the first caller does it."""
-        async with slot.lock:
-            if slot.life == life:
-                ray.kill(slot.actor)  # it may still hang
-                slot.actor, slot.up = self._start(), False
-                slot.life += 1
-                self.restarts += 1
-
-    def _start(self) -> ActorHandle:
-        gpus = self.config.teacher.gpus
-        options = {"num_gpus": gpus} if gpus else {"num_cpus": 1}
-        return cast(ActorHandle, ray.remote(Replica).options(**options).remote(self.config))
+    def _restart(self, slot: Slot, failed: Gang, cause: GangFailed) -> None:
+        """Puts a new gang in the place of one that failed; the first of those whom it failed does it."""
+        if slot.gang is failed:
+            log.warning("teacher replica %d is started again: %s", slot.index, cause)
+            stop_gang(failed)
+            slot.gang = start_gang(self.config, slot.room)
+            self.restarts += 1
 
 
 def start_pool(config: Config) -> ActorHandle:
@@ -164,5 +142,12 @@ def await_pool(pool: ActorHandle) -> None:
     """
     try:
         ray.get(pool.ready.remote())
-    except RayActorError as error:
+    except (RayActorError, GangFailed) as error:
         raise RuntimeError(f"the teacher pool did not start: {error}") from error
+
+
+def stop_pool(pool: ActorHandle) -> None:
+    """Ends the pool and its replicas, and frees what they held of the cluster."""
+    with suppress(RayActorError):  # it is gone already, or its node is
+        ray.get(pool.close.remote())
+    ray.kill(pool)

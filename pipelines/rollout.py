@@ -16,8 +16,9 @@ from ray.actor import ActorHandle
 from ray.exceptions import ObjectLostError, RayActorError
 
 from actors.cluster import connect
-from actors.teacher_pool import await_pool, start_pool
+from actors.teacher_pool import await_pool, start_pool, stop_pool
 from pipelines._cli import main
+from v4e import startup
 from v4e.config import Config
 from v4e.data.store import RolloutStore, Store
 from v4e.paths import rollouts_uri
@@ -44,12 +45,13 @@ def run(config: Config) -> None:
             "teacher": f"{config.models.teacher}, text = {config.teacher.text}",
             "sampler": f"{config.teacher.steps} Euler steps, shift {config.flow.shift}, "
             f"guidance {config.teacher.guidance}",
-            "pool": f"{config.teacher.replicas} replicas, {len(todo)} calls of {size}",
+            "pool": f"{config.teacher.replicas} replicas of {config.teacher.tp} ranks, {len(todo)} calls of {size}",
             "output": rollouts_uri(config),
         },
     )
     if not todo:
         return
+    startup.check_split(config, startup.dit_config(config.models.teacher))
     connect(config)
     with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
         pool = start_pool(config)
@@ -59,7 +61,7 @@ def run(config: Config) -> None:
                 if key in missing:
                     rollouts.write(key, z_clip_CFHW)
             advance(len(missing & set(chunk)))
-        ray.kill(pool)
+        stop_pool(pool)
 
 
 def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):

@@ -15,13 +15,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from actors.cluster import connect
 from actors.student_worker import train_student
-from actors.teacher_pool import start_pool
+from actors.teacher_pool import start_pool, stop_pool
 from pipelines._cli import main
 from v4e import checkpoint, journal, startup
 from v4e.config import Config
@@ -77,7 +76,7 @@ def run(config: Config) -> None:
         with watching(metrics_path, config, done):
             trainer.fit()
         if pool is not None:
-            ray.kill(pool)
+            stop_pool(pool)
 
 
 def ready_ids(config: Config, student: startup.Dit) -> list[str]:
@@ -123,8 +122,8 @@ def describe(config: Config, student: startup.Dit, ids: list[str], done: int) ->
         tokens = frames * math.ceil(height / patch_height) * math.ceil(width / patch_width)
         target = len(config.kd.taps) * optim.batch * tokens * startup.width(student) * 2 / 2**20
         rows["teacher"] = (
-            f"{config.models.teacher}, {config.teacher.replicas} replicas, taps {config.kd.taps}, "
-            f"{target:.2f} MiB a target, {target * optim.accumulate:.1f} MiB a step"
+            f"{config.models.teacher}, {config.teacher.replicas} replicas of {config.teacher.tp} ranks, "
+            f"taps {config.kd.taps}, {target:.2f} MiB a target, {target * optim.accumulate:.1f} MiB a step"
         )
     rows["start"] = f"step {done}, from its checkpoint" if done else "the beginning"
     return rows

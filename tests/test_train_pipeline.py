@@ -105,6 +105,7 @@ def test_bottleneck_line_adds_up():
         ({}, DIT, None, r"without a teacher.*kd\.weight=0"),
         ({}, {**DIT, "num_attention_heads": 8}, DIT, "differ in width, 320 and 160"),
         ({}, DIT, {**DIT, "patch_size": [1, 1, 1]}, "different latent grids: patch_size"),
+        ({"teacher": {"tp": 3}}, DIT, DIT, r"over 3 ranks: the DiT has 4 heads.*one of 1, 2, 4$"),
     ],
 )
 def test_pairs_that_cannot_be_compared_are_refused(sections, student, teacher, message):

@@ -120,12 +120,12 @@ class Teacher:
     steps: int = 8  # of a rollout
     guidance: float = 1.0  # of a rollout; 1 = none
     replicas: int = 1
-    tp: int = 1  # tensor-parallel degree of one replica
+    tp: int = 1  # ranks of one replica, on one node, that split every block (tensor parallelism)
     gpus: int = 0  # of each of a replica's ranks; 0 = CPU
     batch: int = 8  # samples a rollout call
     prefetch: int = 4  # targets asked ahead or held, per student rank; at least 2 to overlap with the student
     transport: Literal["object_store"] = "object_store"
-    timeout_s: float = 120.0  # for one target, retries excluded
+    timeout_s: float = 120.0  # for one target, retries excluded; also for one collective among a replica's ranks
     retries: int = 8
 
     def __post_init__(self):

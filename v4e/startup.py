@@ -9,6 +9,7 @@ from typing import TypedDict, cast
 from diffusers import WanTransformer3DModel
 
 from v4e.config import Config
+from v4e.tensor_parallel import check_degree
 
 
 class Dit(TypedDict):
@@ -17,6 +18,7 @@ class Dit(TypedDict):
     num_layers: int
     num_attention_heads: int
     attention_head_dim: int
+    ffn_dim: int
     patch_size: list[int]
     in_channels: int
     out_channels: int
@@ -62,6 +64,16 @@ def check_models(config: Config, student: Dit, teacher: Dit | None) -> None:
                 f"student and teacher have different latent grids: {key} is {student[key]} and {teacher[key]}; "
                 "choose models.student and models.teacher of one family"
             )
+    check_split(config, teacher)
+
+
+def check_split(config: Config, teacher: Dit) -> None:
+    """Refuses to split the teacher over a number of ranks that its heads do not divide over.
+
+    Raises:
+        ValueError: naming the numbers that they do.
+    """
+    check_degree(config.teacher.tp, teacher["num_attention_heads"], teacher["ffn_dim"])
 
 
 def check_latents(config: Config, student: Dit, shape_CFHW: tuple[int, ...], tail_CHW: tuple[int, ...]) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import nn
+from torch.distributed import ProcessGroup
 from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
@@ -17,6 +18,7 @@ from transformers import (
 )
 
 from v4e.models.attention import fold_pads
+from v4e.models.shard import load_shard
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -53,13 +55,23 @@ def check_folder(folder: str) -> None:
 
 
 def load_dit(
-    folder: str, dtype: torch.dtype, attention: str = "native", fold_pad: bool = True
+    folder: str,
+    dtype: torch.dtype,
+    attention: str = "native",
+    fold_pad: bool = True,
+    group: ProcessGroup | None = None,
 ) -> WanTransformer3DModel:
-    """The pipeline's transformer in `dtype`, with diffusers' `attention` backend, pad folding where asked for."""
+    """The pipeline's transformer in `dtype`, with diffusers' `attention` backend, pad folding where asked for.
+
+    With a process `group` it is split over its ranks, for inference; each reads its own part only.
+    """
     check_folder(folder)
-    dit = WanTransformer3DModel.from_pretrained(
-        folder, subfolder="transformer", torch_dtype=dtype, use_safetensors=True
-    )
+    if group is None:
+        dit = WanTransformer3DModel.from_pretrained(
+            folder, subfolder="transformer", torch_dtype=dtype, use_safetensors=True
+        )
+    else:
+        dit = load_shard(folder, dtype, group)
     if fold_pad:
         fold_pads(dit)
     if attention != "native":
