@@ -19,9 +19,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def connect(config: Config) -> None:
-    """Join the cluster that RAY_ADDRESS or a Ray job names, else start a local one that listens on loopback only.
+    """Join the cluster that RAY_ADDRESS or a Ray job names, else start a local one.
 
-    The local cluster offers at least 4 logical CPUs: the pipelines' actors wait for each other more than they compute.
+    Ray's processes listen on all interfaces, whatever they are told, but answer only those who know Ray's token, which
+    it keeps in the user's home: nobody else can run anything on the cluster. The local cluster offers at least 4 logical CPUs: the pipelines' actors wait for each other more than they compute.
     """
     if ray.is_initialized():
         return
@@ -31,7 +32,6 @@ def connect(config: Config) -> None:
     if os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
         ray.init(runtime_env={"env_vars": env}, logging_level=logging.WARNING)
         return
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nothing but this machine can reach it
     env["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(
         address="local",

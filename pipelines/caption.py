@@ -18,6 +18,7 @@ from actors.cluster import connect
 from pipelines._cli import main
 from v4e.config import Config
 from v4e.data.captions import drop_parts, read_captions, read_instructions, write_captions
+from v4e.data.quality import bad_id
 from v4e.data.reject import record_rejected
 from v4e.gguf import model_name
 from v4e.icg import Request
@@ -33,14 +34,13 @@ Row = tuple[str, str, str]  # id, instruction, task of the corpus
 
 def run(config: Config) -> None:
     """Brings captions.parquet up to date with the triplets and the recipe."""
-    rows = read_instructions(train_uri(config), config.data.limit)
-    empty = [row for row in rows if not row[1].strip()]
-    if empty:
-        record_rejected(
-            config.run.dir,
-            [{"id": row[0], "stage": "caption", "reason": "empty instruction"} for row in empty],
-        )
-    rows = [row for row in rows if row[1].strip()]
+    first: dict[str, Row] = {}  # of an id; precompute rejects the others
+    for row in read_instructions(train_uri(config), config.data.limit):
+        first.setdefault(row[0], row)
+    reasons = {key: bad_id(key) or ("" if row[1].strip() else "empty instruction") for key, row in first.items()}
+    rejected = [{"id": key, "stage": "caption", "reason": reason} for key, reason in reasons.items() if reason]
+    record_rejected(config.run.dir, rejected)
+    rows = [row for key, row in first.items() if not reasons[key]]
     model = model_name(config.caption.model)
     stamp = _prompt_hash(config, model)
     uri, parts = captions_uri(config), f"{captions_uri(config)}.parts"
@@ -58,7 +58,7 @@ def run(config: Config) -> None:
         "captions",
         {
             "instructions": f"{len(rows)}, of which {len(rows) - len(missing)} are done",
-            "rejected": f"{len(empty)} empty",
+            "rejected": f"{len(rejected)} with a bad id or no instruction",
             "to do": f"{len(missing)} rows, {sum(len(b) for _, b in batches)} distinct instructions",
             "model": f"{model} on {config.caption.actors} x "
             + (f"{config.caption.gpus} GPU" if config.caption.gpus else f"{config.caption.threads} CPU thread(s)"),

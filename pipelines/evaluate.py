@@ -27,6 +27,7 @@ from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.reject import replace_rejected
 from v4e.data.sources import parts, rows
 from v4e.data.store import remove
+from v4e.data.work import DUPLICATE
 from v4e.io import exists, join, open_uri, read_json, write_json_atomic
 from v4e.metrics.exact import edit_mask, score, summarize
 from v4e.paths import heldout_uri
@@ -86,10 +87,15 @@ def read_heldout(config: Config) -> tuple[list[EditTriplet], list[dict[str, str]
     """
     good: list[EditTriplet] = []
     rejected: list[dict[str, str]] = []
-    for part in parts(heldout_uri(config), config.eval.limit):
+    seen: set[str] = set()
+    for part in parts(heldout_uri(config), config.eval.limit, key="data.heldout"):
         for row in rows(part):
+            first = row.id not in seen
+            seen.add(row.id)
             try:
                 triplet = decode_triplet(row, config.data.max_pixels)
+                if not first:
+                    raise BadTriplet(DUPLICATE)
                 if not edit_mask(resized(config, triplet.source), resized(config, triplet.edit)).any():
                     raise BadTriplet(
                         f"source and edit are the same image at {config.data.width} x {config.data.height}"

@@ -20,7 +20,8 @@ from actors.teacher_pool import await_pool, start_pool, stop_pool
 from pipelines._cli import main
 from v4e import startup
 from v4e.config import Config
-from v4e.data.store import RolloutStore, Store
+from v4e.data.ids import training_ids
+from v4e.data.store import RolloutStore
 from v4e.paths import rollouts_uri
 from v4e.progress import bar, plan
 from v4e.stages import stage
@@ -30,8 +31,7 @@ Chunk = tuple[str, ...]
 
 def run(config: Config) -> None:
     """Brings the rollouts up to date with the store and the recipe."""
-    ids = Store.open(config).ids()
-    ids = ids[: config.data.limit] if config.data.limit else ids
+    ids = training_ids(config)
     rollouts = RolloutStore.open(config)
     missing = set(ids) if config.run.overwrite else set(ids) - set(rollouts.ids())
     # Cut before finished ones are left out: what is in a forward is then the same in a resumed run, to the bit.

@@ -24,6 +24,7 @@ from actors.teacher_pool import start_pool, stop_pool
 from pipelines._cli import main
 from v4e import checkpoint, journal, startup
 from v4e.config import Config
+from v4e.data.ids import training_ids
 from v4e.data.store import RolloutStore, Store
 from v4e.progress import bar, plan, say
 from v4e.stages import stage
@@ -50,7 +51,7 @@ def run(config: Config) -> None:
         for path in (checkpoints, folder / "ray"):
             shutil.rmtree(path, ignore_errors=True)
         metrics_path.unlink(missing_ok=True)
-    startup.check_resume(config, folder / "training.json")
+    startup.check_resume(config, ids, folder / "training.json")
     done = (checkpoint.steps_of(checkpoints) or [0])[-1]
     plan("training", describe(config, student, ids, done))
     if done >= config.optim.steps:
@@ -80,17 +81,15 @@ def run(config: Config) -> None:
 
 
 def ready_ids(config: Config, student: startup.Dit) -> list[str]:
-    """The samples to train on: all of the store, each with its rollout.
+    """The samples to train on, each with its rollout.
 
     Raises:
         ValueError: the store is empty, does not fit the student, or lacks rollouts.
     """
-    store = Store.open(config)
-    ids = store.ids()
-    ids = ids[: config.data.limit] if config.data.limit else ids
+    ids = training_ids(config)
     if not ids:
-        raise ValueError("the store is empty: run pipelines/precompute.py first")
-    first = store.read(ids[0])
+        raise ValueError("the store holds none of this run's triplets: run pipelines/precompute.py first")
+    first = Store.open(config).read(ids[0])
     startup.check_latents(config, student, tuple(first.z_i2v_CFHW.shape), tuple(first.z_tail_CHW.shape))
     missing = set(ids) - set(RolloutStore.open(config).ids())
     if missing:

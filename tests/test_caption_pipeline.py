@@ -6,11 +6,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.captioner import Answer
+from pipelines import caption
 from pipelines.caption import _batches, _current, run
 from v4e.captions import check_caption
 from v4e.config import Caption, Config, Data, Run
 from v4e.data.captions import SCHEMA, drop_parts, read_captions, read_instructions, write_captions
-from v4e.icg import Request
+from v4e.data.reject import read_rejected
+from v4e.data.sources import parts
+from v4e.data.work import DUPLICATE, plan_work
+from v4e.icg import Request, Written
 
 ROWS = [
     ("a/1", "remove the red lamp", "removal"),
@@ -57,6 +62,17 @@ def test_instructions_are_the_first_phrasing(tmp_path: Path):
     write_triplets(tmp_path / "folder" / "0.parquet", ROWS[:3])
     write_triplets(tmp_path / "folder" / "1.parquet", ROWS[3:])
     assert read_instructions(str(tmp_path / "folder")) == ROWS
+
+
+def test_instructions_are_read_as_triplets_are(tmp_path: Path):
+    """From globs and from folders with other files, with or without a column of tasks."""
+    write_triplets(tmp_path / "1.parquet", ROWS[3:])
+    uri = write_triplets(tmp_path / "0.parquet", ROWS[:3])
+    pq.write_table(pq.read_table(uri).drop_columns(["task"]), uri)
+    (tmp_path / "README.md").write_text("not Parquet")
+    expected = [(row[0], row[1], "") for row in ROWS[:3]] + ROWS[3:]
+    assert read_instructions(str(tmp_path)) == expected
+    assert read_instructions(f"{tmp_path}/*.parquet", limit=4) == expected[:4]
 
 
 def test_wrong_corpora_are_refused(tmp_path: Path):
@@ -108,6 +124,26 @@ def test_a_caption_is_stale_when_what_it_depends_on_changed():
     assert not _current(caption_row("x/1"), row, "other prompts")
     assert not _current(caption_row("x/1"), ("x/1", "make it day", "env"), "h")
     assert not _current(caption_row("x/1"), ("x/1", "make it night", "style"), "h")
+
+
+def test_bad_rows_are_recorded_and_the_first_of_an_id_is_captioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def answers(asked, _caption):
+        for index, requests in asked:
+            written = [Written(r.instruction, "tone", "rules", "template", ()) for r in requests]
+            yield Answer(index=index, written=written, tokens=0, seconds=0)
+
+    monkeypatch.setattr(caption, "connect", lambda _config: None)
+    monkeypatch.setattr(caption, "write_batches", answers)
+    config = Config(recipe="test", run=Run(dir=str(tmp_path)))
+    rows = [("a", "make it night", ""), (None, "make it day", ""), ("a", "make it dawn", ""), ("b", " ", "")]
+    uri = write_triplets(tmp_path / "triplets" / "train.parquet", rows)  # pyright: ignore[reportArgumentType]
+    run(config)
+    captions = read_captions(str(tmp_path / "captions.parquet"))
+    assert {key: row["instruction"] for key, row in captions.items()} == {"a": "make it night"}
+    recorded = {row["id"]: row["reason"] for row in read_rejected(str(tmp_path))}
+    assert recorded == {"": "id of 0 characters: expected 1 to 180 bytes", "b": "empty instruction"}
+    work = plan_work(parts(uri, images=False), captions, {}, batch=4)
+    assert work.missing == 1 and {row["id"]: row["reason"] for row in work.rejected} == {**recorded, "a": DUPLICATE}
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-import ray
 
 from v4e.captions import check_caption
 from v4e.config import Caption
@@ -106,14 +105,6 @@ def test_models_are_named_by_content(tmp_path: Path):
     assert model_name(str(one)).startswith("m-") and model_name(str(one))[2:] != model_name(str(two))[2:]
     with pytest.raises(FileNotFoundError, match=r"set caption\.model"):
         model_name(str(tmp_path / "none.gguf"))
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    ray.init(address="local", include_dashboard=False, num_cpus=4, object_store_memory=300 << 20)
-    yield
-    ray.shutdown()
 
 
 @pytest.mark.slow

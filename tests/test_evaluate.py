@@ -16,6 +16,7 @@ from actors.evaluator import Model, clip_uri
 from pipelines import evaluate
 from v4e.config import Config
 from v4e.data.reject import read_rejected
+from v4e.data.work import DUPLICATE
 from v4e.data.write import write_triplets
 from v4e.io import read_json, write_json_atomic
 from v4e.recipes import parse
@@ -144,6 +145,19 @@ def test_what_cannot_be_scored_is_recorded_and_the_rest_is_scored(tmp_path):
     write_triplets(config.data.heldout, [still])
     with pytest.raises(ValueError, match="none of the 1 triplets"):
         evaluate.run(config)
+
+
+def test_of_a_doubled_id_the_first_triplet_is_scored(tmp_path):
+    config = planted(tmp_path)
+    write_triplets(config.data.heldout, [*RECORDS, replace(RECORDS[1], id=RECORDS[0].id)])
+    good, rejected = evaluate.read_heldout(config)
+    assert [t.id for t in good] == [r.id for r in RECORDS] and good[0].instruction == RECORDS[0].instruction
+    assert [(row["id"], row["reason"]) for row in rejected] == [(RECORDS[0].id, DUPLICATE)]
+
+
+def test_a_missing_heldout_corpus_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.parquet: set data\.heldout"):
+        evaluate.read_heldout(parse([f"run.dir={tmp_path}", f"data.heldout={tmp_path / 'none.parquet'}"]))
 
 
 def test_no_id_leads_out_of_the_folder(tmp_path):

@@ -104,6 +104,16 @@ def test_triplets_and_captions_that_do_not_belong_together_are_refused(config: C
         plan_of(config, other, {})
 
 
+def test_bad_ids_are_rejected_before_their_caption_is_looked_up(config: Config):
+    write_triplets(train_uri(config), [triplet(0), replace(triplet(1), id=""), replace(triplet(2), id="x" * 200)])
+    work = plan_of(config, captions_of(1), {})
+    assert [item.id for item in work.jobs[0].chunks[0]] == ["t/000"]
+    assert [(row["id"], row["reason"]) for row in work.rejected] == [
+        ("", "id of 0 characters: expected 1 to 180 bytes"),
+        ("x" * 200, "id of 200 characters: expected 1 to 180 bytes"),
+    ]
+
+
 def test_features_are_what_the_stock_encoders_give(random_family: Path):
     """Each field against the encoders called one triplet at a time, with clips laid out by hand."""
     frozen = load_frozen(str(random_family / "tiny-wan-i2v"), torch.float32)

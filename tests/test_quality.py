@@ -123,3 +123,9 @@ def test_rejected_rows_are_merged_and_kept_once(tmp_path):
     assert read_rejected(run_dir) == [other, {**first, "id": "a"}, {**first, "reason": "corrupt"}]
     replace_rejected(run_dir, "precompute", [])
     assert read_rejected(run_dir) == [other]
+
+
+def test_a_rejected_row_may_have_no_id(tmp_path):
+    bad = {"id": None, "stage": "caption", "reason": "empty"}
+    record_rejected(str(tmp_path), [{**bad, "id": "b"}, bad])
+    assert read_rejected(str(tmp_path)) == [{**bad, "id": ""}, {**bad, "id": "b"}]

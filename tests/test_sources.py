@@ -107,6 +107,22 @@ def test_images_may_lie_beside_the_file_but_not_above_it(tmp_path: Path):
     assert [row.instruction for row in found] == ["a", "", "", "", "c"]
 
 
+def test_plain_columns_are_read_too(tmp_path: Path):
+    """Images without a struct, numbers as ids, one phrasing without a list."""
+    table = {
+        "omni_edit_id": pa.array([0, 12, None]),
+        "src_img": pa.array([png(image(1)), None, b"x"]),
+        "edited_img": pa.array([1.5, None, 2.5]),
+        "edited_prompt_list": pa.array(["make it red", None, ""]),
+    }
+    pq.write_table(pa.table(table), tmp_path / "plain.parquet")
+    found = read(tmp_path / "plain.parquet")
+    assert [row.id for row in found] == ["0", "12", ""]
+    assert [row.instruction for row in found] == ["make it red", "", ""]
+    assert [row.source for row in found] == [png(image(1)), None, b"x"]
+    assert [row.edit for row in found] == [None, None, None], "numbers are no image"
+
+
 def test_what_is_no_corpus_is_refused(tmp_path: Path):
     for nothing in (tmp_path / "none.parquet", tmp_path):
         with pytest.raises(FileNotFoundError, match=r"data\.train"):
@@ -114,6 +130,20 @@ def test_what_is_no_corpus_is_refused(tmp_path: Path):
     pq.write_table(pa.table({"omni_edit_id": ["a"]}), tmp_path / "bad.parquet")
     with pytest.raises(ValueError, match=r"'edited_prompt_list'.*OmniEdit"):
         parts(str(tmp_path / "bad.parquet"))
+
+
+@pytest.mark.parametrize("key", ["data.train", "data.heldout"])
+def test_a_refusal_names_the_file_the_setting_and_what_to_do(tmp_path: Path, key: str):
+    (tmp_path / "notes.txt").write_text("not Parquet, but long enough to have a footer")
+    (tmp_path / "empty.parquet").touch()
+    write_triplets(str(tmp_path / "rows.parquet"), [])
+    pq.write_table(pa.table({"omni_edit_id": ["a"]}), tmp_path / "columns.parquet")
+    local = ("notes.txt", "empty.parquet", "rows.parquet", "columns.parquet", "none.parquet")
+    for uri in (*(str(tmp_path / name) for name in local), "s3x://bucket/train.parquet"):
+        with pytest.raises((ValueError, FileNotFoundError)) as caught:
+            parts(uri, key=key)
+        assert uri in str(caught.value)
+        assert f"set {key} to a Parquet file, folder or glob in OmniEdit's schema" in str(caught.value)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path):

@@ -12,9 +12,13 @@ import pytest
 from diffusers import WanImageToVideoPipeline
 from processes import finish, kill_once, start
 from synthetic import config, rolled_out, stored
+from triplets import triplet
 
 from v4e import checkpoint, journal, startup
+from v4e.data.ids import training_ids
+from v4e.data.write import write_triplets
 from v4e.models import tiny
+from v4e.paths import store_uri, train_uri
 from v4e.recipes import parse
 from v4e.schedule import requests
 
@@ -127,10 +131,24 @@ def test_latents_of_other_recipes_are_refused():
 
 def test_a_run_does_not_go_on_under_other_settings(tmp_path):
     path = tmp_path / "run" / "training.json"
-    startup.check_resume(config(), path)
-    startup.check_resume(config(train={"log_every": 7}, teacher={"replicas": 3}), path)
+    startup.check_resume(config(), IDS, path)
+    startup.check_resume(config(train={"log_every": 7}, teacher={"replicas": 3}), IDS[::-1], path)
     with pytest.raises(ValueError, match=r"tail\.weight=20\.0, this recipe has tail\.weight=1\.0"):
-        startup.check_resume(config(tail={"weight": 1.0}), path)
+        startup.check_resume(config(tail={"weight": 1.0}), IDS, path)
+    with pytest.raises(ValueError, match=r"the samples of data\.train"):
+        startup.check_resume(config(), IDS[1:], path)
+
+
+def test_a_run_is_about_its_own_triplets_in_a_shared_store(tmp_path, random_family):
+    settings = stored(tmp_path / "store", random_family, 5, run={"dir": str(tmp_path / "run")}, data={"store": ""})
+    settings = replace(settings, data=replace(settings.data, store=store_uri(settings)))
+    assert training_ids(settings) == IDS  # no triplets at hand: the whole store
+    mine = [replace(triplet(n), id=IDS[n]) for n in (3, 1, 4)]
+    write_triplets(train_uri(settings), mine)
+    assert training_ids(settings) == ["s001", "s003", "s004"]
+    assert training_ids(replace(settings, data=replace(settings.data, limit=2))) == ["s001", "s003"]
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
+        training_ids(replace(settings, data=replace(settings.data, train=str(tmp_path / "elsewhere.parquet"))))
 
 
 def test_training_without_rollouts_says_which_command_makes_them(tmp_path, random_family):

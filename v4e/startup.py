@@ -1,7 +1,7 @@
 """What a training run refuses before it starts anything: each refusal names the difference and what to do."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict, cast
@@ -9,6 +9,8 @@ from typing import TypedDict, cast
 from diffusers import WanTransformer3DModel
 
 from v4e.config import Config
+from v4e.data.ids import ids_hash
+from v4e.io import write_json_atomic
 from v4e.tensor_parallel import check_degree
 
 
@@ -96,18 +98,19 @@ def check_latents(config: Config, student: Dit, shape_CFHW: tuple[int, ...], tai
         )
 
 
-def check_resume(config: Config, path: Path) -> None:
-    """Refuses to go on with a run under other settings than it began with; remembers those of a new run in `path`.
+def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
+    """Refuses to go on with a run under other settings or on other samples than it began with.
+
+    Those of a new run are remembered in `path`.
 
     Settings that cannot change the result (workers, logging, replicas) are free.
 
     Raises:
         ValueError: a setting differs; the first one is named.
     """
-    now = json.loads(json.dumps(_numerics(config)))
+    now = json.loads(json.dumps({**_numerics(config), "the samples of data.train": ids_hash(ids)}))
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(now, indent=2) + "\n")
+        write_json_atomic(str(path), now)
         return
     before = json.loads(path.read_text())
     for key, value in now.items():

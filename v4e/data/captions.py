@@ -4,9 +4,9 @@ import io
 
 import fsspec
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from v4e.data.sources import parts, rows
 from v4e.io import write_atomic
 
 SCHEMA = pa.schema(
@@ -28,23 +28,10 @@ def read_instructions(uri: str, limit: int = 0) -> list[tuple[str, str, str]]:
     """(id, instruction, task) of the first ``limit`` triplets (0 = all); images are not read.
 
     Raises:
-        FileNotFoundError: ``uri`` does not exist.
-        ValueError: it has not the columns of OmniEdit's schema.
+        FileNotFoundError, ValueError: as :func:`v4e.data.sources.parts`, but for the image columns.
     """
-    fs, path = fsspec.core.url_to_fs(uri)
-    if not fs.exists(path):
-        raise FileNotFoundError(f"{uri} does not exist: run pipelines/ingest.py or set data.train")
-    source = ds.dataset(path, filesystem=fs, format="parquet")
-    columns = ["omni_edit_id", "edited_prompt_list", "task"]
-    if missing := [name for name in columns if name not in source.schema.names]:
-        raise ValueError(f"{uri} has no column {missing[0]!r}: expected OmniEdit's schema")
-    rows: list[tuple[str, str, str]] = []
-    for batch in source.to_batches(columns=columns):
-        ids, prompts, tasks = (batch.column(name).to_pylist() for name in columns)
-        rows.extend((i, (p or [""])[0] or "", t or "") for i, p, t in zip(ids, prompts, tasks, strict=True))
-        if limit and len(rows) >= limit:
-            return rows[:limit]
-    return rows
+    corpus = parts(uri, limit, images=False)
+    return [(row.id, row.instruction, row.task) for part in corpus for row in rows(part, images=False)]
 
 
 def read_captions(uri: str) -> dict[str, dict]:

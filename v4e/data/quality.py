@@ -30,8 +30,8 @@ def decode_triplet(row: RawTriplet, max_pixels: int) -> EditTriplet:
     Raises:
         BadTriplet: the row cannot be used.
     """
-    if not row.id or len(quote(row.id, safe="")) > MAX_ID:
-        raise BadTriplet(f"id of {len(row.id)} characters: expected 1 to {MAX_ID} bytes")
+    if reason := bad_id(row.id):
+        raise BadTriplet(reason)
     instruction = row.instruction.strip()
     if not instruction:
         raise BadTriplet("empty instruction")
@@ -43,6 +43,13 @@ def decode_triplet(row: RawTriplet, max_pixels: int) -> EditTriplet:
         raise BadTriplet(f"mismatched sizes: source {_size(source)}, edit {_size(edit)}")
     task = row.task if row.task in TASKS else ""
     return EditTriplet(id=row.id, instruction=instruction, source=source, edit=edit, task=task)
+
+
+def bad_id(sample_id: str) -> str:
+    """Why an id cannot be used; empty where it can."""
+    if sample_id and len(quote(sample_id, safe="")) <= MAX_ID:
+        return ""
+    return f"id of {len(sample_id)} characters: expected 1 to {MAX_ID} bytes"
 
 
 def decode_image(data: bytes | None, name: str, max_pixels: int) -> Image.Image:

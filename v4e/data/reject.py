@@ -37,7 +37,7 @@ def read_rejected(run_dir: str) -> list[dict[str, str]]:
 
 
 def _write(run_dir: str, rows: Iterable[Row]) -> None:
-    newest = {(row["stage"], row["id"]): dict(row) for row in rows}
+    newest = {(row["stage"], row["id"] or ""): {**row, "id": row["id"] or ""} for row in rows}  # ids may be null
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([newest[key] for key in sorted(newest)], schema=SCHEMA), buffer)
     write_atomic(_uri(run_dir), buffer.getvalue())

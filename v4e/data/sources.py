@@ -6,6 +6,7 @@ A corpus is cut into parts (row groups) that are read one by one, row after row,
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
@@ -38,16 +39,21 @@ class Part:
     rows: int
 
 
-def parts(uri: str, limit: int = 0) -> list[Part]:
+def parts(uri: str, limit: int = 0, key: str = "data.train", images: bool = True) -> list[Part]:
     """The pieces of the corpus at `uri` in order, cut to its first `limit` triplets (0 = all).
 
-    A folder's Parquet files are read sorted by name.
+    A folder's Parquet files are read sorted by name. Errors name `key`, the setting that `uri` is of. Without
+    `images`, image columns need not be there.
 
     Raises:
         FileNotFoundError: there is nothing at `uri`.
-        ValueError: what is there has not OmniEdit's columns.
+        ValueError: what is there is not Parquet, has no rows or not OmniEdit's columns; or `uri`'s protocol is unknown.
     """
-    fs, path = url_to_fs(uri)
+    fix = f"set {key} to a Parquet file, folder or glob in OmniEdit's schema"
+    try:
+        fs, path = url_to_fs(uri)
+    except (ValueError, ImportError) as error:  # a protocol of no filesystem, or of one that is not installed
+        raise ValueError(f"{uri} cannot be opened ({error}): {fix}") from error
     if any(letter in path for letter in "*?["):
         files = sorted(fs.glob(path))
     elif fs.isdir(path):
@@ -55,10 +61,11 @@ def parts(uri: str, limit: int = 0) -> list[Part]:
     else:
         files = [path] if fs.exists(path) else []
     if not files:
-        raise FileNotFoundError(
-            f"no triplets at {uri}: set data.train to a Parquet file or folder in OmniEdit's schema"
-        )
-    whole = [part for file in files for part in _parts_of(fs, file)]
+        raise FileNotFoundError(f"no triplets at {uri}: {fix}")
+    columns = (*TEXT_COLUMNS, *(IMAGE_COLUMNS if images else ()))
+    whole = [part for file in files for part in _parts_of(fs, file, columns, fix)]
+    if not whole:
+        raise ValueError(f"{uri} has no rows: {fix}")
     return _first(whole, limit) if limit else whole
 
 
@@ -78,13 +85,15 @@ def rows(part: Part, images: bool = True) -> Iterator[RawTriplet]:
                 return
 
 
-def _parts_of(fs: AbstractFileSystem, path: str) -> list[Part]:
-    with fs.open(path) as file, pq.ParquetFile(file) as parquet:
-        names = parquet.schema_arrow.names
-        missing = [name for name in (*TEXT_COLUMNS, *IMAGE_COLUMNS) if name not in names]
-        if missing:
-            raise ValueError(f"{path} has no column {missing[0]!r}: expected OmniEdit's schema, got {', '.join(names)}")
-        groups = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
+def _parts_of(fs: AbstractFileSystem, path: str, columns: tuple[str, ...], fix: str) -> list[Part]:
+    try:
+        with fs.open(path) as file, pq.ParquetFile(file) as parquet:
+            names = parquet.schema_arrow.names
+            groups = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet ({error}): {fix}") from error
+    if missing := [name for name in columns if name not in names]:
+        raise ValueError(f"{path} has no column {missing[0]!r}, only {', '.join(names)}: {fix}")
     uri = fs.unstrip_protocol(path)
     return [Part(uri=uri, row_group=index, rows=count) for index, count in enumerate(groups) if count]
 
@@ -93,18 +102,23 @@ def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
     source, edit = (_image(row.get(name), fs, path) for name in IMAGE_COLUMNS)
     phrasings = row["edited_prompt_list"] or [""]
     return RawTriplet(
-        id=row["omni_edit_id"] or "",
-        instruction=phrasings[0] or "",
-        task=row.get("task") or "",
+        id=_text(row["omni_edit_id"]),
+        instruction=_text(phrasings[0] if isinstance(phrasings, list) else phrasings),
+        task=_text(row.get("task")),
         source=source,
         edit=edit,
     )
 
 
-def _image(value: dict | None, fs: AbstractFileSystem, path: str) -> bytes | None:
-    """The bytes of an image column's struct; local builds may hold a path beside the file instead."""
-    if value is None:
-        return None
+def _text(value: object) -> str:
+    """Some corpora number their rows."""
+    return "" if value is None else str(value)
+
+
+def _image(value: object, fs: AbstractFileSystem, path: str) -> bytes | None:
+    """The bytes of an image column, plain or in a struct; local builds may hold a path beside the file instead."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, bytes) else None
     if value.get("bytes") is not None:
         return value["bytes"]
     return _beside(fs, path.rsplit("/", 1)[0], value.get("path") or "")

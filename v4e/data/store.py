@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from urllib.parse import quote, unquote
 
-import torch
 from fsspec.core import url_to_fs
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -151,10 +150,6 @@ class RolloutStore:
         """
         data = read_file(self.uri, sample_id, "pipelines/rollout.py")
         return parse(data, ("z_clip_CFHW",), file_uri(self.uri, sample_id))["z_clip_CFHW"]
-
-    def read_batch(self, sample_ids: Iterable[str]) -> Tensor:
-        """``z_clip_BCFHW``, in the order of the ids."""
-        return torch.stack([self.read(sample_id) for sample_id in sample_ids])
 
     def write(self, sample_id: str, z_clip_CFHW: Tensor) -> None:
         """One rollout, complete or not there at all."""

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from v4e.config import Data
-from v4e.data.quality import BadTriplet, decode_triplet
+from v4e.data.quality import BadTriplet, bad_id, decode_triplet
 from v4e.data.sources import Part, RawTriplet, rows
 from v4e.data.store import Texts
 
@@ -84,7 +84,9 @@ def plan_work(
         wanted: list[Wanted] = []
         for position, row in enumerate(rows(part, images=False)):
             triplets += 1
-            if row.id in seen:
+            if reason := bad_id(row.id):
+                rejected.append(rejection(row.id, reason))
+            elif row.id in seen:
                 rejected.append(rejection(row.id, DUPLICATE))
             elif not row.instruction.strip():
                 rejected.append(rejection(row.id, "empty instruction"))
