@@ -150,7 +150,8 @@ def drop_changed(config: Config, model: Model, triplets: list[EditTriplet]) -> N
     for key, value in now.items():
         if before.get(key, value) != value:
             remove(clip_uri(config, model, key))
-    write_json_atomic(uri, before | now)
+    if before | now != before:
+        write_json_atomic(uri, before | now)
 
 
 def digest(triplet: EditTriplet) -> str:

@@ -27,7 +27,7 @@ def write_card(out: Path, work: Path, results: Mapping[str, Result], started_fro
     kinds = Counter(row["kind"] for row in json.loads((work / "corpus/texts.json").read_text()))
     told = sum(n for kind, n in kinds.items() if kind in TASKS)
     start = (
-        f"The VAE was taken from an earlier `{started_from}`, and the base went on from the base there."
+        f"With `--start-from {started_from}`: the VAE was taken from there, and the base went on from the base there."
         if started_from
         else "From nothing."
     )
@@ -37,7 +37,7 @@ def write_card(out: Path, work: Path, results: Mapping[str, Result], started_fro
 Two diffusers folders, `tiny-wan-i2v` (the student's start) and `tiny-wan-flf2v` (the teacher), that
 `WanImageToVideoPipeline.from_pretrained` loads unchanged: AutoencoderKLWan, UMT5EncoderModel with a byte-level BPE,
 CLIPVisionModel, WanTransformer3DModel. Clips of 5 frames of 32 x 32 pixels. For tests and demonstrations of v4e; good
-for nothing else. Made by `make pretrain`.
+for nothing else. Made by `pipelines/pretrain.py`.
 
 ## Data
 {kinds.total()} clips of the procedural evolution world (`v4e/world`, split `pretrain`): {told} captioned evolutions

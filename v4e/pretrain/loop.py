@@ -92,12 +92,13 @@ def load_adam_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
 
 
 class Meter:
-    """Prints a line every `every` steps on rank 0: step, means of the metrics, samples/s, minutes left."""
+    """Prints a line every `every` steps on rank 0: step, means of the metrics, samples/s, minutes spent and left."""
 
     def __init__(self, name: str, steps: int, every: int, samples_per_step: int, log: Path):
         self.name, self.steps, self.every, self.per_step, self.log = name, steps, every, samples_per_step, log
         self.sums: dict[str, float] = {}
-        self.count, self.since = 0, time.monotonic()
+        self.count, self.begun = 0, time.monotonic()
+        self.since = self.begun
 
     def __call__(self, step: int, **metrics: float | torch.Tensor) -> None:
         for k, v in metrics.items():
@@ -108,8 +109,9 @@ class Meter:
         seconds = time.monotonic() - self.since
         rate = self.count * self.per_step / seconds
         left = (self.steps - step) * self.per_step / rate / 60
+        spent = (time.monotonic() - self.begun) / 60
         means = " ".join(f"{k} {v / self.count:.4f}" for k, v in self.sums.items())
-        line = f"{self.name} {step}/{self.steps} {means} | {rate:.0f} samples/s, {left:.1f} min left"
+        line = f"{self.name} {step}/{self.steps} {means} | {rate:.0f} samples/s, {spent:.1f} min, {left:.1f} min left"
         print(line, flush=True)
         with self.log.open("a") as f:
             f.write(line + "\n")
