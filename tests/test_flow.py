@@ -26,6 +26,16 @@ def test_the_general_inversion_recovers_the_data_on_a_curved_path():
     torch.testing.assert_close(flow.invert_cfm(x_t, u, t_B, rho, rho_prime), z, atol=1e-5, rtol=1e-5)
 
 
+def test_gradients_of_the_inversions():
+    """d x0_hat / d u = -t, and -rho / rho' on a curved path: what makes the tail loss weak at low noise."""
+    u = torch.randn(2, 1, 1, 3, 3, requires_grad=True)
+    x_t, t_B = torch.randn(2, 1, 1, 3, 3), torch.tensor([0.3, 0.8])
+    (rectified,) = torch.autograd.grad(flow.invert_rectified(x_t, u, t_B).sum(), u)
+    torch.testing.assert_close(rectified, flow.over(-t_B, u).expand_as(u))
+    (general,) = torch.autograd.grad(flow.invert_cfm(x_t, u, t_B, torch.sin, torch.cos).sum(), u)
+    torch.testing.assert_close(general, flow.over(-torch.tan(t_B), u).expand_as(u))
+
+
 @pytest.mark.parametrize("shift", [1.0, 3.0, 5.0])
 def test_times_are_diffusers_own(shift):
     scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
