@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.captioner import Answer
+from actors.captioner import Batch
 from pipelines import caption
 from pipelines.caption import _batches, _current, run
 from v4e.captions import check_caption
@@ -129,8 +129,9 @@ def test_a_caption_is_stale_when_what_it_depends_on_changed():
 def test_bad_rows_are_recorded_and_the_first_of_an_id_is_captioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def answers(asked, _caption):
         for index, requests in asked:
-            written = [Written(r.instruction, "tone", "rules", "template", ()) for r in requests]
-            yield Answer(index=index, written=written, tokens=0, seconds=0)
+            one = Written(caption="c", task="tone", task_source="rules", origin="template", checks=())
+            written = [one for _ in requests]
+            yield Batch(index=index, written=written, tokens=0, seconds=0)
 
     monkeypatch.setattr(caption, "connect", lambda _config: None)
     monkeypatch.setattr(caption, "write_batches", answers)
