@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from v4e.config import Config
+from v4e.io import check_dir
 from v4e.recipes import describe, fail, parse
 
 USER_ERRORS = (ValueError, FileNotFoundError)
@@ -22,6 +23,7 @@ def main(doc: str | None, run: Callable[[Config], None]) -> None:
     except ValueError as error:
         fail(str(error), 2)
     try:
+        check_dir("run.dir", config.run.dir)
         run(config)
     except USER_ERRORS as error:
         if os.environ.get("V4E_DEBUG") == "1":

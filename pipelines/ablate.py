@@ -18,6 +18,7 @@ from rich.table import Table
 
 from pipelines import caption, demo, evaluate, export, precompute, rollout, train
 from pipelines._cli import main
+from v4e import startup
 from v4e.config import Config
 from v4e.data.fingerprint import folder_hash
 from v4e.data.store import remove
@@ -93,6 +94,7 @@ def ablate(config: Config, variants: Mapping[str, Changes], seeds: int) -> None:
         raise ValueError(
             f"run.dir={config.run.dir} holds a training run: give ablations their own, run.dir=runs/ablate"
         )
+    startup.check_run(config)
     todo = jobs(config, variants, seeds)
     pending = [job for job in todo if not finished(job)]
     plan(

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipelines import caption, evaluate, export, precompute, rollout, train
 from pipelines._cli import main
+from v4e import startup
 from v4e.config import Config
 from v4e.data.captions import read_captions
 from v4e.data.reject import read_rejected
@@ -32,6 +33,7 @@ CAPTIONS_SHOWN = 22
 
 def run(config: Config) -> None:
     """All stages, each from its own module."""
+    startup.check_run(config)
     stages = {
         "triplets": triplets,
         "caption": caption.run,

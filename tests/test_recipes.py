@@ -11,6 +11,15 @@ from v4e.config import Config, Data, Optim
 from v4e.recipes import RECIPES, describe, parse, to_json
 
 ROOT = Path(__file__).parent.parent
+OUT_OF_RANGE = (
+    *("data.limit=-1", "data.cache_mib=-1", "data.max_pixels=0", "eval.limit=-1", "eval.batch=0", "eval.actors=0"),
+    *("optim.lr=0.0", "optim.lr=nan", "optim.lr=inf", "optim.clip=0.0", "optim.clip=nan", "optim.weight_decay=-0.1"),
+    *("optim.beta1=1.0", "optim.beta2=-0.1", "flow.shift=0.0", "flow.weight=-1.0", "kd.weight=nan", "tail.power=inf"),
+    *("sample.guidance=-1.0", "sample.guidance=inf", "teacher.guidance=nan", "teacher.timeout_s=0.0"),
+    *("teacher.retries=-1", "teacher.gpus=-1", "caption.max_tokens=0", "caption.temperature=-1.0"),
+    *("caption.timeout_s=0.0", "caption.gpus=-1", "precompute.gpus_per_actor=-1", "train.max_failures=-1"),
+    "train.gpus_per_worker=-1",
+)
 
 
 def test_parse_changes_only_what_it_is_told():
@@ -40,6 +49,10 @@ def test_every_recipe_is_valid_and_plain_data(recipe):
         ("data.height=40", ["16-pixel grid", "data.height=32"]),
         ("optim.steps=many", ["an integer"]),
         ("overwrite", ["key=value"]),
+        ("recpie=tiny", ["recpie", "nearest is recipe"]),
+        ("recipe=", list(RECIPES)),
+        ("run.dir=", ["run.dir", "runs/demo"]),
+        *[(argument, [argument.split("=")[0], argument.split("=")[1], "must be"]) for argument in OUT_OF_RANGE],
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_way_out(argument, words):
@@ -49,6 +62,12 @@ def test_a_mistake_is_one_line_that_names_the_way_out(argument, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize("argv", [["kd.weight=1", "--kd.weight=0"], ["recipe=tiny", "recipe=tiny"]])
+def test_a_repeated_key_is_refused(argv):
+    with pytest.raises(ValueError, match=r"(kd\.weight|recipe) is given twice"):
+        parse(argv)
 
 
 def test_nothing_to_train_is_refused():
@@ -83,4 +102,4 @@ def test_a_script_runs_from_a_clean_checkout():
         cwd="/",
     )
     assert run.returncode == 2
-    assert run.stderr.strip().splitlines()[-1].startswith("error: unknown key 'kd.wieght'")
+    assert run.stderr.startswith("error: unknown key 'kd.wieght'") and run.stderr.count("\n") == 1

@@ -5,6 +5,7 @@ import pytest
 
 from v4e.tasks import TASKS
 from v4e.world import make_record, make_triplets
+from v4e.world.__main__ import main
 from v4e.world.corpus import make_clip
 from v4e.world.scene import COLORS, SHAPES, held_out
 
@@ -60,6 +61,16 @@ def test_captions_say_what_the_instruction_asks():
             word = record.instruction.rstrip(".").split("with")[-1].split()[-1].strip("\"'")
             assert word in record.caption
         assert record.caption.endswith(".")
+
+
+@pytest.mark.parametrize("arguments", [["--sheet", "/nonexistent/x.png"], ["--sheet", "x.txt"], ["--per-task", "0"]])
+def test_the_command_line_refuses_in_words(arguments, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("sys.argv", ["world", *arguments, "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and arguments[1] in said.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_unknown_split_is_named():

@@ -7,13 +7,10 @@ single fields of it with ``section.key=value``. Values marked *ours* settle what
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
+from v4e.config_checks import ABOVE_0, AT_LEAST_1, BELOW_1, NOT_NEGATIVE, POSITIVE, check, require
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ValueError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +20,9 @@ class Run:
     dir: str = "runs/demo"  # folder or fsspec URI: everything the run writes is below it
     seed: int = 0
     overwrite: bool = False  # drop the results of earlier stages instead of going on with them
+
+    def __post_init__(self):
+        require(bool(self.dir.strip()), "run.dir= is empty: expected a folder or URI, e.g. run.dir=runs/demo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Models:
     fold_pad: bool = True  # ours: compute identical text pad tokens once (exact); off for backends without masks
 
     def __post_init__(self):
-        _require(
+        require(
             not (self.fold_pad and self.attention != "native"),
             f"models.fold_pad needs an attention mask, which backend {self.attention!r} has not: "
             "set models.fold_pad=false or models.attention=native",
@@ -59,17 +59,19 @@ class Data:
     max_pixels: int = 64_000_000  # larger source files are rejected before they are decoded
 
     def __post_init__(self):
-        _require(
+        require(
             self.frames >= 5 and self.frames % 4 == 1,
             f"data.frames={self.frames}: Wan's VAE needs 4k+1 frames and an edit needs at least 5: "
             f"set data.frames={max(5, self.frames // 4 * 4 + 1)}",
         )
         for name in ("height", "width"):
             size = getattr(self, name)
-            _require(
+            require(
                 size >= 16 and size % 16 == 0,
                 f"data.{name}={size} is not on the 16-pixel grid: set data.{name}={max(16, size // 16 * 16)}",
             )
+        check(self, NOT_NEGATIVE, "limit", "cache_mib")
+        check(self, AT_LEAST_1, "max_pixels")
 
     @property
     def latent_frames(self) -> int:
@@ -94,8 +96,9 @@ class Caption:
     timeout_s: float = 600.0  # for one batch, engine start included
 
     def __post_init__(self):
-        for name in ("candidates", "batch", "threads", "actors"):
-            _require(getattr(self, name) >= 1, f"caption.{name}={getattr(self, name)} must be at least 1")
+        check(self, AT_LEAST_1, "candidates", "max_tokens", "batch", "threads", "actors")
+        check(self, NOT_NEGATIVE, "temperature", "new_words", "gpus")
+        check(self, POSITIVE, "timeout_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +111,8 @@ class Precompute:
     gpus_per_actor: int = 0  # at least 1 where train.gpus_per_worker is set
 
     def __post_init__(self):
-        for name in ("readers", "actors", "batch"):
-            _require(getattr(self, name) >= 1, f"precompute.{name}={getattr(self, name)} must be at least 1")
+        check(self, AT_LEAST_1, "readers", "actors", "batch")
+        check(self, NOT_NEGATIVE, "gpus_per_actor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +132,9 @@ class Teacher:
     retries: int = 8
 
     def __post_init__(self):
-        for name in ("steps", "replicas", "tp", "batch", "prefetch"):
-            _require(getattr(self, name) >= 1, f"teacher.{name}={getattr(self, name)} must be at least 1")
+        check(self, AT_LEAST_1, "steps", "replicas", "tp", "batch", "prefetch")
+        check(self, NOT_NEGATIVE, "guidance", "gpus", "retries")
+        check(self, POSITIVE, "timeout_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,12 +146,12 @@ class KD:
     reduction: Literal["relative", "mean", "sum"] = "relative"  # sum is Eq. 2 to the letter
 
     def __post_init__(self):
-        _require(self.weight >= 0, f"kd.weight={self.weight} must not be negative")
-        _require(
+        check(self, NOT_NEGATIVE, "weight")
+        require(
             self.weight == 0 or len(self.taps) > 0,
             "kd.weight > 0 without kd.taps: name blocks, e.g. kd.taps=1,3,5, or set kd.weight=0",
         )
-        _require(
+        require(
             tuple(sorted(set(self.taps))) == self.taps and all(b >= 0 for b in self.taps),
             f"kd.taps={self.taps} must be distinct block numbers in rising order",
         )
@@ -164,8 +168,7 @@ class Tail:
     beta: float = 0.1  # weight of the gradient term in Eq. 6
 
     def __post_init__(self):
-        for name in ("weight", "power", "beta"):
-            _require(getattr(self, name) >= 0, f"tail.{name}={getattr(self, name)} must not be negative")
+        check(self, NOT_NEGATIVE, "weight", "power", "beta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +177,10 @@ class Flow:
 
     shift: float = 3.0
     weight: float = 0.0  # of a plain flow-matching loss beside Eq. 1: a control, not the method
+
+    def __post_init__(self):
+        check(self, POSITIVE, "shift")
+        check(self, NOT_NEGATIVE, "weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +199,11 @@ class Optim:
     steps: int = 1250
 
     def __post_init__(self):
-        for name in ("batch", "accumulate", "steps"):
-            _require(getattr(self, name) >= 1, f"optim.{name}={getattr(self, name)} must be at least 1")
-        _require(0 <= self.ema < 1, f"optim.ema={self.ema} must be in [0, 1)")
-        _require(0 <= self.warmup < 1, f"optim.warmup={self.warmup} is a share of the steps: in [0, 1)")
+        check(self, AT_LEAST_1, "batch", "accumulate", "steps")
+        check(self, POSITIVE, "lr")
+        check(self, ABOVE_0, "clip")
+        check(self, NOT_NEGATIVE, "weight_decay")
+        check(self, BELOW_1, "beta1", "beta2", "ema", "warmup")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +220,8 @@ class Train:
     recompute: bool = False  # activation checkpointing: memory for a second forward
 
     def __post_init__(self):
-        for name in ("workers", "checkpoint_every", "keep", "log_every"):
-            _require(getattr(self, name) >= 1, f"train.{name}={getattr(self, name)} must be at least 1")
+        check(self, AT_LEAST_1, "workers", "checkpoint_every", "keep", "log_every")
+        check(self, NOT_NEGATIVE, "max_failures", "gpus_per_worker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +233,8 @@ class Sample:
     solver: Literal["euler", "unipc"] = "euler"
 
     def __post_init__(self):
-        _require(self.steps >= 1, f"sample.steps={self.steps} must be at least 1")
+        check(self, AT_LEAST_1, "steps")
+        check(self, NOT_NEGATIVE, "guidance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +246,10 @@ class Eval:
     actors: int = 2
     preserve_db: float = 20.0  # an edit that leaves the rest below this PSNR is no success
 
+    def __post_init__(self):
+        check(self, NOT_NEGATIVE, "limit")
+        check(self, AT_LEAST_1, "batch", "actors")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ablate:
@@ -245,7 +258,7 @@ class Ablate:
     seeds: int = 3  # run.seed, run.seed + 1, ...; with fewer than 2 there is no verdict
 
     def __post_init__(self):
-        _require(self.seeds >= 1, f"ablate.seeds={self.seeds} must be at least 1")
+        check(self, AT_LEAST_1, "seeds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,12 +282,12 @@ class Config:
     ablate: Ablate = field(default_factory=Ablate)
 
     def __post_init__(self):
-        _require(
+        require(
             self.kd.weight > 0 or self.tail.weight > 0 or self.flow.weight > 0,
             "kd.weight, tail.weight and flow.weight are all 0: nothing would be trained; set one of them",
         )
         accumulate, workers = self.optim.accumulate, self.train.workers
-        _require(
+        require(
             accumulate % workers == 0,
             f"optim.accumulate={accumulate} does not divide over train.workers={workers}: "
             f"set optim.accumulate={accumulate // workers * workers or workers}",

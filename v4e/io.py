@@ -3,6 +3,7 @@
 import json
 import os
 import uuid
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -17,6 +18,22 @@ def join(uri: str, *parts: str) -> str:
 def exists(uri: str) -> bool:
     fs, path = url_to_fs(uri)
     return fs.exists(path)
+
+
+def check_dir(key: str, uri: str) -> None:
+    """Refuses a local folder that cannot be made, for `key` of the config.
+
+    Raises:
+        ValueError: a file is in the way, or the folder that there is may not be written to.
+    """
+    if "://" in uri:
+        return
+    place = Path(uri).absolute()
+    there = next(path for path in (place, *place.parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"{key}={uri}: {there} is a file, expected a folder: choose another {key}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{key}={uri}: {there} may not be written to: choose another {key}, or change its permissions")
 
 
 def open_uri(uri: str, mode: str = "rb") -> Any:

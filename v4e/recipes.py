@@ -66,8 +66,13 @@ def parse(argv: list[str]) -> Config:
         key, eq, value = argument.partition("=")
         if not eq:
             raise ValueError(f"{argument!r}: expected key=value, e.g. recipe=tiny kd.weight=0.5; --help lists the keys")
-        pairs.append((key.lstrip("-"), value))
+        key = key.lstrip("-")
+        if key in dict(pairs):
+            raise ValueError(f"{key} is given twice, {key}={dict(pairs)[key]} and {key}={value}: expected once")
+        pairs.append((key, value))
     name = dict(pairs).get("recipe", "tiny")
+    if not name:
+        raise ValueError(f"recipe= is empty: expected one of {', '.join(RECIPES)}")
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}: {_nearest(name, list(RECIPES))}; recipes: {', '.join(RECIPES)}")
     config = RECIPES[name]()
@@ -77,7 +82,7 @@ def parse(argv: list[str]) -> Config:
         if key == "recipe":
             continue
         if key not in keys:
-            raise ValueError(f"unknown key {key!r}: {_nearest(key, sorted(keys))}; --help lists all")
+            raise ValueError(f"unknown key {key!r}: {_nearest(key, ['recipe', *sorted(keys)])}; --help lists all")
         section, field = key.split(".")
         hint = typing.get_type_hints(type(config.sections()[section]))[field]
         changes.setdefault(section, {})[field] = _read(key, text, hint)

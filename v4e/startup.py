@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from diffusers import WanTransformer3DModel
+from diffusers.models.attention_dispatch import AttentionBackendName
 
 from v4e.config import Config
 from v4e.data.ids import ids_hash
+from v4e.data.sources import parts
 from v4e.io import write_json_atomic
+from v4e.models.load import check_folder
 from v4e.tensor_parallel import check_degree
 
 
@@ -26,9 +29,56 @@ class Dit(TypedDict):
     out_channels: int
 
 
-def dit_config(folder: str) -> Dit:
-    """Of a pipeline folder or hub id, without its weights."""
-    return cast(Dit, WanTransformer3DModel.load_config(folder, subfolder="transformer"))
+def check_run(config: Config) -> tuple[Dit, Dit]:
+    """Refuses before the first stage what a later one would refuse; the configs of student and teacher.
+
+    Raises:
+        FileNotFoundError: a model is not there.
+        ValueError: the models do not fit `config`, or its triplets cannot be read.
+    """
+    student = dit_config(config.models.student, "models.student")
+    teacher = dit_config(config.models.teacher, "models.teacher")
+    check_attention(config)
+    check_models(config, student, teacher)
+    check_split(config, teacher)
+    for key in ("train", "heldout"):
+        uri = getattr(config.data, key)
+        try:
+            if uri:
+                parts(uri)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"data.{key}={uri}: {error}") from error
+    return student, teacher
+
+
+def dit_config(folder: str, key: str = "models.student or models.teacher") -> Dit:
+    """Of a pipeline folder or hub id, without its weights.
+
+    Raises:
+        FileNotFoundError: there is none; names `key`, the setting that asked for it.
+    """
+    try:
+        check_folder(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{key}: {error}") from error
+    try:
+        return cast(Dit, WanTransformer3DModel.load_config(folder, subfolder="transformer"))
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{key}={folder} has no transformer/config.json, or huggingface.co was not reached: "
+            "expected a diffusers pipeline folder or hub id of Wan image to video"
+        ) from error
+
+
+def check_attention(config: Config) -> None:
+    """Refuses an attention backend that diffusers does not know.
+
+    Raises:
+        ValueError: naming those that it does.
+    """
+    names = [backend.value for backend in AttentionBackendName]
+    if config.models.attention not in names:
+        raise ValueError(f"models.attention={config.models.attention}: expected one of {', '.join(names)}")
 
 
 def width(dit: Dit) -> int:

@@ -39,6 +39,12 @@ def main() -> None:
     parser.add_argument("--per-task", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if args.per_task < 1:
+        parser.error(f"--per-task {args.per_task}: expected at least 1")
+    if args.sheet and args.sheet.suffix.lower() != ".png":
+        parser.error(f"--sheet {args.sheet}: expected the name of a PNG, e.g. sheet.png")
+    if args.sheet and not args.sheet.parent.is_dir():
+        parser.error(f"--sheet {args.sheet}: {args.sheet.parent} is no folder: make it first, or choose another")
     if not (args.sheet or args.out):
         parser.error("nothing to do: expected --sheet out.png or --out folder")
     if args.sheet:
