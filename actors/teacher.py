@@ -57,16 +57,25 @@ class Teacher:
         [text_TD] = encode_text(frozen.text_encoder, frozen.tokenizer, [""])
         return text_TD.to(self.device, self.dtype)
 
-    @torch.inference_mode()
     def targets(self, request: TargetRequest) -> np.ndarray:
-        """Hidden states after each tap at the request's ``(x_t, t)``, packed: bfloat16 bits of ``h_KBND``."""
+        """:meth:`taps` of the request, packed as ``teacher.payload`` says.
+
+        Raises:
+            ValueError: they do not fit the payload.
+        """
+        # Behind the collectives, so that what cannot be packed leaves the ranks in step.
+        return pack(self.taps(request), self.config.teacher.payload)
+
+    @torch.inference_mode()
+    def taps(self, request: TargetRequest) -> Tensor:
+        """``h_KBND``: hidden states after each tap at the request's ``(x_t, t)``, in the teacher's dtype."""
         with self.ranks.agreed():
             samples = [self.sample(key) for key in request.sample_ids]
             z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
             noise = noised(request.seeds, z_clip_BCFHW, self.config.flow.shift)
             inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
         with self.ranks.in_step():
-            taps_KBND = hidden_states(
+            return hidden_states(
                 self.dit,
                 noise.x_t_BCFHW.to(self.dtype),
                 noise.t_B,
@@ -75,7 +84,6 @@ class Teacher:
                 inputs.image_BID,
                 taps=self.config.kd.taps,
             )
-            return pack(taps_KBND)
 
     @torch.inference_mode()
     def rollouts(self, sample_ids: tuple[str, ...]) -> np.ndarray:

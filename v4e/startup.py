@@ -119,7 +119,7 @@ def check_resume(config: Config, path: Path) -> None:
 
 
 def _numerics(config: Config) -> Mapping[str, object]:
-    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance")}
+    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance", "payload")}
     train = {"dtype": config.train.dtype}
     data = {name: getattr(config.data, name) for name in ("frames", "height", "width", "limit")}
     sections = {
