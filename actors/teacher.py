@@ -23,6 +23,7 @@ from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
 from v4e.flow import draw, euler_step, sample_seed, times
+from v4e.losses import kd_tokens
 from v4e.models.dit import hidden_states, predict
 from v4e.models.encoders import encode_text
 from v4e.models.load import load_dit, load_frozen, move
@@ -68,14 +69,17 @@ class Teacher:
 
     @torch.inference_mode()
     def taps(self, request: TargetRequest) -> Tensor:
-        """``h_KBND``: hidden states after each tap at the request's ``(x_t, t)``, in the teacher's dtype."""
+        """``h_KBND``: hidden states after each tap at the request's ``(x_t, t)``, in the teacher's dtype.
+
+        Those of the tokens that ``teacher.tokens`` names.
+        """
         with self.ranks.agreed():
             samples = [self.sample(key) for key in request.sample_ids]
             z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
             noise = noised(request.seeds, z_clip_BCFHW, self.config.flow.shift)
             inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
         with self.ranks.in_step():
-            return hidden_states(
+            taps_KBND = hidden_states(
                 self.dit,
                 noise.x_t_BCFHW.to(self.dtype),
                 noise.t_B,
@@ -84,6 +88,7 @@ class Teacher:
                 inputs.image_BID,
                 taps=self.config.kd.taps,
             )
+        return kd_tokens(taps_KBND, self.config.teacher.tokens, z_clip_BCFHW.shape[2])
 
     @torch.inference_mode()
     def rollouts(self, sample_ids: tuple[str, ...]) -> np.ndarray:

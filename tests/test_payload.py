@@ -117,8 +117,16 @@ def test_a_teacher_sends_what_its_payload_says(run):
         assert np.array_equal(teacher.targets(request), pack(h, payload))
 
 
+def test_a_teacher_sends_the_tail_alone_when_told_to(run):
+    [request] = requests_of(0, 1, 2)
+    teacher = Teacher(run)
+    h_KBFND = teacher.taps(request).unflatten(2, (2, 16))
+    teacher.config = replace(run, teacher=replace(run.teacher, tokens="tail"))
+    assert torch.equal(teacher.taps(request), h_KBFND[:, :, 1])
+
+
 @pytest.mark.ray
-@pytest.mark.parametrize("options", [{"payload": "bf16"}, {"payload": "fp8"}])
+@pytest.mark.parametrize("options", [{"payload": "bf16"}, {"payload": "fp8"}, {"payload": "fp8", "tokens": "tail"}])
 def test_the_object_store_holds_at_most_ranks_x_prefetch_x_bytes(run, cluster, options):
     import ray
     from ray._private.internal_api import get_memory_info_reply, get_state_from_address
@@ -130,7 +138,7 @@ def test_the_object_store_holds_at_most_ranks_x_prefetch_x_bytes(run, cluster, o
         state = get_state_from_address(ray.get_runtime_context().gcs_address)
         return get_memory_info_reply(state).store_stats.object_store_bytes_used
 
-    ranks, count, batch = 2, 8, 16  # a batch whose targets are too large for Ray to keep out of the store (100 KB)
+    ranks, count, batch = 2, 8, 24  # a batch whose targets are too large for Ray to keep out of the store (100 KB)
     config = replace(run, teacher=replace(run.teacher, prefetch=3, **options))
     before, most, size = held(), 0, 0
     pool = start_pool(config)

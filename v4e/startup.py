@@ -64,6 +64,11 @@ def check_models(config: Config, student: Dit, teacher: Dit | None) -> None:
                 f"student and teacher have different latent grids: {key} is {student[key]} and {teacher[key]}; "
                 "choose models.student and models.teacher of one family"
             )
+    if config.teacher.tokens == "tail" and student["patch_size"][0] != 1:
+        raise ValueError(
+            f"teacher.tokens=tail needs one frame of tokens a latent frame, {config.models.student} has patches of "
+            f"{student['patch_size'][0]} latent frames: set teacher.tokens=all"
+        )
     check_split(config, teacher)
 
 
@@ -119,7 +124,7 @@ def check_resume(config: Config, path: Path) -> None:
 
 
 def _numerics(config: Config) -> Mapping[str, object]:
-    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance", "payload")}
+    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance", "tokens", "payload")}
     train = {"dtype": config.train.dtype}
     data = {name: getattr(config.data, name) for name in ("frames", "height", "width", "limit")}
     sections = {
