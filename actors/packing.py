@@ -43,7 +43,7 @@ def pack(h_KBND: Tensor, payload: Payload = "bf16") -> np.ndarray:
         tap, sample, token, _ = (~amax_KBN1.isfinite()).nonzero()[0].tolist()
         raise ValueError(
             f"teacher.payload=fp8: the teacher's hidden state of tap {tap}, sample {sample}, token {token} (counted "
-            "from 0) is not finite, so that it has no scale; see why the teacher overflows, e.g. with models.dtype=float32"
+            "from 0) is not finite, so it has no scale; see why the teacher overflows: try models.dtype=float32"
         )
     # A token of zeros would have scale 0, and one of subnormal values a scale that is too coarse to divide by.
     scale_KBN1 = (amax_KBN1 / E4M3_MAX).clamp(min=torch.finfo(torch.float32).tiny)
