@@ -34,5 +34,6 @@ photos: install ## the main job on photographs: those inside scikit-image
 bench: install ## what demo and ablate reach, what parallel teachers and light targets take, into benchmarks/results
 	$(PY) benchmarks/load_shard.py
 	$(PY) benchmarks/tensor_parallel.py
+	$(PY) benchmarks/payload.py
 	$(PY) benchmarks/demo.py
 	$(PY) benchmarks/ablate.py
