@@ -31,8 +31,9 @@ photos: install ## the main job on photographs: those inside scikit-image
 	$(PY) scripts/photos.py runs/photos/triplets
 	$(PY) pipelines/demo.py run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
 
-bench: install ## what demo and ablate reach, what tensor parallelism takes, into benchmarks/results
+bench: install ## what demo and ablate reach, what parallel teachers and light targets take, into benchmarks/results
 	$(PY) benchmarks/load_shard.py
 	$(PY) benchmarks/tensor_parallel.py
+	$(PY) benchmarks/payload.py
 	$(PY) benchmarks/demo.py
 	$(PY) benchmarks/ablate.py run.dir=runs/ablate optim.steps=600

@@ -1,22 +1,69 @@
-"""Tensors as arrays that Ray's object store moves without copying.
+"""A target as one contiguous array that Ray's object store moves without copying, in the precision of teacher.payload.
 
-A bfloat16 tensor as it is takes Ray's slow path, and numpy has no bfloat16: the bits travel as uint16.
+bf16: the bits as uint16, (K, B, N, D); numpy has no bfloat16, and a torch tensor takes Ray's slow path.
+fp8: uint8, (K, B, N, D + 4): a token's D values as e4m3, then its float32 scale, amax / 448. A scale a token, because
+the magnitudes of a Wan block's tokens are far apart. So the array itself says which it is.
+
+Shape letters: K taps, B batch, N DiT tokens, D width.
 """
 
 import warnings
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+Payload = Literal["bf16", "fp8"]
+E4M3 = torch.float8_e4m3fn
+E4M3_MAX = torch.finfo(E4M3).max  # 448
+SCALE = 4  # bytes of a token's scale
 
-def pack(tensor: Tensor) -> np.ndarray:
-    """Any float tensor to bfloat16 bits, uint16 of the same shape."""
-    return tensor.to("cpu", torch.bfloat16).contiguous().view(torch.uint16).numpy()
+
+def packed_bytes(shape_KBND: Sequence[int], payload: Payload) -> int:
+    """Of a packed target: 2 K B N D in bf16, K B N (D + 4) in fp8."""
+    taps, batch, tokens, width = shape_KBND
+    return taps * batch * tokens * (2 * width if payload == "bf16" else width + SCALE)
 
 
-def unpack(bits: np.ndarray) -> Tensor:
-    """The bfloat16 tensor of :func:`pack`. It shares the array's memory, which may be read-only: never write to it."""
+def pack(h_KBND: Tensor, payload: Payload = "bf16") -> np.ndarray:
+    """Any float tensor, on any device, to an array on the CPU; see the head of this file for its layout.
+
+    bf16 carries infinities and NaN as they are.
+
+    Raises:
+        ValueError: fp8 of a value that is not finite, of which e4m3 has no scale.
+    """
+    if payload == "bf16":
+        return h_KBND.to("cpu", torch.bfloat16).contiguous().view(torch.uint16).numpy()
+    h_KBND = h_KBND.float()
+    amax_KBN1 = h_KBND.abs().amax(-1, keepdim=True)
+    if not amax_KBN1.isfinite().all():
+        tap, sample, token, _ = (~amax_KBN1.isfinite()).nonzero()[0].tolist()
+        raise ValueError(
+            f"teacher.payload=fp8: the teacher's hidden state of tap {tap}, sample {sample}, token {token} (counted "
+            "from 0) is not finite, so it has no scale; see why the teacher overflows: try models.dtype=float32"
+        )
+    # A token of zeros would have scale 0, and one of subnormal values a scale that is too coarse to divide by.
+    scale_KBN1 = (amax_KBN1 / E4M3_MAX).clamp(min=torch.finfo(torch.float32).tiny)
+    values_KBND = (h_KBND / scale_KBN1).to(E4M3)
+    return torch.cat([values_KBND.view(torch.uint8), scale_KBN1.view(torch.uint8)], -1).cpu().numpy()
+
+
+def unpack(array: np.ndarray) -> Tensor:
+    """The bfloat16 ``h_KBND`` of :func:`pack`.
+
+    That of bf16 shares the array's memory, which may be read-only: never write to it. That of fp8 is new memory.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(bits).view(torch.bfloat16)
+        bits = torch.from_numpy(array)
+    if bits.dtype == torch.uint16:
+        return bits.view(torch.bfloat16)
+    values_KBND = bits[..., :-SCALE].view(E4M3)
+    # A copy, because a float32 has to begin at a multiple of 4 bytes.
+    scale_KBN1 = bits[..., -SCALE:].clone(memory_format=torch.contiguous_format).view(torch.float32)
+    # Tap by tap: the float32 product is twice what comes of it.
+    taps = [(values.float() * scale).bfloat16() for values, scale in zip(values_KBND, scale_KBN1, strict=True)]
+    return torch.stack(taps)

@@ -23,6 +23,7 @@ from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
 from v4e.flow import draw, euler_step, sample_seed, times
+from v4e.losses import kd_tokens
 from v4e.models.dit import hidden_states, predict
 from v4e.models.encoders import encode_text
 from v4e.models.load import load_dit, load_frozen, move
@@ -57,9 +58,21 @@ class Teacher:
         [text_TD] = encode_text(frozen.text_encoder, frozen.tokenizer, [""])
         return text_TD.to(self.device, self.dtype)
 
-    @torch.inference_mode()
     def targets(self, request: TargetRequest) -> np.ndarray:
-        """Hidden states after each tap at the request's ``(x_t, t)``, packed: bfloat16 bits of ``h_KBND``."""
+        """:meth:`taps` of the request, packed as ``teacher.payload`` says.
+
+        Raises:
+            ValueError: they do not fit the payload.
+        """
+        # Behind the collectives, so that what cannot be packed leaves the ranks in step.
+        return pack(self.taps(request), self.config.teacher.payload)
+
+    @torch.inference_mode()
+    def taps(self, request: TargetRequest) -> Tensor:
+        """``h_KBND``: hidden states after each tap at the request's ``(x_t, t)``, in the teacher's dtype.
+
+        Those of the tokens that ``teacher.tokens`` names.
+        """
         with self.ranks.agreed():
             samples = [self.sample(key) for key in request.sample_ids]
             z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
@@ -75,7 +88,7 @@ class Teacher:
                 inputs.image_BID,
                 taps=self.config.kd.taps,
             )
-            return pack(taps_KBND)
+        return kd_tokens(taps_KBND, self.config.teacher.tokens, z_clip_BCFHW.shape[2])
 
     @torch.inference_mode()
     def rollouts(self, sample_ids: tuple[str, ...]) -> np.ndarray:

@@ -51,7 +51,7 @@ def run(config: Config) -> None:
     )
     if not todo:
         return
-    startup.check_split(config, startup.dit_config(config.models.teacher))
+    startup.check_split(config, startup.dit_config(config.models.teacher, "models.teacher"))
     connect(config)
     with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
         pool = start_pool(config)

@@ -19,6 +19,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from actors.cluster import connect
+from actors.packing import SCALE, packed_bytes
 from actors.student_worker import train_student
 from actors.teacher_pool import start_pool, stop_pool
 from pipelines._cli import main
@@ -42,10 +43,8 @@ def run(config: Config) -> None:
         )
     folder = Path(config.run.dir)
     checkpoints, metrics_path = folder / "checkpoints", folder / "metrics.jsonl"
-    student = startup.dit_config(config.models.student)
     distils = config.kd.weight > 0
-    teacher = startup.dit_config(config.models.teacher) if distils and config.models.teacher else None
-    startup.check_models(config, student, teacher)
+    student, _ = startup.check_run(config)
     ids = ready_ids(config, student)
     if config.run.overwrite:
         for path in (checkpoints, folder / "ray"):
@@ -104,7 +103,6 @@ def describe(config: Config, student: startup.Dit, ids: list[str], done: int) ->
     """The plan, for people."""
     optim, data = config.optim, config.data
     samples = optim.batch * optim.accumulate
-    _, patch_height, patch_width = student["patch_size"]
     rows = {
         "student": f"{config.models.student}, {student['num_layers']} blocks of width {startup.width(student)}, "
         f"{config.train.dtype}",
@@ -116,16 +114,34 @@ def describe(config: Config, student: startup.Dit, ids: list[str], done: int) ->
         "checkpoints": f"every {config.train.checkpoint_every} steps, the newest {config.train.keep} kept",
     }
     if config.kd.weight > 0:
-        first = RolloutStore.open(config).read(ids[0])
-        frames, height, width = first.shape[1:]
-        tokens = frames * math.ceil(height / patch_height) * math.ceil(width / patch_width)
-        target = len(config.kd.taps) * optim.batch * tokens * startup.width(student) * 2 / 2**20
         rows["teacher"] = (
             f"{config.models.teacher}, {config.teacher.replicas} replicas of {config.teacher.tp} ranks, "
-            f"taps {config.kd.taps}, {target:.2f} MiB a target, {target * optim.accumulate:.1f} MiB a step"
+            f"taps {config.kd.taps}"
         )
+        rows["stream"] = stream_plan(config, student, tuple(RolloutStore.open(config).read(ids[0]).shape))
     rows["start"] = f"step {done}, from its checkpoint" if done else "the beginning"
     return rows
+
+
+def stream_plan(config: Config, student: startup.Dit, shape_CFHW: tuple[int, ...]) -> str:
+    """What a target of clip latents of this shape weighs, why, and what of them is in memory at most."""
+    teacher, width = config.teacher, startup.width(student)
+    _, patch_height, patch_width = student["patch_size"]
+    _, frames, height, latent_width = shape_CFHW
+    tokens = math.ceil(height / patch_height) * math.ceil(latent_width / patch_width)
+    tokens *= frames if teacher.tokens == "all" else 1
+    shape_KBND = (len(config.kd.taps), config.optim.batch, tokens, width)
+    target = packed_bytes(shape_KBND, teacher.payload) / 2**20
+    which = f"{frames} latent frames" if teacher.tokens == "all" else f"the last of {frames} latent frames"
+    each = (
+        f"2 bytes (bf16) x {width}" if teacher.payload == "bf16" else f"({width} + {SCALE}) bytes (fp8 and its scale)"
+    )
+    held = target * config.train.workers * teacher.prefetch
+    return (
+        f"{target:.2f} MiB a target = {shape_KBND[0]} taps x {shape_KBND[1]} samples x {tokens} tokens ({which}) x "
+        f"{each}; {target * config.optim.accumulate:.2f} MiB a step; at most {config.train.workers} ranks x "
+        f"{teacher.prefetch} ahead = {held:.2f} MiB held"
+    )
 
 
 @contextmanager

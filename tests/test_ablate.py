@@ -126,9 +126,11 @@ def test_figures_of_other_settings_are_refused_and_of_the_same_are_kept(tmp_path
     (tmp_path / "a").rename(tmp_path / "b")
     moved = parse([f"run.dir={tmp_path / 'b'}", "teacher.replicas=2"])
     assert finished(jobs(moved, VARIANTS, 1)[0])
-    other = parse([f"run.dir={tmp_path / 'b'}", "optim.lr=1"])
-    with pytest.raises(ValueError, match=r"full-seed0 .*optim\.lr differ.*run\.overwrite=true"):
-        finished(jobs(other, VARIANTS, 1)[0])
+    for option in ("teacher.payload=fp8", "teacher.tokens=tail", "optim.lr=1"):
+        other = parse([f"run.dir={tmp_path / 'b'}", option])
+        key = option.partition("=")[0]
+        with pytest.raises(ValueError, match=rf"full-seed0 .*: {key} differ.*run\.overwrite=true"):
+            finished(jobs(other, VARIANTS, 1)[0])
     assert not finished(jobs(replace(other, run=replace(other.run, overwrite=True)), VARIANTS, 1)[0])
 
 

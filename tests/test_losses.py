@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from v4e.losses import block_kd_loss, flow_loss, tail_loss, tail_weight
+from v4e.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss, tail_weight
 
 torch.manual_seed(0)
 STU, TEA = torch.randn(2, 3, 4, 5, dtype=torch.float64), torch.randn(2, 3, 4, 5, dtype=torch.float64)  # K B N D
@@ -56,6 +56,28 @@ def test_kd_equals_the_loops(reduction):
     assert float(block_kd_loss(STU, TEA, reduction)) == pytest.approx(kd_loops(STU, TEA, reduction), rel=1e-12)
     stu = STU.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda s: block_kd_loss(s, TEA, reduction), (stu,))
+
+
+@pytest.mark.parametrize("reduction", ["relative", "mean", "sum"])
+@pytest.mark.parametrize(("frames", "last"), [(1, (0, 1, 2, 3)), (2, (2, 3)), (4, (3,))])
+def test_kd_of_the_tail_equals_the_loops_over_its_tokens(reduction, frames, last):
+    def loss(stu):
+        return block_kd_loss(kd_tokens(stu, "tail", frames), kd_tokens(TEA, "tail", frames), reduction)
+
+    expected = kd_loops(STU[:, :, list(last)], TEA[:, :, list(last)], reduction)
+    assert float(loss(STU)) == pytest.approx(expected, rel=1e-12)
+    stu = STU.clone().requires_grad_()
+    assert torch.autograd.gradcheck(loss, (stu,))
+    loss(stu).backward()
+    assert stu.grad is not None
+    moved = stu.grad.ne(0).any(-1).all((0, 1)).nonzero().flatten().tolist()
+    assert moved == list(last), "the other tokens have no gradient"
+
+
+def test_a_tail_of_a_broken_number_of_tokens_is_refused():
+    assert kd_tokens(STU, "all", 3) is STU
+    with pytest.raises(ValueError, match=r"teacher\.tokens=tail: 4 tokens .* 3 latent frames"):
+        kd_tokens(STU, "tail", 3)
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 3.0])

@@ -44,6 +44,8 @@ def test_every_recipe_is_valid_and_plain_data(recipe):
         ("kd.taps=a", ["kd.taps", "comma-separated integers"]),
         ("kd.taps=3,1", ["kd.taps", "rising"]),
         ("tail.space=latnt", ["latnt", "latent"]),
+        ("teacher.payload=fp4", ["fp4", "bf16, fp8"]),
+        ("teacher.tokens=last", ["last", "all, tail"]),
         ("run.overwrite=yes", ["true or false"]),
         ("data.frames=7", ["data.frames=5"]),
         ("data.height=40", ["16-pixel grid", "data.height=32"]),

@@ -27,8 +27,8 @@ def started(monkeypatch, step, *arguments: str) -> None:
         ("kd.taps=1,99", "blocks 0..5, not [99]"),
         ("teacher.tp=3", "over 3 ranks"),
         ("models.attention=nativ", "models.attention=nativ: expected one of flash"),
-        ("data.train=/nonexistent.parquet", "data.train=/nonexistent.parquet: no triplets"),
-        ("data.heldout=README.md", "data.heldout=README.md: "),
+        ("data.train=/nonexistent.parquet", "no triplets at /nonexistent.parquet: set data.train"),
+        ("data.heldout=README.md", "README.md cannot be read as Parquet"),
     ],
 )
 @pytest.mark.parametrize("step", [demo.run, ablate.run])

@@ -12,10 +12,13 @@ from synthetic import LATENT, config, rollout, sample
 from torch.distributed.device_mesh import init_device_mesh
 
 from v4e.batch import noised
+from v4e.conditioning import condition
 from v4e.config import Config, Optim
 from v4e.ema import EMA
 from v4e.flow import draw
+from v4e.losses import kd_tokens
 from v4e.models import tiny
+from v4e.models.dit import predict
 from v4e.parallel import shard_student
 from v4e.student import Batch, StudentTrainer, learning_rate
 from v4e.types import TeacherTarget
@@ -76,6 +79,8 @@ def by_hand(dit, batch: Batch, settings: Config) -> dict[str, torch.Tensor]:
     u, taps = stock_forward(dit, batch, t_B, x_t)
     assert batch.target is not None
     teacher = batch.target.taps_KBND.float()
+    if settings.teacher.tokens == "tail":
+        taps = [h.unflatten(1, (2, 4, 4))[:, 1].flatten(1, 2) for h in taps]  # F, H / 2, W / 2
     kd = sum(((s - t) ** 2).mean() / (t**2).mean() for s, t in zip(taps, teacher, strict=True))
     tail = torch.zeros(())
     flow = torch.zeros(())
@@ -99,6 +104,36 @@ def test_losses_are_the_papers():
     expected = by_hand(make_dit(), batch, settings)
     for name, value in trainer.losses(batch).items():
         assert value.item() == pytest.approx(expected[name].item(), rel=1e-4), name
+
+
+def test_with_tail_tokens_kd_is_the_same_formula_over_the_last_latent_frame():
+    settings = config(teacher={"tokens": "tail"}, tail={"weight": 0.0})
+    batch = make_batch(0, 0)
+    assert batch.target is not None
+    batch = replace(batch, target=TeacherTarget(taps_KBND=batch.target.taps_KBND[:, :, :16]))
+    trainer, dit = make_trainer(settings), make_dit()
+    loss, expected = trainer.losses(batch)["kd"], by_hand(dit, batch, settings)["kd"]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    loss.backward()
+    expected.backward()
+    for ours, theirs in zip(trainer.parameters, dit.parameters(), strict=True):
+        if theirs.grad is not None and theirs.grad.norm() > 1e-4:
+            assert torch.allclose(ours.grad, theirs.grad, rtol=1e-3, atol=1e-3 * theirs.grad.abs().max().item())
+
+
+def test_tokens_are_ordered_by_frame():
+    dit, z = make_dit(), rollout(0)[None]
+    other = z.clone()
+    other[:, :, -1] += 1  # the last latent frame alone
+    y, text = condition(z, last=False), [sample(0).instruction_TD]
+    seen = []
+    hook = dit.blocks[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    for x in (z, other):
+        predict(dit, x, torch.zeros(1), y, text, sample(0).source_ID[None])
+    hook.remove()
+    moved = (seen[0] - seen[1]).abs().amax(-1)[0] > 0
+    assert moved.nonzero().flatten().tolist() == list(range(16, 32))
+    assert torch.equal(kd_tokens(seen[0], "tail", 2), seen[0][:, 16:])
 
 
 def test_step_is_adamw_on_the_mean_of_all_forwards():

@@ -1,6 +1,7 @@
 """Training end to end: what it refuses, what each worker sees, and that no crash changes a number."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -108,6 +109,7 @@ def test_bottleneck_line_adds_up():
         ({"kd": {"taps": (4, 40)}}, DIT, DIT, r"blocks 0\.\.5, not \[40\]"),
         ({}, DIT, None, r"without a teacher.*kd\.weight=0"),
         ({}, {**DIT, "num_attention_heads": 8}, DIT, "differ in width, 320 and 160"),
+        ({"teacher": {"tokens": "tail"}}, *2 * ({**DIT, "patch_size": [2, 2, 2]},), r"of 2 latent .*tokens=all$"),
         ({}, DIT, {**DIT, "patch_size": [1, 1, 1]}, "different latent grids: patch_size"),
         ({"teacher": {"tp": 3}}, DIT, DIT, r"over 3 ranks: the DiT has 4 heads.*one of 1, 2, 4$"),
     ],
@@ -115,6 +117,32 @@ def test_bottleneck_line_adds_up():
 def test_pairs_that_cannot_be_compared_are_refused(sections, student, teacher, message):
     with pytest.raises(ValueError, match=message):
         startup.check_models(config(**sections), student, teacher)
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens", "size", "reason"),
+    [
+        ({}, 7200, 2 * 5120, r"7200 tokens \(2 latent frames\) x 2 bytes \(bf16\) x 5120;"),
+        (
+            {"payload": "fp8"},
+            7200,
+            5124,
+            r"7200 tokens \(2 latent frames\) x \(5120 \+ 4\) bytes \(fp8 and its scale\);",
+        ),
+        ({"tokens": "tail"}, 3600, 2 * 5120, r"3600 tokens \(the last of 2 latent frames\) x 2 bytes"),
+        ({"tokens": "tail", "payload": "fp8"}, 3600, 5124, r"3600 tokens \(the last .*\) x \(5120 \+ 4\) bytes"),
+    ],
+)
+def test_the_plan_says_what_a_target_weighs_and_why(options, tokens, size, reason):
+    from pipelines.train import stream_plan
+
+    dit = {**DIT, "num_attention_heads": 40, "attention_head_dim": 128}  # Wan2.1-14B on 5 frames of 1280 x 720
+    settings = config(teacher={"prefetch": 3, **options}, train={"workers": 2}, optim={"batch": 1, "accumulate": 8})
+    plan = stream_plan(settings, dit, (16, 2, 90, 160))
+    mib = 3 * tokens * size / 2**20
+    assert plan.startswith(f"{mib:.2f} MiB a target = 3 taps x 1 samples x ")
+    assert re.search(reason, plan)
+    assert plan.endswith(f"; {8 * mib:.2f} MiB a step; at most 2 ranks x 3 ahead = {6 * mib:.2f} MiB held")
 
 
 def test_without_kd_no_teacher_is_needed():
@@ -137,6 +165,9 @@ def test_a_run_does_not_go_on_under_other_settings(tmp_path):
         startup.check_resume(config(tail={"weight": 1.0}), IDS, path)
     with pytest.raises(ValueError, match=r"the samples of data\.train"):
         startup.check_resume(config(), IDS[1:], path)
+    for options in ({"payload": "fp8"}, {"tokens": "tail"}):
+        with pytest.raises(ValueError, match=rf"this recipe has teacher\.{next(iter(options))}="):
+            startup.check_resume(config(teacher=options), IDS, path)
 
 
 def test_a_run_is_about_its_own_triplets_in_a_shared_store(tmp_path, random_family):

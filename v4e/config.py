@@ -126,6 +126,8 @@ class Teacher:
     tp: int = 1  # ranks of one replica, on one node, that split every block (tensor parallelism)
     gpus: int = 0  # of each of a replica's ranks; 0 = CPU
     batch: int = 8  # samples a rollout call
+    tokens: Literal["all", "tail"] = "all"  # that travel and are distilled; tail = of the last latent frame (ours)
+    payload: Literal["bf16", "fp8"] = "bf16"  # of a target; fp8 = e4m3 with a scale a token: half the bytes (ours)
     prefetch: int = 4  # targets asked ahead or held, per student rank; at least 2 to overlap with the student
     transport: Literal["object_store"] = "object_store"
     timeout_s: float = 120.0  # for one target, retries excluded; also for one collective among a replica's ranks

@@ -10,6 +10,22 @@ from typing import Literal
 from torch import Tensor
 
 
+def kd_tokens(h_ND: Tensor, tokens: Literal["all", "tail"], frames: int) -> Tensor:
+    """The tokens that Eq. 2 compares, of states (..., N, D) of `frames` F: all, or those of the last latent frame.
+
+    Wan orders tokens by frame, height, width, one token frame a latent frame: they are the last N / F. A view.
+
+    Raises:
+        ValueError: F does not divide N.
+    """
+    if tokens == "all":
+        return h_ND
+    count, rest = divmod(h_ND.shape[-2], frames)
+    if rest:
+        raise ValueError(f"teacher.tokens=tail: {h_ND.shape[-2]} tokens do not divide over {frames} latent frames")
+    return h_ND[..., -count:, :]
+
+
 def block_kd_loss(stu_KBND: Tensor, tea_KBND: Tensor, reduction: Literal["relative", "mean", "sum"]) -> Tensor:
     """Eq. 2: squared distance of hidden states, summed over taps; a scalar.
 

@@ -42,16 +42,12 @@ def check_run(config: Config) -> tuple[Dit, Dit]:
     check_models(config, student, teacher)
     check_split(config, teacher)
     for key in ("train", "heldout"):
-        uri = getattr(config.data, key)
-        try:
-            if uri:
-                parts(uri)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"data.{key}={uri}: {error}") from error
+        if uri := getattr(config.data, key):
+            parts(uri, key=f"data.{key}")
     return student, teacher
 
 
-def dit_config(folder: str, key: str = "models.student or models.teacher") -> Dit:
+def dit_config(folder: str, key: str) -> Dit:
     """Of a pipeline folder or hub id, without its weights.
 
     Raises:
@@ -116,6 +112,11 @@ def check_models(config: Config, student: Dit, teacher: Dit | None) -> None:
                 f"student and teacher have different latent grids: {key} is {student[key]} and {teacher[key]}; "
                 "choose models.student and models.teacher of one family"
             )
+    if config.teacher.tokens == "tail" and student["patch_size"][0] != 1:
+        raise ValueError(
+            f"teacher.tokens=tail needs one frame of tokens a latent frame, {config.models.student} has patches of "
+            f"{student['patch_size'][0]} latent frames: set teacher.tokens=all"
+        )
     check_split(config, teacher)
 
 
@@ -172,7 +173,7 @@ def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
 
 
 def _numerics(config: Config) -> Mapping[str, object]:
-    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance")}
+    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance", "tokens", "payload")}
     train = {"dtype": config.train.dtype}
     data = {name: getattr(config.data, name) for name in ("frames", "height", "width", "limit")}
     sections = {

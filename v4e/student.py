@@ -23,7 +23,7 @@ from v4e.conditioning import tail_of_x0
 from v4e.config import Config, Optim
 from v4e.ema import EMA
 from v4e.flow import invert_rectified, velocity
-from v4e.losses import block_kd_loss, flow_loss, tail_loss
+from v4e.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss
 from v4e.models.dit import predict
 from v4e.models.load import move
 from v4e.parallel import shard_student
@@ -123,7 +123,9 @@ class StudentTrainer:
             if batch.target is None:
                 raise ValueError("kd.weight > 0: expected a teacher target with every batch, got None")
             teacher_KBND = batch.target.taps_KBND.to(self.device).float()
-            terms["kd"] = block_kd_loss(torch.stack(taps).float(), teacher_KBND, kd.reduction)
+            tokens, frames = self.config.teacher.tokens, batch.z_clip_BCFHW.shape[2]
+            student_KBND = torch.stack([kd_tokens(h_BND, tokens, frames) for h_BND in taps]).float()
+            terms["kd"] = block_kd_loss(student_KBND, teacher_KBND, kd.reduction)
             loss = loss + kd.weight * terms["kd"]
         if tail.weight > 0:
             x0_hat_BCFHW = invert_rectified(noise.x_t_BCFHW, u_BCFHW, noise.t_B)
