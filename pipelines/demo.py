@@ -20,7 +20,7 @@ from v4e.data.captions import read_captions
 from v4e.data.reject import read_rejected
 from v4e.io import join, read_json, write_atomic
 from v4e.paths import captions_uri, heldout_uri, train_uri
-from v4e.progress import say
+from v4e.progress import plan, say
 from v4e.report import beside, render, stack, strip
 from v4e.stages import stage
 from v4e.tasks import TASKS
@@ -44,6 +44,18 @@ def run(config: Config) -> None:
         "evaluate": evaluate.run,
         "report": report,
     }
+    world, optim = f"of the evolution world, {len(TASKS)} tasks", config.optim
+    plan(
+        "the main job",
+        {
+            "train": config.data.train or f"{len(TASKS) * TRAIN_PER_TASK} triplets {world}",
+            "held out": config.data.heldout or f"{len(TASKS) * HELDOUT_PER_TASK} triplets {world}",
+            "student": f"{config.models.student}, {optim.steps} steps of {optim.batch * optim.accumulate} samples",
+            "teacher": config.models.teacher,
+            "stages": ", ".join(stages),
+            "output": config.run.dir,
+        },
+    )
     for number, (name, step) in enumerate(stages.items(), 1):
         say(f"\n── {number}/{len(stages)} {name} " + "─" * (60 - len(name)))
         step(config)
