@@ -29,14 +29,15 @@ MODELS = ("native_i2v", "base_caption", "teacher", "vae")
 
 
 def arguments(folder: Path, family: Path, *more: str) -> list[str]:
-    return [
+    options = [
         f"run.dir={folder}",
         f"data.heldout={folder / 'heldout.parquet'}",
         f"models.student={family / 'tiny-wan-i2v'}",
         f"models.teacher={family / 'tiny-wan-flf2v'}",
         *("sample.steps=2", "eval.batch=3", "eval.actors=1"),
-        *more,
+        *more,  # in the place of the same key above
     ]
+    return [f"{key}={value}" for key, value in dict(option.split("=", 1) for option in options).items()]
 
 
 def clips(folder: Path, model: str = "*") -> dict[str, bytes]:
