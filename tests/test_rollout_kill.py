@@ -11,7 +11,7 @@ COUNT, BATCH = 14, 2
 
 def command(folder: Path, family: Path) -> list[str]:
     models = [f"models.student={family / 'tiny-wan-i2v'}", f"models.teacher={family / 'tiny-wan-flf2v'}"]
-    return [f"run.dir={folder}", f"teacher.batch={BATCH}", *models]
+    return [f"run.dir={folder}", f"teacher.batch={BATCH}", "tail.context=source", *models]  # as the synthetic store
 
 
 def rollouts(folder: Path) -> dict[str, Path]:

@@ -196,6 +196,7 @@ def arguments(folder: Path, family: Path, *more: str) -> list[str]:
     store = folder.parent / "shared" / "store"
     return [
         "recipe=tiny",
+        "tail.context=source",  # as the synthetic store
         f"run.dir={folder}",
         f"data.store={store}",
         f"models.student={family / 'tiny-wan-i2v'}",
