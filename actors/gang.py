@@ -15,7 +15,7 @@ from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.ranks import OutOfStep, PeerFailed
-from actors.replica import Method, Place, Replica, Report
+from actors.replica import Load, Method, Place, Replica, Report
 from v4e.config import Config, Teacher
 
 GRACE_S = 2.0  # for the other ranks' errors after the first: who died says more than who noticed
@@ -54,7 +54,7 @@ def reserve(teacher: Teacher, name: str) -> PlacementGroup | None:
         return ray.util.placement_group([_resources(teacher)] * teacher.tp, strategy="STRICT_PACK", name=name)
 
 
-def start_gang(config: Config, room: PlacementGroup | None) -> Gang:
+def start_gang(config: Config, room: PlacementGroup | None, load: Load) -> Gang:
     """Actors that begin to load as soon as there is `room`, which they may have to wait for. Needs a running loop."""
     resources = _resources(config.teacher)
     options: dict[str, Any] = {f"num_{kind.lower()}s": number for kind, number in resources.items()}
@@ -62,7 +62,7 @@ def start_gang(config: Config, room: PlacementGroup | None) -> Gang:
     for rank in range(config.teacher.tp):
         if room is not None:
             options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(room, rank)
-        ranks.append(cast(ActorHandle, ray.remote(Replica).options(**options).remote(config, rank)))
+        ranks.append(cast(ActorHandle, ray.remote(Replica).options(**options).remote(config, rank, load)))
     gang = Gang(ranks)
     gang.loading = asyncio.ensure_future(_load(gang))
     return gang

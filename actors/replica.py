@@ -2,16 +2,38 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
+import numpy as np
 import ray
+from torch.distributed import ProcessGroup
 
 from actors import ranks
 from v4e.config import Config
+from v4e.types import TargetRequest
 
 Method = Literal["targets", "rollouts"]
 Report = dict[str, int | str]  # of a rank that is ready
+
+
+class Answers(Protocol):
+    """What a replica asks of its teacher: see :class:`actors.teacher.Teacher`."""
+
+    def ready(self) -> dict[str, int | str]: ...
+    def targets(self, request: TargetRequest) -> np.ndarray: ...
+    def rollouts(self, sample_ids: tuple[str, ...]) -> np.ndarray: ...
+
+
+Load = Callable[[Config, ProcessGroup | None], Answers]
+
+
+def load_teacher(config: Config, group: ProcessGroup | None) -> Answers:
+    """The FLF2V teacher of `config`, or this rank's part of it."""
+    from actors.teacher import Teacher  # here, because the pool's own process needs no models
+
+    return Teacher(config, group)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +57,8 @@ class Replica:
     the queue which keeps the collectives of two requests apart.
     """
 
-    def __init__(self, config: Config, rank: int) -> None:
-        from actors.teacher import Teacher  # here, because the pool's own process needs no models
-
-        self.config, self.rank = config, rank
-        self.make_teacher = Teacher
+    def __init__(self, config: Config, rank: int, load: Load) -> None:
+        self.config, self.rank, self.load_teacher = config, rank, load
         self.store = None
 
     def place(self) -> Place:
@@ -63,7 +82,7 @@ class Replica:
         if port is not None:
             store = self.store or ranks.reach(port, size, timeout_s)
             group = ranks.join(store, self.rank, size, timeout_s)
-        self.teacher = self.make_teacher(self.config, group)
+        self.teacher = self.load_teacher(self.config, group)
         return self.teacher.ready()
 
     @ray.method(num_returns=2)

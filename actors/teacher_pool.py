@@ -21,7 +21,7 @@ from ray.exceptions import RayActorError
 from ray.util.placement_group import PlacementGroup
 
 from actors.gang import Gang, GangFailed, ask_gang, reserve, start_gang, stop_gang
-from actors.replica import Method, Report
+from actors.replica import Load, Method, Report, load_teacher
 from v4e.config import Config
 from v4e.types import TargetRequest
 
@@ -59,11 +59,11 @@ class TeacherPool:
     replicas, and its users ask again.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, load: Load) -> None:
+        self.config, self.load = config, load
         name = f"teacher-{ray.get_runtime_context().get_actor_id()}"  # the same after a restart
         rooms = [reserve(config.teacher, f"{name}-{index}") for index in range(config.teacher.replicas)]
-        self.slots = [Slot(index, room, start_gang(config, room)) for index, room in enumerate(rooms)]
+        self.slots = [Slot(index, room, start_gang(config, room, load)) for index, room in enumerate(rooms)]
         self.answered = self.retries = self.restarts = 0
 
     async def ready(self) -> list[Report]:
@@ -125,13 +125,13 @@ class TeacherPool:
         if slot.gang is failed:
             log.warning("teacher replica %d is started again: %s", slot.index, cause)
             stop_gang(failed)
-            slot.gang = start_gang(self.config, slot.room)
+            slot.gang = start_gang(self.config, slot.room, self.load)
             self.restarts += 1
 
 
-def start_pool(config: Config) -> ActorHandle:
-    """A pool whose replicas are loading; it takes requests at once."""
-    return cast(ActorHandle, TeacherPool.remote(config))
+def start_pool(config: Config, load: Load = load_teacher) -> ActorHandle:
+    """A pool whose replicas `load` their teachers; it takes requests at once."""
+    return cast(ActorHandle, TeacherPool.remote(config, load))
 
 
 def await_pool(pool: ActorHandle) -> None:
