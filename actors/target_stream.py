@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import cast
+from uuid import uuid4
 
 import numpy as np
 import ray
@@ -29,6 +30,7 @@ class TargetStream:
 
     def __init__(self, pool: ActorHandle, requests: Iterable[TargetRequest], settings: Teacher) -> None:
         self.pool = pool
+        self.name = uuid4().hex
         self.settings = settings
         self.requests = iter(requests)
         self.waiting: deque[tuple[TargetRequest, ray.ObjectRef]] = deque()
@@ -51,7 +53,10 @@ class TargetStream:
             request = next(self.requests, None)
             if request is None:
                 return
-            self.waiting.append((request, self.pool.target.remote(request)))
+            self.waiting.append((request, self._asked(request)))
+
+    def _asked(self, request: TargetRequest) -> ray.ObjectRef:
+        return self.pool.target.remote(request, self.name, self.wait_s)
 
     def _take(self, request: TargetRequest, answer: ray.ObjectRef) -> TeacherTarget:
         start = time.perf_counter()
@@ -67,7 +72,7 @@ class TargetStream:
                         f"teacher pool; the last one ended with: {error or type(error).__name__}"
                     ) from error
                 time.sleep(min(5.0, PAUSE_S * 2**attempt))
-                answer = self.pool.target.remote(request)
+                answer = self._asked(request)
         self.wait_s += time.perf_counter() - start
         self.bytes += bits.nbytes
         return TeacherTarget(taps_KBND=unpack(bits))

@@ -23,7 +23,7 @@ from v4e.config import Config
 from v4e.data.ids import training_ids
 from v4e.data.store import RolloutStore
 from v4e.paths import rollouts_uri
-from v4e.progress import bar, plan
+from v4e.progress import bar, plan, say
 from v4e.stages import stage
 
 Chunk = tuple[str, ...]
@@ -55,7 +55,7 @@ def run(config: Config) -> None:
     connect(config)
     with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
         pool = start_pool(config)
-        await_pool(pool)
+        await_pool(pool, config.teacher, say)
         for chunk, latents in answers(pool, todo, config):
             for key, z_clip_CFHW in zip(chunk, latents, strict=True):
                 if key in missing:
@@ -70,7 +70,7 @@ def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):
     running: dict[ray.ObjectRef, Chunk] = {}
     lost = 0
     while todo or running:
-        while todo and len(running) < 2 * config.teacher.replicas:
+        while todo and len(running) < 2 * config.teacher.most_replicas:
             chunk = todo.pop()
             running[pool.rollout.remote(chunk)] = chunk
         [answer], _ = ray.wait(list(running), num_returns=1)

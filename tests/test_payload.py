@@ -142,7 +142,7 @@ def test_the_object_store_holds_at_most_ranks_x_prefetch_x_bytes(run, cluster, o
     config = replace(run, teacher=replace(run.teacher, prefetch=3, **options))
     most = size = 0
     pool = start_pool(config)
-    await_pool(pool)
+    await_pool(pool, config.teacher)
     streams = [TargetStream(pool, requests_of(rank, count, batch), config.teacher) for rank in range(ranks)]
     for pairs in zip(*streams, strict=True):
         [size] = {packed_bytes(target.taps_KBND.shape, config.teacher.payload) for _, target in pairs}

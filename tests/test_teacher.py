@@ -198,9 +198,10 @@ def test_a_pool_that_cannot_start_says_why(cluster, tmp_path, random_family):
 
     from actors.teacher_pool import await_pool, start_pool
 
-    pool = start_pool(stored(tmp_path, random_family, 1, models={"teacher": str(tmp_path / "nowhere")}))
+    config = stored(tmp_path, random_family, 1, models={"teacher": str(tmp_path / "nowhere")})
+    pool = start_pool(config)
     with pytest.raises(RuntimeError, match=r"(?s)nowhere is no diffusers pipeline folder.*rank 0 \(actor .*log /"):
-        await_pool(pool)
+        await_pool(pool, config.teacher)
     ray.kill(pool)
 
 

@@ -212,5 +212,5 @@ def test_ranks_that_do_not_divide_the_heads_do_not_start(settings, cluster):
 
     pool = start_pool(replace(settings, teacher=replace(settings.teacher, tp=3)))
     with pytest.raises(RuntimeError, match=r"teacher\.tp to one of 1, 2, 4"):
-        await_pool(pool)
+        await_pool(pool, settings.teacher)
     stop_pool(pool)
