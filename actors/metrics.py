@@ -48,16 +48,16 @@ class Total:
         self.counter._record(0)  # inc refuses it
 
     def add(self, amount: float) -> None:
-        """Nothing is added where there is nothing to add, or less."""
+        """Adds `amount`, or nothing where that is not above 0: a counter never falls."""
         if amount > 0:
             self.counter.inc(amount)
 
 
-def gauges(table: dict[str, tuple[str, str]], tags: dict[str, str]) -> dict[str, Gauge]:
+def _gauges(table: dict[str, tuple[str, str]], tags: dict[str, str]) -> dict[str, Gauge]:
     return {key: Gauge(name, text, tuple(tags)).set_default_tags(tags) for key, (name, text) in table.items()}
 
 
-def run_tags(run: Run) -> dict[str, str]:
+def _tags(run: Run) -> dict[str, str]:
     return {"run": Path(run.dir).name}
 
 
@@ -65,14 +65,14 @@ class StepMetrics:
     """Of one training process: give it every record of ``metrics.jsonl`` as it is written."""
 
     def __init__(self, run: Run) -> None:
-        tags = run_tags(run)
-        self.gauges = gauges(STEP_GAUGES, tags)
+        tags = _tags(run)
+        self.gauges = _gauges(STEP_GAUGES, tags)
         self.steps = Total("v4e_steps_total", "Training steps done, repeated ones included", tags)
         text = "Time of training steps by what rank 0 did: compute (student), await the teacher (wait), read (io)"
         self.seconds = {
             part: Total("v4e_step_seconds_total", text, tags | {"part": part}) for part in ("student", "wait", "io")
         }
-        self.bytes = Total("v4e_stream_bytes_total", "Bytes of teacher targets that all students received", tags)
+        self.bytes = Total("v4e_stream_bytes_total", "Bytes of teacher targets: rank 0's times the ranks", tags)
 
     def record(self, record: Record) -> None:
         """Loss terms that the run does not have may be missing from `record`."""
@@ -90,12 +90,13 @@ class PoolMetrics:
     """Of one pool process, whose counts begin at 0 with it: give it a status whenever one is made, in their order."""
 
     def __init__(self, run: Run) -> None:
-        tags = run_tags(run)
-        self.gauges = gauges(POOL_GAUGES, tags)
+        tags = _tags(run)
+        self.gauges = _gauges(POOL_GAUGES, tags)
         self.totals = {field: Total(name, text, tags) for field, (name, text) in POOL_TOTALS.items()}
         self.seen = dict.fromkeys(POOL_TOTALS, 0.0)
 
     def record(self, status: "PoolStatus") -> None:
+        """Adds what `status` counts beyond the one before it."""
         now = asdict(status)
         for field, gauge in self.gauges.items():
             gauge.set(now[field])

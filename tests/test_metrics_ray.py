@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import pytest
 import ray
 from prometheus_client.parser import text_string_to_metric_families
+from ray.actor import exit_actor
 
 from actors.metrics import POOL_GAUGES, POOL_TOTALS, PoolMetrics, StepMetrics, endpoints
 from actors.teacher_pool import PoolStatus
@@ -36,7 +37,7 @@ class Worker:
             self.pool.record(status)
 
     def leave(self) -> None:
-        ray.actor.exit_actor()
+        exit_actor()
 
 
 @dataclass(frozen=True)
