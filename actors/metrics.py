@@ -1,9 +1,10 @@
 """The bottleneck line as Ray metrics, which every node offers to Prometheus under ``ray_v4e_...``.
 
-Whoever counts holds the object: the pool a :class:`PoolMetrics`, student rank 0 a :class:`StepMetrics`. Ray tells
-processes apart by its tag WorkerId and keeps what a dead one counted, so ``sum by (run)`` of a counter is the whole
-run's, work that was done again after a failure included. A gauge is offered for 20 s after it was set: where steps
-take longer, ask for ``last_over_time``. No histograms: Ray makes up their sums from the middles of the buckets.
+Whoever counts holds the object: the pool a :class:`PoolMetrics`, student rank 0 a :class:`StepMetrics`. Processes send
+theirs every 10 s. Ray tells them apart by its tag WorkerId and keeps what a dead one sent, so ``sum by (run)`` of a
+counter is the whole run's, work that was done again after a failure included. A gauge is offered for 20 s after it was
+sent: where steps take longer, ask for ``last_over_time``. No histograms: Ray makes up their sums from the middles of
+the buckets.
 """
 
 from dataclasses import asdict
