@@ -75,11 +75,14 @@ def start_gang(config: Config, room: PlacementGroup | None, load: Load) -> Gang:
     """Actors that begin to load as soon as there is `room`, which they may have to wait for. Needs a running loop."""
     resources = _resources(config.teacher)
     options: dict[str, Any] = {f"num_{kind.lower()}s": number for kind, number in resources.items()}
+    # Set on the class, not in the options: Ray would free nothing while a method runs.
+    direct: dict[str, Any] = {"enable_tensor_transport": config.teacher.transport != "object_store"}
+    actor = ray.remote(**direct)(Replica)
     ranks = []
     for rank in range(config.teacher.tp):
         if room is not None:
             options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(room, rank)
-        ranks.append(cast(ActorHandle, ray.remote(Replica).options(**options).remote(config, rank, load)))
+        ranks.append(cast(ActorHandle, actor.options(**options).remote(config, rank, load)))
     gang = Gang(ranks)
     gang.loading = asyncio.ensure_future(_load(gang))
     return gang

@@ -30,13 +30,17 @@ STEP_GAUGES = {
     "lr": ("v4e_learning_rate", "Learning rate of the last step"),
 }
 POOL_GAUGES = {
-    "replicas": ("v4e_teacher_replicas", "Teacher replicas in the pool"),
+    "replicas": ("v4e_teacher_replicas", "Teacher replicas that have loaded"),
+    "starting": ("v4e_teacher_starting", "Teacher replicas that wait for room or load their weights"),
     "queue": ("v4e_teacher_queue", "Requests at the teacher replicas, running ones included"),
 }
 POOL_TOTALS = {
     "answered": ("v4e_teacher_answered_total", "Requests that the pool has answered"),
     "retries": ("v4e_teacher_retries_total", "Requests asked again because a replica failed"),
     "restarts": ("v4e_teacher_restarts_total", "Teacher replicas started again"),
+    "hedged": ("v4e_teacher_hedged_total", "Requests that a second teacher replica was asked too"),
+    "grown": ("v4e_teacher_grown_total", "Teacher replicas added because students waited"),
+    "shrunk": ("v4e_teacher_shrunk_total", "Teacher replicas that had nothing to do and ended"),
     "busy_s": ("v4e_teacher_busy_seconds_total", "Time that teacher replicas computed, of all together"),
 }
 

@@ -16,6 +16,7 @@ from ray.actor import ActorHandle
 from torch.distributed.device_mesh import init_device_mesh
 
 from actors.meter import Meter
+from actors.metrics import StepMetrics
 from actors.target_stream import TargetStream
 from actors.teacher_pool import await_pool
 from v4e import checkpoint, journal
@@ -55,11 +56,13 @@ def train_student(loop: dict[str, Any]) -> None:
     stream = TargetStream(pool, ahead, config.teacher) if pool else None
     batches = Batches(config, stream or ((request, None) for request in ahead))
     source, meter = iter(batches), Meter(stream, batches, world)
+    for_prometheus = StepMetrics(config.run)
     for step in range(trainer.step_count + 1, config.optim.steps + 1):
         metrics = trainer.step(islice(source, trainer.forwards))
         record = {"step": step, **metrics, **meter.lap()}
         if rank == 0:
             journal.append(metrics_path, record)
+            for_prometheus.record(record)
         if step % config.train.checkpoint_every == 0 or step == config.optim.steps:
             checkpoint.save(checkpoints, step, trainer.state_dict(), keep=config.train.keep)
             ray.train.report({"step": step, **metrics})

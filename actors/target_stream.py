@@ -4,16 +4,15 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import cast
 from uuid import uuid4
 
-import numpy as np
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError
+from torch import Tensor
 
 from actors.packing import unpack
 from actors.teacher_pool import PoolStatus
+from actors.transport import Lost, check_transport, fetch
 from v4e.config import Teacher
 from v4e.types import TargetRequest, TeacherTarget
 
@@ -29,6 +28,7 @@ class TargetStream:
     """
 
     def __init__(self, pool: ActorHandle, requests: Iterable[TargetRequest], settings: Teacher) -> None:
+        check_transport(settings)
         self.pool = pool
         self.name = uuid4().hex
         self.settings = settings
@@ -64,7 +64,7 @@ class TargetStream:
             try:
                 bits = self._fetch(answer)
                 break
-            except (RayActorError, ObjectLostError, GetTimeoutError) as error:
+            except Lost as error:
                 waited = time.perf_counter() - start
                 if waited > self.settings.timeout_s:  # by the clock: a pool that starts again may take a minute
                     raise RuntimeError(
@@ -77,7 +77,7 @@ class TargetStream:
         self.bytes += bits.nbytes
         return TeacherTarget(taps_KBND=unpack(bits))
 
-    def _fetch(self, answer: ray.ObjectRef) -> np.ndarray:
+    def _fetch(self, answer: ray.ObjectRef) -> Tensor:
         patience = self.settings.timeout_s * (self.settings.retries + 1)  # the pool retries too
         [payload], self.status = ray.get(answer, timeout=patience)
-        return cast(np.ndarray, ray.get(payload, timeout=self.settings.timeout_s))
+        return fetch(payload, self.settings.timeout_s)

@@ -24,6 +24,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
 from actors.gang import GangFailed, ask_gang
+from actors.metrics import PoolMetrics
 from actors.replica import Load, Method, Report, load_teacher
 from actors.replicas import Replicas, Slot
 from actors.scaling import Waits, Window
@@ -68,6 +69,7 @@ class TeacherPool:
         self.busy_s = 0.0
         self.usual_s: dict[Method, deque[float]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
         self.waits = Waits()
+        self.metrics = PoolMetrics(config.run)
         self.keeper = asyncio.ensure_future(self._keep())
 
     async def target(self, request: TargetRequest, student: str = "", waited_s: float = 0.0):
@@ -141,7 +143,9 @@ class TeacherPool:
                 self.counts["retries"] += 1
             else:
                 self.counts["answered"] += 1
-                return [payload], await self.status()
+                status = await self.status()
+                self.metrics.record(status)
+                return [payload], status
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt_hedged(self, method: Method, question: object) -> ray.ObjectRef:
@@ -191,6 +195,7 @@ class TeacherPool:
                 if wait_share is not None:
                     self.replicas.resize(Window(wait_share=wait_share, busy=(self.busy_s - busy_s) / seconds))
                 looked, busy_s = looked + seconds, self.busy_s
+                self.metrics.record(await self.status())
             except Exception:  # of Ray's, say: the pool has to outlive it
                 log.exception("the teacher pool goes on as it is")
 

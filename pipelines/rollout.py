@@ -11,12 +11,11 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import ray
-import torch
 from ray.actor import ActorHandle
-from ray.exceptions import ObjectLostError, RayActorError
 
 from actors.cluster import connect
 from actors.teacher_pool import await_pool, start_pool, stop_pool
+from actors.transport import Lost, check_transport, fetch
 from pipelines._cli import main
 from v4e import startup
 from v4e.config import Config
@@ -51,6 +50,7 @@ def run(config: Config) -> None:
     )
     if not todo:
         return
+    check_transport(config.teacher)
     startup.check_split(config, startup.dit_config(config.models.teacher, "models.teacher"))
     connect(config)
     with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
@@ -77,8 +77,8 @@ def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):
         chunk = running.pop(answer)
         try:
             [payload], _ = ray.get(answer)
-            yield chunk, torch.from_numpy(ray.get(payload).copy())
-        except (RayActorError, ObjectLostError):  # the pool or a node died: the pool restarts, and we ask again
+            yield chunk, fetch(payload, config.teacher.timeout_s).clone()
+        except Lost:  # the pool or a node died: the pool restarts, and we ask again
             lost += 1
             if lost > config.teacher.retries:
                 raise

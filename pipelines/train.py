@@ -24,6 +24,7 @@ from actors.cluster import connect
 from actors.packing import SCALE, packed_bytes
 from actors.student_worker import train_student
 from actors.teacher_pool import await_pool, start_pool, stop_pool
+from actors.transport import check_transport
 from pipelines._cli import main
 from v4e import checkpoint, journal, startup
 from v4e.config import Config
@@ -47,6 +48,8 @@ def run(config: Config) -> None:
     checkpoints, metrics_path = folder / "checkpoints", folder / "metrics.jsonl"
     distils = config.kd.weight > 0
     student, _ = startup.check_run(config)
+    if distils:
+        check_transport(config.teacher)
     ids = ready_ids(config, student)
     if config.run.overwrite:
         for path in (checkpoints, folder / "ray"):

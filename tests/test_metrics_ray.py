@@ -97,10 +97,14 @@ def test_prometheus_finds_what_was_recorded_across_a_restart(cluster):
         "v4e_step_seconds_total io": 0.5,
         "v4e_stream_bytes_total": 3 * 2**20,
         "v4e_teacher_replicas": 1,
+        "v4e_teacher_starting": 0,
         "v4e_teacher_queue": 0,
         "v4e_teacher_answered_total": 12,  # the status is cumulative
         "v4e_teacher_retries_total": 1,
         "v4e_teacher_restarts_total": 0,  # there before it happens
+        "v4e_teacher_hedged_total": 0,
+        "v4e_teacher_grown_total": 0,
+        "v4e_teacher_shrunk_total": 0,
         "v4e_teacher_busy_seconds_total": 5.5,
     }
     found = until(first)

@@ -1,6 +1,7 @@
 """When the pool grows and shrinks: the rule alone, and replicas that really come and go."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def test_a_steady_demand_ends_in_a_steady_pool_that_meets_it_without_many_to_spa
 @given(st.floats(0.05, 20), st.integers(1, 12))
 def test_a_pool_that_grew_does_not_shrink_again_under_the_same_demand(demand, start):
     sizes = settled(demand, 1, 32, start)
-    grown = [n for before, n in zip(sizes, sizes[1:], strict=False) if n > before]
+    grown = [n for before, n in pairwise(sizes) if n > before]
     if grown:
         assert min(sizes[sizes.index(grown[0]) :]) >= grown[0]
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+Transport = Literal["object_store", "nixl"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """Where a run lives and what seeds it."""
@@ -132,7 +135,7 @@ class Teacher:
     tokens: Literal["all", "tail"] = "all"  # that travel and are distilled; tail = of the last latent frame (ours)
     payload: Literal["bf16", "fp8"] = "bf16"  # of a target; fp8 = e4m3 with a scale a token: half the bytes (ours)
     prefetch: int = 4  # targets asked ahead or held, per student rank; at least 2 to overlap with the student
-    transport: Literal["object_store"] = "object_store"
+    transport: Transport = "object_store"  # of answers; nixl = Ray Direct Transport, from GPU to GPU
     timeout_s: float = 120.0  # for one target, retries excluded; also for one collective among a replica's ranks
     start_timeout_s: float = 1800.0  # for the first replica: nodes may have to be started, weights to be fetched
     retries: int = 8
