@@ -22,8 +22,8 @@ def connect(config: Config) -> None:
     """Join the cluster that RAY_ADDRESS or a Ray job names, else start a local one.
 
     Ray's processes listen on all interfaces, whatever they are told, but only those who know Ray's token, which it
-    keeps in the user's home, can run anything on the cluster; its metrics can be read without. The local one offers at least 4 logical
-    CPUs: the pipelines' actors wait for each other more than they compute.
+    keeps in the user's home, can run anything on the cluster; its metrics can be read without. The local one offers
+    at least 4 logical CPUs: the pipelines' actors wait for each other more than they compute.
     """
     if ray.is_initialized():
         return

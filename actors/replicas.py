@@ -56,10 +56,6 @@ class Replicas:
     def least_loaded(self) -> Slot:
         return min(self.serving, key=lambda slot: (not slot.gang.up, slot.load))
 
-    def idle(self) -> Slot | None:
-        """One that has nothing to do, if there is one."""
-        return next((slot for slot in self.serving if slot.gang.up and not slot.load), None)
-
     def starting(self) -> list[str]:
         """A line for each that has not loaded: what it waits for, or why it could not."""
         return [self._waits_for(slot) for slot in self.slots if not slot.gang.up]

@@ -149,19 +149,20 @@ class TeacherPool:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt_hedged(self, method: Method, question: object) -> ray.ObjectRef:
-        """Asks the least loaded replica and, once it is much slower than usual, an idle one too; the first answer."""
+        """Asks the least loaded replica and, once it is much slower than usual, a freer one too; the first answer."""
         slot = self.replicas.least_loaded()
         ahead = slot.load + 1  # this one included
         attempt = asyncio.ensure_future(self._attempt(slot, method, question))
         if not self.teacher.hedge or not self.usual_s[method] or not slot.gang.up:
             return await attempt
         patience = self.teacher.hedge * median(self.usual_s[method]) * ahead
-        await asyncio.wait([attempt], timeout=patience)
-        other = self.replicas.idle()
-        if attempt.done() or other is None:
-            return await attempt
-        self.counts["hedged"] += 1
-        return await _first_good([attempt, self._attempt(other, method, question)])
+        while not attempt.done():
+            await asyncio.wait([attempt], timeout=patience)
+            other = self.replicas.least_loaded()
+            if not attempt.done() and other.gang.up and other.load < slot.load:
+                self.counts["hedged"] += 1
+                return await _first_good([attempt, self._attempt(other, method, question)])
+        return await attempt
 
     async def _attempt(self, slot: Slot, method: Method, question: object) -> ray.ObjectRef:
         """The answer of this replica, which is started again when it fails.

@@ -1,7 +1,9 @@
 """A pool of stand-in teachers, which only sleep: it grows, shrinks, hedges and looks after itself."""
 
+import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +15,10 @@ import torch
 from synthetic import config
 from torch import Tensor
 
+from actors.gang import ask_gang
 from actors.packing import pack
+from actors.replicas import Replicas
+from actors.scaling import Window
 from actors.target_stream import TargetStream
 from actors.teacher_pool import PoolStatus, await_pool, start_pool, stop_pool
 from v4e.config import Config
@@ -21,6 +26,7 @@ from v4e.types import TargetRequest
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 PATIENCE_S = 120.0
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
 
 
 class Sleeper:
@@ -89,23 +95,30 @@ def test_it_grows_while_students_wait_and_shrinks_without_losing_a_target(pool_o
     assert shrunk.restarts == shrunk.retries == 0
 
 
-def test_a_replica_with_work_drains_before_it_ends(pool_of):
-    settings = config(teacher={"replicas": 1, "max_replicas": 2, "check_every_s": 0.5})
-    pool = pool_of(settings, seconds=0.3)
-    student = partial(pool.target.remote, TargetRequest(sample_ids=("s000",), seeds=(7,)), "student")
-    under_way = [student(0.1 * n) for n in range(20)]  # as one that waits all the time would say
-    until(pool, lambda status: status.grown == 1)
-    ray.get(under_way)
-    until(pool, lambda status: status.replicas == 2)
-    under_way = [student(2.0) for _ in range(8)]
-    while not ray.wait(under_way, num_returns=8, timeout=0)[0]:  # nobody waits, by what the student says
-        under_way.append(student(2.0))
-        if ray.get(pool.status.remote()).shrunk:
-            break
-        time.sleep(0.3)
-    assert [ray.get(payload).shape for [payload], _ in ray.get(under_way)] == [(1, 1, 1, 4)] * len(under_way)
-    status = until(pool, lambda status: status.replicas == 1)
-    assert status.retries == 0
+def test_a_replica_with_work_drains_before_it_ends(cluster):
+    settings = config(teacher={"replicas": 1, "max_replicas": 2})
+
+    async def main() -> None:
+        replicas = Replicas(settings, partial(Sleeper, seconds=0.5), "test-drain")
+        await replicas.slots[0].gang.loading
+        replicas.resize(Window(wait_share=0.5, busy=1.0))
+        await asyncio.gather(*(slot.gang.loading for slot in replicas.slots))
+        assert len(replicas.serving) == 2
+        answers = [ask_gang(slot.gang, "targets", requests_of(1)[0], PATIENCE_S) for slot in replicas.slots]
+        for slot in replicas.slots:
+            slot.load = 1
+        replicas.resize(Window(wait_share=0.0, busy=0.0))
+        [staying] = replicas.serving
+        [leaving] = {*replicas.slots} - {staying}
+        for payload, _ in await asyncio.gather(*answers):
+            assert (await payload).shape == (1, 1, 1, 4)
+        for slot in (staying, leaving):
+            slot.load = 0
+            replicas.end_if_drained(slot)
+        assert replicas.slots == [staying]
+        replicas.end(staying)
+
+    asyncio.run(main())
 
 
 def test_a_straggler_is_overtaken(pool_of):

@@ -128,7 +128,7 @@ class Teacher:
     replicas: int = 1  # at the start, and the fewest
     max_replicas: int = 0  # the pool grows up to so many while students wait for it; 0 = replicas
     check_every_s: float = 10.0  # between looks at the health of idle replicas and at the size of the pool
-    hedge: float = 0.0  # ask an idle replica too when an answer takes so many times the usual; 0 = never
+    hedge: float = 0.0  # ask a freer replica too when an answer takes so many times the usual; 0 = never
     tp: int = 1  # ranks of one replica, on one node, that split every block (tensor parallelism)
     gpus: int = 0  # of each of a replica's ranks; 0 = CPU
     batch: int = 8  # samples a rollout call
