@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -288,6 +289,25 @@ def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family,
     train.run(settings)
     assert killed.is_set()
     assert losses(folder) == losses(undisturbed[0])
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_direct_transport_changes_no_number(cluster, place, random_family, undisturbed):
+    pytest.importorskip("nixl", exc_type=ImportError)
+    from pipelines.train import run
+
+    folder = place / "nixl"
+    run(parse(arguments(folder, random_family, "teacher.transport=nixl")))
+    assert losses(folder) == losses(undisturbed[0])
+
+
+def test_a_transport_that_is_not_there_is_refused_before_anything_starts(place, random_family, monkeypatch):
+    from pipelines.train import run
+
+    monkeypatch.setitem(sys.modules, "nixl", None)
+    with pytest.raises(ValueError, match=r"teacher\.transport=nixl needs the package nixl.*pip install nixl, or set"):
+        run(parse(arguments(place / "refused", random_family, "teacher.transport=nixl")))
 
 
 @pytest.mark.slow
