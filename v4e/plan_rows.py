@@ -1,0 +1,112 @@
+"""The plan in words: rows of the tables that people see before a run and after it."""
+
+from collections.abc import Sequence
+
+from v4e.config import Config
+from v4e.journal import Record
+from v4e.plan import MIB, SCALE, Pace, Reads, Work, pace_of
+
+RARELY = 0.05  # of the workers' time: a wait that nobody need do anything about
+
+
+def balance_row(work: Work, config: Config) -> str:
+    """Teacher against student, by FLOPs."""
+    rank = "the teacher" if config.teacher.tp == 1 else f"each of a replica's {config.teacher.tp} ranks"
+    return (
+        f"a sample is {work.balance:.2f} of the student's work for {rank}: {work.balance * config.train.workers:.2f} "
+        f"replicas keep up with {_count(config.train.workers, 'worker')} where both reach the same TFLOP/s"
+    )
+
+
+def stream_row(work: Work, config: Config, frames: int) -> str:
+    """What a target weighs, why, and what of them is in memory at most; `frames` F of the latents."""
+    teacher, workers = config.teacher, config.train.workers
+    taps, batch, tokens, width = work.shape_KBND
+    target = work.target_bytes / MIB
+    which = f"{frames} latent frames" if teacher.tokens == "all" else f"the last of {frames} latent frames"
+    each = (
+        f"2 bytes (bf16) x {width}" if teacher.payload == "bf16" else f"({width} + {SCALE}) bytes (fp8 and its scale)"
+    )
+    return (
+        f"{target:.2f} MiB a target = {taps} taps x {batch} samples x {tokens} tokens ({which}) x {each}; "
+        f"{target * config.optim.accumulate:.2f} MiB a step; at most {workers} ranks x {teacher.prefetch} ahead = "
+        f"{target * workers * teacher.prefetch:.2f} MiB held"
+    )
+
+
+def work_row(reads: Reads, flops: int, samples_a_step: int) -> str:
+    """One side's work."""
+    return (
+        f"{reads.clip} + {reads.text} text + {reads.image} image tokens, {_flops(flops)} a sample, "
+        f"{_flops(flops * samples_a_step)} a step"
+    )
+
+
+def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
+    """A predicted pace with so many `replicas`."""
+    steps, workers = config.optim.steps, _count(config.train.workers, "worker")
+    rows = {
+        "pace": f"{pace.step_s:.3g} s a step, {pace.samples_per_s:.3g} samples/s; "
+        f"{steps} steps in {_duration(steps * pace.step_s)}",
+    }
+    if config.kd.weight > 0:
+        rows |= {
+            "rate": f"{pace.mib_per_s:.1f} MiB/s of targets",
+            "replicas": f"{pace.replicas} keep up with {workers}; the pool has {replicas}",
+            "wait": f"{pace.wait:.0%} of the students' time; replicas work {pace.busy:.0%} of theirs",
+            "advice": advice(pace, pace.wait, pace.busy, config, replicas),
+        }
+    return rows
+
+
+def compared(work: Work, config: Config, records: Sequence[Record]) -> dict[str, str]:
+    """A run's steps against its plan: the same FLOPs at the speed that the student turned out to have."""
+    seconds, wait_s, io_s, teacher_s, mib = (
+        sum(record[name] for record in records) for name in ("seconds", "wait_s", "io_s", "teacher_s", "mib")
+    )
+    targets = len(records) * config.optim.accumulate
+    student_s = (seconds - wait_s - io_s) * config.train.workers / targets
+    target_s = teacher_s / targets
+    replicas = int(records[-1]["replicas"])
+    planned = pace_of(config, work.target_bytes, student_s, student_s * work.balance, replicas)
+    found = pace_of(config, work.target_bytes, student_s, target_s, replicas)
+    wait, busy = wait_s / seconds, teacher_s / sum(record["seconds"] * record["replicas"] for record in records)
+    return {
+        "student": f"{(seconds - wait_s - io_s) / len(records):.3g} s a step, waiting and reading left out",
+        "teacher": f"{target_s:.3g} s a target of {_count(config.optim.batch, 'sample')}",
+        "balance": f"{target_s / student_s:.2f} of the student's time for the teacher; {work.balance:.2f} by FLOPs",
+        "stream": f"{mib / seconds:.1f} MiB/s; {planned.mib_per_s:.1f} by the plan at this student's speed",
+        "wait": f"{wait:.0%} of the students' time; {planned.wait:.0%} by the plan",
+        "advice": advice(found, wait, busy, config, replicas),
+    }
+
+
+def advice(pace: Pace, wait: float, busy: float, config: Config, replicas: int) -> str:
+    """What would help a run with so many `replicas`: `wait` of its workers' time is lost, replicas are `busy`.
+
+    `pace` is what its seconds a batch and a target would give by themselves.
+    """
+    if wait <= RARELY:
+        fewer = f"; teacher.replicas={pace.replicas} would do" if pace.replicas < replicas else ""
+        return f"the teacher keeps up and is idle {max(0.0, 1 - busy):.0%} of the time{fewer}"
+    if pace.replicas > replicas:
+        return f"the teacher is the bottleneck: teacher.replicas={pace.replicas} would keep up"
+    if pace.prefetch > config.teacher.prefetch:
+        return f"the students wait for what was asked too late: teacher.prefetch={pace.prefetch} would hide it"
+    return (
+        f"the teacher is idle {max(0.0, 1 - busy):.0%} of the time, so the wait is not for its work: "
+        "look at the transfer (teacher.payload, teacher.tokens) and at what else runs on these machines"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _flops(number: int) -> str:
+    return f"{number / 1e12:.4g} TFLOP" if number >= 1e12 else f"{number / 1e9:.4g} GFLOP"
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
