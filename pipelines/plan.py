@@ -9,22 +9,26 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines._cli import main
+from v4e import startup
 from v4e.config import Config
 from v4e.models.sizes import Pipeline, pipeline
 from v4e.plan import Speed, Work, pace_of, seconds_of, work_of
 from v4e.plan_rows import balance_row, pace_rows, stream_row, work_row
 from v4e.progress import plan
+from v4e.speed import teacher_tflops, training_tflops
 
 
 def run(config: Config, *, as_json: bool = False) -> None:
     """Prints the plan of `config`."""
     student = pipeline(config.models.student, "models.student")
     teacher = pipeline(config.models.teacher, "models.teacher")
+    startup.check_models(config, cast(startup.Dit, student.transformer), cast(startup.Dit, teacher.transformer))
     grid_FHW = config.data.latent_frames, config.data.height // student.stride, config.data.width // student.stride
     work = work_of(
         config,
@@ -56,19 +60,17 @@ def run(config: Config, *, as_json: bool = False) -> None:
             "balance": balance_row(work, config),
             "stream": stream_row(work, config, grid_FHW[0]),
         }
-    rows["speed"] = f"{speed.train:.4g} TFLOP/s a training rank, {speed.infer:.4g} a teacher's rank"
+    rows["speed"] = f"{speed.train:.3g} TFLOP/s a training rank, {speed.infer:.3g} a teacher's rank"
     plan(f"plan of {config.recipe}", rows | pace_rows(pace, config, replicas))
 
 
 def speed_of(config: Config, work: Work, student: Pipeline, teacher: Pipeline, grid_FHW: tuple[int, int, int]) -> Speed:
-    """As the recipe says; what it does not is measured."""
-    train, infer = config.plan.train_tflops, config.plan.infer_tflops
-    if train and infer:
-        return Speed(train=train, infer=infer)
-    from v4e.speed import measure  # here, because the models' libraries take seconds to load
-
-    measured = measure(config, work, student, teacher, grid_FHW)
-    return Speed(train=train or measured.train, infer=infer or measured.infer)
+    """As the recipe says; what it does not is measured. Without distillation no teacher works, at no speed."""
+    train = config.plan.train_tflops or training_tflops(config, student, work.student_reads, grid_FHW)
+    if config.kd.weight == 0:
+        return Speed(train=train, infer=0.0)
+    infer = config.plan.infer_tflops or teacher_tflops(config, teacher, work.teacher_reads, grid_FHW)
+    return Speed(train=train, infer=infer)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ def work_of(
 def seconds_of(config: Config, work: Work, speed: Speed) -> tuple[float, float]:
     """Of one batch, ``optim.batch`` samples: on a worker, forward and backward; on a replica, its target."""
     tera = config.optim.batch / 1e12
-    return work.student_flops * tera / speed.train, work.teacher_flops * tera / speed.infer
+    teacher_s = work.teacher_flops * tera / speed.infer if work.teacher_flops else 0.0
+    return work.student_flops * tera / speed.train, teacher_s
 
 
 def pace_of(config: Config, target_bytes: int, student_s: float, teacher_s: float, replicas: int) -> Pace:
