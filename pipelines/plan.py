@@ -18,7 +18,7 @@ from pipelines._cli import main
 from v4e import startup
 from v4e.config import Config
 from v4e.models.sizes import Pipeline, pipeline
-from v4e.plan import Speed, Work, pace_of, seconds_of, work_of
+from v4e.plan import Speed, Work, pace_of, pool_size, replicas_needed, seconds_of, work_of
 from v4e.plan_rows import balance_row, pace_rows, stream_row, work_row
 from v4e.progress import plan
 from v4e.speed import teacher_tflops, training_tflops
@@ -40,8 +40,9 @@ def run(config: Config, *, as_json: bool = False) -> None:
         evolution=config.plan.caption_tokens,
     )
     speed = speed_of(config, work, student, teacher, grid_FHW)
-    replicas = config.teacher.replicas
-    pace = pace_of(config, work.target_bytes, *seconds_of(config, work, speed), replicas)
+    student_s, teacher_s = seconds_of(config, work, speed)
+    replicas = pool_size(config, replicas_needed(config, student_s, teacher_s))
+    pace = pace_of(config, work.target_bytes, student_s, teacher_s, replicas)
     if as_json:
         document = {"recipe": config.recipe, "work": asdict(work), "speed": asdict(speed), "pace": asdict(pace)}
         print(json.dumps(document | {"balance": work.balance, "replicas": replicas}, indent=2))

@@ -167,26 +167,36 @@ def seconds_of(config: Config, work: Work, speed: Speed) -> tuple[float, float]:
     return work.student_flops * tera / speed.train, teacher_s
 
 
+def replicas_needed(config: Config, student_s: float, teacher_s: float) -> int:
+    """The fewest that keep up with the workers, where a batch takes one `student_s`, and its target `teacher_s`."""
+    return _at_least(config.train.workers * teacher_s / student_s)
+
+
+def pool_size(config: Config, needed: int) -> int:
+    """What the pool comes to when so many replicas are needed."""
+    return max(config.teacher.replicas, min(needed, config.teacher.most_replicas))
+
+
 def pace_of(config: Config, target_bytes: int, student_s: float, teacher_s: float, replicas: int) -> Pace:
     """Of a run whose worker takes `student_s` for a batch, and each of so many `replicas` `teacher_s` for its target.
 
     The slower side sets the pace. And a worker holds ``teacher.prefetch`` targets from the time that it asks for one
     to the time that it has trained on it: so many a time of `student_s` + `teacher_s`, be there ever so many replicas.
+    Workers that wait for each other at every batch lose up to 1/4 more with teacher.prefetch=2, nothing with 4.
     """
     workers, prefetch = config.train.workers, config.teacher.prefetch
     batch_s = student_s
     if teacher_s:
         batch_s = max(student_s, teacher_s * workers / replicas, (student_s + teacher_s) / prefetch)
     step_s = batch_s * config.optim.accumulate / workers
-    ratio = teacher_s / student_s
     return Pace(
         step_s=step_s,
         samples_per_s=config.optim.batch * config.optim.accumulate / step_s,
         mib_per_s=config.optim.accumulate * target_bytes / MIB / step_s,
         wait=1 - student_s / batch_s,
         busy=teacher_s * workers / replicas / batch_s,
-        replicas=_at_least(workers * ratio),
-        prefetch=_at_least(1 + ratio),
+        replicas=replicas_needed(config, student_s, teacher_s),
+        prefetch=_at_least(1 + teacher_s / student_s),
     )
 
 

@@ -45,6 +45,8 @@ def work_row(reads: Reads, flops: int, samples_a_step: int) -> str:
 def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
     """A predicted pace with so many `replicas`."""
     steps, workers = config.optim.steps, _count(config.train.workers, "worker")
+    least, most = config.teacher.replicas, config.teacher.most_replicas
+    has = f"{least}" if least == most else f"{least} to {most}"
     rows = {
         "pace": f"{pace.step_s:.3g} s a step, {pace.samples_per_s:.3g} samples/s; "
         f"{steps} steps in {_duration(steps * pace.step_s)}",
@@ -52,7 +54,7 @@ def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
     if config.kd.weight > 0:
         rows |= {
             "rate": f"{pace.mib_per_s:.1f} MiB/s of targets",
-            "replicas": f"{pace.replicas} keep up with {workers}; the pool has {replicas}",
+            "replicas": f"{pace.replicas} keep up with {workers}; the pool has {has}",
             "wait": f"{pace.wait:.0%} of the students' time; replicas work {pace.busy:.0%} of theirs",
             "advice": advice(pace, pace.wait, pace.busy, config, replicas),
         }
@@ -67,7 +69,7 @@ def compared(work: Work, config: Config, records: Sequence[Record]) -> dict[str,
     targets = len(records) * config.optim.accumulate
     student_s = (seconds - wait_s - io_s) * config.train.workers / targets
     target_s = teacher_s / targets
-    replicas = int(records[-1]["replicas"])
+    replicas = max(1, int(records[-1]["replicas"]))  # 0 while all of them start again
     planned = pace_of(config, work.target_bytes, student_s, student_s * work.balance, replicas)
     found = pace_of(config, work.target_bytes, student_s, target_s, replicas)
     wait, busy = wait_s / seconds, teacher_s / sum(record["seconds"] * record["replicas"] for record in records)
@@ -86,15 +88,19 @@ def advice(pace: Pace, wait: float, busy: float, config: Config, replicas: int) 
 
     `pace` is what its seconds a batch and a target would give by themselves.
     """
+    teacher, idle = config.teacher, max(0.0, 1 - busy)
     if wait <= RARELY:
-        fewer = f"; teacher.replicas={pace.replicas} would do" if pace.replicas < replicas else ""
-        return f"the teacher keeps up and is idle {max(0.0, 1 - busy):.0%} of the time{fewer}"
+        fewer = (
+            f"; teacher.replicas={pace.replicas} would do" if pace.replicas < min(replicas, teacher.replicas) else ""
+        )
+        return f"the teacher keeps up and is idle {idle:.0%} of the time{fewer}"
     if pace.replicas > replicas:
-        return f"the teacher is the bottleneck: teacher.replicas={pace.replicas} would keep up"
-    if pace.prefetch > config.teacher.prefetch:
+        key = "max_replicas" if pace.replicas > teacher.most_replicas else "replicas"  # the pool grows, but not at once
+        return f"the teacher is the bottleneck: teacher.{key}={pace.replicas} would keep up"
+    if pace.prefetch > teacher.prefetch:
         return f"the students wait for what was asked too late: teacher.prefetch={pace.prefetch} would hide it"
     return (
-        f"the teacher is idle {max(0.0, 1 - busy):.0%} of the time, so the wait is not for its work: "
+        f"the teacher is idle {idle:.0%} of the time, so the wait is not for its work: "
         "look at the transfer (teacher.payload, teacher.tokens) and at what else runs on these machines"
     )
 
