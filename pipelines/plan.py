@@ -61,7 +61,8 @@ def run(config: Config, *, as_json: bool = False) -> None:
             "balance": balance_row(work, config),
             "stream": stream_row(work, config, grid_FHW[0]),
         }
-    rows["speed"] = f"{speed.train:.3g} TFLOP/s a training rank, {speed.infer:.3g} a teacher's rank"
+    infers = f", {speed.infer:.3g} a teacher's rank" if speed.infer else ""
+    rows["speed"] = f"{speed.train:.3g} TFLOP/s a training rank{infers}"
     plan(f"plan of {config.recipe}", rows | pace_rows(pace, config, replicas))
 
 

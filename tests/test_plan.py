@@ -386,12 +386,12 @@ def test_json_and_table_say_the_same(capsys):
     for words in (
         "plan of wan14b_480p",
         "3120 + 512 text + 257 image tokens",
-        "2 keep up with 8 workers",
+        "2 for 8 workers",
         "pool has 3",
     ):
         assert words in table
     assert f"{found['pace']['mib_per_s']:.1f} MiB/s of targets" in table
-    assert f"{found['balance']:.2f} of the student's work" in table
+    assert f"the teacher's work is {found['balance']:.2f} of the student's" in table
 
 
 def test_a_side_whose_speed_is_not_given_is_measured(capsys, monkeypatch):

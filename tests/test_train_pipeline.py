@@ -211,7 +211,7 @@ def test_a_run_trains_shows_itself_and_exports(undisturbed, random_family):
     assert checkpoint.steps_of(folder / "checkpoints") == [6, 8]
     for words in (
         "MiB a target",
-        "keep up with 1 worker",
+        "a replica keeps up",
         "plan and run",
         "by FLOPs",
         "step 8/8",

@@ -50,8 +50,8 @@ class Work:
 class Speed:
     """TFLOP/s that a rank reaches."""
 
-    train: float  # of a worker; what it computes a second time counts too
-    infer: float  # of a teacher's rank
+    train: float  # of a worker, what it computes a second time included, what it loses to the others too
+    infer: float  # of a teacher's rank, likewise
 
 
 @dataclass(frozen=True, kw_only=True)

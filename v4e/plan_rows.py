@@ -11,10 +11,11 @@ RARELY = 0.05  # of the workers' time: a wait that nobody need do anything about
 
 def balance_row(work: Work, config: Config) -> str:
     """Teacher against student, by FLOPs."""
-    rank = "the teacher" if config.teacher.tp == 1 else f"each of a replica's {config.teacher.tp} ranks"
+    tp, workers = config.teacher.tp, config.train.workers
+    whose = "the teacher's work" if tp == 1 else f"the work of each of a replica's {tp} ranks"
     return (
-        f"a sample is {work.balance:.2f} of the student's work for {rank}: {work.balance * config.train.workers:.2f} "
-        f"replicas keep up with {_count(config.train.workers, 'worker')} where both reach the same TFLOP/s"
+        f"{whose} is {work.balance:.2f} of the student's: where both reach the same TFLOP/s a rank, a replica keeps "
+        f"up with {1 / work.balance:.1f} workers, and {work.balance * workers:.2f} replicas with {_count(workers)}"
     )
 
 
@@ -44,7 +45,7 @@ def work_row(reads: Reads, flops: int, samples_a_step: int) -> str:
 
 def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
     """A predicted pace with so many `replicas`."""
-    steps, workers = config.optim.steps, _count(config.train.workers, "worker")
+    steps = config.optim.steps
     least, most = config.teacher.replicas, config.teacher.most_replicas
     has = f"{least}" if least == most else f"{least} to {most}"
     rows = {
@@ -54,7 +55,7 @@ def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
     if config.kd.weight > 0:
         rows |= {
             "rate": f"{pace.mib_per_s:.1f} MiB/s of targets",
-            "replicas": f"{pace.replicas} keep up with {workers}; the pool has {has}",
+            "replicas": f"{pace.replicas} for {_count(config.train.workers)}; the pool has {has}",
             "wait": f"{pace.wait:.0%} of the students' time; replicas work {pace.busy:.0%} of theirs",
             "advice": advice(pace, pace.wait, pace.busy, config, replicas),
         }
@@ -75,7 +76,7 @@ def compared(work: Work, config: Config, records: Sequence[Record]) -> dict[str,
     wait, busy = wait_s / seconds, teacher_s / sum(record["seconds"] * record["replicas"] for record in records)
     return {
         "student": f"{(seconds - wait_s - io_s) / len(records):.3g} s a step, waiting and reading left out",
-        "teacher": f"{target_s:.3g} s a target of {_count(config.optim.batch, 'sample')}",
+        "teacher": f"{target_s:.3g} s a target of {config.optim.batch} samples",
         "balance": f"{target_s / student_s:.2f} of the student's time for the teacher; {work.balance:.2f} by FLOPs",
         "stream": f"{mib / seconds:.1f} MiB/s; {planned.mib_per_s:.1f} by the plan at this student's speed",
         "wait": f"{wait:.0%} of the students' time; {planned.wait:.0%} by the plan",
@@ -105,8 +106,8 @@ def advice(pace: Pace, wait: float, busy: float, config: Config, replicas: int) 
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(workers: int) -> str:
+    return f"{workers} worker{'' if workers == 1 else 's'}"
 
 
 def _flops(number: int) -> str:
