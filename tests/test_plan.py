@@ -289,6 +289,13 @@ def test_a_run_is_compared_with_its_plan():
     assert rows["advice"] == "the teacher is the bottleneck: teacher.max_replicas=3 would keep up"
 
 
+def test_a_pool_that_starts_again_is_compared_all_the_same():
+    settings = config(optim={"accumulate": 4}, train={"workers": 2})
+    rows = compared(work(settings), settings, [record(4.0, 0.0, 0.0, replicas=0), record(4.0, 0.0, 2.0, replicas=0)])
+    assert rows["teacher"].startswith("0.25 s a target")
+    assert rows["advice"] == "the teacher keeps up and is idle 75% of the time"
+
+
 @pytest.mark.parametrize(
     ("student_s", "teacher_s", "replicas", "prefetch", "words"),
     [

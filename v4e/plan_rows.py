@@ -70,10 +70,12 @@ def compared(work: Work, config: Config, records: Sequence[Record]) -> dict[str,
     targets = len(records) * config.optim.accumulate
     student_s = (seconds - wait_s - io_s) * config.train.workers / targets
     target_s = teacher_s / targets
-    replicas = max(1, int(records[-1]["replicas"]))  # 0 while all of them start again
+    sizes = [max(1, int(record["replicas"])) for record in records]  # 0 while all of them start again
+    replicas = sizes[-1]
     planned = pace_of(config, work.target_bytes, student_s, student_s * work.balance, replicas)
     found = pace_of(config, work.target_bytes, student_s, target_s, replicas)
-    wait, busy = wait_s / seconds, teacher_s / sum(record["seconds"] * record["replicas"] for record in records)
+    replica_s = sum(record["seconds"] * size for record, size in zip(records, sizes, strict=True))
+    wait, busy = wait_s / seconds, teacher_s / replica_s
     return {
         "student": f"{(seconds - wait_s - io_s) / len(records):.3g} s a step, waiting and reading left out",
         "teacher": f"{target_s:.3g} s a target of {config.optim.batch} samples",
