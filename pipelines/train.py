@@ -20,6 +20,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from actors.cluster import connect
+from actors.metrics import endpoints
 from actors.student_worker import train_student
 from actors.teacher_pool import await_pool, start_pool, stop_pool
 from actors.transport import check_transport
@@ -63,6 +64,7 @@ def run(config: Config) -> None:
     if done >= config.optim.steps:
         return
     connect(config)
+    say(f"metrics for Prometheus: {' '.join(endpoints())}")
     with stage(config.run.dir, "train"):
         pool = start_pool(config) if distils else None
         gpus = config.train.gpus_per_worker

@@ -93,11 +93,12 @@ def test_bottleneck_line_adds_up():
         "io_s": 0.1,
         "mib": 8.0,
         "replicas": 3,
+        "starting": 1,
         "queue": 4,
         "restarts": 1,
     }
     line = journal.bottleneck([record, record])
-    assert line == "student 70% / wait 25% / io 5% · pool 3 queue 4 · 4.0 MiB/s · 1 teacher restarts"
+    assert line == "student 70% / wait 25% / io 5% · pool 3 (+1 starting) queue 4 · 4.0 MiB/s · 1 teacher restarts"
 
 
 # Refusals
