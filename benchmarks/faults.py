@@ -17,11 +17,10 @@ import shutil
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -29,9 +28,8 @@ if __name__ == "__main__":
 
 from benchmarks.nodes import Nodes, processes_of
 from benchmarks.result import write_result
-from pipelines.train import run
+from benchmarks.watched import Outcome, Training, outcome
 from tests.synthetic import rolled_out, stored
-from v4e import checkpoint, journal
 from v4e.config import Config, Run
 from v4e.models.tiny import save_random
 from v4e.paths import store_uri
@@ -45,84 +43,9 @@ START_S = 60.0  # Ray Train's default: for a new group of training workers
 # A node's death is noticed; then the stream asks again for a timeout, waits for one more answer, for which the pool
 # may need all its attempts, and for its payload; should all that fail, the training worker is started again.
 BOUND_S = NODE_S + TIMEOUT_S * (1 + (RETRIES + 1) + 1) + START_S
-POLL_S = 0.01
 SHAPES = {"tp1": {"tp": 1, "replicas": 2}, "tp2": {"tp": 2, "replicas": 1}}
 KINDS = {"rank": ("tp2",), "replica": ("tp1",), "pool": ("tp1", "tp2"), "node": ("tp1", "tp2")}  # shapes in turn
 ACTORS = {"teacher": "Replica", "pool": "TeacherPool", "student": "RayTrainWorker"}
-
-
-class TooLate(Exception):
-    """The run ended before the fault could strike."""
-
-
-class Training:
-    """A run in a thread of its own, because Ray's nodes can be added from the main thread only."""
-
-    def __init__(self, config: Config) -> None:
-        self.path = Path(config.run.dir, "metrics.jsonl")
-        self.error: BaseException | None = None
-        self.step = 0  # the highest on record so far
-        self.times = [time.monotonic()]  # of the start and of every new step
-        self.thread = threading.Thread(target=self._train, args=(config,), daemon=True)
-        self.thread.start()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    @property
-    def runs(self) -> bool:
-        return self.thread.is_alive()
-
-    @property
-    def hangs(self) -> bool:
-        return self.runs and time.monotonic() - self.times[-1] > BOUND_S
-
-    def wait(self, until: Callable[[], bool]) -> bool:
-        """True as soon as `until`, False if the run ends or hangs before."""
-        while not until():
-            if not self.runs or self.hangs:
-                return False
-            time.sleep(POLL_S)
-        return True
-
-    def _train(self, config: Config) -> None:
-        try:
-            run(config)
-        except BaseException as error:
-            self.error = error
-
-    def _watch(self) -> None:
-        while self.runs:
-            step = max((int(record["step"]) for record in journal.read(self.path)), default=0)
-            if step > self.step:
-                self.step = step
-                self.times.append(time.monotonic())
-            time.sleep(POLL_S)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run left behind."""
-
-    records: list[tuple[float, ...]]  # step, losses and norm of the gradient
-    checkpoint: dict[str, bytes]  # the tensors of the last one
-
-    def lost(self) -> int:
-        """Targets."""
-        return ACCUMULATE * len(set(range(1, STEPS + 1)) - {step for step, *_ in self.records})
-
-    def doubled(self) -> int:
-        """Targets."""
-        return ACCUMULATE * sum(count - 1 for count in Counter(step for step, *_ in self.records).values())
-
-
-def outcome(config: Config) -> Outcome:
-    folder = checkpoint.path_of(Path(config.run.dir, "checkpoints"), STEPS)
-    return Outcome(
-        records=[
-            tuple(record[name] for name in ("step", "loss", "kd", "tail", "grad_norm"))
-            for record in journal.read(Path(config.run.dir, "metrics.jsonl"))
-        ],
-        checkpoint={path.name: path.read_bytes() for path in folder.glob("*.distcp")},
-    )
 
 
 @dataclass
@@ -144,68 +67,61 @@ class Bench:
     def undisturbed(self, shape: str) -> tuple[Outcome, float]:
         """What is to come out, and the median seconds of a step."""
         config = self.config(shape, shape)
-        training = Training(config)
-        training.wait(lambda: False)
-        if training.error or training.hangs:
-            raise RuntimeError(f"the undisturbed run {shape} did not end") from training.error
-        gaps = [after - before for before, after in zip(training.times[1:], training.times[2:], strict=False)]
-        return outcome(config), statistics.median(gaps)
+        training = Training(config, BOUND_S)
+        if not training.ends() or training.error:
+            raise RuntimeError(f"the undisturbed run with {shape} did not end well") from training.error
+        return outcome(config), statistics.median(after - before for before, after in pairwise(training.times[1:]))
 
-    def disturbed(self, kind: str, shape: str, expected: Outcome, step_s: float, rng: random.Random) -> Row:
-        """A run with one fault.
-
-        Raises:
-            TooLate: there was none.
-        """
+    def disturbed(self, kind: str, shape: str, expected: Outcome, step_s: float, rng: random.Random) -> Row | None:
+        """A run with one fault; None if it ended before that could strike."""
         config = self.config("disturbed", shape)
         shutil.rmtree(config.run.dir, ignore_errors=True)
         step, delay_s = rng.randrange(1, STEPS), rng.random() * step_s
-        training = Training(config)
-        if training.wait(lambda: training.step >= step):
+        training = Training(config, BOUND_S)
+        if training.reaches(step):
             time.sleep(delay_s)
         at, step = time.monotonic(), training.step
-        victim = self.strike(kind, rng) if step else ""
-        if not victim and not training.hangs:
-            training.thread.join()
-            raise TooLate(kind) from training.error
-        training.wait(lambda: False)
+        took = strike(self.nodes, kind, rng) if step else []
+        hangs = not training.ends()
         end, found = time.monotonic(), outcome(config)
+        if not took and not hangs:
+            if training.error:
+                raise RuntimeError("a run ended that nothing had disturbed") from training.error
+            return None
         times = [at, *(moment for moment in training.times if moment > at)]
         row: Row = {
             "kind": kind,
             "shape": shape,
-            "victim": victim,
+            "took": ", ".join(took),
             "step": step,
             "second": round(at - training.times[0], 2),
-            "recovered_s": round(max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0), 2),
+            "recovered_s": round(max((after - before for before, after in pairwise(times)), default=0.0), 2),
             "run_s": round(end - training.times[0], 2),
             "identical": found == expected,
-            "lost": found.lost(),
-            "doubled": found.doubled(),
-            "hang": training.hangs,
+            "lost": ACCUMULATE * found.lost(STEPS),
+            "doubled": ACCUMULATE * found.doubled(),
+            "hang": hangs,
         }
         return row | ({"error": repr(training.error)} if training.error else {})
 
-    def strike(self, kind: str, rng: random.Random) -> str:
-        """Kills what `kind` says, and tells what it was; nothing if it is no longer there."""
-        if kind == "node":
-            held = {
-                node: [role for role, actor in ACTORS.items() if processes_of(node, actor)]
-                for node in self.nodes.workers()
-            }
-            victims = [node for node, roles in held.items() if roles]
-            if not victims:
-                return ""
-            node = rng.choice(victims)
-            self.nodes.kill(node)
-            self.nodes.add()
-            return "node of " + ", ".join(held[node])
-        processes = self.nodes.processes(ACTORS["pool" if kind == "pool" else "teacher"])
-        if not processes:
-            return ""
-        process = rng.choice(processes)
-        process.kill()
-        return kind
+
+def strike(nodes: Nodes, kind: str, rng: random.Random) -> list[str]:
+    """Kills what `kind` says, and returns which of our actors went with it: none if they have ended by themselves."""
+    if kind == "node":
+        held = {node: [role for role, actor in ACTORS.items() if processes_of(node, actor)] for node in nodes.workers()}
+        victims = [node for node, roles in held.items() if roles]
+        if not victims:
+            return []
+        node = rng.choice(victims)
+        nodes.kill(node)
+        nodes.add()
+        return held[node]
+    role = "pool" if kind == "pool" else "teacher"
+    processes = nodes.processes(ACTORS[role])
+    if not processes:
+        return []
+    rng.choice(processes).kill()
+    return [role]
 
 
 def measure(moments: int, folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> list[Row]:
@@ -223,19 +139,17 @@ def measure(moments: int, folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> 
     bench = Bench(settings, Nodes(2, cpus=2))
     rows: list[Row] = []
     try:
-        expected = {shape: bench.undisturbed(shape) for shape in sorted({s for kind in kinds for s in KINDS[kind]})}
-        for number in range(moments):
-            for kind in kinds:
-                shape, rng = KINDS[kind][number % len(KINDS[kind])], random.Random(f"{kind} {number}")
-                while len(rows) == number * len(kinds) + kinds.index(kind):
-                    try:
-                        rows.append(bench.disturbed(kind, shape, *expected[shape], rng))
-                    except TooLate:
-                        continue
-                print(rows[-1], flush=True)
-                if rows[-1]["hang"]:  # it ends with its cluster
-                    bench.nodes.close()
-                    bench.nodes = Nodes(2, cpus=2)
+        shapes = sorted({shape for kind in kinds for shape in KINDS[kind][:moments]})
+        expected = {shape: bench.undisturbed(shape) for shape in shapes}
+        for number, kind in product(range(moments), kinds):
+            shape, rng = KINDS[kind][number % len(KINDS[kind])], random.Random(f"{kind} {number}")
+            while (row := bench.disturbed(kind, shape, *expected[shape], rng)) is None:
+                pass  # too late: at another moment then
+            print(row, flush=True)
+            rows.append(row)
+            if row["hang"]:  # it ends with its cluster
+                bench.nodes.close()
+                bench.nodes = Nodes(2, cpus=2)
     finally:
         bench.nodes.close()
     return rows

@@ -4,7 +4,10 @@ Nodes are groups of processes, each with a raylet (Ray's process of a node) as t
 processes of this cluster are found: other Rays on the machine are left alone.
 """
 
+import logging
 import os
+import shutil
+import tempfile
 
 import psutil
 import ray
@@ -23,14 +26,15 @@ class Nodes:
 
     def __init__(self, count: int, cpus: int) -> None:
         self.cpus = cpus
-        os.environ.update(ENV)  # the nodes' workers inherit it
-        os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.folder = tempfile.mkdtemp(prefix="v4e-")  # not Ray's own, where others would find this cluster's address
+        path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+        os.environ.update(ENV | {"PYTHONPATH": path, "RAY_TMPDIR": self.folder})  # the nodes' workers inherit it
         ensure_token_if_auth_enabled(None, create_token_if_missing=True)  # as ray.init does for a cluster of its own
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(count):
             self.add()
-        ray.init(address=self.cluster.address, logging_level="WARNING", log_to_driver=False)
+        ray.init(address=self.cluster.address, logging_level=logging.WARNING, log_to_driver=False)
 
     def add(self) -> None:
         """One more node, once the cluster knows it."""
@@ -51,6 +55,7 @@ class Nodes:
     def close(self) -> None:
         ray.shutdown()
         self.cluster.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def raylet(node: Node) -> int:
@@ -64,7 +69,7 @@ def processes_of(node: Node, actor: str) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(raylet(node)).children(recursive=True):
         try:
-            if " ".join(process.cmdline()).split(".")[0].strip() == f"ray::{actor}":
+            if process.cmdline()[:1] and process.cmdline()[0].split(".")[0].strip() == f"ray::{actor}":
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue  # it has just ended
