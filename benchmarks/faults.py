@@ -38,7 +38,7 @@ Row = dict[str, str | float | bool]
 
 STEPS, BATCH, ACCUMULATE = 16, 4, 2  # targets of 0.12 MiB: smaller ones would not go through the object store
 TIMEOUT_S, RETRIES = 30.0, 2  # teacher.timeout_s and teacher.retries
-NODE_S = 25.0  # Ray's defaults: a node is dead after 5 failed checks, 3 s apart, of which one may take 10 s
+NODE_S = 5 * (3.0 + 10.0)  # Ray's defaults: a node is dead after 5 failed checks, 3 s apart, of at most 10 s each
 START_S = 60.0  # Ray Train's default: for a new group of training workers
 # A node's death is noticed; then the stream asks again for a timeout, waits for one more answer, for which the pool
 # may need all its attempts, and for its payload; should all that fail, the training worker is started again.
@@ -88,7 +88,7 @@ class Bench:
             if training.error:
                 raise RuntimeError("a run ended that nothing had disturbed") from training.error
             return None
-        times = [at, *(moment for moment in training.times if moment > at)]
+        times = [at, *(moment for moment in training.times if moment > at), *([end] if hangs else [])]
         row: Row = {
             "kind": kind,
             "shape": shape,

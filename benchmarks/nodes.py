@@ -11,7 +11,10 @@ import tempfile
 
 import psutil
 import ray
-from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+from ray._private.authentication.authentication_token_setup import (
+    enable_token_auth_by_default,
+    ensure_token_if_auth_enabled,
+)
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
@@ -29,7 +32,8 @@ class Nodes:
         self.folder = tempfile.mkdtemp(prefix="v4e-")  # not Ray's own, where others would find this cluster's address
         path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
         os.environ.update(ENV | {"PYTHONPATH": path, "RAY_TMPDIR": self.folder})  # the nodes' workers inherit it
-        ensure_token_if_auth_enabled(None, create_token_if_missing=True)  # as ray.init does for a cluster of its own
+        enable_token_auth_by_default()  # ray.init does both for a cluster that it starts, Cluster neither
+        ensure_token_if_auth_enabled(create_token_if_missing=True)
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(count):
