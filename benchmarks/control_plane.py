@@ -1,16 +1,18 @@
 """What the pool adds to a request when 1, 2, 4, ... 32 replicas serve as many student ranks: it should stay flat.
 
-Real pool, replicas, TargetStreams and one process each; only the teacher is a stub that sleeps, so that two cores can
-carry 64 processes. A rank asks again when it has its answer: as many requests are under way as there are replicas.
-`python benchmarks/control_plane.py [rounds [stub's seconds ...]]`.
+Real pools, replicas in processes of their own, and real TargetStreams, one a rank; only the teacher is a stub that
+sleeps, so that two cores can carry them all. The ranks are threads of a few processes, to save memory. A rank asks
+again when it has its answer: as many requests are under way as there are replicas.
+`python benchmarks/control_plane.py [rounds [ms of the stub]]`.
 """
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, median, quantiles
-from typing import Any
+from statistics import fmean, median, quantiles
+from typing import cast
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -20,24 +22,21 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.target_stream import TargetStream
-from actors.teacher_pool import await_pool, start_pool, stop_pool
+from actors.teacher_pool import await_pool, start_pool
 from benchmarks.result import write_result
-from benchmarks.stub_pool import asked, start_ray, stub
+from benchmarks.stub_pool import asked, show, start_ray, stub
 from v4e.config import Teacher
 from v4e.recipes import tiny
 
 SHAPE = (3, 8, 32, 160)  # K B N D of a target of the tiny recipe: 240 KiB in bf16
 COUNTS = (1, 2, 4, 8, 16, 32)
-WARM = 5  # requests of a rank before the clock: ranks that start together first queue up
-IDLE_S = 3.0  # of the same processes, to know what they take anyway
+PROCESSES = 4  # that the ranks share
+SECONDS = 4.0  # a measurement, about
+WARM = 5  # requests of a rank before the clock: ranks that start together queue up at first
 
 
-@ray.remote(num_cpus=0)
-class Student:
-    """One rank, in a process of its own."""
-
-    def ready(self) -> None:
-        """Answers once the process has started."""
+class Students:
+    """Ranks of the student, each in a thread of its own."""
 
     def consume(self, pool: ActorHandle, count: int, settings: Teacher) -> list[float]:
         """Seconds that each of `count` targets took, asked for one after the other."""
@@ -49,8 +48,47 @@ class Student:
         return taken
 
 
+def start_students(ranks: int) -> list[ActorHandle]:
+    """A handle a rank."""
+    options = {"num_cpus": 0, "max_concurrency": -(-ranks // PROCESSES)}
+    processes = [cast(ActorHandle, ray.remote(Students).options(**options).remote()) for _ in range(PROCESSES)]
+    return [processes[rank % PROCESSES] for rank in range(ranks)]
+
+
+def start_pools(counts: Iterable[int], stub_s: float) -> dict[int, ActorHandle]:
+    """Pools of `counts` replicas, all up at once, so that a round can take one after the other."""
+    pools = {}
+    for number in counts:
+        config = tiny()
+        config = replace(config, teacher=replace(config.teacher, replicas=number))
+        pools[number] = start_pool(config, stub(SHAPE, stub_s))
+        await_pool(pools[number])
+    return pools
+
+
+def measure(pool: ActorHandle, students: Sequence[ActorHandle], stub_s: float, count: int, idle: float) -> dict:
+    """A row: `count` requests of every student. `idle` is the share of a core that the cluster takes anyway."""
+    settings = replace(tiny().teacher, prefetch=1)
+    ray.get([student.consume.remote(pool, WARM, settings) for student in students])
+    before, start = cpu_s(), time.perf_counter()
+    taken = ray.get([student.consume.remote(pool, WARM + count, settings) for student in students])
+    wall, used = time.perf_counter() - start, cpu_s() - before
+    requests = len(students) * (WARM + count)
+    added = [1e3 * (one - stub_s) for rank in taken for one in rank[WARM:]]
+    return {
+        "replicas": len(students),
+        "requests_per_s": requests / wall,
+        "ideal_per_s": len(students) / stub_s,
+        "added_ms": median(added),
+        "added_ms_mean": fmean(added),
+        "added_ms_p95": quantiles(added, n=20)[-1],
+        "cpu_ms": 1e3 * (used - idle * wall) / requests,
+        "cores_busy": used / wall,
+    }
+
+
 def cpu_s() -> float:
-    """What this process and all of the cluster that it started have computed so far."""
+    """What this process and the cluster that it started have computed so far."""
     total = 0.0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
@@ -61,57 +99,44 @@ def cpu_s() -> float:
     return total
 
 
-def measure(number: int, students: list[Any], durations: dict[float, int], idle_s: float = IDLE_S) -> list[dict]:
-    """One round of `number` replicas and ranks: a row for each stub's duration and requests a rank."""
-    rows = []
-    students = students[:number]
-    for seconds, count in durations.items():
-        config = tiny()
-        config = replace(config, teacher=replace(config.teacher, replicas=number, prefetch=1))
-        pool = start_pool(config, stub(SHAPE, seconds))
-        await_pool(pool)
-        ray.get([student.consume.remote(pool, WARM, config.teacher) for student in students])
-        before = cpu_s()
-        time.sleep(idle_s)
-        idle = (cpu_s() - before) / idle_s if idle_s else 0.0
-        before, start = cpu_s(), time.perf_counter()
-        taken = ray.get([student.consume.remote(pool, count, config.teacher) for student in students])
-        wall, used = time.perf_counter() - start, cpu_s() - before
-        stop_pool(pool)
-        added = [1e3 * (one - seconds) for rank in taken for one in rank[WARM:]]
-        rows.append(
-            {
-                "replicas": number,
-                "stub_ms": 1e3 * seconds,
-                "requests_per_s": number * count / wall,
-                "share_of_ideal": count * seconds / wall,
-                "added_ms": median(added),
-                "added_ms_mean": mean(added),
-                "added_ms_p95": quantiles(added, n=20)[-1],
-                "cpu_ms": 1e3 * (used - idle * wall) / (number * count),
-                "cores_busy": used / wall,
-            }
-        )
-    return rows
+def idle_share(seconds: float) -> float:
+    """Cores that the cluster takes while nobody asks."""
+    before = cpu_s()
+    time.sleep(seconds)
+    return (cpu_s() - before) / seconds
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    durations = {float(word): max(WARM + 10, round(4 / float(word))) for word in sys.argv[2:] or ["0.1", "0.5"]}
-    start_ray(cpus=max(COUNTS))
-    students = [Student.remote() for _ in range(max(COUNTS))]
-    ray.get([student.ready.remote() for student in students])
-    found: dict[tuple, list[dict]] = {}
+    rounds, stub_ms = (int(word) for word in (*sys.argv[1:], *("5", "100")[len(sys.argv) - 1 :]))
+    stub_s = stub_ms / 1e3
+    start_ray(cpus=sum(COUNTS))
+    students = start_students(max(COUNTS))
+    pools = start_pools(COUNTS, stub_s)
+    found: dict[int, list[dict]] = {number: [] for number in COUNTS}
     for turn in range(rounds):
+        idle = idle_share(SECONDS)
         for number in COUNTS[:: -1 if turn % 2 else 1]:
-            for row in measure(number, students, durations):
-                found.setdefault((row["stub_ms"], number), []).append(row)
-                print("  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
+            row = measure(pools[number], students[:number], stub_s, max(WARM, round(SECONDS / stub_s)), idle)
+            found[number].append(show(row))
     ray.shutdown()
-    rows = [{key: median(row[key] for row in found[at]) for key in found[at][0]} for at in sorted(found)]
     print("medians of the rounds")
-    for row in rows:
-        print("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+    rows = [
+        show({"stub_ms": stub_ms} | {key: median(row[key] for row in same) for key in same[0]})
+        for same in found.values()
+    ]
+    first, last = found[min(COUNTS)], found[max(COUNTS)]
+    ratios = {
+        f"{key}_{max(COUNTS)}_over_{min(COUNTS)}": median(b[key] / a[key] for a, b in zip(first, last, strict=True))
+        for key in ("added_ms", "cpu_ms", "requests_per_s")
+    }
+    write_result(
+        "control_plane",
+        " ".join(["python benchmarks/control_plane.py", *sys.argv[1:]]),
+        rows,
+        {key: round(value, 3) for key, value in ratios.items()}
+        | {f"added_ms_{row['replicas']}": round(row["added_ms"], 3) for row in (rows[0], rows[-1])},
+    )
+
 
 if __name__ == "__main__":
     main()

@@ -24,7 +24,7 @@ from ray.actor import ActorHandle
 from actors.target_stream import TargetStream
 from actors.teacher_pool import await_pool, start_pool, stop_pool
 from benchmarks.result import write_result
-from benchmarks.stub_pool import asked, start_ray, stub
+from benchmarks.stub_pool import asked, show, start_ray, stub
 from v4e.config import Config, Teacher
 from v4e.recipes import tiny
 
@@ -122,7 +122,7 @@ def main() -> None:
         rows += found
     ray.shutdown()
     for row in rows:
-        print("  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
+        show(row)
     write_result(
         "stream",
         " ".join(["python benchmarks/stream.py", *sys.argv[1:]]),

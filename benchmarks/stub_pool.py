@@ -1,4 +1,4 @@
-"""A real teacher pool around stub teachers, and a Ray cluster that has room for many of them."""
+"""What the benchmarks of the teacher pool share: stub teachers, a Ray cluster with room for many, rows for people."""
 
 import logging
 import os
@@ -62,3 +62,11 @@ def start_ray(cpus: int, store_mib: int = 512) -> None:
         logging_level=logging.WARNING,
         log_to_driver=False,
     )
+
+
+def show(row: dict) -> dict:
+    """Prints `row`, and gives it back."""
+    print(
+        "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+    )
+    return row
