@@ -6,7 +6,7 @@ fixed answer. Each block of targets is followed by a block of memcpys. `python b
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,58 +45,55 @@ def unavailable(transport: str) -> str:
     return ""
 
 
-def consume(pool: ActorHandle, count: int, settings: Teacher) -> None:
-    """Takes `count` targets and touches every page of each."""
+def stream_s(pool: ActorHandle, count: int, settings: Teacher) -> float:
+    """Seconds for each of `count` targets, every page of which is touched."""
+    start = time.perf_counter()
     for _, target in TargetStream(pool, asked(count), settings):
         target.taps_KBND.view(torch.uint8).flatten()[::PAGE].sum()
-        del target  # else the last one would be held while the next is waited for
-
-
-def timed(work: Callable[[], object], count: int) -> float:
-    """Seconds for each of `count`."""
-    start = time.perf_counter()
-    work()
+        del target  # else it would be held while the next one is waited for
     return (time.perf_counter() - start) / count
 
 
-def measure(config: Config, rounds: int, counts: dict[tuple[int, ...], int]) -> list[dict]:
-    """A row for each size and prefetch, through the transport of `config`."""
-    rows = []
-    for shape, count in counts.items():
-        source = np.ones(shape, np.uint16)
-        copy = np.zeros_like(source)
-        pool = start_pool(config, stub(shape))
-        await_pool(pool)
+def memcpy_s(copy: np.ndarray, source: np.ndarray, count: int) -> float:
+    """Seconds for each of `count` copies in this process."""
+    start = time.perf_counter()
+    for _ in range(count):
+        np.copyto(copy, source)
+    return (time.perf_counter() - start) / count
 
-        def copies(copy=copy, source=source, count=count) -> None:
-            for _ in range(count):
-                np.copyto(copy, source)
 
-        settings = {ahead: replace(config.teacher, prefetch=ahead) for ahead in AHEAD}
-        consume(pool, count, settings[AHEAD[-1]])  # the first ones pay for fresh pages and connections
-        pairs = {ahead: [] for ahead in AHEAD}
-        for _ in range(rounds):
-            for ahead in AHEAD:
-                stream_s = timed(lambda ahead=ahead: consume(pool, count, settings[ahead]), count)
-                pairs[ahead].append((stream_s, timed(copies, count)))
-        stop_pool(pool)
-        for ahead in AHEAD:
-            shares = [copied / streamed for streamed, copied in pairs[ahead]]
-            streamed, copied = (median(column) for column in zip(*pairs[ahead], strict=True))
-            rows.append(
-                {
-                    "transport": config.teacher.transport,
-                    "bytes": source.nbytes,
-                    "prefetch": ahead,
-                    "ms": 1e3 * streamed,
-                    "gb_per_s": source.nbytes / streamed / 1e9,
-                    "memcpy_gb_per_s": source.nbytes / copied / 1e9,
-                    "vs_memcpy": median(shares),
-                    "vs_memcpy_min": min(shares),
-                    "vs_memcpy_max": max(shares),
-                }
-            )
-    return rows
+def measure(config: Config, shape_KBND: Sequence[int], count: int, rounds: int) -> list[dict]:
+    """A row for each prefetch: targets of this shape, `count` a block, through the transport of `config`."""
+    source = np.ones(shape_KBND, np.uint16)
+    copy = np.zeros_like(source)
+    pool = start_pool(config, stub(shape_KBND))
+    await_pool(pool)
+    settings = [replace(config.teacher, prefetch=ahead) for ahead in AHEAD]
+    stream_s(pool, count, settings[-1])  # the first ones pay for fresh pages and connections
+    pairs = {
+        (turn, each.prefetch): (stream_s(pool, count, each), memcpy_s(copy, source, count))
+        for turn in range(rounds)
+        for each in settings
+    }
+    stop_pool(pool)
+    return [row_of(config, source.nbytes, ahead, [pairs[turn, ahead] for turn in range(rounds)]) for ahead in AHEAD]
+
+
+def row_of(config: Config, size: int, ahead: int, pairs: list[tuple[float, float]]) -> dict:
+    """Medians over the rounds, of which each took one pair of seconds a target and seconds a memcpy."""
+    shares = [copied / streamed for streamed, copied in pairs]
+    streamed, copied = (median(column) for column in zip(*pairs, strict=True))
+    return {
+        "transport": config.teacher.transport,
+        "bytes": size,
+        "prefetch": ahead,
+        "ms": 1e3 * streamed,
+        "gb_per_s": size / streamed / 1e9,
+        "memcpy_gb_per_s": size / copied / 1e9,
+        "vs_memcpy": median(shares),
+        "vs_memcpy_min": min(shares),
+        "vs_memcpy_max": max(shares),
+    }
 
 
 def main() -> None:
@@ -109,7 +106,7 @@ def main() -> None:
             continue
         config = tiny()
         config = replace(config, teacher=replace(config.teacher, transport=transport))
-        found = measure(config, rounds, COUNTS)
+        found = [row for shape, count in COUNTS.items() for row in measure(config, shape, count, rounds)]
         of = {(row["bytes"], row["prefetch"]): row for row in found}
         large, small = (2 * int(np.prod(shape)) for shape in (LARGE, SMALL))
         suffix = "" if transport == "object_store" else f"_{transport}"

@@ -10,17 +10,19 @@ import numpy as np
 import ray
 from torch.distributed import ProcessGroup
 
-from actors.cluster import ROOT
+from actors.cluster import ROOT, TRAIN_ENV
 from actors.replica import Load
 from v4e.config import Config
 from v4e.types import TargetRequest
 
+ONE = 0x3F80  # 1.0 in bfloat16
+
 
 class StubTeacher:
-    """Answers every request after `seconds` of sleep, which needs no core, with the same bits (K, B, N, D)."""
+    """Answers every request after `seconds` of sleep, which needs no core, with the same target: ones (K, B, N, D)."""
 
     def __init__(self, shape_KBND: Sequence[int], seconds: float, config: Config, group: ProcessGroup | None) -> None:
-        self.bits = np.ones(shape_KBND, np.uint16)
+        self.bits = np.full(shape_KBND, ONE, np.uint16)
         self.seconds = seconds
 
     def ready(self) -> dict[str, int | str]:
@@ -52,6 +54,8 @@ def start_ray(cpus: int, store_mib: int = 512) -> None:
     """
     if ray.is_initialized():
         return
+    for name, value in TRAIN_ENV.items():
+        os.environ.setdefault(name, value)
     env = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore", "PYTHONPATH": ROOT}
     ray.init(
         address="local",
