@@ -9,11 +9,11 @@ with 1, 2, 4 and 8 replicas. `python benchmarks/overhead.py [rounds [steps]]`.
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from unittest.mock import patch
 
 if __name__ == "__main__":
@@ -23,7 +23,7 @@ import ray
 import torch
 
 from actors.packing import unpack
-from actors.replica import load_teacher
+from actors.replica import Load, load_teacher
 from actors.student_worker import Batches, build_trainer
 from actors.teacher import Teacher
 from actors.teacher_pool import start_pool
@@ -43,15 +43,20 @@ REPLICAS = (1, 2, 4, 8)
 WARM = 10  # steps before the clock: first reads of the store, first allocations
 
 
-def trained(config: Config, load=load_teacher) -> list[journal.Record]:
-    """What a whole run journals of its steps, without the first ones. Its run.dir must be new."""
-    with patch("pipelines.train.start_pool", lambda config: start_pool(config, load)):
-        train.run(config)
-    return journal.read(Path(config.run.dir, "metrics.jsonl"))[WARM:]
+def trained(config: Config, load: Load = load_teacher) -> list[journal.Record]:
+    """What a whole run journals of its steps, without the first ones."""
+    with tempfile.TemporaryDirectory() as folder, patch("pipelines.train.start_pool", partial(start_pool, load=load)):
+        train.run(replace(config, run=replace(config.run, dir=folder)))
+        return journal.read(Path(folder, "metrics.jsonl"))[WARM:]
 
 
-def alone(config: Config, teacher: Teacher) -> tuple[float, float]:
-    """Median seconds of a student's step with targets in hand, and of the teacher's targets for it."""
+@ray.remote(num_cpus=1)
+def alone(config: Config) -> tuple[float, float]:
+    """Median seconds of a student's step with targets in hand, and of the teacher's targets for it.
+
+    In a worker of Ray's, like the run: those have a lower priority than the driver.
+    """
+    teacher = Teacher(config)
     asked = list(requests(Store.open(config).ids(), config, first_step=0))
     answered, teacher_s = [], []
     for request in asked:
@@ -69,18 +74,10 @@ def alone(config: Config, teacher: Teacher) -> tuple[float, float]:
     return median(student_s[WARM:]), config.optim.accumulate * median(teacher_s[WARM:])
 
 
-def runs(config: Config, folder: Path) -> Iterator[Config]:
-    """The same run in new folders, over one store."""
-    number = 0
-    while True:
-        number += 1
-        yield replace(config, run=replace(config.run, dir=str(folder / f"run-{number}")))
-
-
-def overlapped(config: Config, teacher: Teacher) -> dict[str, float]:
+def overlapped(config: Config) -> dict[str, float]:
     """A round with the real teacher."""
     records = trained(config)
-    student_s, teacher_s = alone(config, teacher)
+    student_s, teacher_s = ray.get(alone.remote(config))
     step_s = median(r["seconds"] for r in records)
     parts_s = student_s + max(0.0, teacher_s - student_s)
     return {
@@ -100,7 +97,8 @@ def delayed(config: Config, replicas: int, seconds: float, shape_KBND: tuple[int
     return {
         "replicas": replicas,
         "teacher_ms": 1e3 * seconds,
-        "step_ms": 1e3 * median(r["seconds"] for r in records),
+        # The mean: targets that arrive in twos make every other step a short one.
+        "step_ms": 1e3 * fmean(r["seconds"] for r in records),
         "wait_share": wait_share(records),
     }
 
@@ -111,7 +109,6 @@ def wait_share(records: list[journal.Record]) -> float:
 
 def main() -> None:
     rounds, steps = (int(word) for word in (sys.argv[1:] + ["5", "150"][len(sys.argv) - 1 :])[:2])
-    torch.set_num_threads(1)  # as Ray's workers have
     start_ray(cpus=max(REPLICAS) + 1)
     with tempfile.TemporaryDirectory() as folder:
         config = tiny()
@@ -122,11 +119,10 @@ def main() -> None:
             train=replace(config.train, checkpoint_every=steps),
         )
         teacher = prepare(config)
-        new = runs(config, Path(folder))
         shape_KBND = teacher.targets(next(requests(Store.open(config).ids(), config, first_step=0))).shape
-        real = [show(overlapped(next(new), teacher)) for _ in range(rounds)]
+        real = [show(overlapped(config)) for _ in range(rounds)]
         seconds = SLOWER * median(row["student_ms"] for row in real) / 1e3
-        stubs = [show(delayed(next(new), n, seconds, shape_KBND)) for _ in range(rounds) for n in REPLICAS]
+        stubs = [show(delayed(config, n, seconds, shape_KBND)) for _ in range(rounds) for n in REPLICAS]
     ray.shutdown()
     print("medians of the rounds")
     rows = [show({"teacher": "real"} | {key: median(row[key] for row in real) for key in real[0]})]
