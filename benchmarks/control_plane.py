@@ -1,14 +1,14 @@
 """What the pool adds to a request when 1, 2, 4, ... 32 replicas serve as many student ranks: it should stay flat.
 
-Real pools, replicas in processes of their own, and real TargetStreams, one a rank; only the teacher is a stub that
-sleeps, so that two cores can carry them all. The ranks are threads of a few processes, to save memory. A rank asks
-again when it has its answer: as many requests are under way as there are replicas.
-`python benchmarks/control_plane.py [rounds [ms of the stub]]`.
+The real pool, replicas in processes of their own, and real TargetStreams, one a rank; only the teacher is a stub that
+sleeps, long enough for the cores to carry all requests. The ranks are threads of a few processes, to save memory. A
+rank asks again when it has its answer: as many requests are under way as there are replicas.
+`python benchmarks/control_plane.py [rounds [ms of the stub]]`: 500 ms, and with less the cores of a small machine fill.
 """
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median, quantiles
@@ -22,7 +22,7 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.target_stream import TargetStream
-from actors.teacher_pool import await_pool, start_pool
+from actors.teacher_pool import await_pool, start_pool, stop_pool
 from benchmarks.result import write_result
 from benchmarks.stub_pool import asked, show, start_ray, stub
 from v4e.config import Teacher
@@ -31,8 +31,9 @@ from v4e.recipes import tiny
 SHAPE = (3, 8, 32, 160)  # K B N D of a target of the tiny recipe: 240 KiB in bf16
 COUNTS = (1, 2, 4, 8, 16, 32)
 PROCESSES = 4  # that the ranks share
-SECONDS = 4.0  # a measurement, about
-WARM = 5  # requests of a rank before the clock: ranks that start together queue up at first
+SECONDS = 5.0  # a measurement, about
+IDLE_S = 3.0
+WARM = 3  # requests of a rank before the clock: ranks that start together queue up at first
 
 
 class Students:
@@ -55,24 +56,20 @@ def start_students(ranks: int) -> list[ActorHandle]:
     return [processes[rank % PROCESSES] for rank in range(ranks)]
 
 
-def start_pools(counts: Iterable[int], stub_s: float) -> dict[int, ActorHandle]:
-    """Pools of `counts` replicas, all up at once, so that a round can take one after the other."""
-    pools = {}
-    for number in counts:
-        config = tiny()
-        config = replace(config, teacher=replace(config.teacher, replicas=number))
-        pools[number] = start_pool(config, stub(SHAPE, stub_s))
-        await_pool(pools[number])
-    return pools
-
-
-def measure(pool: ActorHandle, students: Sequence[ActorHandle], stub_s: float, count: int, idle: float) -> dict:
-    """A row: `count` requests of every student. `idle` is the share of a core that the cluster takes anyway."""
-    settings = replace(tiny().teacher, prefetch=1)
-    ray.get([student.consume.remote(pool, WARM, settings) for student in students])
+def measure(students: Sequence[ActorHandle], stub_s: float, count: int, idle_s: float) -> dict[str, float]:
+    """A pool of as many replicas as there are `students`, asked by each of them `count` times. A row."""
+    config = tiny()
+    config = replace(config, teacher=replace(config.teacher, replicas=len(students), prefetch=1))
+    pool = start_pool(config, stub(SHAPE, stub_s))
+    await_pool(pool)
+    ray.get([student.consume.remote(pool, WARM, config.teacher) for student in students])
+    before = cpu_s()
+    time.sleep(idle_s)
+    idle = (cpu_s() - before) / idle_s  # cores that the cluster takes anyway
     before, start = cpu_s(), time.perf_counter()
-    taken = ray.get([student.consume.remote(pool, WARM + count, settings) for student in students])
+    taken = ray.get([student.consume.remote(pool, WARM + count, config.teacher) for student in students])
     wall, used = time.perf_counter() - start, cpu_s() - before
+    stop_pool(pool)
     requests = len(students) * (WARM + count)
     added = [1e3 * (one - stub_s) for rank in taken for one in rank[WARM:]]
     return {
@@ -99,24 +96,14 @@ def cpu_s() -> float:
     return total
 
 
-def idle_share(seconds: float) -> float:
-    """Cores that the cluster takes while nobody asks."""
-    before = cpu_s()
-    time.sleep(seconds)
-    return (cpu_s() - before) / seconds
-
-
 def main() -> None:
-    rounds, stub_ms = (int(word) for word in (*sys.argv[1:], *("5", "100")[len(sys.argv) - 1 :]))
-    stub_s = stub_ms / 1e3
-    start_ray(cpus=sum(COUNTS))
+    rounds, stub_ms = (int(word) for word in (*sys.argv[1:], *("3", "500")[len(sys.argv) - 1 :]))
+    start_ray(cpus=max(COUNTS))
     students = start_students(max(COUNTS))
-    pools = start_pools(COUNTS, stub_s)
-    found: dict[int, list[dict]] = {number: [] for number in COUNTS}
+    found: dict[int, list[dict[str, float]]] = {number: [] for number in COUNTS}
     for turn in range(rounds):
-        idle = idle_share(SECONDS)
         for number in COUNTS[:: -1 if turn % 2 else 1]:
-            row = measure(pools[number], students[:number], stub_s, max(WARM, round(SECONDS / stub_s)), idle)
+            row = measure(students[:number], stub_ms / 1e3, max(WARM, round(1e3 * SECONDS / stub_ms)), IDLE_S)
             found[number].append(show(row))
     ray.shutdown()
     print("medians of the rounds")

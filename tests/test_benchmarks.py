@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from synthetic import rolled_out, stored
 
-from actors.teacher_pool import stop_pool
 from benchmarks import control_plane, overhead, stream
 from v4e.recipes import tiny
 
@@ -25,10 +24,7 @@ def test_what_cannot_be_measured_is_said():
 
 
 def test_a_stubs_sleep_is_not_counted_as_the_pools(cluster):
-    students = control_plane.start_students(2)
-    pools = control_plane.start_pools([2], 0.05)
-    row = control_plane.measure(pools[2], students, 0.05, 3, idle=0.0)
-    stop_pool(pools[2])
+    row = control_plane.measure(control_plane.start_students(2), 0.05, 3, idle_s=0.1)
     assert row["replicas"] == 2
     assert 0 < row["requests_per_s"] < row["ideal_per_s"] == 40
     assert row["added_ms"] > 0
