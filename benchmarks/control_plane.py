@@ -8,7 +8,9 @@ rank asks again when it has its answer: as many requests are under way as there 
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median, quantiles
@@ -31,7 +33,7 @@ from v4e.recipes import tiny
 SHAPE = (3, 8, 32, 160)  # K B N D of a target of the tiny recipe: 240 KiB in bf16
 COUNTS = (1, 2, 4, 8, 16, 32)
 PROCESSES = 4  # that the ranks share
-SECONDS = 5.0  # a measurement, about
+SECONDS = 8.0  # a measurement, about
 IDLE_S = 3.0
 WARM = 3  # requests of a rank before the clock: ranks that start together queue up at first
 
@@ -63,12 +65,12 @@ def measure(students: Sequence[ActorHandle], stub_s: float, count: int, idle_s: 
     pool = start_pool(config, stub(SHAPE, stub_s))
     await_pool(pool)
     ray.get([student.consume.remote(pool, WARM, config.teacher) for student in students])
-    before = cpu_s()
+    before = cpu_ms()
     time.sleep(idle_s)
-    idle = (cpu_s() - before) / idle_s  # cores that the cluster takes anyway
-    before, start = cpu_s(), time.perf_counter()
+    idle = (cpu_ms() - before).total() / 1e3 / idle_s  # cores that the cluster takes anyway
+    before, start = cpu_ms(), time.perf_counter()
     taken = ray.get([student.consume.remote(pool, WARM + count, config.teacher) for student in students])
-    wall, used = time.perf_counter() - start, cpu_s() - before
+    wall, used = time.perf_counter() - start, (cpu_ms() - before).total()
     stop_pool(pool)
     requests = len(students) * (WARM + count)
     added = [1e3 * (one - stub_s) for rank in taken for one in rank[WARM:]]
@@ -79,21 +81,19 @@ def measure(students: Sequence[ActorHandle], stub_s: float, count: int, idle_s: 
         "added_ms": median(added),
         "added_ms_mean": fmean(added),
         "added_ms_p95": quantiles(added, n=20)[-1],
-        "cpu_ms": 1e3 * (used - idle * wall) / requests,
-        "cores_busy": used / wall,
+        "cpu_ms": (used - 1e3 * idle * wall) / requests,  # with few requests a small difference of large numbers
+        "cores_busy": used / 1e3 / wall,
     }
 
 
-def cpu_s() -> float:
-    """What this process and the cluster that it started have computed so far."""
-    total = 0.0
-    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-        try:
+def cpu_ms() -> Counter[int]:
+    """What the processes of the cluster have computed so far, by their ids; this one only waits for them."""
+    used: Counter[int] = Counter()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
             times = process.cpu_times()
-        except psutil.NoSuchProcess:  # it has just ended
-            continue
-        total += times.user + times.system
-    return total
+            used[process.pid] = round(1e3 * (times.user + times.system))
+    return used
 
 
 def main() -> None:
@@ -111,18 +111,17 @@ def main() -> None:
         show({"stub_ms": stub_ms} | {key: median(row[key] for row in same) for key in same[0]})
         for same in found.values()
     ]
-    first, last = found[min(COUNTS)], found[max(COUNTS)]
-    ratios = {
-        f"{key}_{max(COUNTS)}_over_{min(COUNTS)}": median(b[key] / a[key] for a, b in zip(first, last, strict=True))
-        for key in ("added_ms", "cpu_ms", "requests_per_s")
+    first, last = found[COUNTS[0]], found[COUNTS[-1]]
+    ratios = [b["added_ms"] / a["added_ms"] for a, b in zip(first, last, strict=True)]
+    summary = {
+        "added_ms_32_over_1": median(ratios),
+        "added_ms_1": rows[0]["added_ms"],
+        "added_ms_32": rows[-1]["added_ms"],
+        "requests_per_s_32": rows[-1]["requests_per_s"],
+        "cpu_ms_32": rows[-1]["cpu_ms"],
     }
-    write_result(
-        "control_plane",
-        " ".join(["python benchmarks/control_plane.py", *sys.argv[1:]]),
-        rows,
-        {key: round(value, 3) for key, value in ratios.items()}
-        | {f"added_ms_{row['replicas']}": round(row["added_ms"], 3) for row in (rows[0], rows[-1])},
-    )
+    command = " ".join(["python benchmarks/control_plane.py", *sys.argv[1:]])
+    write_result("control_plane", command, rows, {key: round(value, 3) for key, value in summary.items()})
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def wait_share(records: list[journal.Record]) -> float:
 
 
 def main() -> None:
-    rounds, steps = (int(word) for word in (sys.argv[1:] + ["5", "150"][len(sys.argv) - 1 :])[:2])
+    rounds, steps = (int(word) for word in (*sys.argv[1:], *("5", "100")[len(sys.argv) - 1 :]))
     start_ray(cpus=max(REPLICAS) + 1)
     with tempfile.TemporaryDirectory() as folder:
         config = tiny()
