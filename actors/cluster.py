@@ -21,8 +21,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def connect(config: Config) -> None:
     """Join the cluster that RAY_ADDRESS or a Ray job names, else start a local one.
 
-    Ray's processes listen on all interfaces, whatever they are told, but answer only those who know Ray's token, which
-    it keeps in the user's home: nobody else can run anything on the cluster. The local one offers at least 4 logical
+    Ray's processes listen on all interfaces, whatever they are told, but only those who know Ray's token, which it
+    keeps in the user's home, can run anything on the cluster; its metrics can be read without. The local one offers at least 4 logical
     CPUs: the pipelines' actors wait for each other more than they compute.
     """
     if ray.is_initialized():
@@ -33,6 +33,7 @@ def connect(config: Config) -> None:
     if os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
         ray.init(runtime_env={"env_vars": env}, logging_level=logging.WARNING)
         return
+    env["UCX_NET_DEVICES"] = "lo"  # else NIXL, where teacher.transport asks for it, listens on the node's address
     env["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(
         address="local",

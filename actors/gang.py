@@ -5,6 +5,7 @@ One rank that dies, hangs or falls out of step ends them all: the survivors of a
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -37,8 +38,18 @@ class Gang:
     def up(self) -> bool:
         return self.loading.done() and self.loading.exception() is None
 
+    @property
+    def failed(self) -> bool:
+        return self.loading.done() and self.loading.exception() is not None
+
     def name(self, rank: int) -> str:
         return str(self.places[rank]) if self.places else f"rank {rank}, which has not started yet"
+
+
+def needs(teacher: Teacher) -> str:
+    """What a replica asks the cluster for, for people."""
+    each = " and ".join(f"{number:g} {kind}" for kind, number in _resources(teacher).items())
+    return each if teacher.tp == 1 else f"{teacher.tp} x {each} on one node"
 
 
 def reserve(teacher: Teacher, name: str) -> PlacementGroup | None:
@@ -54,15 +65,24 @@ def reserve(teacher: Teacher, name: str) -> PlacementGroup | None:
         return ray.util.placement_group([_resources(teacher)] * teacher.tp, strategy="STRICT_PACK", name=name)
 
 
+def release(name: str) -> None:
+    """Gives back the room of that `name`, if there is one."""
+    with suppress(ValueError):  # there is none
+        ray.util.remove_placement_group(ray.util.get_placement_group(name))
+
+
 def start_gang(config: Config, room: PlacementGroup | None, load: Load) -> Gang:
     """Actors that begin to load as soon as there is `room`, which they may have to wait for. Needs a running loop."""
     resources = _resources(config.teacher)
     options: dict[str, Any] = {f"num_{kind.lower()}s": number for kind, number in resources.items()}
+    # Set on the class, not in the options: Ray would free nothing while a method runs.
+    direct: dict[str, Any] = {"enable_tensor_transport": config.teacher.transport != "object_store"}
+    actor = ray.remote(**direct)(Replica)
     ranks = []
     for rank in range(config.teacher.tp):
         if room is not None:
             options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(room, rank)
-        ranks.append(cast(ActorHandle, ray.remote(Replica).options(**options).remote(config, rank, load)))
+        ranks.append(cast(ActorHandle, actor.options(**options).remote(config, rank, load)))
     gang = Gang(ranks)
     gang.loading = asyncio.ensure_future(_load(gang))
     return gang
@@ -100,6 +120,15 @@ async def ask_gang(gang: Gang, method: Method, question: object, patience: float
     followers = [rank.follow.remote(method, question) for rank in gang.ranks[1:]]
     seconds, *_ = await _all(gang, [receipt, *followers], patience)
     return payload, seconds
+
+
+async def check_gang(gang: Gang, patience: float) -> None:
+    """Returns when all ranks of an idle replica say that they are there.
+
+    Raises:
+        GangFailed: one of them does not, within `patience` seconds.
+    """
+    await _all(gang, [rank.place.remote() for rank in gang.ranks], patience)
 
 
 def stop_gang(gang: Gang) -> None:

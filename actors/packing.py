@@ -1,17 +1,15 @@
-"""A target as one contiguous array that Ray's object store moves without copying, in the precision of teacher.payload.
+"""A target as one contiguous tensor of bits, in the precision of teacher.payload.
 
-bf16: the bits as uint16, (K, B, N, D); numpy has no bfloat16, and a torch tensor takes Ray's slow path.
+bf16: the bits as uint16, (K, B, N, D); numpy, in which the object store keeps it, has no bfloat16.
 fp8: uint8, (K, B, N, D + 4): a token's D values as e4m3, then its float32 scale, amax / 448. A scale a token, because
-the magnitudes of a Wan block's tokens are far apart. So the array itself says which it is.
+the magnitudes of a Wan block's tokens are far apart. So the bits themselves say which it is.
 
 Shape letters: K taps, B batch, N DiT tokens, D width.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,8 +25,8 @@ def packed_bytes(shape_KBND: Sequence[int], payload: Payload) -> int:
     return taps * batch * tokens * (2 * width if payload == "bf16" else width + SCALE)
 
 
-def pack(h_KBND: Tensor, payload: Payload = "bf16") -> np.ndarray:
-    """Any float tensor, on any device, to an array on the CPU; see the head of this file for its layout.
+def pack(h_KBND: Tensor, payload: Payload = "bf16") -> Tensor:
+    """Any float tensor to its bits, on the same device; see the head of this file for their layout.
 
     bf16 carries infinities and NaN as they are.
 
@@ -36,7 +34,7 @@ def pack(h_KBND: Tensor, payload: Payload = "bf16") -> np.ndarray:
         ValueError: fp8 of a value that is not finite, of which e4m3 has no scale.
     """
     if payload == "bf16":
-        return h_KBND.to("cpu", torch.bfloat16).contiguous().view(torch.uint16).numpy()
+        return h_KBND.to(torch.bfloat16).contiguous().view(torch.uint16)
     h_KBND = h_KBND.float()
     amax_KBN1 = h_KBND.abs().amax(-1, keepdim=True)
     if not amax_KBN1.isfinite().all():
@@ -48,17 +46,14 @@ def pack(h_KBND: Tensor, payload: Payload = "bf16") -> np.ndarray:
     # A token of zeros would have scale 0, and one of subnormal values a scale that is too coarse to divide by.
     scale_KBN1 = (amax_KBN1 / E4M3_MAX).clamp(min=torch.finfo(torch.float32).tiny)
     values_KBND = (h_KBND / scale_KBN1).to(E4M3)
-    return torch.cat([values_KBND.view(torch.uint8), scale_KBN1.view(torch.uint8)], -1).cpu().numpy()
+    return torch.cat([values_KBND.view(torch.uint8), scale_KBN1.view(torch.uint8)], -1)
 
 
-def unpack(array: np.ndarray) -> Tensor:
+def unpack(bits: Tensor) -> Tensor:
     """The bfloat16 ``h_KBND`` of :func:`pack`.
 
-    That of bf16 shares the array's memory, which may be read-only: never write to it. That of fp8 is new memory.
+    That of bf16 shares the memory of `bits`, which may be read-only: never write to it. That of fp8 is new memory.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        bits = torch.from_numpy(array)
     if bits.dtype == torch.uint16:
         return bits.view(torch.bfloat16)
     values_KBND = bits[..., :-SCALE].view(E4M3)

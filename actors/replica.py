@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
 import ray
+from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from actors import ranks
+from actors.transport import check_transport, offer
 from v4e.config import Config
 from v4e.types import TargetRequest
 
@@ -22,8 +23,8 @@ class Answers(Protocol):
     """What a replica asks of its teacher: see :class:`actors.teacher.Teacher`."""
 
     def ready(self) -> dict[str, int | str]: ...
-    def targets(self, request: TargetRequest) -> np.ndarray: ...
-    def rollouts(self, sample_ids: tuple[str, ...]) -> np.ndarray: ...
+    def targets(self, request: TargetRequest) -> Tensor: ...
+    def rollouts(self, sample_ids: tuple[str, ...]) -> Tensor: ...
 
 
 Load = Callable[[Config, ProcessGroup | None], Answers]
@@ -78,6 +79,7 @@ class Replica:
     def load(self, port: int | None) -> Report:
         """Joins the other ranks, if there are any, at rank 0's `port`, and loads the weights."""
         size, timeout_s = self.config.teacher.tp, self.config.teacher.timeout_s
+        check_transport(self.config.teacher)
         group = None
         if port is not None:
             store = self.store or ranks.reach(port, size, timeout_s)
@@ -87,9 +89,10 @@ class Replica:
 
     @ray.method(num_returns=2)
     def answer(self, method: Method, question):
-        """Rank 0 alone: the teacher's answer, and a receipt: the seconds that it took."""
+        """Rank 0 alone: the teacher's answer as it travels, and a receipt: the seconds that it took."""
         start = time.perf_counter()
-        return getattr(self.teacher, method)(question), time.perf_counter() - start
+        payload = offer(getattr(self.teacher, method)(question), self.config.teacher.transport)
+        return payload, time.perf_counter() - start
 
     def follow(self, method: Method, question) -> None:
         """The other ranks: their part in rank 0's answer."""

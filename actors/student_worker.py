@@ -15,6 +15,8 @@ import torch
 from ray.actor import ActorHandle
 from torch.distributed.device_mesh import init_device_mesh
 
+from actors.meter import Meter
+from actors.metrics import StepMetrics
 from actors.target_stream import TargetStream
 from actors.teacher_pool import await_pool
 from v4e import checkpoint, journal
@@ -49,31 +51,18 @@ def train_student(loop: dict[str, Any]) -> None:
         journal.rewind(metrics_path, trainer.step_count)
 
     if pool:
-        await_pool(pool)
+        await_pool(pool, config.teacher)
     ahead = requests(loop["ids"], config, first_step=trainer.step_count, rank=rank, world=world)
     stream = TargetStream(pool, ahead, config.teacher) if pool else None
     batches = Batches(config, stream or ((request, None) for request in ahead))
-    source = iter(batches)
+    source, meter = iter(batches), Meter(stream, batches, world)
+    for_prometheus = StepMetrics(config.run)
     for step in range(trainer.step_count + 1, config.optim.steps + 1):
-        start, wait_s, io_s = time.perf_counter(), stream.wait_s if stream else 0.0, batches.io_s
-        received = stream.bytes if stream else 0
         metrics = trainer.step(islice(source, trainer.forwards))
+        record = {"step": step, **metrics, **meter.lap()}
         if rank == 0:
-            status = stream.status if stream else None
-            journal.append(
-                metrics_path,
-                {
-                    "step": step,
-                    **metrics,
-                    "seconds": time.perf_counter() - start,
-                    "wait_s": stream.wait_s - wait_s if stream else 0.0,
-                    "io_s": batches.io_s - io_s,
-                    "mib": (stream.bytes - received) * world / 2**20 if stream else 0.0,
-                    "replicas": status.replicas if status else 0,
-                    "queue": status.queue if status else 0,
-                    "restarts": status.restarts if status else 0,
-                },
-            )
+            journal.append(metrics_path, record)
+            for_prometheus.record(record)
         if step % config.train.checkpoint_every == 0 or step == config.optim.steps:
             checkpoint.save(checkpoints, step, trainer.state_dict(), keep=config.train.keep)
             ray.train.report({"step": step, **metrics})

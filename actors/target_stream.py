@@ -4,15 +4,15 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import cast
+from uuid import uuid4
 
-import numpy as np
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError
+from torch import Tensor
 
 from actors.packing import unpack
 from actors.teacher_pool import PoolStatus
+from actors.transport import Lost, check_transport, fetch
 from v4e.config import Teacher
 from v4e.types import TargetRequest, TeacherTarget
 
@@ -28,7 +28,9 @@ class TargetStream:
     """
 
     def __init__(self, pool: ActorHandle, requests: Iterable[TargetRequest], settings: Teacher) -> None:
+        check_transport(settings)
         self.pool = pool
+        self.name = uuid4().hex
         self.settings = settings
         self.requests = iter(requests)
         self.waiting: deque[tuple[TargetRequest, ray.ObjectRef]] = deque()
@@ -51,7 +53,10 @@ class TargetStream:
             request = next(self.requests, None)
             if request is None:
                 return
-            self.waiting.append((request, self.pool.target.remote(request)))
+            self.waiting.append((request, self._asked(request)))
+
+    def _asked(self, request: TargetRequest) -> ray.ObjectRef:
+        return self.pool.target.remote(request, self.name, self.wait_s)
 
     def _take(self, request: TargetRequest, answer: ray.ObjectRef) -> TeacherTarget:
         start = time.perf_counter()
@@ -59,7 +64,7 @@ class TargetStream:
             try:
                 bits = self._fetch(answer)
                 break
-            except (RayActorError, ObjectLostError, GetTimeoutError) as error:
+            except Lost as error:
                 waited = time.perf_counter() - start
                 if waited > self.settings.timeout_s:  # by the clock: a pool that starts again may take a minute
                     raise RuntimeError(
@@ -67,12 +72,12 @@ class TargetStream:
                         f"teacher pool; the last one ended with: {error or type(error).__name__}"
                     ) from error
                 time.sleep(min(5.0, PAUSE_S * 2**attempt))
-                answer = self.pool.target.remote(request)
+                answer = self._asked(request)
         self.wait_s += time.perf_counter() - start
         self.bytes += bits.nbytes
         return TeacherTarget(taps_KBND=unpack(bits))
 
-    def _fetch(self, answer: ray.ObjectRef) -> np.ndarray:
+    def _fetch(self, answer: ray.ObjectRef) -> Tensor:
         patience = self.settings.timeout_s * (self.settings.retries + 1)  # the pool retries too
         [payload], self.status = ray.get(answer, timeout=patience)
-        return cast(np.ndarray, ray.get(payload, timeout=self.settings.timeout_s))
+        return fetch(payload, self.settings.timeout_s)

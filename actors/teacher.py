@@ -11,7 +11,6 @@ K taps.
 import os
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
@@ -58,7 +57,7 @@ class Teacher:
         [text_TD] = encode_text(frozen.text_encoder, frozen.tokenizer, [""])
         return text_TD.to(self.device, self.dtype)
 
-    def targets(self, request: TargetRequest) -> np.ndarray:
+    def targets(self, request: TargetRequest) -> Tensor:
         """:meth:`taps` of the request, packed as ``teacher.payload`` says.
 
         Raises:
@@ -91,7 +90,7 @@ class Teacher:
         return kd_tokens(taps_KBND, self.config.teacher.tokens, z_clip_BCFHW.shape[2])
 
     @torch.inference_mode()
-    def rollouts(self, sample_ids: tuple[str, ...]) -> np.ndarray:
+    def rollouts(self, sample_ids: tuple[str, ...]) -> Tensor:
         """Sampled clip latents ``z_clip_BCFHW``, float32, latent frame 0 replaced by the source's.
 
         The noise of a sample depends on its id alone, not on the run's seed: runs may share a store.
@@ -119,4 +118,4 @@ class Teacher:
                     u_BCFHW = without_BCFHW + config.teacher.guidance * (u_BCFHW - without_BCFHW)
                 x_BCFHW = euler_step(x_BCFHW, u_BCFHW, t, t_next)
             x_BCFHW[:, :, 0] = torch.stack([s.z_i2v_CFHW[:, 0] for s in samples]).to(self.device)
-            return x_BCFHW.cpu().numpy()
+            return x_BCFHW

@@ -1,4 +1,4 @@
-"""The pool of teacher replicas: one actor that routes, retries and restarts; targets never pass through it.
+"""The pool of teacher replicas: one actor that routes, retries and hedges; targets never pass through it.
 
     student rank --TargetRequest--> pool --TargetRequest--> replica
     student rank <--reference------ pool <--receipt-------- replica
@@ -11,122 +11,205 @@ a gang of ranks that are all asked and of which the first answers.
 
 import asyncio
 import logging
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from statistics import median
+from typing import TypeVar, cast
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
-from ray.util.placement_group import PlacementGroup
 
-from actors.gang import Gang, GangFailed, ask_gang, reserve, start_gang, stop_gang
+from actors.gang import GangFailed, ask_gang
+from actors.metrics import PoolMetrics
 from actors.replica import Load, Method, Report, load_teacher
-from v4e.config import Config
+from actors.replicas import Replicas, Slot
+from actors.scaling import Waits, Window
+from v4e.config import Config, Teacher
 from v4e.types import TargetRequest
 
+Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
+REMEMBERED = 32  # answers that say what is usual
+TELL_S = 15.0  # between lines on what a pool that starts is waiting for
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolStatus:
     """What the pool is and has done so far."""
 
-    replicas: int
+    replicas: int  # that have loaded
+    starting: int = 0
     queue: int  # requests at the replicas, running ones included
     answered: int = 0
     retries: int = 0
     restarts: int = 0
+    hedged: int = 0  # requests that a second replica was asked too
+    grown: int = 0  # replicas
+    shrunk: int = 0
     busy_s: float = 0.0  # of all replicas together
-
-
-@dataclass
-class Slot:
-    """The place of a replica: its ranks change with every restart."""
-
-    index: int
-    room: PlacementGroup | None
-    gang: Gang
-    load: int = 0  # requests not yet answered
-    busy_s: float = 0.0
 
 
 @ray.remote(num_cpus=0, max_restarts=-1)
 class TeacherPool:
-    """``teacher.replicas`` replicas behind one queue each; ask it with ``target`` and ``rollout``.
+    """Replicas behind one queue each; ask it with ``target`` and ``rollout``.
 
     The replicas belong to the pool and end with it. Should the pool itself die, Ray starts it again with new
     replicas, and its users ask again.
     """
 
     def __init__(self, config: Config, load: Load) -> None:
-        self.config, self.load = config, load
+        self.teacher = config.teacher
         name = f"teacher-{ray.get_runtime_context().get_actor_id()}"  # the same after a restart
-        rooms = [reserve(config.teacher, f"{name}-{index}") for index in range(config.teacher.replicas)]
-        self.slots = [Slot(index, room, start_gang(config, room, load)) for index, room in enumerate(rooms)]
-        self.answered = self.retries = self.restarts = 0
+        self.replicas = Replicas(config, load, name)
+        self.counts: Counter[str] = Counter()  # answered, retries, hedged
+        self.busy_s = 0.0
+        self.usual_s: dict[Method, deque[float]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
+        self.waits = Waits()
+        self.metrics = PoolMetrics(config.run)
+        self.keeper = asyncio.ensure_future(self._keep())
+
+    async def target(self, request: TargetRequest, student: str = "", waited_s: float = 0.0):
+        """A reference to the packed taps of `request`, wrapped in a list so that it travels as one; the pool's status.
+
+        `waited_s` are the seconds that `student` has waited for targets so far: by them the pool grows and shrinks.
+        """
+        if student:
+            self.waits.hear(student, time.monotonic(), waited_s)
+        return await self._ask("targets", request)
+
+    async def rollout(self, sample_ids: tuple[str, ...]):
+        """A reference to the clip latents of some samples, and the pool's status, as :meth:`target`."""
+        now = time.monotonic()
+        self.waits.hear("rollouts", now, now)  # there is nothing to do meanwhile but wait
+        return await self._ask("rollouts", sample_ids)
 
     async def ready(self) -> list[Report]:
-        """Replica, rank, process, device, actor, node and log of every rank, once all have loaded their weights."""
-        reports = await asyncio.gather(*(asyncio.shield(slot.gang.loading) for slot in self.slots))
-        return [{"replica": index} | rank for index, replica in enumerate(reports) for rank in replica]
+        """Replica, rank, process, device, actor, node and log of every rank, once all have loaded their weights.
+
+        Raises:
+            GangFailed: one of them could not.
+        """
+        loading = [(slot.index, asyncio.shield(slot.gang.loading)) for slot in self.replicas.slots]
+        return [{"replica": index} | rank for index, replica in loading for rank in await replica]
+
+    async def serving(self) -> None:
+        """Returns once a replica has loaded its weights.
+
+        Raises:
+            GangFailed: none of them could.
+        """
+        while True:
+            try:
+                await _first_good(asyncio.shield(slot.gang.loading) for slot in self.replicas.slots)
+                return
+            except GangFailed:
+                if all(slot.gang.failed for slot in self.replicas.slots):  # else one is started again
+                    raise
+
+    async def starting(self) -> list[str]:
+        """A line for each replica that has not loaded: what it waits for, or why it could not."""
+        return self.replicas.starting()
+
+    async def status(self) -> PoolStatus:
+        slots, up = self.replicas.slots, self.replicas.up
+        return PoolStatus(
+            replicas=up,
+            starting=len(slots) - up,
+            queue=sum(slot.load for slot in slots),
+            busy_s=self.busy_s,
+            **(self.counts + self.replicas.counts),
+        )
 
     async def close(self) -> None:
         """Ends the replicas and gives their room back."""
-        for slot in self.slots:
-            stop_gang(slot.gang)
-            if slot.room is not None:
-                ray.util.remove_placement_group(slot.room)
-
-    async def target(self, request: TargetRequest) -> tuple[list[ray.ObjectRef], PoolStatus]:
-        """A reference to the packed taps of `request`, wrapped in a list so that it travels as a reference."""
-        return await self._ask("targets", request)
-
-    async def rollout(self, sample_ids: tuple[str, ...]) -> tuple[list[ray.ObjectRef], PoolStatus]:
-        """A reference to the clip latents of some samples."""
-        return await self._ask("rollouts", sample_ids)
-
-    async def status(self) -> PoolStatus:
-        return PoolStatus(
-            replicas=len(self.slots),
-            queue=sum(slot.load for slot in self.slots),
-            answered=self.answered,
-            retries=self.retries,
-            restarts=self.restarts,
-            busy_s=sum(slot.busy_s for slot in self.slots),
-        )
+        self.keeper.cancel()
+        for slot in list(self.replicas.slots):
+            self.replicas.end(slot)
 
     async def _ask(self, method: Method, question: object) -> tuple[list[ray.ObjectRef], PoolStatus]:
-        for attempt in range(self.config.teacher.retries + 1):
-            slot = min(self.slots, key=lambda slot: (not slot.gang.up, slot.load))
-            gang = slot.gang
-            slot.load += 1
-            patience = self.config.teacher.timeout_s * slot.load  # those before it in the queue count too
+        for attempt in range(self.teacher.retries + 1):
             try:
-                payload, seconds = await ask_gang(gang, method, question, patience)
-                slot.busy_s += seconds
+                payload = await self._attempt_hedged(method, question)
             except GangFailed as error:
-                if attempt == self.config.teacher.retries:
+                if attempt == self.teacher.retries:
                     raise RuntimeError(
-                        f"teacher replica {slot.index} gave up {question} after {attempt + 1} attempts on "
-                        f"{len(self.slots)} replicas; the last one ended with: {error}"
+                        f"the teacher pool gave up {question} after {attempt + 1} attempts on "
+                        f"{len(self.replicas.slots)} replicas; the last one ended with: {error}"
                     ) from error
-                self.retries += 1
-                self._restart(slot, gang, error)
+                self.counts["retries"] += 1
             else:
-                self.answered += 1
-                return [payload], await self.status()
-            finally:
-                slot.load -= 1
+                self.counts["answered"] += 1
+                status = await self.status()
+                self.metrics.record(status)
+                return [payload], status
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _restart(self, slot: Slot, failed: Gang, cause: GangFailed) -> None:
-        """Puts a new gang in the place of one that failed; the first of those whom it failed does it."""
-        if slot.gang is failed:
-            log.warning("teacher replica %d is started again: %s", slot.index, cause)
-            stop_gang(failed)
-            slot.gang = start_gang(self.config, slot.room, self.load)
-            self.restarts += 1
+    async def _attempt_hedged(self, method: Method, question: object) -> ray.ObjectRef:
+        """Asks the least loaded replica and, once it is much slower than usual, an idle one too; the first answer."""
+        slot = self.replicas.least_loaded()
+        ahead = slot.load + 1  # this one included
+        attempt = asyncio.ensure_future(self._attempt(slot, method, question))
+        if not self.teacher.hedge or not self.usual_s[method] or not slot.gang.up:
+            return await attempt
+        patience = self.teacher.hedge * median(self.usual_s[method]) * ahead
+        await asyncio.wait([attempt], timeout=patience)
+        other = self.replicas.idle()
+        if attempt.done() or other is None:
+            return await attempt
+        self.counts["hedged"] += 1
+        return await _first_good([attempt, self._attempt(other, method, question)])
+
+    async def _attempt(self, slot: Slot, method: Method, question: object) -> ray.ObjectRef:
+        """The answer of this replica, which is started again when it fails.
+
+        Raises:
+            GangFailed: it did.
+        """
+        gang = slot.gang
+        slot.load += 1
+        try:
+            # Those before it in the queue count too.
+            payload, seconds = await ask_gang(gang, method, question, self.teacher.timeout_s * slot.load)
+        except GangFailed as error:
+            self.replicas.restart(slot, gang, error)
+            raise GangFailed(f"teacher replica {slot.index}: {error}") from error
+        finally:
+            slot.load -= 1
+            self.replicas.end_if_drained(slot)
+        self.busy_s += seconds
+        self.usual_s[method].append(seconds)
+        return payload
+
+    async def _keep(self) -> None:
+        """Looks after replicas that nobody asks, and after their number, until the pool ends."""
+        looked, busy_s = time.monotonic(), 0.0
+        while True:
+            await asyncio.sleep(self.teacher.check_every_s)
+            try:
+                await self.replicas.check()
+                seconds, wait_share = time.monotonic() - looked, self.waits.share()
+                if wait_share is not None:
+                    self.replicas.resize(Window(wait_share=wait_share, busy=(self.busy_s - busy_s) / seconds))
+                looked, busy_s = looked + seconds, self.busy_s
+                self.metrics.record(await self.status())
+            except Exception:  # of Ray's, say: the pool has to outlive it
+                log.exception("the teacher pool goes on as it is")
+
+
+async def _first_good(attempts: Iterable[Awaitable[Answer]]) -> Answer:
+    """The result of the first that ends well, or the error of the last; the others go on, and nobody hears of them."""
+    pending = {asyncio.ensure_future(attempt) for attempt in attempts}
+    while True:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        good = [attempt for attempt in done if attempt.exception() is None]
+        if good or not pending:
+            for attempt in pending:
+                attempt.add_done_callback(lambda attempt: attempt.exception())  # else asyncio reports it as unseen
+            return (good or list(done))[0].result()
 
 
 def start_pool(config: Config, load: Load = load_teacher) -> ActorHandle:
@@ -134,14 +217,21 @@ def start_pool(config: Config, load: Load = load_teacher) -> ActorHandle:
     return cast(ActorHandle, TeacherPool.remote(config, load))
 
 
-def await_pool(pool: ActorHandle) -> None:
-    """Returns when every replica has loaded.
+def await_pool(pool: ActorHandle, teacher: Teacher, tell: Callable[[str], None] = log.warning) -> None:
+    """Returns when a replica has loaded; meanwhile says, every few seconds, what those that have not wait for.
 
     Raises:
-        RuntimeError: a replica did not start; the cause is in the message.
+        RuntimeError: none could load, or none has in ``teacher.start_timeout_s``; the cause is in the message.
     """
+    serving, start = pool.serving.remote(), time.monotonic()
     try:
-        ray.get(pool.ready.remote())
+        while not ray.wait([serving], timeout=min(TELL_S, teacher.start_timeout_s))[0]:
+            lines = ray.get(pool.starting.remote())
+            if time.monotonic() - start > teacher.start_timeout_s:
+                raise RuntimeError(f"no teacher after {teacher.start_timeout_s:.0f} s: {'; '.join(lines)}")
+            for line in lines:
+                tell(line)
+        ray.get(serving)
     except (RayActorError, GangFailed) as error:
         raise RuntimeError(f"the teacher pool did not start: {error}") from error
 

@@ -69,7 +69,7 @@ def prepare(config: Config) -> Teacher:
     ids = tuple(store.ids())
     rollouts = RolloutStore.open(config)
     for sample_id, z_clip_CFHW in zip(ids, teacher.rollouts(ids), strict=True):
-        rollouts.write(sample_id, torch.from_numpy(z_clip_CFHW))
+        rollouts.write(sample_id, z_clip_CFHW)
     return teacher
 
 
@@ -81,11 +81,11 @@ def measure(trainer: StudentTrainer, teacher: Teacher, request: TargetRequest) -
     for name, (tokens, payload) in TARGETS.items():
         trainer.config = replace(config, teacher=replace(config.teacher, tokens=tokens))
         h_KBND = kd_tokens(taps_KBND, tokens, batch.z_clip_BCFHW.shape[2])
-        array = pack(h_KBND, payload) if payload else h_KBND.numpy()
-        h_KBND = unpack(array) if payload else h_KBND
+        bits = pack(h_KBND, payload) if payload else h_KBND
+        h_KBND = unpack(bits) if payload else h_KBND
         kd = trainer.losses(replace(batch, target=TeacherTarget(taps_KBND=h_KBND)))["kd"]
         gradients = torch.autograd.grad(kd, trainer.parameters, allow_unused=True, materialize_grads=True)
-        found[name] = kd.detach(), torch.cat([g.flatten() for g in gradients]), array.nbytes
+        found[name] = kd.detach(), torch.cat([g.flatten() for g in gradients]), bits.nbytes
     trainer.config = config
     return found
 

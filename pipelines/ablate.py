@@ -54,7 +54,10 @@ FREE = {  # settings that decide no figure
     "run": ("dir", "overwrite"),
     "data": ("cache_mib",),
     "caption": ("threads", "gpus", "actors", "timeout_s"),
-    "teacher": ("replicas", "tp", "gpus", "prefetch", "transport", "timeout_s", "retries"),
+    "teacher": (
+        *("replicas", "max_replicas", "check_every_s", "hedge", "tp", "gpus", "prefetch", "transport"),
+        *("timeout_s", "start_timeout_s", "retries"),
+    ),
     "precompute": ("readers", "actors", "gpus_per_actor"),
     "train": (
         *("workers", "checkpoint_every", "keep", "log_every", "max_failures", "gpus_per_worker"),

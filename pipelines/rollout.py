@@ -11,19 +11,18 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import ray
-import torch
 from ray.actor import ActorHandle
-from ray.exceptions import ObjectLostError, RayActorError
 
 from actors.cluster import connect
 from actors.teacher_pool import await_pool, start_pool, stop_pool
+from actors.transport import Lost, check_transport, fetch
 from pipelines._cli import main
 from v4e import startup
 from v4e.config import Config
 from v4e.data.ids import training_ids
 from v4e.data.store import RolloutStore
 from v4e.paths import rollouts_uri
-from v4e.progress import bar, plan
+from v4e.progress import bar, plan, say
 from v4e.stages import stage
 
 Chunk = tuple[str, ...]
@@ -51,11 +50,12 @@ def run(config: Config) -> None:
     )
     if not todo:
         return
+    check_transport(config.teacher)
     startup.check_split(config, startup.dit_config(config.models.teacher, "models.teacher"))
     connect(config)
     with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
         pool = start_pool(config)
-        await_pool(pool)
+        await_pool(pool, config.teacher, say)
         for chunk, latents in answers(pool, todo, config):
             for key, z_clip_CFHW in zip(chunk, latents, strict=True):
                 if key in missing:
@@ -70,15 +70,15 @@ def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):
     running: dict[ray.ObjectRef, Chunk] = {}
     lost = 0
     while todo or running:
-        while todo and len(running) < 2 * config.teacher.replicas:
+        while todo and len(running) < 2 * config.teacher.most_replicas:
             chunk = todo.pop()
             running[pool.rollout.remote(chunk)] = chunk
         [answer], _ = ray.wait(list(running), num_returns=1)
         chunk = running.pop(answer)
         try:
             [payload], _ = ray.get(answer)
-            yield chunk, torch.from_numpy(ray.get(payload).copy())
-        except (RayActorError, ObjectLostError):  # the pool or a node died: the pool restarts, and we ask again
+            yield chunk, fetch(payload, config.teacher.timeout_s).clone()
+        except Lost:  # the pool or a node died: the pool restarts, and we ask again
             lost += 1
             if lost > config.teacher.retries:
                 raise

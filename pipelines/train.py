@@ -9,19 +9,22 @@ import shutil
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from actors.cluster import connect
 from actors.packing import SCALE, packed_bytes
 from actors.student_worker import train_student
-from actors.teacher_pool import start_pool, stop_pool
+from actors.teacher_pool import await_pool, start_pool, stop_pool
+from actors.transport import check_transport
 from pipelines._cli import main
 from v4e import checkpoint, journal, startup
 from v4e.config import Config
@@ -45,6 +48,8 @@ def run(config: Config) -> None:
     checkpoints, metrics_path = folder / "checkpoints", folder / "metrics.jsonl"
     distils = config.kd.weight > 0
     student, _ = startup.check_run(config)
+    if distils:
+        check_transport(config.teacher)
     ids = ready_ids(config, student)
     if config.run.overwrite:
         for path in (checkpoints, folder / "ray"):
@@ -73,6 +78,8 @@ def run(config: Config) -> None:
                 failure_config=FailureConfig(max_failures=config.train.max_failures),
             ),
         )
+        if pool is not None:
+            threading.Thread(target=tell_of, args=(pool, config), daemon=True).start()
         with watching(metrics_path, config, done):
             trainer.fit()
         if pool is not None:
@@ -142,6 +149,12 @@ def stream_plan(config: Config, student: startup.Dit, shape_CFHW: tuple[int, ...
         f"{each}; {target * config.optim.accumulate:.2f} MiB a step; at most {config.train.workers} ranks x "
         f"{teacher.prefetch} ahead = {held:.2f} MiB held"
     )
+
+
+def tell_of(pool: ActorHandle, config: Config) -> None:
+    """Says what a pool that starts is waiting for. Its failure is shown by the workers, who wait for it too."""
+    with suppress(RuntimeError, RayError):
+        await_pool(pool, config.teacher, say)
 
 
 @contextmanager

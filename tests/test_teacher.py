@@ -74,9 +74,9 @@ def test_targets_are_diffusers_block_outputs(teacher, settings, stock):
 
 def test_targets_depend_on_the_request_alone(teacher, settings):
     again = Teacher(settings)
-    assert np.array_equal(teacher.targets(REQUEST), again.targets(REQUEST))
+    assert torch.equal(teacher.targets(REQUEST), again.targets(REQUEST))
     other = TargetRequest(sample_ids=REQUEST.sample_ids, seeds=(11, 13))
-    assert not np.array_equal(teacher.targets(REQUEST), teacher.targets(other))
+    assert not torch.equal(teacher.targets(REQUEST), teacher.targets(other))
 
 
 @torch.no_grad()
@@ -88,7 +88,7 @@ def test_rollouts_are_diffusers_euler_sampling(teacher, settings, stock):
     for timestep in scheduler.timesteps:
         u = stock_velocity(stock, (0, 1), x, timestep.item())
         x = scheduler.step(u, timestep, x).prev_sample
-    found = torch.from_numpy(teacher.rollouts(("s000", "s001")))
+    found = teacher.rollouts(("s000", "s001"))
     assert torch.allclose(found[:, :, 1:], x[:, :, 1:], atol=1e-3)
     assert torch.equal(found[:, :, 0], torch.stack([sample(n).z_i2v_CFHW[:, 0] for n in (0, 1)]))
 
@@ -102,14 +102,14 @@ def test_guidance_leads_away_from_the_empty_prompt(settings, stock):
     with_text = stock_velocity(stock, (0,), eps, 1000.0)
     without = stock_velocity(stock, (0,), eps, 1000.0, text=empty[None])
     expected = eps - (without + 3.0 * (with_text - without))
-    found = torch.from_numpy(Teacher(config).rollouts(("s000",)))
+    found = Teacher(config).rollouts(("s000",))
     assert torch.allclose(found[:, :, 1:], expected[:, :, 1:], atol=1e-4)
 
 
 def test_packing_keeps_bfloat16_to_the_bit():
     tensor = torch.randn(3, 2, 5, 7).to(torch.bfloat16)
     assert torch.equal(unpack(pack(tensor)), tensor)
-    assert pack(tensor.float()).dtype == np.uint16
+    assert pack(tensor.float()).dtype == torch.uint16
 
 
 # With Ray
@@ -198,9 +198,10 @@ def test_a_pool_that_cannot_start_says_why(cluster, tmp_path, random_family):
 
     from actors.teacher_pool import await_pool, start_pool
 
-    pool = start_pool(stored(tmp_path, random_family, 1, models={"teacher": str(tmp_path / "nowhere")}))
+    config = stored(tmp_path, random_family, 1, models={"teacher": str(tmp_path / "nowhere")})
+    pool = start_pool(config)
     with pytest.raises(RuntimeError, match=r"(?s)nowhere is no diffusers pipeline folder.*rank 0 \(actor .*log /"):
-        await_pool(pool)
+        await_pool(pool, config.teacher)
     ray.kill(pool)
 
 
@@ -213,7 +214,7 @@ def test_rollouts_are_restartable_to_the_bit(cluster, tmp_path, random_family, t
     rollouts = RolloutStore.open(config)
     first = {key: rollouts.read(key) for key in rollouts.ids()}
     assert sorted(first) == [f"s{n:03d}" for n in range(5)]
-    assert torch.equal(first["s000"], torch.from_numpy(teacher.rollouts(("s000", "s001")))[0])
+    assert torch.equal(first["s000"], teacher.rollouts(("s000", "s001"))[0])
     for lost in ("s001", "s004"):
         (tmp_path / "store" / "rollouts" / rollouts.uri.rsplit("/", 1)[-1] / f"{lost}.safetensors").unlink()
     run(config)

@@ -130,10 +130,11 @@ def test_two_ranks_answer_as_one_does_and_a_killed_one_changes_nothing(settings,
     undisturbed = answers(pool, requests_of(8))
     for request, found in zip(requests_of(8), undisturbed, strict=True):
         expected = unpack(teacher.targets(request))
-        assert torch.allclose(unpack(found).float(), expected.float(), rtol=2**-7, atol=1e-5)  # one bfloat16 step
+        ours = unpack(torch.from_numpy(found))
+        assert torch.allclose(ours.float(), expected.float(), rtol=2**-7, atol=1e-5)  # one bfloat16 step
     [payload], _ = ray.get(pool.rollout.remote(("s000", "s001")))
-    sampled, expected = ray.get(payload), teacher.rollouts(("s000", "s001"))
-    assert np.abs(sampled - expected).max() < 1e-5 * np.abs(expected).max()
+    sampled, expected = torch.tensor(ray.get(payload)), teacher.rollouts(("s000", "s001"))
+    assert (sampled - expected).abs().max() < 1e-5 * expected.abs().max()
 
     with pytest.raises(FileNotFoundError, match="nobody"):
         ray.get(pool.target.remote(MISSING))
@@ -212,5 +213,5 @@ def test_ranks_that_do_not_divide_the_heads_do_not_start(settings, cluster):
 
     pool = start_pool(replace(settings, teacher=replace(settings.teacher, tp=3)))
     with pytest.raises(RuntimeError, match=r"teacher\.tp to one of 1, 2, 4"):
-        await_pool(pool)
+        await_pool(pool, settings.teacher)
     stop_pool(pool)
