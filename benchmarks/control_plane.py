@@ -24,7 +24,7 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.target_stream import TargetStream
-from actors.teacher_pool import await_pool, start_pool, stop_pool
+from actors.teacher_pool import start_pool, stop_pool
 from benchmarks.result import write_result
 from benchmarks.stub_pool import asked, show, start_ray, stub
 from v4e.config import Teacher
@@ -63,7 +63,7 @@ def measure(students: Sequence[ActorHandle], stub_s: float, count: int, idle_s: 
     config = tiny()
     config = replace(config, teacher=replace(config.teacher, replicas=len(students), prefetch=1))
     pool = start_pool(config, stub(SHAPE, stub_s))
-    await_pool(pool)
+    ray.get(pool.ready.remote())
     ray.get([student.consume.remote(pool, WARM, config.teacher) for student in students])
     before = cpu_ms()
     time.sleep(idle_s)

@@ -8,10 +8,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import get_args, get_type_hints
+from typing import get_args
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -23,25 +22,25 @@ from ray.actor import ActorHandle
 
 from actors.target_stream import TargetStream
 from actors.teacher_pool import await_pool, start_pool, stop_pool
+from actors.transport import check_transport
 from benchmarks.result import write_result
 from benchmarks.stub_pool import asked, show, start_ray, stub
-from v4e.config import Config, Teacher
+from v4e.config import Config, Teacher, Transport
 from v4e.recipes import tiny
 
 LARGE = (4, 1, 2048, 4096)  # K B N D in bf16: 64 MiB
 SMALL = (1, 1, 8, 4096)  # 64 KiB
-COUNTS = {LARGE: 16, SMALL: 200}  # targets a block
+COUNTS = {LARGE: 16, SMALL: 100}  # targets a block
 AHEAD = (1, 4)  # teacher.prefetch: one at a time, and as recipes have it
-TRANSPORTS = ("object_store", "nixl")
 PAGE = 4096  # bytes
 
 
-def unavailable(transport: str) -> str:
+def unavailable(transport: Transport) -> str:
     """Why this transport cannot be measured here, or ""."""
-    if transport not in get_args(get_type_hints(Teacher)["transport"]):
-        return f"teacher.transport={transport} is not implemented"
-    if transport == "nixl" and find_spec("nixl") is None:
-        return "nixl is not installed"
+    try:
+        check_transport(replace(tiny().teacher, transport=transport))
+    except ValueError as error:
+        return str(error)
     return ""
 
 
@@ -67,7 +66,7 @@ def measure(config: Config, shape_KBND: Sequence[int], count: int, rounds: int) 
     source = np.ones(shape_KBND, np.uint16)
     copy = np.zeros_like(source)
     pool = start_pool(config, stub(shape_KBND))
-    await_pool(pool)
+    await_pool(pool, config.teacher)
     settings = [replace(config.teacher, prefetch=ahead) for ahead in AHEAD]
     stream_s(pool, count, settings[-1])  # the first ones pay for fresh pages and connections
     pairs = {
@@ -100,7 +99,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     start_ray(cpus=4, store_mib=2048)
     rows, summary = [], {}
-    for transport in TRANSPORTS:
+    for transport in get_args(Transport):
         if reason := unavailable(transport):
             rows.append({"transport": transport, "unavailable": reason})
             continue

@@ -6,34 +6,34 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 import ray
+import torch
+from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from actors.cluster import ROOT, TRAIN_ENV
+from actors.packing import pack
 from actors.replica import Load
 from v4e.config import Config
 from v4e.types import TargetRequest
-
-ONE = 0x3F80  # 1.0 in bfloat16
 
 
 class StubTeacher:
     """Answers every request after `seconds` of sleep, which needs no core, with the same target: ones (K, B, N, D)."""
 
     def __init__(self, shape_KBND: Sequence[int], seconds: float, config: Config, group: ProcessGroup | None) -> None:
-        self.bits = np.full(shape_KBND, ONE, np.uint16)
+        self.bits = pack(torch.ones(*shape_KBND))
         self.seconds = seconds
 
     def ready(self) -> dict[str, int | str]:
         return {"pid": os.getpid(), "device": "none"}
 
-    def targets(self, request: TargetRequest) -> np.ndarray:
+    def targets(self, request: TargetRequest) -> Tensor:
         if self.seconds:
             time.sleep(self.seconds)
         return self.bits
 
-    def rollouts(self, sample_ids: tuple[str, ...]) -> np.ndarray:
+    def rollouts(self, sample_ids: tuple[str, ...]) -> Tensor:
         raise ValueError("a stub teacher has targets only")
 
 
@@ -56,6 +56,8 @@ def start_ray(cpus: int, store_mib: int = 512) -> None:
         return
     for name, value in TRAIN_ENV.items():
         os.environ.setdefault(name, value)
+    # NIXL's UCX would listen on the node's address; this process may read targets too, so it is told as well.
+    os.environ.setdefault("UCX_NET_DEVICES", "lo")
     env = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore", "PYTHONPATH": ROOT}
     ray.init(
         address="local",
