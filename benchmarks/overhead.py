@@ -1,7 +1,7 @@
 """What the teacher pool costs a training step, and how many replicas a slow teacher needs until nobody waits for it.
 
-Each round trains through pipelines/train.py with the real pool, then times the parts alone: the student's steps with
-their targets in hand, and the teacher's targets. The teacher's part counts where it is longer than the student's, which
+Each round trains through pipelines/train.py with the real pool, and times the parts alone before and after: the
+student's steps with their targets in hand, and the teacher's targets. The teacher's part counts where it is longer than the student's, which
 it overlaps. Then the same training waits for stub teachers that take SLOWER times the student's step and need no core,
 with 1, 2, 4 and 8 replicas. `python benchmarks/overhead.py [rounds [steps]]`.
 """
@@ -74,19 +74,23 @@ def alone(config: Config) -> tuple[float, float]:
     return median(student_s[WARM:]), config.optim.accumulate * median(teacher_s[WARM:])
 
 
-def overlapped(config: Config) -> dict[str, float]:
-    """A round with the real teacher."""
-    records = trained(config)
-    student_s, teacher_s = ray.get(alone.remote(config))
-    step_s = median(r["seconds"] for r in records)
-    parts_s = student_s + max(0.0, teacher_s - student_s)
-    return {
-        "step_ms": 1e3 * step_s,
-        "student_ms": 1e3 * student_s,
-        "teacher_ms": 1e3 * teacher_s,
-        "step_over_parts": step_s / parts_s,
-        "wait_share": wait_share(records),
-    }
+def overlapped(config: Config, rounds: int) -> list[dict[str, float]]:
+    """With the real teacher, a row a round: a run between two looks at its parts alone, for a machine's load drifts."""
+    rows, parts = [], [ray.get(alone.remote(config))]
+    for _ in range(rounds):
+        records = trained(config)
+        parts.append(ray.get(alone.remote(config)))
+        student_s, teacher_s = (fmean(both) for both in zip(*parts[-2:], strict=True))
+        step_s = median(r["seconds"] for r in records)
+        row = {
+            "step_ms": 1e3 * step_s,
+            "student_ms": 1e3 * student_s,
+            "teacher_ms": 1e3 * teacher_s,
+            "step_over_parts": step_s / (student_s + max(0.0, teacher_s - student_s)),
+            "wait_share": wait_share(records),
+        }
+        rows.append(show(row))
+    return rows
 
 
 def delayed(config: Config, replicas: int, seconds: float, shape_KBND: tuple[int, ...]) -> dict[str, float]:
@@ -120,7 +124,7 @@ def main() -> None:
         )
         teacher = prepare(config)
         shape_KBND = teacher.targets(next(requests(Store.open(config).ids(), config, first_step=0))).shape
-        real = [show(overlapped(config)) for _ in range(rounds)]
+        real = overlapped(config, rounds)
         seconds = SLOWER * median(row["student_ms"] for row in real) / 1e3
         stubs = [show(delayed(config, n, seconds, shape_KBND)) for _ in range(rounds) for n in REPLICAS]
     ray.shutdown()

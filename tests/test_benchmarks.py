@@ -38,7 +38,7 @@ def test_steps_and_their_parts_are_timed(tmp_path, random_family, cluster):
     optim = replace(config.optim, steps=steps, batch=1, accumulate=2)
     config = replace(config, optim=optim, train=replace(config.train, checkpoint_every=steps))
     rolled_out(config)
-    row = overhead.overlapped(config)
+    [row] = overhead.overlapped(config, rounds=1)
     assert row["step_over_parts"] == pytest.approx(row["step_ms"] / max(row["student_ms"], row["teacher_ms"]))
     assert 0 <= row["wait_share"] < 1
     row = overhead.delayed(config, 2, 0.01, (3, 1, 32, 160))
