@@ -1,9 +1,9 @@
 """What the teacher pool costs a training step, and how many replicas a slow teacher needs until nobody waits for it.
 
 Each round trains through pipelines/train.py with the real pool, and times the parts alone before and after: the
-student's steps with their targets in hand, and the teacher's targets. The teacher's part counts where it is longer than the student's, which
-it overlaps. Then the same training waits for stub teachers that take SLOWER times the student's step and need no core,
-with 1, 2, 4 and 8 replicas. `python benchmarks/overhead.py [rounds [steps]]`.
+student's steps with their targets in hand, and the teacher's targets, which count where they take longer than the
+student's step that they overlap. Then the same training waits for stub teachers that take SLOWER times the student's
+step and need no core, with 1, 2, 4 and 8 replicas. `python benchmarks/overhead.py [rounds [steps]]`.
 """
 
 import sys
