@@ -31,8 +31,12 @@ photos: install ## the main job on photographs: those inside scikit-image
 	$(PY) scripts/photos.py runs/photos/triplets
 	$(PY) pipelines/demo.py run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
 
-bench: install ## what demo and ablate reach, what parallel teachers and light targets take, into benchmarks/results
+bench: install ## every claim with a number, measured again (hours), into benchmarks/results
 	$(PY) benchmarks/load_shard.py
+	$(PY) benchmarks/stream.py
+	$(PY) benchmarks/control_plane.py
+	$(PY) benchmarks/overhead.py
+	$(PY) benchmarks/faults.py
 	$(PY) benchmarks/tensor_parallel.py
 	$(PY) benchmarks/payload.py
 	$(PY) benchmarks/demo.py
