@@ -1,8 +1,8 @@
 """SIGKILL of a TP rank, a replica, the pool and a node while a run trains: it ends, with the same losses bit for bit.
 
 The tiny family with random weights on random samples, on a Ray cluster of several nodes on this machine. Every kind of
-fault strikes at random moments between the first step and the last, one a run. The node's takes all that runs on it,
-be it teachers, pool or training worker; a new node comes in its place.
+fault strikes at random moments between the first step and the last, up to PER_RUN times a run. The node's takes all
+that runs on it, be it teachers, pool or training worker; a new node comes in its place.
 
 That no target was lost or trained twice is seen three times. metrics.jsonl holds each step once. The losses of each
 step are the undisturbed run's, bit for bit: the kd loss of a step is made of that step's own targets, and through the
@@ -20,7 +20,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from functools import cache
+from itertools import count, pairwise
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -36,7 +37,8 @@ from v4e.paths import store_uri
 
 Row = dict[str, str | float | bool]
 
-STEPS, BATCH, ACCUMULATE = 16, 4, 2  # targets of 0.12 MiB: smaller ones would not go through the object store
+PER_RUN = 5  # faults
+STEPS, BATCH, ACCUMULATE = 60, 4, 2  # targets of 0.12 MiB: smaller ones would not go through the object store
 TIMEOUT_S, RETRIES = 30.0, 2  # teacher.timeout_s and teacher.retries
 NODE_S = 5 * (3.0 + 10.0)  # Ray's defaults: a node is dead after 5 failed checks, 3 s apart, of at most 10 s each
 START_S = 60.0  # Ray Train's default: for a new group of training workers
@@ -72,37 +74,47 @@ class Bench:
             raise RuntimeError(f"the undisturbed run with {shape} did not end well") from training.error
         return outcome(config), statistics.median(after - before for before, after in pairwise(training.times[1:]))
 
-    def disturbed(self, kind: str, shape: str, expected: Outcome, step_s: float, rng: random.Random) -> Row | None:
-        """A run with one fault; None if it ended before that could strike."""
+    def disturbed(
+        self, kind: str, shape: str, faults: int, expected: Outcome, step_s: float, rng: random.Random
+    ) -> list[Row]:
+        """A run with at most `faults` faults, a row each: fewer if it ends before they could strike."""
         config = self.config("disturbed", shape)
         shutil.rmtree(config.run.dir, ignore_errors=True)
-        step, delay_s = rng.randrange(1, STEPS), rng.random() * step_s
-        training = Training(config, BOUND_S)
-        if training.reaches(step):
-            time.sleep(delay_s)
-        at, step = time.monotonic(), training.step
-        took = strike(self.nodes, kind, rng) if step else []
+        training, part = Training(config, BOUND_S), STEPS // faults
+        strikes: list[tuple[float, int, list[str]]] = []
+        for number in range(faults):
+            step, delay_s = rng.randrange(number * part + 1, (number + 1) * part), rng.random() * step_s
+            if training.reaches(step):
+                time.sleep(delay_s)
+            at, step = time.monotonic(), training.step
+            if took := strike(self.nodes, kind, rng) if step else []:
+                strikes.append((at, step, took))
         hangs = not training.ends()
         end, found = time.monotonic(), outcome(config)
-        if not took and not hangs:
-            if training.error:
-                raise RuntimeError("a run ended that nothing had disturbed") from training.error
-            return None
-        times = [at, *(moment for moment in training.times if moment > at), *([end] if hangs else [])]
-        row: Row = {
-            "kind": kind,
-            "shape": shape,
-            "took": ", ".join(took),
-            "step": step,
-            "second": round(at - training.times[0], 2),
-            "recovered_s": round(max((after - before for before, after in pairwise(times)), default=0.0), 2),
+        if training.error and not strikes:
+            raise RuntimeError("a run ended that nothing had disturbed") from training.error
+        of_run: Row = {
             "run_s": round(end - training.times[0], 2),
             "identical": found == expected,
             "lost": ACCUMULATE * found.lost(STEPS),
             "doubled": ACCUMULATE * found.doubled(),
             "hang": hangs,
         }
-        return row | ({"error": repr(training.error)} if training.error else {})
+        if training.error:
+            of_run["error"] = repr(training.error)
+        rows = []
+        for (at, step, took), until in zip(strikes, [*(at for at, *_ in strikes[1:]), end], strict=True):
+            times = [at, *(moment for moment in training.times if at < moment < until), *([until] if hangs else [])]
+            row: Row = {
+                "kind": kind,
+                "shape": shape,
+                "took": ", ".join(took),
+                "step": step,
+                "second": round(at - training.times[0], 2),
+                "recovered_s": round(max((after - before for before, after in pairwise(times)), default=0.0), 2),
+            }
+            rows.append(row | of_run)
+        return rows
 
 
 def strike(nodes: Nodes, kind: str, rng: random.Random) -> list[str]:
@@ -133,23 +145,25 @@ def measure(moments: int, folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> 
         6,
         teacher={"timeout_s": TIMEOUT_S, "retries": RETRIES},
         optim={"steps": STEPS, "batch": BATCH, "accumulate": ACCUMULATE, "lr": 1e-3},
-        train={"checkpoint_every": 2, "log_every": STEPS},
+        train={"checkpoint_every": 2, "log_every": STEPS, "max_failures": PER_RUN},
     )
     rolled_out(settings)
     bench = Bench(settings, Nodes(2, cpus=2))
     rows: list[Row] = []
     try:
-        shapes = sorted({shape for kind in kinds for shape in KINDS[kind][:moments]})
-        expected = {shape: bench.undisturbed(shape) for shape in shapes}
-        for number, kind in product(range(moments), kinds):
-            shape, rng = KINDS[kind][number % len(KINDS[kind])], random.Random(f"{kind} {number}")
-            while (row := bench.disturbed(kind, shape, *expected[shape], rng)) is None:
-                pass  # too late: at another moment then
-            print(row, flush=True)
-            rows.append(row)
-            if row["hang"]:  # it ends with its cluster
-                bench.nodes.close()
-                bench.nodes = Nodes(2, cpus=2)
+        undisturbed = cache(bench.undisturbed)
+        for kind in kinds:
+            for number in count():
+                missing = moments - sum(row["kind"] == kind for row in rows)
+                if missing == 0:
+                    break
+                shape, rng = KINDS[kind][number % len(KINDS[kind])], random.Random(f"{kind} {number}")
+                for row in bench.disturbed(kind, shape, min(PER_RUN, missing), *undisturbed(shape), rng):
+                    print(row, flush=True)
+                    rows.append({"run": f"{kind} {number}", **row})
+                if rows and rows[-1]["hang"]:  # it ends with its cluster
+                    bench.nodes.close()
+                    bench.nodes = Nodes(2, cpus=2)
     finally:
         bench.nodes.close()
     return rows
@@ -158,13 +172,14 @@ def measure(moments: int, folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> 
 def main(moments: int = 20) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(moments, Path(folder))
+    runs = list({row["run"]: row for row in rows}.values())
     summary = {
         "kills": len(rows),
-        "identical_runs": sum(bool(row["identical"]) for row in rows),
-        "runs": len(rows),
-        "hangs": sum(bool(row["hang"]) for row in rows),
-        "lost": sum(int(row["lost"]) for row in rows),
-        "doubled": sum(int(row["doubled"]) for row in rows),
+        "identical_runs": sum(bool(run["identical"]) for run in runs),
+        "runs": len(runs),
+        "hangs": sum(bool(run["hang"]) for run in runs),
+        "lost": sum(int(run["lost"]) for run in runs),
+        "doubled": sum(int(run["doubled"]) for run in runs),
         "longest_s": max(float(row["recovered_s"]) for row in rows),
         "bound_s": BOUND_S,
     }
