@@ -64,7 +64,7 @@ def test_buckets_are_on_the_grid_and_hold_no_more_than_the_recipe(data: Data):
 def test_wans_buckets_are_dense():
     """Neighbours differ so little that an image loses 6 % at most."""
     aspects = sorted(log(width / height) for height, width in sizes(WAN))
-    assert len(aspects) == 42
+    assert len(aspects) == 40
     assert max(after - before for before, after in pairwise(aspects)) / 2 < -log(1 - 0.06)
 
 
@@ -85,7 +85,7 @@ def test_an_image_goes_where_it_loses_least_and_its_aspect_stays(data: Data, wid
     assert share(size) >= max(share(other) for other in sizes(data, resolution)) - 1e-9
     left, top, right, bottom = kept(width, height, size)
     assert 0 <= left < right <= width and 0 <= top < bottom <= height
-    assert (left, top) == (pytest.approx(width - right), pytest.approx(height - bottom)), "the middle of it"
+    assert left == pytest.approx(width - right) and top == pytest.approx(height - bottom), "the middle of it"
     assert left == 0 or top == 0, "one side alone is cut"
     assert (right - left) / (bottom - top) == pytest.approx(size[1] / size[0])
     enlarges = width * height * 4**resolution < data.height * data.width
@@ -171,8 +171,7 @@ def fill(config: Config) -> list[list[str]]:
         for chunk in read_job(job, config.data):
             chunks.append([item.id for item in chunk.wanted])
             report = encoder.encode(chunk)
-            rejected = [row for row in report["rejected"] if row["id"] == "t/006"]
-            assert rejected == report["rejected"] and ("t/006" in chunks[-1]) is False
+            assert {row["id"] for row in report["rejected"]} <= {"t/006"}, "640 x 10 is too long"
     return chunks
 
 
@@ -209,7 +208,7 @@ def test_triplets_are_encoded_in_the_same_company_again(made: Config, tmp_path: 
     path = Path(Store.open(again).samples, "t%2F005.safetensors")
     before = path.read_bytes()
     path.unlink()
-    assert fill(again) == [["t/001", "t/005"]]
+    assert [chunk for chunk in fill(again) if chunk] == [["t/001", "t/005"]]
     assert path.read_bytes() == before
 
 

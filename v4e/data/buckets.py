@@ -69,8 +69,8 @@ def fit(image: Image.Image, data: Data) -> Image.Image:
 
 def kept(width: int, height: int, size: Size) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of the largest centered part of an image that has the aspect of `size`."""
-    scale = min(width / size[1], height / size[0])
-    # the side that decides is kept to the last pixel, whatever the division rounds to
-    inner = min(width, size[1] * scale), min(height, size[0] * scale)
-    left, top = (width - inner[0]) / 2, (height - inner[1]) / 2
-    return left, top, left + inner[0], top + inner[1]
+    if width * size[0] > height * size[1]:
+        cut = (width - height * size[1] / size[0]) / 2
+        return cut, 0, width - cut, height
+    cut = (height - width * size[0] / size[1]) / 2
+    return 0, cut, width, height - cut

@@ -16,7 +16,11 @@ ENCODERS = {  # part of a pipeline folder to the subfolders that decide what it 
     "text_encoder": ("text_encoder", "tokenizer"),
     "image_encoder": ("image_encoder", "image_processor"),
 }
-ADDED = {"data.aspect": "fixed"}  # settings that a store's manifest may lack, and what they were then
+ADDED = {  # settings that a store's manifest may lack, and what they then are
+    "data.aspect": "fixed",
+    "data.max_aspect": 4.0,
+    "data.resolutions": 1,
+}
 
 
 def store_settings(config: Config) -> dict[str, str | int | float]:

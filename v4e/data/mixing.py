@@ -1,12 +1,13 @@
 """How often each sample is drawn: by its task and its corpus, in every epoch, with none ever lost.
 
-Shape letters: N samples.
+Shape letters: N samples, K kinds of them.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,27 +20,37 @@ from v4e.tasks import TASKS
 
 Headers = Mapping[str, Header]
 NO_BUCKET = (0, 0)
+ONE = Fraction(1)
+T = TypeVar("T", tuple[int, int], tuple[str, str])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """The samples of a run with their buckets and shares.
+    """The samples of a run with their buckets and weights.
 
-    Of n samples of one task and corpus with weight w, epoch e draws ``floor(n (e + 1) w) - floor(n e w)``: a window that
-    moves on round the circle of them. So w = 2 draws each twice an epoch, and w = 0.5 each once in two epochs.
+    Of n samples of one kind (a task and a corpus) with weight w, epoch e draws ``floor(n (e + 1) w) - floor(n e w)``:
+    a window that moves on round the circle of them. So w = 2 draws each twice an epoch, w = 0.5 each once in two.
     """
 
     ids: tuple[str, ...]
     buckets: tuple[Bucket, ...]
     bucket_N: np.ndarray  # index into `buckets`
-    weight_N: tuple[Fraction, ...]
-    step_N: np.ndarray  # drawn() is (step * epoch + phase) // whole
-    phase_N: np.ndarray
-    whole_N: np.ndarray
+    weights: tuple[Fraction, ...]  # of each kind
+    counts_K: np.ndarray  # samples of each kind
+    kind_N: np.ndarray  # index into `weights`
+    place_N: np.ndarray  # on the kind's circle, 0 ... n - 1
 
     def drawn(self, epoch: int) -> np.ndarray:
-        """How often each sample is drawn before `epoch` begins, (N,)."""
-        return (self.step_N * epoch + self.phase_N) // self.whole_N
+        """How often each sample is drawn before `epoch` begins, (N,): ``floor(e w + place / n)`` in exact numbers."""
+        over_K = np.array([weight.numerator for weight in self.weights]) * self.counts_K
+        under_K = np.array([weight.denominator for weight in self.weights])
+        moved_N = (over_K * epoch)[self.kind_N] + under_K[self.kind_N] * self.place_N
+        return moved_N // (under_K * self.counts_K)[self.kind_N]
+
+    @property
+    def epoch_draws(self) -> Fraction:
+        """Of an epoch, on average."""
+        return sum((w * int(n) for w, n in zip(self.weights, self.counts_K, strict=True)), Fraction())
 
 
 def mix_of(ids: Sequence[str], config: Config, headers: Headers | None = None) -> Mix:
@@ -55,33 +66,29 @@ def mix_of(ids: Sequence[str], config: Config, headers: Headers | None = None) -
     bucketed = config.data.aspect == "buckets"
     if headers is None and (weights or bucketed):
         headers = Store.open(config).headers()
-    kinds = [_kind(headers[key]) if headers and weights else ("", "") for key in ids]
-    _check_names(config.data.weights, weights, {corpus for _, corpus in kinds})
-    members: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for at, kind in enumerate(kinds):
-        members[kind].append(at)
-    weight_N = [weights.get(task, Fraction(1)) * weights.get(corpus, Fraction(1)) for task, corpus in kinds]
-    if not any(weight_N):
+    texts = [headers[key].texts for key in ids] if headers and weights else []
+    _check_names(config.data.weights, weights, {text.corpus for text in texts})
+    kinds, kind_N = _numbered([(text.task, text.corpus) for text in texts] or [("", "")] * len(ids))
+    of_kinds = tuple(weights.get(task, ONE) * weights.get(corpus, ONE) for task, corpus in kinds)
+    if not any(of_kinds):
         raise ValueError(f"data.weights={config.data.weights} leaves none of the {len(ids)} samples: set one above 0")
-    step_N, phase_N, whole_N = np.zeros((3, len(ids)), np.int64)
-    for group in members.values():
-        weight = weight_N[group[0]]
-        places = shuffled([ids[at] for at in group], [-1] * len(group), config.run.seed)
-        around = np.array(group)[places]
-        step_N[around] = weight.numerator * len(group)
-        phase_N[around] = weight.denominator * np.arange(len(group))
-        whole_N[around] = weight.denominator * len(group)
-    found = [headers[key].bucket if headers and bucketed else NO_BUCKET for key in ids]
-    buckets = tuple(sorted(set(found)))
-    number = {bucket: at for at, bucket in enumerate(buckets)}
+    place_N = np.zeros(len(ids), np.int64)
+    for kind, weight in enumerate(of_kinds):
+        if weight.denominator > 1:
+            members = np.flatnonzero(kind_N == kind)
+            circle = members[shuffled([ids[at] for at in members], [-1] * len(members), config.run.seed)]
+            place_N[circle] = np.arange(len(circle))
+    buckets, bucket_N = _numbered(
+        [headers[key].bucket for key in ids] if headers and bucketed else [NO_BUCKET] * len(ids)
+    )
     return Mix(
         ids=tuple(ids),
         buckets=buckets,
-        bucket_N=np.array([number[bucket] for bucket in found]),
-        weight_N=tuple(weight_N),
-        step_N=step_N,
-        phase_N=phase_N,
-        whole_N=whole_N,
+        bucket_N=bucket_N,
+        weights=of_kinds,
+        counts_K=np.bincount(kind_N),
+        kind_N=kind_N,
+        place_N=place_N,
     )
 
 
@@ -93,14 +100,14 @@ def mix_rows(config: Config, ids: Sequence[str], headers: Headers | None = None)
     """
     headers = headers or Store.open(config).headers()
     mix = mix_of(ids, config, headers)
-    whole = sum(mix.weight_N)
+    whole = mix.epoch_draws
 
     def told(names: Sequence[str]) -> str:
-        """``color 12 -> 24 (40 %)``: samples, draws an epoch, and their share."""
+        """``color 12 -> 24 (40%)``: samples, draws an epoch where these are others, and their share of the epoch."""
         samples = Counter(names)
-        draws: dict[str, Fraction] = defaultdict(Fraction)
-        for name, weight in zip(names, mix.weight_N, strict=True):
-            draws[name] += weight
+        draws = dict.fromkeys(samples, Fraction())
+        for (name, kind), count in Counter(zip(names, mix.kind_N.tolist(), strict=True)).items():
+            draws[name] += mix.weights[kind] * count
         return ", ".join(
             f"{name} {count}"
             + (f" -> {float(draws[name]):g}" if draws[name] != count else "")
@@ -120,8 +127,11 @@ def mix_rows(config: Config, ids: Sequence[str], headers: Headers | None = None)
     return rows
 
 
-def _kind(header: Header) -> tuple[str, str]:
-    return header.texts.task, header.texts.corpus
+def _numbered(values: Sequence[T]) -> tuple[tuple[T, ...], np.ndarray]:
+    """The different ones of `values`, sorted, and of each value the index of its like among them."""
+    different = tuple(sorted(set(values)))
+    number = {value: at for at, value in enumerate(different)}
+    return different, np.array([number[value] for value in values], np.int64)
 
 
 def _check_names(text: str, weights: Mapping[str, Fraction], corpora: set[str]) -> None:
