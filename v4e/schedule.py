@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from v4e.config import Config
-from v4e.data.mixing import Headers, Mix, mix_of
+from v4e.data.mixing import NO_BUCKET, Headers, Mix, mix_of
 from v4e.data.order import shuffled
 from v4e.data.store import Store
 from v4e.flow import sample_seed
@@ -79,10 +79,9 @@ class Forwards:
         full = np.bincount(bucket_D, minlength=len(self.mix.buckets)) // self.batch
         leaves_D = place_D < (full * self.batch)[bucket_D]
         start = np.cumsum(full) - full  # of each bucket's forwards, one bucket after the other
+        forward_D = start[bucket_D] + place_D // self.batch
         at_GB = np.empty((full.sum(), self.batch), np.int64)
-        at_GB[(start[bucket_D] + place_D // self.batch)[leaves_D], place_D[leaves_D] % self.batch] = np.flatnonzero(
-            leaves_D
-        )
+        at_GB[forward_D[leaves_D], place_D[leaves_D] % self.batch] = np.flatnonzero(leaves_D)
         at_GB = at_GB[np.argsort(at_GB[:, -1])]  # in the order in which they fill
         self.sample_GB, self.times_GB = draws[0][at_GB], draws[1][at_GB]
         self.open = draws[:, ~leaves_D]
@@ -134,11 +133,9 @@ def _places(kind_D: np.ndarray) -> np.ndarray:
 
 def calls(ids: Sequence[str], size: int, config: Config, headers: Headers | None = None) -> list[tuple[str, ...]]:
     """`ids` in their order, cut into the teacher's calls of at most `size` samples, each of one bucket."""
-    groups: dict[object, list[str]] = {}
+    groups = {NO_BUCKET: list(ids)}
     if config.data.aspect == "buckets":
-        headers = headers or Store.open(config).headers()
+        headers, groups = headers or Store.open(config).headers(), {}
         for key in ids:
             groups.setdefault(headers[key].bucket, []).append(key)
-    else:
-        groups["all"] = list(ids)
     return [tuple(group[at : at + size]) for group in groups.values() for at in range(0, len(group), size)]
