@@ -4,10 +4,12 @@ A recipe (``v4e/recipes.py``) is a function that returns a :class:`Config`; the 
 single fields of it with ``section.key=value``. Values marked *ours* settle what the paper leaves open.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 from v4e.config_checks import ABOVE_0, AT_LEAST_1, BELOW_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.data.weights import parse_weights
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -55,8 +57,12 @@ class Data:
     captions: str = ""  # "" = <run.dir>/captions.parquet
     store: str = ""  # feature store; "" = <run.dir>/store. Runs with the same frozen settings may share one
     frames: int = 5  # pixel frames P of a clip (ours); P = 4k + 1
-    height: int = 32  # pixels
+    height: int = 32  # pixels; with aspect=buckets, what an image keeps is its aspect, and these give the area
     width: int = 32
+    aspect: Literal["fixed", "buckets"] = "fixed"  # fixed: every image is stretched to height x width
+    max_aspect: float = 4.0  # of buckets: the long side over the short one; longer images are rejected (ours)
+    resolutions: int = 1  # of buckets, each of half the sides of the one before: small images are not blown up
+    weights: str = ""  # draws an epoch of a task's or a corpus's samples, e.g. color=2,tone=0.5; the others' are 1
     limit: int = 0  # use at most this many triplets of `train`; 0 = all
     cache_mib: int = 1024  # of the store kept in memory, per process that reads samples
     max_pixels: int = 64_000_000  # larger source files are rejected before they are decoded
@@ -74,7 +80,21 @@ class Data:
                 f"data.{name}={size} is not on the 16-pixel grid: set data.{name}={max(16, size // 16 * 16)}",
             )
         check(self, NOT_NEGATIVE, "limit", "cache_mib")
-        check(self, AT_LEAST_1, "max_pixels")
+        check(self, AT_LEAST_1, "max_pixels", "max_aspect", "resolutions")
+        parse_weights(self.weights)
+        if self.aspect == "buckets":
+            aspect = max(self.height, self.width) / min(self.height, self.width)
+            require(
+                aspect <= self.max_aspect,
+                f"data.max_aspect={self.max_aspect} is below that of {self.height} x {self.width}: "
+                f"set data.max_aspect={math.ceil(aspect)}",
+            )
+            most = (min(self.height, self.width) // 16).bit_length()
+            require(
+                self.resolutions <= most,
+                f"data.resolutions={self.resolutions}: {self.height} x {self.width} can be halved {most - 1} times on "
+                f"the 16-pixel grid: set data.resolutions={most}",
+            )
 
     @property
     def latent_frames(self) -> int:
