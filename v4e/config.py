@@ -292,9 +292,7 @@ class Watch:
         check(self, AT_LEAST_1, "per_task", "max_bad_steps")
         check(self, POSITIVE, "drift_db")
         require(self.window >= 20, f"watch.window={self.window} is too short for a trend: set watch.window=20 or more")
-        require(
-            0 < self.min_fall < 1, f"watch.min_fall={self.min_fall} is a share of the loss: set it between 0 and 1"
-        )
+        require(0 < self.min_fall < 1, f"watch.min_fall={self.min_fall} is a share of the loss: set it between 0 and 1")
         unknown = [name for name in self.trackers if name not in TRACKERS]
         require(
             not unknown,
