@@ -283,7 +283,7 @@ class Watch:
     per_task: int = 2  # validation samples of each task: held-out ones, or the last to train on where there are none
     tracker: str = "tensorboard"  # beside metrics.jsonl: tensorboard, wandb, mlflow, several with commas, or nothing
     window: int = 200  # fewest records to judge by whether kd and tail still fall; the last third of a longer run
-    min_fall: float = 0.05  # a loss that falls by less over the window, for 95 % sure, has stopped falling
+    min_fall: float = 0.05  # a loss that surely falls by less than this share over the window has stopped falling
     drift_db: float = 3.0  # PSNR outside the edit that the EMA may lose against the run's start
     max_bad_steps: int = 10  # in a row without a finite loss and gradient: each is skipped, the last ends the run
 
