@@ -76,7 +76,7 @@ def tensorboard(config: Config, done: int) -> Iterator[Track]:
 def wandb(config: Config, done: int) -> Iterator[Track]:
     """A run of the project ``v4e``, its files below ``<run.dir>``. W&B's own variables say where it goes: WANDB_MODE,
     WANDB_API_KEY, WANDB_PROJECT, WANDB_ENTITY."""
-    import wandb as package
+    import wandb as package  # pyright: ignore[reportMissingImports]
 
     run = package.init(
         project=os.environ.get("WANDB_PROJECT", "v4e"),
@@ -101,8 +101,8 @@ def wandb(config: Config, done: int) -> Iterator[Track]:
 @contextmanager
 def mlflow(config: Config, done: int) -> Iterator[Track]:
     """A run of the experiment ``v4e`` at MLFLOW_TRACKING_URI, by default an SQLite file below ``<run.dir>``."""
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param
+    from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
+    from mlflow.entities import Metric, Param  # pyright: ignore[reportMissingImports]
 
     folder = Path(config.run.dir).resolve()
     uri = os.environ.get("MLFLOW_TRACKING_URI")
