@@ -30,13 +30,14 @@ class Fall(NamedTuple):
     """The share of its value that a loss lost over a window; negative where it rose."""
 
     likely: float
-    most: float  # that its noise leaves room for, with a confidence of 99.5 %
+    least: float  # that its noise leaves room for, with a confidence of 99.5 %
+    most: float
 
 
 def fall(values: Sequence[float]) -> Fall:
     """How far `values`, positive and noisy, fell from the first to the last.
 
-    The Theil-Sen slope of their logarithms, the median over all pairs, with Sen's confidence bound: spikes of up to
+    The Theil-Sen slope of their logarithms, the median over all pairs, with Sen's confidence bounds: spikes of up to
     a quarter of the records hardly move it. Of more than POINTS values, medians of neighbours are taken first.
     """
     logs = np.log(np.maximum(np.asarray(values, float), 1e-30))
@@ -45,8 +46,11 @@ def fall(values: Sequence[float]) -> Fall:
     first, second = np.triu_indices(n, 1)
     slopes = np.sort((points[second] - points[first]) / (second - first))
     error = math.sqrt(n * (n - 1) * (2 * n + 5) / 18)  # of Kendall's S, which counts rising less falling pairs
-    lowest = slopes[max(0, int((len(slopes) - SURE * error) / 2))]
-    return Fall(*(1 - math.exp(slope * (n - 1)) for slope in (float(np.median(slopes)), float(lowest))))
+    aside = max(0, int((len(slopes) - SURE * error) / 2))
+    likely, least, most = (
+        1 - np.exp(slope * (n - 1)) for slope in (np.median(slopes), slopes[-1 - aside], slopes[aside])
+    )
+    return Fall(likely=float(likely), least=float(least), most=float(most))
 
 
 def stalls(records: Sequence[Record], term: str, watch: Watch) -> list[Alarm]:
@@ -55,7 +59,7 @@ def stalls(records: Sequence[Record], term: str, watch: Watch) -> list[Alarm]:
     Looked at every quarter of ``watch.window`` records, over the last third of the run and at least a window: a loss
     that falls as a power of the steps falls by the same share of itself at each look. It has stopped when even the
     largest fall that its noise leaves room for is below ``watch.min_fall``: a noisy loss needs a longer window to be
-    accused. It has to be seen falling again before it can stop again.
+    accused. It has to be surely falling again before it can stop again.
     """
     told = [(int(r["step"]), r[term]) for r in records if math.isfinite(r.get(term, math.nan))]
     alarms, stalled = [], False
@@ -67,7 +71,7 @@ def stalls(records: Sequence[Record], term: str, watch: Watch) -> list[Alarm]:
             change = f"fell by {fallen.likely:.1%}" if fallen.likely > 0 else f"rose by {-fallen.likely:.1%}"
             text = f"{term} has stopped falling: it {change} over the last {len(window)} steps"
             alarms.append(Alarm(step=window[-1][0], kind="stalled", text=text))
-        elif fallen.likely > watch.min_fall:
+        elif fallen.least > watch.min_fall:
             stalled = False
     return alarms
 

@@ -56,7 +56,8 @@ def tensorboard(config: Config, done: int) -> Iterator[Track]:
     """Event files in ``<run.dir>/tensorboard``. What an earlier attempt wrote of later steps is dropped in them."""
     from tensorboardX import SummaryWriter
 
-    with SummaryWriter(str(Path(config.run.dir, "tensorboard")), purge_step=done + 1) as writer:
+    folder = str(Path(config.run.dir, "tensorboard"))
+    with SummaryWriter(folder, purge_step=done + 1, filename_suffix=f".{done}") as writer:
 
         def track(step: int, numbers: Mapping[str, float], strip: Path | None) -> None:
             for name, value in numbers.items():
