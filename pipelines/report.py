@@ -23,10 +23,10 @@ from v4e.data.reject import read_rejected
 from v4e.io import exists, join, read_json, write_atomic
 from v4e.paths import captions_uri
 from v4e.progress import say
-from v4e.report import Found, render, strip_uris
+from v4e.report import Found, embedded, render
 from v4e.tasks import TASKS
 from v4e.types import EditTriplet
-from v4e.watch.strips import curves_path
+from v4e.watch.files import read_curves, strip_steps, strip_uri
 
 SHOWN = ("ema", "native_i2v")  # models whose edits are shown
 PER_TASK = 3
@@ -68,7 +68,6 @@ def _known(section, values: Mapping[str, object]):
 
 def find(config: Config) -> Found:
     """What there is of the run."""
-    folder = Path(config.run.dir)
     captions = list(read_captions(captions_uri(config)).values())
     table, stages, chosen = (_json(config, name) for name in ("metrics.json", "stages.json", "samples/chosen.json"))
     return Found(
@@ -77,9 +76,9 @@ def find(config: Config) -> Found:
         stages=stages,
         captions=captions[:: max(1, len(captions) // CAPTIONS_SHOWN)][:CAPTIONS_SHOWN],
         rejected=read_rejected(config.run.dir) if stages else None,
-        records=journal.read(folder / "metrics.jsonl"),
-        samples=journal.read(curves_path(config)),
-        strips=strip_uris(sorted((folder / "samples").glob("step-*.png"))),
+        records=journal.read(Path(config.run.dir, "metrics.jsonl")),
+        samples=read_curves(config),
+        strips=embedded({step: strip_uri(config, step) for step in strip_steps(config)}),
         strips_of=chosen.get("from", ""),
     )
 

@@ -22,7 +22,7 @@ from v4e.config import Config, Sample, Watch
 from v4e.data.features import encode_samples
 from v4e.data.sources import parts, rows
 from v4e.data.store import RolloutStore, Store, Texts
-from v4e.data.write import write_triplets
+from v4e.data.write import png, write_triplets
 from v4e.editor import Editor
 from v4e.flow import sample_seed
 from v4e.metrics.exact import edit_mask, psnr
@@ -31,10 +31,12 @@ from v4e.models.load import load_frozen
 from v4e.paths import heldout_uri, store_uri, train_uri
 from v4e.student import StudentTrainer
 from v4e.watch import plots, validation
-from v4e.watch.alarms import alarms, drifts, fall, not_finite, stalls
+from v4e.watch.alarms import Alarm, alarms, fall
+from v4e.watch.files import add_to_curves, read_curves, strip_steps, strip_uri
+from v4e.watch.follow import Follower
 from v4e.watch.picture import GAP, LINE, MARGIN, cell_size
 from v4e.watch.picture import rows as page
-from v4e.watch.strips import Strips, averaged, curves_path, strip_path
+from v4e.watch.strips import Strips, averaged
 from v4e.watch.trackers import check_trackers, trackers
 
 CPU = torch.device("cpu")
@@ -135,7 +137,7 @@ def trainer_of(settings: Config, **options) -> StudentTrainer:
 
 def cells(settings: Config, step: int) -> dict[str, list[np.ndarray]]:
     """The images in the picture of a strip, at their own size."""
-    pixels = np.asarray(Image.open(strip_path(settings, step)).convert("RGB"))
+    pixels = np.asarray(Image.open(strip_uri(settings, step)).convert("RGB"))
     width, height = cell_size((32, 32, 3))
     found = {}
     for column, name in enumerate(("source", "student", "EMA", "teacher", "target")):
@@ -149,7 +151,7 @@ def test_a_strip_shows_source_student_ema_teacher_and_target(ready, random_famil
     run(trainer, range(2))
     strips = Strips.open(ready, CPU, step=0)
     assert strips is not None and strips.after(1, trainer.dit, trainer.ema) == 0.0
-    assert not strip_path(ready, 1).exists()
+    assert strip_steps(ready) == []
     assert strips.after(2, trainer.dit, trainer.ema) > 0
     shown = cells(ready, 2)
     editor = Editor.load(str(random_family / "tiny-wan-i2v"))
@@ -174,7 +176,7 @@ def test_a_strip_shows_source_student_ema_teacher_and_target(ready, random_famil
         number = [t.id for t in triplets].index(example.id)
         clip_BCPHW = decode_clip(editor.frozen.vae, rollout(number)[None])
         assert np.array_equal(shown["teacher"][row], to_images(clip_BCPHW[:, :, -1])[0])
-    [record] = journal.read(curves_path(ready))
+    [record] = read_curves(ready)
     assert record["step"] == 2 and 0 < record["decode_s"] < record["seconds"]
     for name in ("student", "ema", "teacher", "source"):
         images = shown[{"ema": "EMA"}.get(name, name)]
@@ -241,8 +243,8 @@ def test_a_run_that_goes_on_drops_the_strips_of_later_steps(ready):
         assert strips is not None
         for step in after:
             strips.after(step, trainer.dit, trainer.ema)
-        assert [record["step"] for record in journal.read(curves_path(ready))] == left
-        assert [strip_path(ready, step).exists() for step in (0, 2, 4)] == [step in left for step in (0, 2, 4)]
+        assert [record["step"] for record in read_curves(ready)] == left
+        assert strip_steps(ready) == left
 
 
 def test_there_are_no_strips_where_none_are_wanted_or_nothing_is_ready(ready, tmp_path, random_family):
@@ -282,7 +284,7 @@ def test_a_sharded_student_makes_the_same_strips_and_trains_on_as_if_it_had_not(
     shown = cells(ready, 2)
     for name, images in shown.items():
         assert np.abs(np.array(images, int) - np.array(expected[name], int)).max() <= 1, name
-    assert [record["step"] for record in journal.read(curves_path(ready))] == [0, 2]
+    assert [record["step"] for record in read_curves(ready)] == [0, 2]
 
 
 def test_pictures_have_whole_pixels_small_and_smooth_ones_large():
@@ -298,6 +300,10 @@ def test_pictures_have_whole_pixels_small_and_smooth_ones_large():
 
 
 # Alarms
+
+
+def stalls(records: list[journal.Record]) -> list[Alarm]:
+    return [alarm for alarm in alarms(records, [], Watch()) if alarm.kind == "stalled"]
 
 
 def curve(shape, n: int, noise: float, seed: int, spikes: float = 0.0) -> list[journal.Record]:
@@ -318,7 +324,7 @@ FALLING = {
 @pytest.mark.parametrize("shape", FALLING)
 @pytest.mark.parametrize("noise", [0.02, 0.15, 0.8])  # kd's in the tiny run is 0.15, tail's 0.8
 def test_a_falling_loss_raises_no_alarm(shape, noise):
-    raised = [stalls(curve(FALLING[shape], 2000, noise, seed, spikes=0.02), "kd", Watch()) for seed in range(5)]
+    raised = [stalls(curve(FALLING[shape], 2000, noise, seed, spikes=0.02)) for seed in range(5)]
     assert raised == 5 * [[]]
 
 
@@ -328,20 +334,20 @@ def test_a_loss_that_stops_falling_is_told_once_and_soon(noise):
         return np.exp(-np.minimum(t, 1000) / 500)
 
     for seed in range(5):
-        [alarm] = stalls(curve(shape, 2500, noise, seed, spikes=0.02), "kd", Watch())
+        [alarm] = stalls(curve(shape, 2500, noise, seed, spikes=0.02))
         assert 1200 <= alarm.step <= 2300 and alarm.text.startswith("kd has stopped falling: it ")
 
 
 def test_a_loss_that_rises_raises_an_alarm_however_noisy():
     for seed in range(3):
-        assert stalls(curve(lambda t: np.exp(t / 700), 1500, 0.8, seed), "kd", Watch())
+        assert stalls(curve(lambda t: np.exp(t / 700), 1500, 0.8, seed))
 
 
 def test_a_loss_can_stop_falling_twice():
     def shape(t):
         return np.exp(-np.clip(t, 0, 500) / 250 - np.clip(t - 1500, 0, 1500) / 400)
 
-    first, second = stalls(curve(shape, 5500, 0.02, 0), "kd", Watch())
+    first, second = stalls(curve(shape, 5500, 0.02, 0))
     assert 500 < first.step < 1500 and second.step > 3000
 
 
@@ -355,29 +361,29 @@ def test_fall_is_the_share_lost_from_first_to_last():
 
 
 def test_too_few_records_are_not_judged():
-    assert stalls(curve(lambda t: t**0, 199, 0.01, 0), "kd", Watch()) == []
-    assert len(stalls(curve(lambda t: t**0, 200, 0.01, 0), "kd", Watch())) == 1
+    assert stalls(curve(lambda t: t**0, 199, 0.01, 0)) == []
+    assert len(stalls(curve(lambda t: t**0, 200, 0.01, 0))) == 1
 
 
-def test_steps_without_a_finite_loss_are_told_together():
+def test_of_steps_without_a_finite_loss_the_first_in_a_row_is_told():
     records = [{"step": n, "loss": 1.0} for n in range(1, 9)]
     for n in (3, 4, 5):
         records[n - 1]["loss"] = math.nan
     records[7]["skipped"] = 1
-    assert [(alarm.step, alarm.text) for alarm in not_finite(records)] == [
-        (3, "loss or gradient not finite: steps 3 to 5 were skipped"),
-        (8, "loss or gradient not finite: step 8 was skipped"),
+    assert [(alarm.step, alarm.kind) for alarm in alarms(records, [], Watch())] == [
+        (3, "not finite"),
+        (8, "not finite"),
     ]
-    assert not_finite([{"step": 1}]) == []
+    assert alarms([{"step": 1}], [], Watch()) == []
 
 
 def test_drift_is_against_the_start_and_told_again_after_recovery():
     strips = [
         {"step": 100 * n, "preserve_psnr_ema": value} for n, value in enumerate((25.0, 27.0, 21.9, 20.0, 24.0, 21.0))
     ]
-    assert [alarm.step for alarm in drifts(strips, Watch(drift_db=3.0))] == [200, 500]
-    assert drifts(strips, Watch(drift_db=6.0)) == []
-    assert drifts([{"step": 0}], Watch()) == []
+    assert [alarm.step for alarm in alarms([], strips, Watch(drift_db=3.0))] == [200, 500]
+    assert alarms([], strips, Watch(drift_db=6.0)) == []
+    assert alarms([], [{"step": 0}, {"step": 1}], Watch()) == []
 
 
 def test_all_alarms_come_by_step():
@@ -416,13 +422,11 @@ def events(folder: Path) -> list[tuple[int, str, float | bytes]]:
 
 
 @pytest.fixture()
-def picture(tmp_path) -> Path:
-    path = tmp_path / "step-000003.png"
-    Image.new("RGBA", (20, 10), (255, 0, 0, 255)).save(path)
-    return path
+def picture() -> bytes:
+    return png(Image.new("RGBA", (20, 10), (255, 0, 0, 255)))
 
 
-def tracked(settings: Config, picture: Path) -> None:
+def tracked(settings: Config, picture: bytes) -> None:
     """Three steps, then a resume from step 2."""
     for done in (0, 2):
         with trackers(settings, done) as tracks:
@@ -465,7 +469,7 @@ def test_mlflow_local(tmp_path, picture, monkeypatch):
     assert found.info.status == "FINISHED" and found.data.params["optim.steps"] == str(made.optim.steps)
     history = [(metric.step, metric.value) for metric in client.get_metric_history(found.info.run_id, "loss")]
     assert sorted(history) == [(1, 0.5), (2, 1.0), (3, 1.5), (3, 1.5), (4, 2.0), (5, 2.5)]
-    assert [Path(file.path).name for file in client.list_artifacts(found.info.run_id, "samples")] == [picture.name]
+    assert [Path(file.path).name for file in client.list_artifacts(found.info.run_id, "samples")] == ["step-000003.png"]
 
 
 @pytest.mark.parametrize(
@@ -490,3 +494,33 @@ def test_settings_of_watching_are_checked():
     for wrong in ({"window": 5}, {"min_fall": 1.0}, {"per_task": 0}, {"max_bad_steps": 0}, {"drift_db": 0}):
         with pytest.raises(ValueError, match=f"watch.{next(iter(wrong))}"):
             Watch(**wrong)
+
+
+# The driver
+
+
+def test_the_driver_passes_on_each_step_and_strip_once_and_says_what_is_wrong(tmp_path, picture):
+    made = settings(tmp_path)
+    got: list[tuple[int, dict, bytes | None]] = []
+    said: list[str] = []
+
+    def track(step, numbers, strip):
+        got.append((step, dict(numbers), strip))
+
+    def strip(step: int, psnr: float) -> None:
+        Path(strip_uri(made, step)).parent.mkdir(exist_ok=True)
+        Path(strip_uri(made, step)).write_bytes(picture)
+        add_to_curves(made, {"step": step, "preserve_psnr_ema": psnr})
+
+    follower = Follower(made, 1, [track], said.append)
+    strip(0, 30.0)
+    follower.see([{"step": 1, "loss": math.nan}, {"step": 2, "loss": 0.5}])
+    strip(2, 20.0)
+    follower.see([{"step": 2, "loss": 0.7}, {"step": 3, "loss": math.inf}])  # 2 is done again after a failure
+    follower.see([])
+    psnr = "samples/preserve_psnr_ema"
+    assert got == [(2, {"loss": 0.5}, None), (3, {"loss": math.inf}, None), (2, {psnr: 20.0}, picture)]
+    assert said == [
+        "warning: step 3: the loss or its gradient is not finite: skipped",
+        "warning: step 2: the EMA drifts outside the edit: 20.0 dB, 10.0 dB below the start",
+    ]

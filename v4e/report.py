@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from v4e.config import Config
+from v4e.io import open_uri
 from v4e.journal import Record
 from v4e.tasks import TABLE1
 from v4e.types import EditTriplet
@@ -64,30 +65,30 @@ def data_uri(image: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def strip_uris(paths: Sequence[Path]) -> dict[int, str]:
-    """Step to picture of the strips ``step-000200.png``, with the first and the last: as they are where they are small.
+def embedded(strips: Mapping[int, str]) -> dict[int, str]:
+    """Strips for a page, from step to URI of the PNG to step to data URI, the first and the last of them always.
 
-    Large ones become WebP, and where all together are larger than a page should be, some are left out evenly.
+    Large ones become WebP; where there are too many, or all together are too large, some are left out evenly.
     """
-    uris = {
-        int(path.stem.removeprefix("step-")): _small_uri(path)
-        for path in sorted(paths)[-1:] + _thin(sorted(paths)[:-1])
-    }
-    while sum(map(len, uris.values())) > PAGE_BYTES and len(uris) > 2:
-        steps = sorted(uris)
-        uris = {step: uris[step] for step in [*steps[:-1:2], steps[-1]]}
-    return dict(sorted(uris.items()))
+    steps = _thin(sorted(strips), MOST_STRIPS)
+    shown = {step: _small(strips[step]) for step in steps}
+    while sum(map(len, shown.values())) > PAGE_BYTES and len(shown) > 2:
+        shown = {step: shown[step] for step in _thin(list(shown), len(shown) // 2)}
+    return shown
 
 
-def _thin(paths: list[Path]) -> list[Path]:
-    return paths[:: max(1, -(-len(paths) // MOST_STRIPS))]
+def _thin(steps: list[int], most: int) -> list[int]:
+    """About `most` of `steps` at even distances, and the last."""
+    return [*steps[: -1 : max(1, -(-len(steps) // most))], *steps[-1:]]
 
 
-def _small_uri(path: Path) -> str:
-    data, kind = path.read_bytes(), "png"
+def _small(uri: str) -> str:
+    """A PNG as data URI."""
+    with open_uri(uri) as file:
+        data, kind = file.read(), "png"
     if len(data) > LARGE:
         buffer = io.BytesIO()
-        Image.open(path).save(buffer, "WEBP", quality=85)
+        Image.open(io.BytesIO(data)).save(buffer, "WEBP", quality=85)
         data, kind = buffer.getvalue(), "webp"
     return f"data:image/{kind};base64," + base64.b64encode(data).decode()
 

@@ -53,61 +53,90 @@ def fall(values: Sequence[float]) -> Fall:
     return Fall(likely=float(likely), least=float(least), most=float(most))
 
 
-def stalls(records: Sequence[Record], term: str, watch: Watch) -> list[Alarm]:
-    """Where the loss `term` stopped falling, each time once.
+class Stall:
+    """Whether the loss `term` stopped falling.
 
-    Looked at every quarter of ``watch.window`` records, over the last third of the run and at least a window: a loss
-    that falls as a power of the steps falls by the same share of itself at each look. It has stopped when even the
-    largest fall that its noise leaves room for is below ``watch.min_fall``: a noisy loss needs a longer window to be
-    accused. It has to be surely falling again before it can stop again.
+    Looked at every quarter of ``watch.window`` records, later every twentieth of the run, over the last third of it
+    and at least a window: a loss that falls as a power of the steps falls by the same share of itself at each look.
+    It has stopped when even the largest fall that its noise leaves room for is below ``watch.min_fall``: a noisy loss
+    needs a longer window to be accused. It has to be surely falling again before it can stop again.
     """
-    told = [(int(r["step"]), r[term]) for r in records if math.isfinite(r.get(term, math.nan))]
-    alarms, stalled = [], False
-    for end in range(watch.window, len(told) + 1, watch.window // 4):
-        window = told[end - max(watch.window, end // 3) : end]
-        fallen = fall([value for _, value in window])
-        if fallen.most < watch.min_fall and not stalled:
-            stalled = True
-            change = f"fell by {fallen.likely:.1%}" if fallen.likely > 0 else f"rose by {-fallen.likely:.1%}"
-            text = f"{term} has stopped falling: it {change} over the last {len(window)} steps"
-            alarms.append(Alarm(step=window[-1][0], kind="stalled", text=text))
-        elif fallen.least > watch.min_fall:
-            stalled = False
-    return alarms
+
+    def __init__(self, term: str, watch: Watch) -> None:
+        self.term, self.watch = term, watch
+        self.values: list[float] = []
+        self.next, self.stalled = watch.window, False
+
+    def see(self, record: Record) -> list[Alarm]:
+        """The alarm that `record` raises, if it does."""
+        if math.isfinite(value := record.get(self.term, math.nan)):
+            self.values.append(value)
+        count = len(self.values)
+        if count < self.next:
+            return []
+        self.next = count + max(self.watch.window // 4, count // 20)
+        window = self.values[-max(self.watch.window, count // 3) :]
+        fallen, was = fall(window), self.stalled
+        self.stalled = fallen.least <= self.watch.min_fall if was else fallen.most < self.watch.min_fall
+        if was or not self.stalled:
+            return []
+        change = f"fell by {fallen.likely:.1%}" if fallen.likely > 0 else f"rose by {-fallen.likely:.1%}"
+        text = f"{self.term} has stopped falling: it {change} over the last {len(window)} steps"
+        return [Alarm(step=int(record["step"]), kind="stalled", text=text)]
 
 
-def not_finite(records: Sequence[Record]) -> list[Alarm]:
-    """Steps that were skipped because a loss or the gradient was not finite; of several in a row the first, counted."""
-    alarms: list[Alarm] = []
-    run: list[int] = []
-    for record in [*records, {"step": -1, "loss": 0.0}]:
-        bad = record.get("skipped", 0) or not math.isfinite(record.get("loss", 0.0))
-        if bad:
-            run.append(int(record["step"]))
-        elif run:
-            steps = f"step {run[0]} was" if len(run) == 1 else f"steps {run[0]} to {run[-1]} were"
-            text = f"loss or gradient not finite: {steps} skipped"
-            alarms.append(Alarm(step=run[0], kind="not finite", text=text))
-            run = []
-    return alarms
+class NotFinite:
+    """Whether steps are skipped because a loss or the gradient is not finite; of several in a row the first is told."""
+
+    def __init__(self) -> None:
+        self.bad = False
+
+    def see(self, record: Record) -> list[Alarm]:
+        """The alarm that `record` raises, if it does."""
+        was, self.bad = self.bad, bool(record.get("skipped")) or not math.isfinite(record.get("loss", 0.0))
+        if was or not self.bad:
+            return []
+        return [
+            Alarm(step=int(record["step"]), kind="not finite", text="the loss or its gradient is not finite: skipped")
+        ]
 
 
-def drifts(samples: Sequence[Record], watch: Watch, name: str = "ema") -> list[Alarm]:
-    """Where the edits of the model `name` began to change what lies outside the edit: the PSNR there has lost
-    ``watch.drift_db`` against the first strip. It has to recover before it can be told again."""
-    key = f"preserve_psnr_{name}"
-    told = [(int(r["step"]), r[key]) for r in samples if key in r]
-    alarms, drifted = [], False
-    for step, psnr in told:
-        lost = told[0][1] - psnr
-        if lost > watch.drift_db and not drifted:
-            text = f"the {name.upper()} drifts outside the edit: {psnr:.1f} dB, {lost:.1f} dB below the start"
-            alarms.append(Alarm(step=step, kind="drift", text=text))
-        drifted = lost > watch.drift_db
-    return alarms
+class Drift:
+    """Whether the EMA's edits change what lies outside the edit: the PSNR there has lost ``watch.drift_db`` against
+    the first strip. It has to recover before it is told again."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.start, self.drifted = math.nan, False
+
+    def see(self, strip: Record) -> list[Alarm]:
+        """The alarm that a record of ``samples.jsonl`` raises, if it does."""
+        psnr = strip.get("preserve_psnr_ema", math.nan)
+        if math.isnan(self.start):
+            self.start = psnr
+        lost = self.start - psnr
+        was, self.drifted = self.drifted, lost > self.watch.drift_db
+        if was or not self.drifted:
+            return []
+        text = f"the EMA drifts outside the edit: {psnr:.1f} dB, {lost:.1f} dB below the start"
+        return [Alarm(step=int(strip["step"]), kind="drift", text=text)]
 
 
-def alarms(records: Sequence[Record], samples: Sequence[Record], watch: Watch) -> list[Alarm]:
-    """All warnings about a run so far, by step."""
-    found = [alarm for term in TERMS for alarm in stalls(records, term, watch)]
-    return sorted([*found, *not_finite(records), *drifts(samples, watch)], key=lambda alarm: alarm.step)
+class Alarms:
+    """All of them, fed as a run writes its records."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.of_steps = [*(Stall(term, watch) for term in TERMS), NotFinite()]
+        self.drift = Drift(watch)
+
+    def see(self, record: Record) -> list[Alarm]:
+        """Those that a record of ``metrics.jsonl`` raises."""
+        return [alarm for monitor in self.of_steps for alarm in monitor.see(record)]
+
+
+def alarms(records: Sequence[Record], strips: Sequence[Record], watch: Watch) -> list[Alarm]:
+    """Those of a whole run, from ``metrics.jsonl`` and ``samples.jsonl``, by step."""
+    monitor = Alarms(watch)
+    found = [alarm for record in records for alarm in monitor.see(record)]
+    found += [alarm for strip in strips for alarm in monitor.drift.see(strip)]
+    return sorted(found, key=lambda alarm: alarm.step)

@@ -10,7 +10,6 @@ h w pixels.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -20,7 +19,6 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from v4e import journal
 from v4e.batch import student_inputs
 from v4e.config import Config
 from v4e.data.features import VAE_PIXELS
@@ -29,11 +27,13 @@ from v4e.editor import sample
 from v4e.ema import EMA, local
 from v4e.flow import sample_seed
 from v4e.io import write_atomic
+from v4e.journal import Record
 from v4e.metrics.exact import score, summarize
 from v4e.models.encoders import decode_clip, encode_text, to_images
 from v4e.models.load import load_frozen, move
 from v4e.student import DTYPES
 from v4e.watch import validation
+from v4e.watch.files import add_to_curves, rewind, strip_uri
 from v4e.watch.picture import png, rows
 
 FIGURES = ("success", "edit_l1", "preserve_psnr")
@@ -145,12 +145,12 @@ class Strips:
             "teacher": self.teachers,
             "target": self.targets,
         }
-        write_atomic(str(strip_path(self.config, step)), png(rows(columns, [t.task for t in self.triplets])))
-        record: journal.Record = {"step": step}
+        write_atomic(strip_uri(self.config, step), png(rows(columns, [t.task for t in self.triplets])))
+        record: Record = {"step": step}
         for name, images in {**edits, "teacher": self.teachers, "source": self.sources}.items():
             record |= {f"{key}_{name}": value for key, value in self.figures(images).items()}
         seconds = time.perf_counter() - start
-        journal.append(curves_path(self.config), record | {"seconds": seconds, "decode_s": decode_s})
+        add_to_curves(self.config, record | {"seconds": seconds, "decode_s": decode_s})
 
     def figures(self, images: list[np.ndarray]) -> dict[str, float]:
         """Means over the samples: success, L1 inside the edit, PSNR outside it. The edit is where source and target
@@ -162,25 +162,6 @@ class Strips:
         ]
         overall = summarize(scores)["overall"]
         return {key: overall[key] for key in FIGURES if overall[key] is not None}
-
-
-def strip_path(config: Config, step: int) -> Path:
-    return Path(config.run.dir, "samples", f"step-{step:06d}.png")
-
-
-def curves_path(config: Config) -> Path:
-    """``samples.jsonl``: what the strips measure, one line a strip, as in ``metrics.jsonl``."""
-    return Path(config.run.dir, "samples.jsonl")
-
-
-def rewind(config: Config, step: int) -> None:
-    """Drops what the strips after `step` left; all of them where the run begins, for it makes that of step 0 anew."""
-    kept = step or -1
-    if curves_path(config).exists():
-        journal.rewind(curves_path(config), kept)
-    for path in Path(config.run.dir, "samples").glob("step-*.png"):
-        if int(path.stem.removeprefix("step-")) > kept:
-            path.unlink()
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """Where else the records of a run go: TensorBoard, Weights & Biases, MLflow. ``metrics.jsonl`` is always written.
 
-A tracker is a function that takes a step, its numbers, and the picture of its strip if it has one. The driver calls
+A tracker is a function that takes a step, its numbers, and its strip as PNG bytes if it has one. The driver calls
 it, not a worker: there each step comes by once, whatever workers died, and there a user's keys are.
 """
 
 import hashlib
 import importlib
+import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from PIL import Image
 from v4e.config import Config
 from v4e.recipes import to_json
 
-Track = Callable[[int, Mapping[str, float], Path | None], None]
+Track = Callable[[int, Mapping[str, float], bytes | None], None]
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}  # to their modules
 INSTALL = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow-skinny sqlalchemy alembic"}
 
@@ -56,14 +57,13 @@ def tensorboard(config: Config, done: int) -> Iterator[Track]:
     """Event files in ``<run.dir>/tensorboard``. What an earlier attempt wrote of later steps is dropped in them."""
     from tensorboardX import SummaryWriter
 
-    folder = str(Path(config.run.dir, "tensorboard"))
-    with SummaryWriter(folder, purge_step=done + 1, filename_suffix=f".{done}") as writer:
+    with SummaryWriter(str(_folder(config) / "tensorboard"), purge_step=done + 1, filename_suffix=f".{done}") as writer:
 
-        def track(step: int, numbers: Mapping[str, float], strip: Path | None) -> None:
+        def track(step: int, numbers: Mapping[str, float], strip: bytes | None) -> None:
             for name, value in numbers.items():
                 writer.add_scalar(name, value, step)
             if strip is not None:
-                image = Image.open(strip).convert("RGBA")
+                image = Image.open(io.BytesIO(strip)).convert("RGBA")
                 ground = Image.new("RGBA", image.size, "white")
                 picture = Image.alpha_composite(ground, image).convert("RGB")
                 writer.add_image("samples/strip", np.asarray(picture), step, dataformats="HWC")
@@ -83,14 +83,16 @@ def wandb(config: Config, done: int) -> Iterator[Track]:
         project=os.environ.get("WANDB_PROJECT", "v4e"),
         id=_identity(config),
         name=Path(config.run.dir).name,
-        dir=config.run.dir,
+        dir=str(_folder(config)),
         resume="allow",
         config=to_json(config),
     )
     run.define_metric("*", step_metric="step")  # W&B's own step must rise: redone steps would be dropped
 
-    def track(step: int, numbers: Mapping[str, float], strip: Path | None) -> None:
-        pictures: dict[str, Any] = {} if strip is None else {"samples/strip": package.Image(str(strip))}
+    def track(step: int, numbers: Mapping[str, float], strip: bytes | None) -> None:
+        pictures: dict[str, Any] = (
+            {} if strip is None else {"samples/strip": package.Image(Image.open(io.BytesIO(strip)))}
+        )
         run.log({"step": step, **numbers, **pictures})
 
     try:
@@ -105,7 +107,7 @@ def mlflow(config: Config, done: int) -> Iterator[Track]:
     from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
     from mlflow.entities import Metric, Param  # pyright: ignore[reportMissingImports]
 
-    folder = Path(config.run.dir).resolve()
+    folder = _folder(config)
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     client = MlflowClient(uri or f"sqlite:///{folder / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("v4e")
@@ -123,11 +125,11 @@ def mlflow(config: Config, done: int) -> Iterator[Track]:
         }
         client.log_batch(run_id, params=[Param(key, value) for key, value in flat.items()])
 
-    def track(step: int, numbers: Mapping[str, float], strip: Path | None) -> None:
+    def track(step: int, numbers: Mapping[str, float], strip: bytes | None) -> None:
         now = int(1000 * time.time())
         client.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value in numbers.items()])
         if strip is not None:
-            client.log_artifact(run_id, str(strip), "samples")
+            client.log_image(run_id, Image.open(io.BytesIO(strip)), f"samples/step-{step:06d}.png")
 
     status = "FAILED"
     try:
@@ -137,6 +139,15 @@ def mlflow(config: Config, done: int) -> Iterator[Track]:
         client.set_terminated(run_id, status)
 
 
+def _folder(config: Config) -> Path:
+    """For a tracker's own files: the run's, or on the driver's machine where that is on another filesystem."""
+    folder = config.run.dir
+    local = Path("runs", Path(folder).name) if "://" in folder else Path(folder)
+    local.mkdir(parents=True, exist_ok=True)
+    return local.resolve()
+
+
 def _identity(config: Config) -> str:
     """Of the run in this folder, the same when it is resumed."""
-    return hashlib.sha256(str(Path(config.run.dir).resolve()).encode()).hexdigest()[:12]
+    where = config.run.dir if "://" in config.run.dir else str(Path(config.run.dir).resolve())
+    return hashlib.sha256(where.encode()).hexdigest()[:12]
