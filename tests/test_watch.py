@@ -524,3 +524,16 @@ def test_the_driver_passes_on_each_step_and_strip_once_and_says_what_is_wrong(tm
         "warning: step 3: the loss or its gradient is not finite: skipped",
         "warning: step 2: the EMA drifts outside the edit: 20.0 dB, 10.0 dB below the start",
     ]
+
+
+def test_a_tracker_that_fails_is_told_once_and_left_out(tmp_path):
+    said: list[str] = []
+    got: list[int] = []
+
+    def broken(step, numbers, strip):
+        raise ConnectionError("no route to host")
+
+    follower = Follower(settings(tmp_path), 0, [broken, lambda step, numbers, strip: got.append(step)], said.append)
+    follower.see([{"step": 1, "loss": 1.0}, {"step": 2, "loss": 1.0}])
+    assert got == [1, 2]
+    assert said == ["warning: step 1: a tracker failed and is left out from here: no route to host"]

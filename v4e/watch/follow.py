@@ -30,9 +30,7 @@ class Follower:
             self.seen = step
             self._tell(step, self.alarms.see(record))
             if step > self.done:
-                numbers = {name: value for name, value in record.items() if name != "step"}
-                for track in self.tracks:
-                    track(step, numbers, None)
+                self._track(step, {name: value for name, value in record.items() if name != "step"}, None)
         self._see_strips()
 
     def _see_strips(self) -> None:
@@ -50,8 +48,15 @@ class Follower:
                 self._tell(step, self.alarms.drift.see(record))
                 if step > self.done or step == self.done == 0:
                     numbers = {f"samples/{name}": value for name, value in record.items() if name != "step"}
-                    for track in self.tracks:
-                        track(step, numbers, picture)
+                    self._track(step, numbers, picture)
+
+    def _track(self, step: int, numbers: dict[str, float], picture: bytes | None) -> None:
+        for track in tuple(self.tracks):
+            try:
+                track(step, numbers, picture)
+            except Exception as error:  # whatever a service or a full disk does, the run and its log go on
+                self.tracks.remove(track)
+                self.say(f"warning: step {step}: a tracker failed and is left out from here: {error}")
 
     def _tell(self, step: int, alarms: Iterable[Alarm]) -> None:
         for alarm in alarms:
