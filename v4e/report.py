@@ -130,7 +130,7 @@ def render(config: Config, found: Found) -> str:
         alarms=alarms,
         events=events,
         losses=plots.losses(found.records, alarms),
-        sample_curves=plots.samples(found.samples),
+        sample_curves=plots.samples(found.samples, alarms),
         time_shares=plots.time_shares(found.records),
         pool=plots.pool(found.records),
         cost=_cost(found),

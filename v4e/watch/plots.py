@@ -25,6 +25,7 @@ EVENTS = {
     "retries": "requests asked again",
     "hedged": "requests that a second replica was asked",
 }
+TIMES = ("seconds", "wait_s", "io_s", "watch_s")
 BINS = 60  # of the shares over time
 
 
@@ -44,14 +45,15 @@ def losses(records: Sequence[Record], alarms: Sequence[Alarm]) -> str:
         axis.plot(steps[len(steps) - len(mean) :], mean, color=ACCENT, linewidth=1.6)
         axis.set_yscale("log")
         for alarm in alarms:
-            if alarm.kind != "stalled" or alarm.text.startswith(f"{term} "):
+            if alarm.kind == "not finite" or alarm.text.startswith(f"{term} "):
                 axis.axvline(alarm.step, color=SOFT, linewidth=1, linestyle="--")
         _dress(axis, LOSSES[term])
     return _svg(figure)
 
 
-def samples(strips: Sequence[Record]) -> str:
-    """PSNR outside the edit and L1 inside it over the strips; level lines are the teacher and the source."""
+def samples(strips: Sequence[Record], alarms: Sequence[Alarm]) -> str:
+    """PSNR outside the edit and L1 inside it over the strips; level lines are the teacher and the source. A dashed
+    line is an alarm: the student drifts."""
     figures = [("preserve_psnr", "PSNR outside the edit, dB"), ("edit_l1", "L1 inside the edit")]
     figures = [(key, title) for key, title in figures if any(f"{key}_ema" in r for r in strips)]
     if not figures:
@@ -73,6 +75,9 @@ def samples(strips: Sequence[Record]) -> str:
                 marker="" if level else ".",
                 label={"ema": "EMA"}.get(name, name),
             )
+        for alarm in alarms:
+            if alarm.kind == "drift" and key == "preserve_psnr":
+                axis.axvline(alarm.step, color=SOFT, linewidth=1, linestyle="--")
         _legend(axis)
         _dress(axis, title)
     return _svg(figure)
@@ -98,9 +103,6 @@ def time_shares(records: Sequence[Record]) -> str:
     _legend(axis)
     _dress(axis, "time of a step")
     return _svg(figure)
-
-
-TIMES = ("seconds", "wait_s", "io_s", "watch_s")
 
 
 def pool(records: Sequence[Record]) -> str:
