@@ -1,5 +1,6 @@
 """Watching a run: the strips show what the models make, no number of the training changes, alarms do not cry wolf."""
 
+import io
 import math
 import struct
 import sys
@@ -12,12 +13,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from PIL import Image
+from rich.console import Console
 from synthetic import config, rollout
 from test_student import make_batch, make_dit, run
 from torch.distributed.device_mesh import init_device_mesh
 from triplets import image, triplet
 
-from v4e import journal
+from v4e import journal, progress
 from v4e.config import Config, Sample, Watch
 from v4e.data.features import encode_samples
 from v4e.data.sources import parts, rows
@@ -537,3 +539,14 @@ def test_a_tracker_that_fails_is_told_once_and_left_out(tmp_path):
     follower.see([{"step": 1, "loss": 1.0}, {"step": 2, "loss": 1.0}])
     assert got == [1, 2]
     assert said == ["warning: step 1: a tracker failed and is left out from here: no route to host"]
+
+
+def test_a_terminal_shows_the_note_beside_the_bar_and_a_log_does_not(monkeypatch):
+    for terminal in (True, False):
+        out = io.StringIO()
+        monkeypatch.setattr(progress, "console", Console(file=out, force_terminal=terminal, width=200))
+        with progress.bar("training", 3, unit="steps") as advance:
+            advance(2, "kd 0.25")
+            advance(1)
+            advance(0, "kd 0.125")
+        assert ("kd 0.125" in out.getvalue()) == terminal and "3/3" in out.getvalue()
