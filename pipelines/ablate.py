@@ -64,6 +64,7 @@ FREE = {  # settings that decide no figure
         "recompute",
     ),
     "eval": ("batch", "actors"),
+    "watch": ("samples_every", "per_task", "tracker", "window", "min_fall", "drift_db", "max_bad_steps"),
     "ablate": ("seeds",),
 }
 
@@ -130,6 +131,7 @@ def jobs(config: Config, variants: Mapping[str, Changes], seeds: int) -> list[Jo
         captions=captions_uri(config),
         store=store_uri(config),
     )
+    watch = replace(config.watch, samples_every=0)  # strips would be encoded and rolled out anew for each variant
     found = []
     for seed in range(config.run.seed, config.run.seed + seeds):
         for name, changes in [*variants.items(), ("untrained", {})]:
@@ -139,7 +141,7 @@ def jobs(config: Config, variants: Mapping[str, Changes], seeds: int) -> list[Jo
                 Job(
                     name=name,
                     seed=seed,
-                    config=replace(mine, run=place, data=data),
+                    config=replace(mine, run=place, data=data, watch=watch),
                     settings=settings(replace(mine, run=place)),
                     trained=name != "untrained",
                 )
