@@ -4,6 +4,7 @@ import io
 import math
 import struct
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,7 +149,37 @@ def cells(settings: Config, step: int) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def test_a_strip_shows_source_student_ema_teacher_and_target(ready, random_family):
+def edited(settings: Config, weights: Mapping[str, torch.Tensor]) -> np.ndarray:
+    """What an Editor with `weights` makes of the validation samples, with its own encoders: int (N, h, w, 3)."""
+    editor = Editor.load(settings.models.student)
+    editor.dit.load_state_dict(weights, strict=False)
+    triplets = validation.triplets(settings)
+    edits = editor.edit(
+        [t.source for t in triplets],
+        [t.instruction for t in triplets],
+        height=32,
+        width=32,
+        seeds=[sample_seed(settings.run.seed, t.id, 0) for t in triplets],
+        steps=settings.sample.steps,
+        guidance=settings.sample.guidance,
+        solver=settings.sample.solver,
+        shift=settings.flow.shift,
+    )
+    return np.stack([np.asarray(edit.image) for edit in edits]).astype(int)
+
+
+def test_strips_edit_as_serving_does_with_guidance_and_another_solver(ready):
+    guided = replace(ready, sample=Sample(steps=2, guidance=3.0, solver="unipc"))
+    trainer, strips = trainer_of(guided), Strips.open(guided, CPU, step=0)
+    assert strips is not None
+    strips.after(0, trainer.dit, trainer.ema)
+    expected = edited(guided, dict(trainer.dit.named_parameters()))
+    assert np.abs(np.array(cells(guided, 0)["student"], int) - expected).max() <= 1
+    plain = edited(ready, dict(trainer.dit.named_parameters()))
+    assert np.abs(plain - expected).max() > 1
+
+
+def test_a_strip_shows_source_student_ema_teacher_and_target(ready):
     trainer = trainer_of(ready)
     run(trainer, range(2))
     strips = Strips.open(ready, CPU, step=0)
@@ -156,27 +187,16 @@ def test_a_strip_shows_source_student_ema_teacher_and_target(ready, random_famil
     assert strip_steps(ready) == []
     assert strips.after(2, trainer.dit, trainer.ema) > 0
     shown = cells(ready, 2)
-    editor = Editor.load(str(random_family / "tiny-wan-i2v"))
     triplets = strips.triplets
     for name, weights in (("student", dict(trainer.dit.named_parameters())), ("EMA", trainer.ema.shadow)):
-        editor.dit.load_state_dict(weights, strict=False)
-        edits = editor.edit(
-            [t.source for t in triplets],
-            [t.instruction for t in triplets],
-            height=32,
-            width=32,
-            seeds=[sample_seed(ready.run.seed, t.id, 0) for t in triplets],
-            steps=ready.sample.steps,
-            shift=ready.flow.shift,
-        )
-        for cell, edit in zip(shown[name], edits, strict=True):
-            assert np.abs(cell.astype(int) - np.asarray(edit.image)).max() <= 1
+        for cell, edit in zip(shown[name], edited(ready, weights), strict=True):
+            assert np.abs(cell.astype(int) - edit).max() <= 1
     assert not np.array_equal(shown["student"], shown["EMA"])
     for row, example in enumerate(triplets):
         assert np.array_equal(shown["source"][row], example.source)
         assert np.array_equal(shown["target"][row], example.edit)
         number = [t.id for t in triplets].index(example.id)
-        clip_BCPHW = decode_clip(editor.frozen.vae, rollout(number)[None])
+        clip_BCPHW = decode_clip(strips.vae, rollout(number)[None])
         assert np.array_equal(shown["teacher"][row], to_images(clip_BCPHW[:, :, -1])[0])
     [record] = read_curves(ready)
     assert record["step"] == 2 and 0 < record["decode_s"] < record["seconds"]
