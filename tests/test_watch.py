@@ -283,7 +283,7 @@ def sharded_watch(rank: int, made: Config, folder: str) -> None:
         trainer = trainer_of(made, mesh=mesh)
         strips = Strips.open(made, CPU, step=0, rank=rank, world=2) if watched else None
         metrics[watched] = []
-        for step in range(4):
+        for step in range(3):
             if strips:
                 strips.after(step, trainer.dit, trainer.ema)
             metrics[watched].append(trainer.step([make_batch(step, rank)]))
