@@ -282,7 +282,7 @@ def test_a_run_under_way_shows_alarms_events_shares_and_its_own_settings(watched
     [alarms, events] = dom.tables
     assert alarms[0] == ["step", "what"] and [row[0] for row in alarms[1:]] == ["30", "200", "250"]
     assert alarms[1][1] == "the loss or its gradient is not finite: skipped"
-    assert alarms[2][1] == "the EMA drifts outside the edit: 20.0 dB, 5.0 dB below the start"
+    assert alarms[2][1] == "the EMA drifts outside the edit: 20.0 dB, 5.0 dB below step 0"
     assert alarms[3][1].startswith("kd has stopped falling")
     assert events == [
         ["step", "times", "what"],

@@ -399,12 +399,13 @@ def test_of_steps_without_a_finite_loss_the_first_in_a_row_is_told():
     assert alarms([{"step": 1}], [], Watch()) == []
 
 
-def test_drift_is_against_the_start_and_told_again_after_recovery():
+def test_drift_is_against_the_best_strip_and_told_again_after_recovery():
     strips = [
         {"step": 100 * n, "preserve_psnr_ema": value} for n, value in enumerate((25.0, 27.0, 21.9, 20.0, 24.0, 21.0))
     ]
     assert [alarm.step for alarm in alarms([], strips, Watch(drift_db=3.0))] == [200, 500]
-    assert alarms([], strips, Watch(drift_db=6.0)) == []
+    assert [alarm.step for alarm in alarms([], strips, Watch(drift_db=6.0))] == [300]
+    assert alarms([], strips, Watch(drift_db=8.0)) == []
     assert alarms([], [{"step": 0}, {"step": 1}], Watch()) == []
 
 
@@ -544,7 +545,7 @@ def test_the_driver_passes_on_each_step_and_strip_once_and_says_what_is_wrong(tm
     assert got == [(2, {"loss": 0.5}, None), (3, {"loss": math.inf}, None), (2, {psnr: 20.0}, picture)]
     assert said == [
         "warning: step 3: the loss or its gradient is not finite: skipped",
-        "warning: step 2: the EMA drifts outside the edit: 20.0 dB, 10.0 dB below the start",
+        "warning: step 2: the EMA drifts outside the edit: 20.0 dB, 10.0 dB below step 0",
     ]
 
 

@@ -284,7 +284,7 @@ class Watch:
     tracker: str = "tensorboard"  # beside metrics.jsonl: tensorboard, wandb, mlflow, several with commas, or nothing
     window: int = 200  # fewest records to judge by whether kd and tail still fall; the last third of a longer run
     min_fall: float = 0.05  # a loss that surely falls by less than this share over the window has stopped falling
-    drift_db: float = 3.0  # PSNR outside the edit that the EMA may lose against the run's start
+    drift_db: float = 3.0  # PSNR outside the edit that the EMA may lose against its best strip, the start included
     max_bad_steps: int = 10  # in a row without a finite loss and gradient: each is skipped, the last ends the run
 
     def __post_init__(self):

@@ -102,24 +102,27 @@ class NotFinite:
 
 
 class Drift:
-    """Whether the EMA's edits change what lies outside the edit: the PSNR there has lost ``watch.drift_db`` against
-    the first strip. It has to recover before it is told again."""
+    """Whether the EMA's edits change what lies outside the edit: the PSNR there is ``watch.drift_db`` below the best
+    strip so far. Not below the first one: an untrained student may keep so little that nothing falls below it. It has
+    to recover before it is told again."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self.start, self.drifted = math.nan, False
+        self.best, self.best_step, self.drifted = -math.inf, 0, False
 
     def see(self, strip: Record) -> list[Alarm]:
         """The alarm that a record of ``samples.jsonl`` raises, if it does."""
-        psnr = strip.get("preserve_psnr_ema", math.nan)
-        if math.isnan(self.start):
-            self.start = psnr
-        lost = self.start - psnr
+        if (psnr := strip.get("preserve_psnr_ema")) is None:
+            return []
+        step = int(strip["step"])
+        if psnr > self.best:
+            self.best, self.best_step = psnr, step
+        lost = self.best - psnr
         was, self.drifted = self.drifted, lost > self.watch.drift_db
         if was or not self.drifted:
             return []
-        text = f"the EMA drifts outside the edit: {psnr:.1f} dB, {lost:.1f} dB below the start"
-        return [Alarm(step=int(strip["step"]), kind="drift", text=text)]
+        told = f"{psnr:.1f} dB, {lost:.1f} dB below step {self.best_step}"
+        return [Alarm(step=step, kind="drift", text=f"the EMA drifts outside the edit: {told}")]
 
 
 class Alarms:
