@@ -29,7 +29,7 @@ ASSETS = Path(__file__).resolve().parent.parent / "v4e/assets"
 GOLDEN = Path(__file__).with_name("golden.json")
 STEPS = 12
 NAMES = ("loss", "kd", "tail", "grad_norm", "lr")
-# Relative. Another CPU sums in another order: this run with SSE4.2 or AVX2 kernels in place of AVX-512's is within 1e-6.
+# Relative. Other CPUs sum in another order: with SSE4.2 or AVX2 kernels in place of AVX-512's this run is within 1e-6.
 TOLERANCE = 1e-4
 
 
