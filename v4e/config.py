@@ -240,11 +240,18 @@ class Train:
     max_failures: int = 3  # worker restarts before the run gives up
     gpus_per_worker: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"  # the student computes in it; masters are float32
-    recompute: bool = False  # activation checkpointing: memory for a second forward
+    shard: int = 0  # workers that parameters are sharded over, replicated across (HSDP); 0 = all
+    offload: Literal["none", "optimizer", "all"] = "none"  # to host memory: the moments, or weights and all
+    recompute: Literal["none", "full", "selective"] = "none"  # in the backward; selective = all but matrix products
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "workers", "checkpoint_every", "keep", "log_every")
-        check(self, NOT_NEGATIVE, "max_failures", "gpus_per_worker")
+        check(self, NOT_NEGATIVE, "max_failures", "gpus_per_worker", "shard")
+        require(
+            self.shard == 0 or self.workers % self.shard == 0,
+            f"train.shard={self.shard} does not divide train.workers={self.workers} into groups: "
+            "set train.shard to a divisor of it, or to 0 to shard over all",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,9 @@ from v4e.ema import EMA
 from v4e.flow import invert_rectified, velocity
 from v4e.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss
 from v4e.models.dit import predict
-from v4e.models.load import move
+from v4e.models.load import DTYPES, move
+from v4e.models.recompute import recompute_blocks
+from v4e.optimizer import build_optimizer
 from v4e.parallel import shard_student
 from v4e.types import Sample, TeacherTarget
 
@@ -38,8 +40,6 @@ class State(TypedDict):
     optimizer: dict[str, Any]
     step: Tensor
 
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,8 @@ def learning_rate(step: int, optim: Optim) -> float:
 class StudentTrainer:
     """The student, its optimizer and its moving average. Weights are float32 masters, whatever it computes in.
 
-    `dit` is sharded over `mesh` when there is one. `vae` is needed for ``tail.space=pixel`` only.
+    `dit` is sharded over `mesh` when there is one, here if :func:`v4e.models.load.load_student` has not done so. `vae`
+    is needed for ``tail.space=pixel`` only.
     """
 
     def __init__(
@@ -83,17 +84,15 @@ class StudentTrainer:
         self.world = mesh.size() if mesh is not None else 1
         self.vae = vae
         self.step_count = 0
-        if config.train.recompute:
-            dit.enable_gradient_checkpointing()
-        self.dit = shard_student(move(dit.float(), device).train().requires_grad_(True), mesh, self.dtype)
+        recompute_blocks(dit, config.train.recompute)
+        if not isinstance(dit, FSDPModule):
+            offload = config.train.offload == "all"
+            dit = shard_student(move(dit.float(), device), mesh, self.dtype, offload=offload)
+        self.dit = dit.train().requires_grad_(True)
         self.parameters = list(self.dit.parameters())
         self.ema = EMA(self.dit, config.optim.ema)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=config.optim.lr,
-            betas=(config.optim.beta1, config.optim.beta2),
-            weight_decay=config.optim.weight_decay,
-            fused=True,
+        self.optimizer = build_optimizer(
+            self.parameters, config.optim, offload=config.train.offload == "optimizer"
         )
 
     @property
