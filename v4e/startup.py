@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from diffusers import WanTransformer3DModel
-from diffusers.models.attention_dispatch import AttentionBackendName
+from diffusers.models.attention_dispatch import AttentionBackendName, _check_attention_backend_requirements
 
 from v4e.config import Config
 from v4e.data.ids import ids_hash
@@ -15,6 +15,8 @@ from v4e.data.sources import parts
 from v4e.io import write_json_atomic
 from v4e.models.load import check_folder
 from v4e.tensor_parallel import check_degree
+
+HALF_ONLY = ("flash", "sage", "cudnn", "fa2")  # in the names of backends whose kernels take no float32
 
 
 class Dit(TypedDict):
@@ -67,14 +69,24 @@ def dit_config(folder: str, key: str) -> Dit:
 
 
 def check_attention(config: Config) -> None:
-    """Refuses an attention backend that diffusers does not know.
+    """Refuses an attention backend that diffusers does not know, that is not installed, or that cannot compute so.
 
     Raises:
-        ValueError: naming those that it does.
+        ValueError: naming what diffusers knows, how to install the backend, or the precision that it needs.
     """
+    name = config.models.attention
     names = [backend.value for backend in AttentionBackendName]
-    if config.models.attention not in names:
-        raise ValueError(f"models.attention={config.models.attention}: expected one of {', '.join(names)}")
+    if name not in names:
+        raise ValueError(f"models.attention={name}: expected one of {', '.join(names)}")
+    try:
+        _check_attention_backend_requirements(AttentionBackendName(name))
+    except RuntimeError as error:
+        ours = "pip install -e '.[flash]', " if name in ("flash", "flash_varlen") else ""
+        raise ValueError(f"models.attention={name}: {error} {ours}or set models.attention=native") from error
+    if any(word in name for word in HALF_ONLY):
+        for key, dtype in (("models.dtype", config.models.dtype), ("train.dtype", config.train.dtype)):
+            if dtype == "float32":
+                raise ValueError(f"models.attention={name} computes in 16 bits, {key}=float32: set {key}=bfloat16")
 
 
 def width(dit: Dit) -> int:

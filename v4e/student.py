@@ -41,7 +41,6 @@ class State(TypedDict):
     step: Tensor
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """One forward: B samples, their noise seeds, and what the teacher says about them."""
@@ -91,9 +90,7 @@ class StudentTrainer:
         self.dit = dit.train().requires_grad_(True)
         self.parameters = list(self.dit.parameters())
         self.ema = EMA(self.dit, config.optim.ema)
-        self.optimizer = build_optimizer(
-            self.parameters, config.optim, offload=config.train.offload == "optimizer"
-        )
+        self.optimizer = build_optimizer(self.parameters, config.optim, offload=config.train.offload == "optimizer")
 
     @property
     def forwards(self) -> int:

@@ -23,6 +23,7 @@ from v4e.tensor_parallel import own_part, put, split
 
 Index = Callable[[list[int]], tuple[slice, ...]]
 
+
 def load_shard(folder: str, dtype: torch.dtype, group: dist.ProcessGroup) -> WanTransformer3DModel:
     """The transformer of a pipeline folder or hub id, split over `group`, in `dtype` as diffusers casts it.
 
