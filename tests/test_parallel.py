@@ -1,16 +1,19 @@
 """The sharded student over real processes: it starts from its own rows, does the single process's step, and speaks no
 more than it must."""
 
+from typing import cast
+
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from diffusers import WanTransformer3DModel
 from synthetic import config
-from test_student import CPU, make_batch, make_dit
+from test_student import CPU, make_batch, make_dit, make_trainer
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.debug import CommDebugMode
 
-from v4e.config import Config
+from v4e.config import Config, Train
 from v4e.ema import local
 from v4e.models.load import load_student
 from v4e.parallel import student_mesh
@@ -132,6 +135,12 @@ def test_a_student_that_starts_sharded_has_from_pretraineds_weights_to_the_bit(f
     assert found["start"]["weights"].keys() == weights.keys()
     assert all(torch.equal(found["start"]["weights"][name], weight) for name, weight in weights.items())
     assert torch.equal(found["start"]["rope"], torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin]))
+
+
+@pytest.mark.parametrize(("world", "shard"), [(4, 3), (2, 4)])
+def test_workers_that_cannot_be_grouped_are_refused(world, shard):
+    with pytest.raises(ValueError, match=f"train.shard={shard} does not divide the {world} workers"):
+        student_mesh(Train(workers=12, shard=shard), "cpu", world)
 
 
 @pytest.mark.slow
