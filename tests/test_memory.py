@@ -108,5 +108,6 @@ def test_what_a_rank_holds_follows_from_how_the_student_is_sharded():
     assert (two.weights, two.moments, pairs.weights) == (alone.weights // 2, alone.weights, two.weights)
     assert alone.whole == 0 < of_a_rank(1, dtype="bfloat16").whole
     assert two.whole - of_a_rank(2, accumulate=2).whole == alone.weights  # gradients that wait for the last forward
+    assert of_a_rank(2, reduce="each") == of_a_rank(2, accumulate=2)
     assert two.in_host_memory("none") == 0 < two.in_host_memory("optimizer") == two.moments
     assert two.in_host_memory("all") == two.total - two.whole - two.activations

@@ -26,7 +26,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "plain": {},
     "groups of two": {"shard": 2},
     "replicas": {"shard": 1},
-    "selective": {"recompute": "selective", "shard": 2},
+    "reduced each": {"shard": 2, "reduce": "each"},
+    "selective": {"recompute": "selective"},
     "offloaded": {"offload": "all", "recompute": "full"},
     "offloaded moments": {"offload": "optimizer"},
     "bfloat16": {"dtype": "bfloat16"},
@@ -80,7 +81,7 @@ def start_weights(family: str) -> dict[str, object]:
 def traffic(rank: int) -> dict[str, dict[str, int]]:
     """Collectives of a second step, since FSDP sets itself up in the first: name to number, of each kind of mesh."""
     counts = {}
-    for name in ("plain", "groups of two"):
+    for name in ("plain", "groups of two", "reduced each"):
         trainer = sharded_trainer(**VARIANTS[name])
         step(trainer, 0, rank)
         with CommDebugMode() as collectives:
@@ -144,5 +145,15 @@ def test_workers_that_cannot_be_grouped_are_refused(world, shard):
 
 
 @pytest.mark.slow
-def test_show(found):
-    print(found["traffic"])
+def test_gradients_travel_once_a_step(found):
+    """Each of six blocks, the time embedding and the rest are a group. Each is gathered for two forwards and their
+    backwards, but for the rest, which FSDP keeps from a forward to its backward."""
+    groups, forwards = 8, 2
+    for name, reductions in (("plain", 1), ("groups of two", 1), ("reduced each", forwards)):
+        traffic = found["traffic"][name]
+        assert traffic["c10d._reduce_scatter_base_"] == groups * reductions, name
+        assert traffic["c10d._allgather_base_"] == (2 * groups - 1) * forwards, name
+    # That of the metrics, that of the norm, and between the two replicas one a group.
+    assert found["traffic"]["plain"]["c10d.allreduce_"] == 2
+    for name in ("groups of two", "reduced each"):
+        assert found["traffic"][name]["c10d.allreduce_"] == 2 + groups

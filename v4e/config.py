@@ -241,6 +241,7 @@ class Train:
     gpus_per_worker: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"  # the student computes in it; masters are float32
     shard: int = 0  # workers that parameters are sharded over, replicated across (HSDP); 0 = all
+    reduce: Literal["last", "each"] = "last"  # forward of a step that communicates gradients; each = less memory
     offload: Literal["none", "optimizer", "all"] = "none"  # to host memory: the moments, or weights and all
     recompute: Literal["none", "full", "selective"] = "none"  # in the backward; selective = all but matrix products
 

@@ -63,7 +63,8 @@ def unsharded_bytes(config: Config, dit: Dit, parameters: int, workers: int) -> 
         return 0  # no mesh
     block, size = block_parameters(dit), BYTES[config.train.dtype]
     flying = size * (parameters - dit.layers * block) + (4 * size + EXACT) * block
-    adding_up = config.optim.accumulate > workers  # forwards without a reduction leave gradients unsharded
+    # Forwards without a reduction leave gradients unsharded.
+    adding_up = config.optim.accumulate > workers and config.train.reduce == "last"
     return flying + (EXACT * parameters if adding_up else 0)
 
 

@@ -38,7 +38,7 @@ def _wan14b(name: str, *, height: int, width: int, shift: float, size: str) -> C
         kd=dataclasses.replace(Config(recipe=name).kd, taps=(9, 19, 29, 39)),  # ours: the paper names none
         flow=Flow(shift=shift),
         optim=Optim(),
-        train=Train(workers=8, gpus_per_worker=1, dtype="bfloat16", recompute="full"),
+        train=Train(workers=8, gpus_per_worker=1, dtype="bfloat16", recompute="full", reduce="each"),
     )
 
 

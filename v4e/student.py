@@ -141,8 +141,7 @@ class StudentTrainer:
         sums: dict[str, Tensor] = {}
         count = 0
         for count, batch in enumerate(batches, start=1):
-            if isinstance(self.dit, FSDPModule):
-                self.dit.set_requires_gradient_sync(count == self.forwards)
+            self._communicate(last=count == self.forwards)
             terms = self.losses(batch)
             (terms["loss"] / self.forwards).backward()
             for name, value in terms.items():
@@ -163,6 +162,12 @@ class StudentTrainer:
             means /= self.world
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         return dict(zip(sums, means.tolist(), strict=True)) | {"grad_norm": norm.item(), "lr": rate}
+
+    def _communicate(self, *, last: bool) -> None:
+        """Lets the next backward say no more than it must: gradients add up, whole or in shards, until the last."""
+        if isinstance(self.dit, FSDPModule):
+            self.dit.set_requires_gradient_sync(last or self.config.train.reduce == "each")
+            self.dit.set_requires_all_reduce(last)
 
     def state_dict(self) -> State:
         """Where the run stands; the tensors are the trainer's own.
