@@ -10,11 +10,13 @@ import torch.multiprocessing as mp
 from diffusers import WanTransformer3DModel
 from synthetic import config
 from test_student import CPU, make_batch, make_dit, make_trainer
+from test_tensor_parallel import CountedFile
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.debug import CommDebugMode
 
 from v4e.config import Config, Train
 from v4e.ema import local
+from v4e.models import shard
 from v4e.models.load import load_student
 from v4e.parallel import student_mesh
 from v4e.student import StudentTrainer
@@ -71,11 +73,14 @@ def rank_main(rank: int, folder: str, family: str) -> None:
 
 
 def start_weights(family: str) -> dict[str, object]:
-    """The weights and rotary tables of a student that starts sharded."""
+    """The weights and rotary tables of a student that starts sharded, and what of the files this rank has read."""
+    shard.safe_open, CountedFile.read = CountedFile, 0
     run = config(models={"student": family}, train={"workers": RANKS, "shard": 2, "dtype": "bfloat16"})
     dit = load_student(run, CPU, student_mesh(run.train, "cpu", RANKS))
     weights = {name: cast(DTensor, p).full_tensor() for name, p in dit.named_parameters()}
-    return {"weights": weights, "rope": torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin])}
+    held = sum(local(p).nbytes for p in dit.parameters())
+    rope = torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin])
+    return {"weights": weights, "rope": rope, "read": CountedFile.read, "held": held}
 
 
 def traffic(rank: int) -> dict[str, dict[str, int]]:
@@ -135,6 +140,7 @@ def test_a_student_that_starts_sharded_has_from_pretraineds_weights_to_the_bit(f
     weights = dict(dit.named_parameters())
     assert found["start"]["weights"].keys() == weights.keys()
     assert all(torch.equal(found["start"]["weights"][name], weight) for name, weight in weights.items())
+    assert found["start"]["read"] == found["start"]["held"] < 0.51 * sum(p.nbytes for p in dit.parameters())
     assert torch.equal(found["start"]["rope"], torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin]))
 
 
@@ -142,6 +148,12 @@ def test_a_student_that_starts_sharded_has_from_pretraineds_weights_to_the_bit(f
 def test_workers_that_cannot_be_grouped_are_refused(world, shard):
     with pytest.raises(ValueError, match=f"train.shard={shard} does not divide the {world} workers"):
         student_mesh(Train(workers=12, shard=shard), "cpu", world)
+
+
+def test_offload_without_a_way_to_reduce_in_host_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(dist, "get_backend_config", lambda: "cuda:nccl")
+    with pytest.raises(ValueError, match="backend cpu:gloo,cuda:nccl"):
+        student_mesh(Train(offload="all"), "cuda", 1)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ Shape letters: none; this file moves parameters, not activations.
 """
 
 import torch
+import torch.distributed as dist
 from diffusers import WanTransformer3DModel
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
@@ -18,7 +19,7 @@ def student_mesh(train: Train, device_type: str, world: int) -> DeviceMesh | Non
     replicated across those groups.
 
     Raises:
-        ValueError: the ranks cannot be grouped by ``train.shard``.
+        ValueError: the ranks cannot be grouped by ``train.shard``, or have no way to reduce what is in host memory.
     """
     if world == 1 and train.dtype == "float32" and train.offload != "all":
         return None
@@ -27,6 +28,11 @@ def student_mesh(train: Train, device_type: str, world: int) -> DeviceMesh | Non
         raise ValueError(
             f"train.shard={shard} does not divide the {world} workers into groups: "
             "set train.shard to a divisor of their number, or to 0 to shard over all of them"
+        )
+    if train.offload == "all" and "cpu:" not in dist.get_backend_config():
+        raise ValueError(
+            "train.offload=all keeps gradients in host memory, and this process group reduces on the device alone: "
+            "start it with backend cpu:gloo,cuda:nccl (Ray Train: TorchConfig(backend=...)), or set train.offload=none"
         )
     if shard == world:
         return init_device_mesh(device_type, (world,), mesh_dim_names=("shard",))
