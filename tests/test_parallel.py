@@ -75,7 +75,8 @@ def rank_main(rank: int, folder: str, family: str) -> None:
 def start_weights(family: str) -> dict[str, object]:
     """The weights and rotary tables of a student that starts sharded, and what of the files this rank has read."""
     shard.safe_open, CountedFile.read = CountedFile, 0
-    run = config(models={"student": family}, train={"workers": RANKS, "shard": 2, "dtype": "bfloat16"})
+    train: dict[str, object] = {"workers": RANKS, "shard": 2, "dtype": "bfloat16"}
+    run = config(models={"student": family}, train=train, optim={"accumulate": FORWARDS})
     dit = load_student(run, CPU, student_mesh(run.train, "cpu", RANKS))
     weights = {name: cast(DTensor, p).full_tensor() for name, p in dit.named_parameters()}
     held = sum(local(p).nbytes for p in dit.parameters())
