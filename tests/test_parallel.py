@@ -23,7 +23,7 @@ from v4e.parallel import student_mesh
 from v4e.student import StudentTrainer
 
 RANKS = 4
-STEPS = 3
+STEPS = 2
 FORWARDS = 8  # a step, over all ranks: two on each
 VARIANTS: dict[str, dict[str, object]] = {
     "plain": {},
