@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +20,6 @@ from torch.distributed.tensor import DTensor
 from v4e.ema import local
 from v4e.tensor_parallel import own_part, put, split
 
-Index = Callable[[list[int]], tuple[slice, ...]]
-
 
 def load_shard(folder: str, dtype: torch.dtype, group: dist.ProcessGroup) -> WanTransformer3DModel:
     """The transformer of a pipeline folder or hub id, split over `group`, in `dtype` as diffusers casts it.
@@ -37,7 +34,8 @@ def load_shard(folder: str, dtype: torch.dtype, group: dist.ProcessGroup) -> Wan
     files = weight_files(folder)
     exact = set(dit._keep_in_fp32_modules)
     for name, parameter in list(dit.named_parameters()):
-        value = read_part(files, name, partial(own_part, name, rank=rank, size=size), parameter.shape)
+        value = read_part(file_of(files, name), name, rank, size)
+        check_shape(name, value, parameter)
         put(dit, name, value.to(torch.float32 if exact & set(name.split(".")) else dtype))
     return dit.eval()
 
@@ -54,8 +52,10 @@ def fill_shards(dit: WanTransformer3DModel, folder: str, device: torch.device) -
     dit._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
     files = weight_files(folder)
     for name, parameter in dit.named_parameters():
-        own = local(parameter.detach())
-        own.copy_(read_part(files, name, partial(own_rows, mesh=cast(DTensor, parameter).device_mesh), own.shape))
+        own, mesh = local(parameter.detach()), cast(DTensor, parameter).device_mesh
+        value = read_slice(file_of(files, name), name, lambda shape, mesh=mesh: own_rows(shape, mesh))
+        check_shape(name, value, own)
+        own.copy_(value)
 
 
 def own_rows(shape: list[int], mesh: DeviceMesh) -> tuple[slice]:
@@ -92,24 +92,42 @@ def weight_files(folder: str) -> dict[str, Path]:
         return dict.fromkeys(file.keys(), path)
 
 
-def read_part(files: dict[str, Path], name: str, index: Index, expected: torch.Size) -> Tensor:
-    """The part of the weight `name` that `index` gives for its whole shape, in memory of its own.
-
-    A slice is a view of the mapped file, whose pages count as this process's memory once they are read. So the file
-    is mapped anew for each weight: else a rank would end up with twice its part, or with the whole file.
+def file_of(files: dict[str, Path], name: str) -> Path:
+    """Of `files`, the one with the weight `name`.
 
     Raises:
-        ValueError: the files have no such weight, or its part is not of the `expected` shape.
+        ValueError: there is none.
     """
     if name not in files:
         folder = next(iter(files.values())).parent
         raise ValueError(f"{folder} has no weight {name}, which its config.json asks for")
-    with safe_open(files[name], framework="pt") as file:
-        weight = file.get_slice(name)
-        part = weight[index(weight.get_shape())].clone(memory_format=torch.contiguous_format)
-    if part.shape != expected:
+    return files[name]
+
+
+def check_shape(name: str, value: Tensor, expected: Tensor) -> None:
+    """Refuses a part that does not fill its place.
+
+    Raises:
+        ValueError: naming the weight and both shapes.
+    """
+    if value.shape != expected.shape:
         raise ValueError(
-            f"{name} in {files[name]}: this rank reads a part of shape {tuple(part.shape)} where config.json asks for "
-            f"{tuple(expected)}: the checkpoint is not of this config"
+            f"{name}: this rank reads a part of shape {tuple(value.shape)} where config.json asks for "
+            f"{tuple(expected.shape)}: the checkpoint is not of this config"
         )
-    return part
+
+
+def read_part(path: Path, name: str, rank: int, size: int) -> Tensor:
+    """What `rank` of `size` holds of the weight `name` under tensor parallelism, in memory of its own."""
+    return read_slice(path, name, lambda shape: own_part(name, shape, rank, size))
+
+
+def read_slice(path: Path, name: str, index: Callable[[list[int]], tuple[slice, ...]]) -> Tensor:
+    """The part of the weight `name` that `index` makes of its whole shape, in memory of its own.
+
+    A slice is a view of the mapped file, whose pages count as this process's memory once they are read. So the file
+    is mapped anew for each weight: else a rank would end up with twice its part, or with the whole file.
+    """
+    with safe_open(path, framework="pt") as file:
+        weight = file.get_slice(name)
+        return weight[index(weight.get_shape())].clone(memory_format=torch.contiguous_format)
