@@ -23,6 +23,7 @@ from v4e import checkpoint, journal
 from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
+from v4e.lora import start_dtype
 from v4e.models.load import load_dit, load_frozen, move
 from v4e.schedule import requests
 from v4e.student import DTYPES, Batch, StudentTrainer
@@ -72,7 +73,8 @@ def build_trainer(config: Config, device: torch.device, world: int) -> StudentTr
     """The student with its start weights, sharded over all workers where that means something."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dit = load_dit(config.models.student, torch.float32, config.models.attention, config.models.fold_pad)
+    dtype = start_dtype(config.lora, DTYPES[config.train.dtype])
+    dit = load_dit(config.models.student, dtype, config.models.attention, config.models.fold_pad)
     mesh = init_device_mesh(device.type, (world,)) if world > 1 or config.train.dtype != "float32" else None
     vae = None
     if config.tail.weight > 0 and config.tail.space == "pixel":

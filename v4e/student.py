@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
@@ -23,6 +23,7 @@ from v4e.conditioning import tail_of_x0
 from v4e.config import Config, Optim
 from v4e.ema import EMA
 from v4e.flow import invert_rectified, velocity
+from v4e.lora import trainable
 from v4e.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss
 from v4e.models.dit import predict
 from v4e.models.load import move
@@ -40,6 +41,8 @@ class State(TypedDict):
 
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Not strict, because the frozen weights of a LoRA run are in no state; a checkpoint that lacks others fails to load.
+TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,8 @@ def learning_rate(step: int, optim: Optim) -> float:
 class StudentTrainer:
     """The student, its optimizer and its moving average. Weights are float32 masters, whatever it computes in.
 
+    With ``lora.rank`` > 0 those of its adapters: the others are frozen in what it computes in, and in no state.
+
     `dit` is sharded over `mesh` when there is one. `vae` is needed for ``tail.space=pixel`` only.
     """
 
@@ -85,8 +90,9 @@ class StudentTrainer:
         self.step_count = 0
         if config.train.recompute:
             dit.enable_gradient_checkpointing()
-        self.dit = shard_student(move(dit.float(), device).train().requires_grad_(True), mesh, self.dtype)
-        self.parameters = list(self.dit.parameters())
+        dit = trainable(dit, config.lora, self.dtype, config.run.seed)
+        self.dit = shard_student(move(dit, device).train(), mesh, self.dtype)
+        self.parameters = [p for p in self.dit.parameters() if p.requires_grad]
         self.ema = EMA(self.dit, config.optim.ema)
         self.optimizer = torch.optim.AdamW(
             self.parameters,
@@ -174,13 +180,19 @@ class StudentTrainer:
         Noise and data order are functions of the seed and the step, so there is no generator to save. Before the
         first step the optimizer's part is a placeholder, good only for being loaded into.
         """
-        model, optimizer = get_state_dict(self.dit, self.optimizer)
+        model, optimizer = get_state_dict(self.dit, self.optimizer, options=TRAINED)
         step = torch.tensor(self.step_count)
         return {"model": model, "ema": dict(self.ema.shadow), "optimizer": optimizer, "step": step}
 
     def load_state_dict(self, state: State) -> None:
         """Takes over a state of the same model and sharding."""
-        set_state_dict(self.dit, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+        set_state_dict(
+            self.dit,
+            self.optimizer,
+            model_state_dict=state["model"],
+            optim_state_dict=state["optimizer"],
+            options=TRAINED,
+        )
         with torch.no_grad():
             for name, tensor in self.ema.shadow.items():
                 tensor.copy_(state["ema"][name])
