@@ -47,10 +47,11 @@ def test_only_adapters_train_are_averaged_and_are_saved():
     start = {name: p.detach().clone() for name, p in trainer.dit.named_parameters() if is_adapter(name)}
     run(trainer, range(2))
     state = trainer.state_dict()
-    adapters = {f"blocks.{b}.attn{a}.{t}" for b in range(6) for a in (1, 2) for t in ("to_q", "to_k", "to_v", "to_out.0")}
-    adapters |= {f"blocks.{b}.attn2.{t}" for b in range(6) for t in ("add_k_proj", "add_v_proj")}
-    expected = {name for layer in adapters for name in adapter_names(f"{layer}.weight")}
-    assert start.keys() == state["model"].keys() == state["ema"].keys() == state["optimizer"]["state"].keys() == expected
+    both = [f"attn{a}.{layer}" for a in (1, 2) for layer in ("to_q", "to_k", "to_v", "to_out.0")]
+    layers = [*both, "attn2.add_k_proj", "attn2.add_v_proj"]
+    expected = {name for b in range(6) for layer in layers for name in adapter_names(f"blocks.{b}.{layer}.weight")}
+    saved = state["optimizer"]["state"].keys()
+    assert start.keys() == state["model"].keys() == state["ema"].keys() == saved == expected
     for name, parameter in trainer.dit.named_parameters():
         if is_adapter(name):
             assert not torch.equal(parameter, start[name]), name

@@ -9,7 +9,7 @@ Shape letters: R rank, I O inputs and outputs of a layer.
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import init_empty_weights
@@ -120,4 +120,5 @@ def check_config_targets(lora: Lora, dit_config: Mapping[str, Any]) -> None:
         ValueError: naming the targets that there are.
     """
     with init_empty_weights():
-        check_targets(lora, linear_layers(WanTransformer3DModel.from_config(dict(dit_config) | {"num_layers": 1})))
+        dit = cast(nn.Module, WanTransformer3DModel.from_config(dict(dit_config) | {"num_layers": 1}))
+    check_targets(lora, linear_layers(dit))

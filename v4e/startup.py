@@ -18,6 +18,9 @@ from v4e.models.load import check_folder
 from v4e.tensor_parallel import check_degree
 
 
+SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
+
+
 class Dit(TypedDict):
     """What matters here of a transformer's config.json."""
 
@@ -162,7 +165,7 @@ def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
     Raises:
         ValueError: a setting differs; the first one is named.
     """
-    now = json.loads(json.dumps({**_numerics(config), "the samples of data.train": ids_hash(ids)}))
+    now = json.loads(json.dumps({**_numerics(config), SAMPLES: ids_hash(ids)}))
     if not path.exists():
         write_json_atomic(str(path), now)
         return
@@ -173,6 +176,25 @@ def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
                 f"{path.parent} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
                 f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
             )
+
+
+def check_export(config: Config, path: Path) -> str:
+    """Refuses to export a run's weights as what they are not; the hash of the samples that it trained on.
+
+    `path` is what :func:`check_resume` remembered; without it nothing is refused and the hash is "unknown".
+
+    Raises:
+        ValueError: the run started from another student, or its adapters had another scale.
+    """
+    if not path.exists():
+        return "unknown"
+    trained, now = json.loads(path.read_text()), _numerics(config)
+    for key in ("models.student", "lora.rank", "lora.alpha"):
+        if trained.get(key, now[key]) != now[key]:
+            raise ValueError(
+                f"{path.parent} was trained with {key}={trained[key]}, this recipe has {key}={now[key]}: set it back"
+            )
+    return trained[SAMPLES]
 
 
 def _numerics(config: Config) -> Mapping[str, object]:
