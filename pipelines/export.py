@@ -1,8 +1,8 @@
 """A checkpoint as diffusers pipeline folders: export/student and export/ema below the run.
 
-WanImageToVideoPipeline.from_pretrained loads them unchanged, and so does a new run: models.student=<run.dir>/export/ema.
-Takes the newest checkpoint of run.dir, or that of export.step. Of a LoRA run, export/student-lora and export/ema-lora
-hold the adapters alone, for load_lora_weights, and the folders have them merged.
+WanImageToVideoPipeline.from_pretrained loads them unchanged; a new run starts from one by models.student=<the folder>.
+Takes the newest checkpoint of run.dir, or that of export.step. A LoRA run's are merged into its base; its adapters
+alone, for load_lora_weights, are in export/student-lora and export/ema-lora.
 """
 
 import sys
@@ -37,7 +37,7 @@ def run(config: Config) -> None:
     samples = check_export(config, folder / "training.json")
     records = journal.read(folder / "metrics.jsonl")
     dtype = config.models.dtype if settings.dtype == "same" else settings.dtype
-    chosen = {name: part for name, part in FOLDERS.items() if settings.weights in (part, "both")}
+    chosen = [name for name, part in FOLDERS.items() if settings.weights in ("both", part)]
     out = folder / "export"
     made = [name + end for name in chosen for end in (("", "-lora") if config.lora.rank else ("",))]
     plan(
@@ -51,7 +51,8 @@ def run(config: Config) -> None:
         },
     )
     with stage(config.run.dir, "export"), bar("export", len(made), unit="folders") as advance:
-        for name, weights in chosen.items():
+        for name in chosen:
+            weights = FOLDERS[name]
             export_pipeline(
                 path,
                 config.models.student,

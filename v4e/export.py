@@ -21,7 +21,7 @@ from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
 from diffusers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from v4e.config import Lora
@@ -49,8 +49,8 @@ def export_pipeline(
 
     The DiT comes from `checkpoint`; all else is copied from the pipeline `base` (folder or hub id) that the student
     started from. Adapters, trained under the settings `lora`, are merged into base's weights. Modules that diffusers
-    keeps in float32 stay so in every `dtype`. A file holds up to `shard_bytes` of weights, or one that is larger. `card` becomes the
-    README.md. `out` is replaced when the new folder is complete.
+    keeps in float32 stay so in every `dtype`. A file holds up to `shard_bytes` of weights, or one that is larger.
+    `card` becomes the README.md. `out` is replaced when the new folder is complete.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
@@ -97,7 +97,7 @@ def export_lora(checkpoint: Path, out: Path, *, weights: Weights, lora: Lora, ca
         raise ValueError(f"{checkpoint} holds a whole student, no adapters: expected one of a run with lora.rank > 0")
     adapters = {name: torch.empty(shape) for name, shape in saved.items()}
     load(checkpoint, weights, adapters)
-    layers = {
+    layers: dict[str, nn.Module | Tensor] = {
         name.replace(".default.", "."): adapter * lora.scale if ".lora_B." in name else adapter
         for name, adapter in adapters.items()
     }

@@ -17,7 +17,6 @@ from v4e.lora import check_config_targets
 from v4e.models.load import check_folder
 from v4e.tensor_parallel import check_degree
 
-
 SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
 
 
