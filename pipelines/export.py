@@ -15,6 +15,7 @@ from pipelines._cli import main
 from v4e import checkpoint, journal
 from v4e.config import Config
 from v4e.export import Weights, export_lora, export_pipeline
+from v4e.io import join
 from v4e.model_card import card
 from v4e.progress import bar, plan
 from v4e.stages import stage
@@ -31,23 +32,23 @@ def run(config: Config) -> None:
         FileNotFoundError: there is no such checkpoint.
         ValueError: the run was trained from another student, or with other adapters.
     """
-    folder, settings = Path(config.run.dir), config.export
-    step = chosen_step(folder / "checkpoints", settings.step)
-    path = checkpoint.path_of(folder / "checkpoints", step)
-    samples = check_export(config, folder / "training.json")
-    records = journal.read(folder / "metrics.jsonl")
+    settings, checkpoints = config.export, Path(config.run.dir, "checkpoints")
+    step = chosen_step(checkpoints, settings.step)
+    path = str(checkpoint.path_of(checkpoints, step))
+    samples = check_export(config, join(config.run.dir, "training.json"))
+    records = journal.read(Path(config.run.dir, "metrics.jsonl"))
     dtype = config.models.dtype if settings.dtype == "same" else settings.dtype
     chosen = [name for name, part in FOLDERS.items() if settings.weights in ("both", part)]
-    out = folder / "export"
+    out = join(config.run.dir, "export")
     made = [name + end for name in chosen for end in (("", "-lora") if config.lora.rank else ("",))]
     plan(
         "export",
         {
-            "checkpoint": str(path),
+            "checkpoint": path,
             "base": config.models.student,
             "dtype": dtype,
             "files": f"up to {settings.shard_mb} MB of weights each",
-            "output": ", ".join(str(out / name) for name in made),
+            "output": ", ".join(join(out, name) for name in made),
         },
     )
     with stage(config.run.dir, "export"), bar("export", len(made), unit="folders") as advance:
@@ -56,7 +57,7 @@ def run(config: Config) -> None:
             export_pipeline(
                 path,
                 config.models.student,
-                out / name,
+                join(out, name),
                 weights=weights,
                 dtype=DTYPES[dtype],
                 shard_bytes=settings.shard_mb * 10**6,
@@ -66,7 +67,7 @@ def run(config: Config) -> None:
             advance(1)
             if config.lora.rank:
                 text = card(config, step=step, weights=weights, samples=samples, records=records, lora_file=True)
-                export_lora(path, out / f"{name}-lora", weights=weights, lora=config.lora, card=text)
+                export_lora(path, join(out, f"{name}-lora"), weights=weights, lora=config.lora, card=text)
                 advance(1)
 
 

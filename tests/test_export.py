@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from v4e import checkpoint, journal
 from v4e.config import Config
 from v4e.config import Export as ExportConfig
 from v4e.editor import Editor
+from v4e.export import export_pipeline
 from v4e.models.load import load_dit
 from v4e.startup import check_resume, check_run
 from v4e.student import StudentTrainer
@@ -210,9 +212,32 @@ def test_what_cannot_be_exported_is_refused(full, lora, tmp_path):
         shutil.rmtree(alone)
 
 
+def test_an_export_to_another_filesystem_has_the_same_files(full, tmp_path):
+    settings, _ = full
+    path = str(checkpoint.path_of(Path(settings.run.dir, "checkpoints"), 2))
+    remote = fsspec.filesystem("memory")
+    remote.pipe("/bucket/there/left-over", b"of an earlier export")
+    for out in (str(tmp_path / "here"), "memory://bucket/there"):
+        export_pipeline(
+            path,
+            settings.models.student,
+            out,
+            weights="ema",
+            dtype=torch.float32,
+            shard_bytes=10**6,
+            lora=settings.lora,
+            card="card",
+        )
+    files = [file for file in (tmp_path / "here").rglob("*") if file.is_file()]
+    here = {str(file.relative_to(tmp_path / "here")): file.read_bytes() for file in files}
+    there = {name.removeprefix("/bucket/there/"): remote.cat(name) for name in remote.find("/bucket/there")}
+    remote.rm("/bucket", recursive=True)
+    assert there == here and "model_index.json" in here
+    assert [file.name for file in tmp_path.iterdir()] == ["here"]
+
+
 MEASURE = """
 import sys
-from pathlib import Path
 import torch
 from v4e.config import Lora
 from v4e.export import export_pipeline
@@ -222,7 +247,7 @@ def peak():
 
 torch.set_num_threads(1)
 before = peak()
-export_pipeline(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), weights="ema", dtype=torch.float32,
+export_pipeline(sys.argv[1], sys.argv[2], sys.argv[3], weights="ema", dtype=torch.float32,
                 shard_bytes=64 * 10**6, lora=Lora(), card="")
 print(before, peak())
 """

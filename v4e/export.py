@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Literal, cast
 
 import torch
@@ -19,25 +20,30 @@ import torch.distributed.checkpoint as dcp
 from accelerate import init_empty_weights
 from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
 from diffusers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from v4e.config import Lora
+from v4e.io import exists
 from v4e.lora import adapter_names, is_adapter, merged
 from v4e.models.dtype import dtype_of
 from v4e.models.shard import read_part, weight_files
 
+INDEX = "model_index.json"
 Weights = Literal["model", "ema"]  # parts of a checkpoint: as trained, and their moving average
 Tensors = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
 
 
 def export_pipeline(
-    checkpoint: Path,
+    checkpoint: str,
     base: str,
-    out: Path,
+    out: str,
     *,
     weights: Weights,
     dtype: torch.dtype,
@@ -83,7 +89,7 @@ def export_pipeline(
         (part / "README.md").write_text(card)
 
 
-def export_lora(checkpoint: Path, out: Path, *, weights: Weights, lora: Lora, card: str) -> None:
+def export_lora(checkpoint: str, out: str, *, weights: Weights, lora: Lora, card: str) -> None:
     """Writes ``pytorch_lora_weights.safetensors``, which ``load_lora_weights`` of the pipeline reads, and `card`.
 
     ``lora.scale`` is multiplied into B: then the file means the same to programs that take alpha for the rank.
@@ -106,15 +112,15 @@ def export_lora(checkpoint: Path, out: Path, *, weights: Weights, lora: Lora, ca
         (part / "README.md").write_text(card)
 
 
-def saved_shapes(checkpoint: Path, weights: Weights) -> Shapes:
+def saved_shapes(checkpoint: str, weights: Weights) -> Shapes:
     """Names and shapes of the weights in a checkpoint.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
     """
-    if not checkpoint.is_dir():
+    if not exists(checkpoint):
         raise FileNotFoundError(f"no checkpoint {checkpoint}: run pipelines/train.py first")
-    entries = dcp.FileSystemReader(checkpoint).read_metadata().state_dict_metadata
+    entries = FsspecReader(checkpoint).read_metadata().state_dict_metadata
     prefix = f"{weights}."
     return {
         name.removeprefix(prefix): tuple(entry.size)
@@ -133,12 +139,12 @@ def adapter_shapes(shapes: Shapes, saved: Iterable[str], rank: int) -> Shapes:
     return expected
 
 
-def load(checkpoint: Path, weights: Weights, tensors: Tensors) -> None:
+def load(checkpoint: str, weights: Weights, tensors: Tensors) -> None:
     """Fills `tensors` in place, each in its own dtype, whatever else the checkpoint holds."""
-    dcp.load({weights: tensors}, storage_reader=dcp.FileSystemReader(checkpoint), no_dist=True)
+    dcp.load({weights: tensors}, storage_reader=FsspecReader(checkpoint), no_dist=True)
 
 
-def read_whole(checkpoint: Path, weights: Weights, layout: Tensors) -> Tensors:
+def read_whole(checkpoint: str, weights: Weights, layout: Tensors) -> Tensors:
     """The weights that `layout` describes, from a checkpoint that holds all of a student's."""
     tensors = {name: torch.empty_like(like, device="cpu") for name, like in layout.items()}
     load(checkpoint, weights, tensors)
@@ -146,7 +152,7 @@ def read_whole(checkpoint: Path, weights: Weights, layout: Tensors) -> Tensors:
 
 
 def read_merged(
-    checkpoint: Path, weights: Weights, saved: Shapes, files: dict[str, Path], scale: float, layout: Tensors
+    checkpoint: str, weights: Weights, saved: Shapes, files: dict[str, Path], scale: float, layout: Tensors
 ) -> Tensors:
     """The weights that `layout` describes, from the base's `files`, with the checkpoint's adapters in them."""
     wanted = {adapter for name in layout for adapter in adapter_names(name)}
@@ -174,10 +180,25 @@ def write_sharded(folder: Path, layout: Tensors, read: Callable[[Tensors], Tenso
 
 
 @contextmanager
-def replacing(out: Path) -> Iterator[Path]:
-    """A path beside `out` to build a folder at; it takes the place of `out` when it is complete."""
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    yield part
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+def replacing(out: str) -> Iterator[Path]:
+    """A path to build a folder at, which takes the place of `out`, a path or URI, when it is complete.
+
+    On another filesystem than the machine's its ``model_index.json``, if it has one, comes last: without that it is no
+    pipeline folder.
+    """
+    fs, path = url_to_fs(out)
+    local = isinstance(fs, LocalFileSystem)
+    part = Path(path).with_name(f".{Path(path).name}.part") if local else Path(mkdtemp(), "export")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        yield part
+        if fs.exists(path):
+            fs.rm(path, recursive=True)
+        if local:
+            part.rename(path)
+            return
+        files = sorted((file for file in part.rglob("*") if file.is_file()), key=lambda file: file.name == INDEX)
+        for file in files:
+            fs.put_file(str(file), f"{path}/{file.relative_to(part)}")
+    finally:
+        shutil.rmtree(part if local else part.parent, ignore_errors=True)

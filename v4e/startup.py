@@ -12,7 +12,7 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 from v4e.config import Config
 from v4e.data.ids import ids_hash
 from v4e.data.sources import parts
-from v4e.io import write_json_atomic
+from v4e.io import exists, read_json, write_json_atomic
 from v4e.lora import check_config_targets
 from v4e.models.load import check_folder
 from v4e.tensor_parallel import check_degree
@@ -177,21 +177,21 @@ def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
             )
 
 
-def check_export(config: Config, path: Path) -> str:
+def check_export(config: Config, uri: str) -> str:
     """Refuses to export a run's weights as what they are not; the hash of the samples that it trained on.
 
-    `path` is what :func:`check_resume` remembered; without it nothing is refused and the hash is "unknown".
+    `uri` is where :func:`check_resume` remembered it; without that nothing is refused and the hash is "unknown".
 
     Raises:
         ValueError: the run started from another student, or its adapters had another scale.
     """
-    if not path.exists():
+    if not exists(uri):
         return "unknown"
-    trained, now = json.loads(path.read_text()), _numerics(config)
+    trained, now = read_json(uri), _numerics(config)
     for key in ("models.student", "lora.rank", "lora.alpha"):
         if trained.get(key, now[key]) != now[key]:
             raise ValueError(
-                f"{path.parent} was trained with {key}={trained[key]}, this recipe has {key}={now[key]}: set it back"
+                f"the run was trained with {key}={trained[key]}, this recipe has {key}={now[key]}: set it back"
             )
     return trained[SAMPLES]
 
