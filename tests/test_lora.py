@@ -113,8 +113,9 @@ def test_a_start_depends_on_the_seed_and_the_name_alone():
 def test_a_target_that_is_not_there_is_refused_before_anything_starts(random_family):
     settings = parse([f"models.student={random_family}/tiny-wan-i2v", f"models.teacher={random_family}/tiny-wan-flf2v"])
     check_run(replace(settings, lora=Lora(rank=2)))
-    with pytest.raises(ValueError, match=r"to_qq names no linear layer .* attn1\.to_q, .* ffn\.net\.2"):
-        check_run(replace(settings, lora=Lora(rank=2, targets=("to_q", "to_qq"))))
+    for target in ("to_qq", "o_q", "proj_out"):  # no layer, the end of a word, a layer in no block
+        with pytest.raises(ValueError, match=rf"{target} names no linear layer .* attn1\.to_q, .* ffn\.net\.2"):
+            check_run(replace(settings, lora=Lora(rank=2, targets=("to_q", target))))
 
 
 def test_settings_from_the_command_line():

@@ -8,7 +8,7 @@ Shape letters: R rank, I O inputs and outputs of a layer.
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -54,10 +54,9 @@ def add_adapters(dit: WanTransformer3DModel, lora: Lora) -> dict[str, nn.Paramet
     Raises:
         ValueError: a target names no linear layer.
     """
-    check_targets(lora, linear_layers(dit))
-    alpha = lora.alpha or lora.rank
+    layers, alpha = adapted_layers(dit, lora.targets), lora.alpha or lora.rank
     # No dropout: it would be noise that is no function of the seed and the step.
-    settings = LoraConfig(r=lora.rank, lora_alpha=alpha, target_modules=list(lora.targets), lora_dropout=0.0)
+    settings = LoraConfig(r=lora.rank, lora_alpha=alpha, target_modules=layers, lora_dropout=0.0)
     inject_adapter_in_model(settings, dit, low_cpu_mem_usage=True)
     return {name: parameter for name, parameter in dit.named_parameters() if is_adapter(name)}
 
@@ -92,33 +91,29 @@ def merged(weight_OI: Tensor, a_RI: Tensor, b_OR: Tensor, scale: float) -> Tenso
     return torch.addmm(weight_OI.float(), b_OR.float(), a_RI.float(), alpha=scale)
 
 
-def linear_layers(dit: nn.Module) -> list[str]:
-    """Names of the layers that can have an adapter."""
-    return [name for name, module in dit.named_modules() if isinstance(module, nn.Linear)]
-
-
-def check_targets(lora: Lora, layers: Iterable[str]) -> None:
-    """Refuses a target that is the end of no name in `layers`.
+def adapted_layers(dit: nn.Module, targets: tuple[str, ...]) -> list[str]:
+    """Names of the linear layers in the blocks of `dit` that end in one of `targets`, whole words.
 
     Raises:
-        ValueError: naming the targets that there are.
+        ValueError: none ends in one of them; names those that there are.
     """
-    layers = list(layers)
-    for target in lora.targets:
-        if not any(layer == target or layer.endswith(f".{target}") for layer in layers):
-            ends = sorted({name.split(".", 2)[2] for name in layers if name.startswith("blocks.")})
+    linear = [name for name, m in dit.named_modules() if isinstance(m, nn.Linear) and name.startswith("blocks.")]
+    for target in targets:
+        if not any(name.endswith(f".{target}") for name in linear):
+            there = sorted({name.split(".", 2)[2] for name in linear})
             raise ValueError(
-                f"lora.targets: {target} names no linear layer of the student: expected among {', '.join(ends)}, "
-                "or the end of such a name"
+                f"lora.targets: {target} names no linear layer in the student's blocks: expected among "
+                f"{', '.join(there)}, or the end of such a name"
             )
+    return [name for name in linear if name.endswith(tuple(f".{target}" for target in targets))]
 
 
-def check_config_targets(lora: Lora, dit_config: Mapping[str, Any]) -> None:
-    """:func:`check_targets` on a transformer's config.json: one block says it for all.
+def check_targets(lora: Lora, dit_config: Mapping[str, Any]) -> None:
+    """Refuses ``lora.targets`` that the student of this config.json has not; one block says it for all.
 
     Raises:
-        ValueError: naming the targets that there are.
+        ValueError: naming those that there are.
     """
     with init_empty_weights():
         dit = cast(nn.Module, WanTransformer3DModel.from_config(dict(dit_config) | {"num_layers": 1}))
-    check_targets(lora, linear_layers(dit))
+    adapted_layers(dit, lora.targets)

@@ -13,7 +13,7 @@ from v4e.config import Config
 from v4e.data.ids import ids_hash
 from v4e.data.sources import parts
 from v4e.io import exists, read_json, write_json_atomic
-from v4e.lora import check_config_targets
+from v4e.lora import check_targets
 from v4e.models.load import check_folder
 from v4e.tensor_parallel import check_degree
 
@@ -45,7 +45,7 @@ def check_run(config: Config) -> tuple[Dit, Dit]:
     check_models(config, student, teacher)
     check_split(config, teacher)
     if config.lora.rank:
-        check_config_targets(config.lora, student)
+        check_targets(config.lora, student)
     for key in ("train", "heldout"):
         if uri := getattr(config.data, key):
             parts(uri, key=f"data.{key}")
