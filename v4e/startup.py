@@ -12,11 +12,13 @@ from diffusers.models.attention_dispatch import AttentionBackendName, _check_att
 from v4e.config import Config
 from v4e.data.ids import ids_hash
 from v4e.data.sources import parts
-from v4e.io import write_json_atomic
+from v4e.io import exists, read_json, write_json_atomic
+from v4e.lora import check_targets
 from v4e.models.load import check_folder
 from v4e.tensor_parallel import check_degree
 
 HALF_ONLY = ("flash", "sage", "cudnn", "fa2")  # in the names of backends whose kernels take no float32
+SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
 
 
 class Dit(TypedDict):
@@ -43,6 +45,8 @@ def check_run(config: Config) -> tuple[Dit, Dit]:
     check_attention(config)
     check_models(config, student, teacher)
     check_split(config, teacher)
+    if config.lora.rank:
+        check_targets(config.lora, student)
     for key in ("train", "heldout"):
         if uri := getattr(config.data, key):
             parts(uri, key=f"data.{key}")
@@ -171,7 +175,7 @@ def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
     Raises:
         ValueError: a setting differs; the first one is named.
     """
-    now = json.loads(json.dumps({**_numerics(config), "the samples of data.train": ids_hash(ids)}))
+    now = json.loads(json.dumps({**_numerics(config), SAMPLES: ids_hash(ids)}))
     if not path.exists():
         write_json_atomic(str(path), now)
         return
@@ -182,6 +186,25 @@ def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
                 f"{path.parent} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
                 f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
             )
+
+
+def check_export(config: Config, uri: str) -> str:
+    """Refuses to export a run's weights as what they are not; the hash of the samples that it trained on.
+
+    `uri` is where :func:`check_resume` remembered it; without that nothing is refused and the hash is "unknown".
+
+    Raises:
+        ValueError: the run started from another student, or its adapters had another scale.
+    """
+    if not exists(uri):
+        return "unknown"
+    trained, now = read_json(uri), _numerics(config)
+    for key in ("models.student", "lora.rank", "lora.alpha"):
+        if trained.get(key, now[key]) != now[key]:
+            raise ValueError(
+                f"the run was trained with {key}={trained[key]}, this recipe has {key}={now[key]}: set it back"
+            )
+    return trained[SAMPLES]
 
 
 def _numerics(config: Config) -> Mapping[str, object]:
@@ -196,6 +219,7 @@ def _numerics(config: Config) -> Mapping[str, object]:
         "tail": asdict(config.tail),
         "flow": asdict(config.flow),
         "optim": asdict(config.optim),
+        "lora": asdict(config.lora),
         "train": train,
     }
     flat = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
@@ -23,6 +23,7 @@ from v4e.conditioning import tail_of_x0
 from v4e.config import Config, Optim
 from v4e.ema import EMA
 from v4e.flow import invert_rectified, velocity
+from v4e.lora import trainable
 from v4e.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss
 from v4e.models.dit import predict
 from v4e.models.load import DTYPES, move
@@ -39,6 +40,10 @@ class State(TypedDict):
     ema: dict[str, Tensor]
     optimizer: dict[str, Any]
     step: Tensor
+
+
+# Not strict, because the frozen weights of a LoRA run are in no state; a checkpoint that lacks others fails to load.
+TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,8 @@ def learning_rate(step: int, optim: Optim) -> float:
 
 class StudentTrainer:
     """The student, its optimizer and its moving average. Weights are float32 masters, whatever it computes in.
+
+    With ``lora.rank`` > 0 those of its adapters: the others are frozen in what it computes in, and in no state.
 
     `dit` is sharded over `mesh` when there is one, here if :func:`v4e.models.load.load_student` has not done so. `vae`
     is needed for ``tail.space=pixel`` only.
@@ -85,10 +92,10 @@ class StudentTrainer:
         self.step_count = 0
         recompute_blocks(dit, config.train.recompute)
         if not isinstance(dit, FSDPModule):
-            offload = config.train.offload == "all"
-            dit = shard_student(move(dit.float(), device), mesh, self.dtype, offload=offload)
-        self.dit = dit.train().requires_grad_(True)
-        self.parameters = list(self.dit.parameters())
+            dit = move(trainable(dit, config.lora, self.dtype, config.run.seed), device)
+            dit = shard_student(dit, mesh, self.dtype, offload=config.train.offload == "all")
+        self.dit = dit.train()
+        self.parameters = [p for p in self.dit.parameters() if p.requires_grad]
         self.ema = EMA(self.dit, config.optim.ema)
         self.optimizer = build_optimizer(self.parameters, config.optim, offload=config.train.offload == "optimizer")
 
@@ -175,13 +182,19 @@ class StudentTrainer:
         Noise and data order are functions of the seed and the step, so there is no generator to save. Before the
         first step the optimizer's part is a placeholder, good only for being loaded into.
         """
-        model, optimizer = get_state_dict(self.dit, self.optimizer)
+        model, optimizer = get_state_dict(self.dit, self.optimizer, options=TRAINED)
         step = torch.tensor(self.step_count)
         return {"model": model, "ema": dict(self.ema.shadow), "optimizer": optimizer, "step": step}
 
     def load_state_dict(self, state: State) -> None:
         """Takes over a state of the same model and sharding."""
-        set_state_dict(self.dit, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+        set_state_dict(
+            self.dit,
+            self.optimizer,
+            model_state_dict=state["model"],
+            optim_state_dict=state["optimizer"],
+            options=TRAINED,
+        )
         with torch.no_grad():
             for name, tensor in self.ema.shadow.items():
                 tensor.copy_(state["ema"][name])

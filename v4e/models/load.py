@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from v4e.config import Config
+from v4e.lora import start_dtype, trainable
 from v4e.models.attention import fold_pads
 from v4e.models.shard import empty_dit, fill_shards, load_shard
 from v4e.parallel import shard_student
@@ -80,18 +81,20 @@ def load_dit(
 
 
 def load_student(config: Config, device: torch.device, mesh: DeviceMesh | None) -> WanTransformer3DModel:
-    """The student with its start weights as float32 masters, sharded over `mesh` where there is one.
+    """The student with its start weights, ready to be trained and sharded over `mesh` where there is one.
 
     With a mesh the whole model exists on the meta device only: each rank reads its own rows.
     """
-    models = config.models
+    models, dtype = config.models, DTYPES[config.train.dtype]
     if mesh is None:
-        return move(load_dit(models.student, torch.float32, models.attention, models.fold_pad), device)
+        kept = start_dtype(config.lora, dtype)
+        return move(load_dit(models.student, kept, models.attention, models.fold_pad), device)
     check_folder(models.student)
     dit = set_attention(empty_dit(models.student), models.attention, models.fold_pad)
+    dit = trainable(dit, config.lora, dtype, config.run.seed)
     offload = config.train.offload == "all"
-    shard_student(dit, mesh, DTYPES[config.train.dtype], offload=offload)
-    fill_shards(dit, models.student, torch.device("cpu") if offload else device)
+    shard_student(dit, mesh, dtype, offload=offload)
+    fill_shards(dit, models.student, torch.device("cpu") if offload else device, config.run.seed)
     return dit
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from v4e.ema import local
+from v4e.lora import base_name, is_adapter, start_value
 from v4e.tensor_parallel import own_part, put, split
 
 
@@ -40,11 +41,11 @@ def load_shard(folder: str, dtype: torch.dtype, group: dist.ProcessGroup) -> Wan
     return dit.eval()
 
 
-def fill_shards(dit: WanTransformer3DModel, folder: str, device: torch.device) -> None:
+def fill_shards(dit: WanTransformer3DModel, folder: str, device: torch.device, seed: int) -> None:
     """Gives a `dit` that FSDP2 has sharded on the meta device its weights from a pipeline folder or hub id.
 
-    Each rank reads its own rows, straight into the float32 masters on `device`: neither the model nor a second copy
-    of the shard is ever in memory.
+    Each rank reads its own rows, straight into its shard on `device`: neither the model nor a second copy of the
+    shard is ever in memory. Adapters are in no file: they start as `seed` has it.
 
     Raises:
         ValueError: the checkpoint is not of the model's config.
@@ -53,12 +54,16 @@ def fill_shards(dit: WanTransformer3DModel, folder: str, device: torch.device) -
     files = weight_files(folder)
     for name, parameter in dit.named_parameters():
         own, mesh = local(parameter.detach()), cast(DTensor, parameter).device_mesh
-        value = read_slice(file_of(files, name), name, lambda shape, mesh=mesh: own_rows(shape, mesh))
+        if is_adapter(name):
+            value = start_value(name, tuple(parameter.shape), seed)[own_rows(parameter.shape, mesh)]
+        else:
+            stored = base_name(name)
+            value = read_slice(file_of(files, stored), stored, lambda shape, mesh=mesh: own_rows(shape, mesh))
         check_shape(name, value, own)
         own.copy_(value)
 
 
-def own_rows(shape: list[int], mesh: DeviceMesh) -> tuple[slice]:
+def own_rows(shape: Sequence[int], mesh: DeviceMesh) -> tuple[slice]:
     """The rows that this rank of `mesh` holds of a weight of that `shape`: FSDP2 cuts as ``torch.chunk`` does.
 
     The last dimension of the mesh shards; one before it replicates.
