@@ -13,7 +13,6 @@ import ray.train
 import ray.train.torch
 import torch
 from ray.actor import ActorHandle
-from torch.distributed.device_mesh import init_device_mesh
 
 from actors.meter import Meter
 from actors.metrics import StepMetrics
@@ -23,7 +22,8 @@ from v4e import checkpoint, journal
 from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
-from v4e.models.load import load_dit, load_frozen, move
+from v4e.models.load import load_frozen, load_student, move
+from v4e.parallel import student_mesh
 from v4e.schedule import requests
 from v4e.student import DTYPES, Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
@@ -72,8 +72,8 @@ def build_trainer(config: Config, device: torch.device, world: int) -> StudentTr
     """The student with its start weights, sharded over all workers where that means something."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dit = load_dit(config.models.student, torch.float32, config.models.attention, config.models.fold_pad)
-    mesh = init_device_mesh(device.type, (world,)) if world > 1 or config.train.dtype != "float32" else None
+    mesh = student_mesh(config.train, device.type, world)
+    dit = load_student(config, device, mesh)
     vae = None
     if config.tail.weight > 0 and config.tail.space == "pixel":
         vae = move(load_frozen(config.models.student, DTYPES[config.models.dtype]).vae, device)

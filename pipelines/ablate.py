@@ -61,7 +61,7 @@ FREE = {  # settings that decide no figure
     "precompute": ("readers", "actors", "gpus_per_actor"),
     "train": (
         *("workers", "checkpoint_every", "keep", "log_every", "max_failures", "gpus_per_worker"),
-        "recompute",
+        *("recompute", "shard", "reduce", "offload"),
     ),
     "eval": ("batch", "actors"),
     "watch": ("samples_every", "per_task", "tracker", "window", "min_fall", "drift_db", "max_bad_steps"),

@@ -1,21 +1,17 @@
-"""Checkpoints of a training run, and their export to diffusers pipeline folders.
+"""Checkpoints of a training run.
 
 A checkpoint is the folder ``step-000100`` in PyTorch's distributed format: any number of workers can read it back.
 It exists from the moment its folder has its final name. Read checkpoints of your own runs only: the format's
 metadata is a pickle.
 """
 
-import json
 import re
 import shutil
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
-import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from diffusers import WanTransformer3DModel
-from huggingface_hub import snapshot_download
 
 from v4e.student import State
 
@@ -57,41 +53,6 @@ def load(folder: Path, step: int, state: State) -> None:
     """Fills `state`'s tensors in place from the checkpoint of `step`. Every worker must call it."""
     reader = dcp.FileSystemReader(path_of(folder, step))
     dcp.load(cast(dict, state), storage_reader=reader, no_dist=not dist.is_initialized())
-
-
-def export(checkpoint: Path, base: str, out: Path, *, weights: Literal["model", "ema"], dtype: torch.dtype) -> None:
-    """Writes a pipeline folder that ``WanImageToVideoPipeline.from_pretrained`` loads.
-
-    The DiT comes from `checkpoint`, all else is copied from the pipeline `base` (folder or hub id) that the
-    student started from. Modules that diffusers keeps in float32 stay so in every `dtype`. `out` is replaced
-    when the new folder is complete.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
-    """
-    if not checkpoint.is_dir():
-        raise FileNotFoundError(f"no checkpoint {checkpoint}: run pipelines/train.py first")
-    source = Path(base)
-    if not source.is_dir():
-        source = Path(snapshot_download(base, ignore_patterns=["transformer/*.safetensors"]))
-    dit = cast(
-        WanTransformer3DModel,
-        WanTransformer3DModel.from_config(cast(dict, WanTransformer3DModel.load_config(source / "transformer"))),
-    )
-    state = {weights: dict(dit.state_dict())}
-    dcp.load(state, storage_reader=dcp.FileSystemReader(checkpoint), no_dist=True)
-    exact = set(WanTransformer3DModel._keep_in_fp32_modules)
-    for name, tensor in dit.named_parameters():
-        if not exact & set(name.split(".")):
-            tensor.data = tensor.data.to(dtype)
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(source, part, ignore=shutil.ignore_patterns("transformer", "*.md", ".*"))
-    dit.save_pretrained(part / "transformer", max_shard_size="5GB")
-    origin = {"base": base, "checkpoint": checkpoint.name, "weights": weights}
-    (part / "v4e.json").write_text(json.dumps(origin, indent=2) + "\n")
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
 
 
 def _rank() -> int:

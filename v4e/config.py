@@ -251,6 +251,27 @@ class Optim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adapters instead of the whole student; everything else of a run is the same."""
+
+    rank: int = 0  # of every adapter; 0 = train all weights
+    alpha: int = 0  # what an adapter adds is scaled by alpha / rank; 0 = rank
+    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # or ffn.net.2, ...
+
+    def __post_init__(self):
+        check(self, NOT_NEGATIVE, "rank", "alpha")
+        require(
+            self.rank == 0 or len(self.targets) > 0,
+            "lora.rank > 0 without lora.targets: name linear layers, e.g. lora.targets=to_q,to_v, or set lora.rank=0",
+        )
+
+    @property
+    def scale(self) -> float:
+        """Of what an adapter adds."""
+        return (self.alpha or self.rank) / self.rank
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """Workers, checkpoints, logging."""
 
@@ -261,11 +282,19 @@ class Train:
     max_failures: int = 3  # worker restarts before the run gives up
     gpus_per_worker: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"  # the student computes in it; masters are float32
-    recompute: bool = False  # activation checkpointing: memory for a second forward
+    shard: int = 0  # workers that parameters are sharded over, replicated across (HSDP); 0 = all
+    reduce: Literal["last", "each"] = "last"  # forward of a step that communicates gradients; each = less memory
+    offload: Literal["none", "optimizer", "all"] = "none"  # to host memory: the moments, or weights and all
+    recompute: Literal["none", "full", "selective"] = "none"  # in the backward; selective = all but matrix products
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "workers", "checkpoint_every", "keep", "log_every")
-        check(self, NOT_NEGATIVE, "max_failures", "gpus_per_worker")
+        check(self, NOT_NEGATIVE, "max_failures", "gpus_per_worker", "shard")
+        require(
+            self.shard == 0 or self.workers % self.shard == 0,
+            f"train.shard={self.shard} does not divide train.workers={self.workers} into groups: "
+            "set train.shard to a divisor of it, or to 0 to shard over all",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +308,20 @@ class Sample:
     def __post_init__(self):
         check(self, AT_LEAST_1, "steps")
         check(self, NOT_NEGATIVE, "guidance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A checkpoint as diffusers folders below <run.dir>/export."""
+
+    step: int = 0  # of the checkpoint; 0 = the newest
+    weights: Literal["both", "ema", "model"] = "both"  # model = as trained, into export/student
+    dtype: Literal["same", "float32", "bfloat16"] = "same"  # of the DiT; same = models.dtype
+    shard_mb: int = 2000  # of a weights file, and so the memory that an export takes
+
+    def __post_init__(self):
+        check(self, NOT_NEGATIVE, "step")
+        check(self, AT_LEAST_1, "shard_mb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -365,7 +408,9 @@ class Config:
     tail: Tail = field(default_factory=Tail)
     flow: Flow = field(default_factory=Flow)
     optim: Optim = field(default_factory=Optim)
+    lora: Lora = field(default_factory=Lora)
     train: Train = field(default_factory=Train)
+    export: Export = field(default_factory=Export)
     sample: Sample = field(default_factory=Sample)
     eval: Eval = field(default_factory=Eval)
     watch: Watch = field(default_factory=Watch)
