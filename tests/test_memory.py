@@ -10,7 +10,9 @@ from synthetic import config
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from v4e.memory import activation_bytes, block_parameters, parameter_count, student_memory
+from v4e.config import Lora
+from v4e.lora import add_adapters
+from v4e.memory import activation_bytes, adapter_parameters, block_parameters, parameter_count, student_memory
 from v4e.models import sizes, tiny
 from v4e.models.attention import fold_pads
 from v4e.models.dit import predict
@@ -111,3 +113,26 @@ def test_what_a_rank_holds_follows_from_how_the_student_is_sharded():
     assert of_a_rank(2, reduce="each") == of_a_rank(2, accumulate=2)
     assert two.in_host_memory("none") == 0 < two.in_host_memory("optimizer") == two.moments
     assert two.in_host_memory("all") == two.total - two.whole - two.activations
+
+
+@pytest.mark.parametrize("targets", [Lora().targets, ("attn2.to_q", "ffn.net.0.proj", "net.2")])
+def test_adapters_are_counted_as_they_are_made(targets):
+    lora, of = Lora(rank=3, targets=targets), sizes.dit(tiny.DIT)
+    with init_empty_weights():
+        made = add_adapters(tiny.build_dit(), lora)
+    assert adapter_parameters(of, lora) == sum(parameter.numel() for parameter in made.values())
+
+
+def test_a_lora_run_holds_a_frozen_base_and_trains_the_adapters():
+    of, reads, lora = sizes.dit(tiny.DIT), Reads(clip=32, text=20, image=17), {"rank": 3}
+    train = {"workers": 2, "dtype": "bfloat16"}
+
+    def of_a_rank(**sections: dict[str, object]):
+        run = config(train=train, optim={"accumulate": 4}, **sections)
+        return student_memory(run, of, reads, workers=2, image_tokens=17)
+
+    full, adapters = of_a_rank(), of_a_rank(lora=lora)
+    trained = adapter_parameters(of, Lora(rank=3))
+    assert adapters.moments == 2 * adapters.gradients == 2 * adapters.ema == 4 * trained
+    assert adapters.weights == full.weights // 2 + 2 * trained  # half the bytes of the base, and masters of adapters
+    assert adapters.whole < full.whole

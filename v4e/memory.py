@@ -6,7 +6,7 @@ Shape letters: B batch, N DiT tokens, D width, T text tokens, I image tokens, K 
 import math
 from dataclasses import dataclass
 
-from v4e.config import Config
+from v4e.config import Config, Lora
 from v4e.models.sizes import Dit
 from v4e.plan import Reads
 
@@ -23,7 +23,7 @@ OFFLOADED = {
 class Memory:
     """Bytes of one rank at the peak of a step."""
 
-    weights: int  # of its shard: float32 masters
+    weights: int  # of its shard: float32 masters, of a LoRA run also the frozen base in what it computes in
     gradients: int
     moments: int  # AdamW's two
     ema: int
@@ -42,30 +42,36 @@ class Memory:
 def student_memory(config: Config, dit: Dit, reads: Reads, *, workers: int, image_tokens: int) -> Memory:
     """Of one of `workers` ranks that trains a student of the sizes `dit` on samples that it `reads` so.
 
-    `image_tokens` are those of one image: an FLF2V model has an embedding for each of two images' tokens.
+    `image_tokens` are those of one image: an FLF2V model has an embedding for each of two images' tokens. Activations
+    of a LoRA run are planned as a full one's, which are more.
     """
-    parameters = parameter_count(dit, image_tokens)
-    held = math.ceil(parameters * EXACT / (config.train.shard or workers))
+    parameters, shards = parameter_count(dit, image_tokens), config.train.shard or workers
+    trained, frozen = (adapter_parameters(dit, config.lora), parameters) if config.lora.rank else (parameters, 0)
+    held = math.ceil(trained * EXACT / shards)
     return Memory(
-        weights=held,
+        weights=held + math.ceil(frozen * BYTES[config.train.dtype] / shards),
         gradients=held,
         moments=2 * held,
         ema=held,
-        whole=unsharded_bytes(config, dit, parameters, workers),
+        whole=unsharded_bytes(config, dit, parameters, trained, workers),
         activations=activation_bytes(config, dit, reads),
     )
 
 
-def unsharded_bytes(config: Config, dit: Dit, parameters: int, workers: int) -> int:
+def unsharded_bytes(config: Config, dit: Dit, parameters: int, trained: int, workers: int) -> int:
     """Of what FSDP2 brings together: what is outside the blocks for a whole step, and of a block in its backward the
-    weights, those of the next one, the buffer that they came in, the gradients, and these in float32 to be reduced."""
+    weights, those of the next one, the buffer that they came in, the gradients, and these in float32 to be reduced.
+
+    `trained` counts what gets gradients: all `parameters`, or those of adapters.
+    """
     if workers == 1 and config.train.dtype == "float32" and config.train.offload != "all":
         return 0  # no mesh
     block, size = block_parameters(dit), BYTES[config.train.dtype]
-    flying = size * (parameters - dit.layers * block) + (4 * size + EXACT) * block
+    moving = trained // dit.layers if config.lora.rank else block
+    flying = size * (parameters - dit.layers * block) + 3 * size * block + (size + EXACT) * moving
     # Forwards without a reduction leave gradients unsharded.
     adding_up = config.optim.accumulate > workers and config.train.reduce == "last"
-    return flying + (EXACT * parameters if adding_up else 0)
+    return flying + (EXACT * trained if adding_up else 0)
 
 
 def activation_bytes(config: Config, dit: Dit, reads: Reads) -> int:
@@ -92,6 +98,15 @@ def block_parameters(dit: Dit) -> int:
     attention = 4 * (width * width + width) + 2 * width
     images = 2 * (width * width + width) + width
     return 2 * attention + images + 2 * width + 2 * width * dit.ffn + dit.ffn + width + 6 * width
+
+
+def adapter_parameters(dit: Dit, lora: Lora) -> int:
+    """Of adapters on ``lora.targets``: the rank times inputs and outputs of each layer."""
+    square, ffn = 2 * dit.width, dit.width + dit.ffn
+    layers = {f"attn{n}.{layer}": square for n in (1, 2) for layer in ("to_q", "to_k", "to_v", "to_out.0")}
+    layers |= {"attn2.add_k_proj": square, "attn2.add_v_proj": square, "ffn.net.0.proj": ffn, "ffn.net.2": ffn}
+    ends = tuple(f".{target}" for target in lora.targets)
+    return lora.rank * dit.layers * sum(size for name, size in layers.items() if f".{name}".endswith(ends))
 
 
 def parameter_count(dit: Dit, image_tokens: int) -> int:
