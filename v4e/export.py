@@ -17,7 +17,6 @@ from typing import Literal, cast
 
 import torch
 import torch.distributed.checkpoint as dcp
-from accelerate import init_empty_weights
 from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
 from diffusers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 from fsspec.core import url_to_fs
@@ -32,7 +31,7 @@ from v4e.config import Lora
 from v4e.io import exists
 from v4e.lora import adapter_names, is_adapter, merged
 from v4e.models.dtype import dtype_of
-from v4e.models.shard import read_part, weight_files
+from v4e.models.shard import empty_dit, read_part, weight_files
 
 INDEX = "model_index.json"
 Weights = Literal["model", "ema"]  # parts of a checkpoint: as trained, and their moving average
@@ -67,9 +66,7 @@ def export_pipeline(
     if not source.is_dir():
         source = Path(snapshot_download(base, ignore_patterns=["transformer/*.safetensors"]))
     settings = cast(dict, WanTransformer3DModel.load_config(source / "transformer"))
-    with init_empty_weights():
-        dit = cast(WanTransformer3DModel, WanTransformer3DModel.from_config(settings))
-    shapes = {name: tuple(weight.shape) for name, weight in dit.state_dict().items()}
+    shapes = {name: tuple(weight.shape) for name, weight in empty_dit(str(source)).state_dict().items()}
     expected = adapter_shapes(shapes, saved, lora.rank) if lora.rank else shapes
     if saved != expected:
         raise ValueError(
