@@ -27,6 +27,7 @@ from v4e.parallel import student_mesh
 from v4e.schedule import requests
 from v4e.student import DTYPES, Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
+from v4e.watch.strips import Strips
 
 
 def train_student(loop: dict[str, Any]) -> None:
@@ -49,6 +50,9 @@ def train_student(loop: dict[str, Any]) -> None:
         trainer.load_state_dict(state)
     if rank == 0:
         journal.rewind(metrics_path, trainer.step_count)
+    strips = Strips.open(config, trainer.device, step=trainer.step_count, rank=rank, world=world)
+    if strips and trainer.step_count == 0:
+        strips.after(0, trainer.dit, trainer.ema)
 
     if pool:
         await_pool(pool, config.teacher)
@@ -59,7 +63,8 @@ def train_student(loop: dict[str, Any]) -> None:
     for_prometheus = StepMetrics(config.run)
     for step in range(trainer.step_count + 1, config.optim.steps + 1):
         metrics = trainer.step(islice(source, trainer.forwards))
-        record = {"step": step, **metrics, **meter.lap()}
+        watch_s = strips.after(step, trainer.dit, trainer.ema) if strips else 0.0
+        record = {"step": step, **metrics, **meter.lap(), "watch_s": watch_s}
         if rank == 0:
             journal.append(metrics_path, record)
             for_prometheus.record(record)

@@ -10,12 +10,12 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from PIL import Image
 
 from pipelines import caption, evaluate, export, precompute, report, rollout, train
 from pipelines._cli import main
 from v4e import startup
 from v4e.config import Config
+from v4e.data.buckets import fit
 from v4e.io import join
 from v4e.paths import heldout_uri, train_uri
 from v4e.progress import plan, say
@@ -76,12 +76,11 @@ def pictures(config: Config) -> None:
 def write_strip(config: Config, examples) -> None:
     """One edit a task, in two columns: source, evolution, ground truth; for the README."""
     firsts = {t.task: (t, clips) for t, clips in reversed(examples)}
-    size = (config.data.width, config.data.height)
     rows = []
     for task in TASKS:
         if task in firsts and "ema" in firsts[task][1]:
             t, clips = firsts[task]
-            ends = [np.asarray(i.resize(size, Image.Resampling.LANCZOS)) for i in (t.source, t.edit)]
+            ends = [np.asarray(fit(i, config.data)) for i in (t.source, t.edit)]
             rows.append(strip([ends[0], *clips["ema"][1:], ends[1]]))
     if rows:
         half = -(-len(rows) // 2)

@@ -24,16 +24,22 @@ from actors.metrics import endpoints
 from actors.student_worker import train_student
 from actors.teacher_pool import await_pool, start_pool, stop_pool
 from actors.transport import check_transport
+from pipelines import validation
 from pipelines._cli import main
 from v4e import checkpoint, journal, startup
 from v4e.config import Config
 from v4e.data.ids import training_ids
+from v4e.data.mixing import mix_of, mix_rows
 from v4e.data.store import RolloutStore, Store
+from v4e.io import join, write_json_atomic
 from v4e.models.sizes import dit
 from v4e.plan import Work, work_of
 from v4e.plan_rows import balance_row, compared, stream_row
 from v4e.progress import bar, plan, say
+from v4e.recipes import to_json
 from v4e.stages import stage
+from v4e.watch.follow import Follower
+from v4e.watch.trackers import check_trackers, trackers
 
 POLL_S = 0.5  # between looks at metrics.jsonl
 TERMS = ("loss", "kd", "tail", "flow")
@@ -52,17 +58,20 @@ def run(config: Config) -> None:
     student, teacher = startup.check_run(config)
     if distils:
         check_transport(config.teacher)
+    check_trackers(config)
     ids = ready_ids(config, student)
     if config.run.overwrite:
         for path in (checkpoints, folder / "ray"):
             shutil.rmtree(path, ignore_errors=True)
         metrics_path.unlink(missing_ok=True)
     startup.check_resume(config, ids, folder / "training.json")
+    write_json_atomic(join(config.run.dir, "config.json"), to_json(config))
     done = (checkpoint.steps_of(checkpoints) or [0])[-1]
     work = work_ahead(config, student, teacher, ids)
-    plan("training", describe(config, student, work, len(ids), done))
+    plan("training", describe(config, student, work, ids, done))
     if done >= config.optim.steps:
         return
+    validation.run(config)
     connect(config)
     say(f"metrics for Prometheus: {' '.join(endpoints())}")
     with stage(config.run.dir, "train"):
@@ -84,7 +93,7 @@ def run(config: Config) -> None:
         )
         if pool is not None:
             threading.Thread(target=tell_of, args=(pool, config), daemon=True).start()
-        with watching(metrics_path, config, done):
+        with trackers(config, done) as tracks, watching(metrics_path, Follower(config, done, tracks, say)):
             trainer.fit()
         if pool is not None:
             stop_pool(pool)
@@ -131,20 +140,21 @@ def work_ahead(config: Config, student: startup.Dit, teacher: startup.Dit, ids: 
     )
 
 
-def describe(config: Config, student: startup.Dit, work: Work, count: int, done: int) -> dict[str, str]:
-    """The plan, for people: `count` samples, `done` steps of which are trained."""
+def describe(config: Config, student: startup.Dit, work: Work, ids: list[str], done: int) -> dict[str, str]:
+    """The plan, for people; `done` steps of it are trained."""
     optim, data = config.optim, config.data
     samples = optim.batch * optim.accumulate
     rows = {
         "student": f"{config.models.student}, {student['num_layers']} blocks of width {startup.width(student)}, "
         f"{config.train.dtype}",
-        "data": f"{count} samples of {data.frames} x {data.height} x {data.width}",
+        "data": f"{len(ids)} samples of {data.frames} x {data.height} x {data.width}",
         "steps": f"{optim.steps} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
-        f"{optim.steps * samples / count:.1f} epochs",
+        f"{optim.steps * samples / float(mix_of(ids, config).epoch_draws):.1f} epochs",
         "loss": f"{config.kd.weight} kd + {config.tail.weight} tail + {config.flow.weight} flow",
         "workers": f"{config.train.workers}",
         "checkpoints": f"every {config.train.checkpoint_every} steps, the newest {config.train.keep} kept",
     }
+    rows |= mix_rows(config, ids)
     if config.kd.weight > 0:
         rows["teacher"] = (
             f"{config.models.teacher}, {config.teacher.replicas} replicas of {config.teacher.tp} ranks, "
@@ -163,9 +173,9 @@ def tell_of(pool: ActorHandle, config: Config) -> None:
 
 
 @contextmanager
-def watching(path: Path, config: Config, done: int):
-    """Shows the run that `path` records: a bar, and every ``train.log_every`` steps losses and bottleneck."""
-    finished = threading.Event()
+def watching(path: Path, follower: Follower):
+    """Shows the run that `path` records: a bar, every ``train.log_every`` steps losses and bottleneck, and alarms."""
+    config, done, finished = follower.config, follower.done, threading.Event()
 
     def watch() -> None:
         offset, shown = 0, done
@@ -178,11 +188,12 @@ def watching(path: Path, config: Config, done: int):
                     if record["step"] <= shown:  # of an earlier run, or done again after a failure
                         continue
                     shown = record["step"]
-                    advance(1)
+                    advance(1, "  ".join(f"{term} {record[term]:.4f}" for term in TERMS if term in record))
                     window.append(record)
                     if shown % config.train.log_every == 0:
                         say(summary(window, config))
                         window.clear()
+                follower.see(records)
                 if last_look:
                     return
                 time.sleep(POLL_S)

@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from synthetic import LATENT, config, rollout, sample
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed.device_mesh import init_device_mesh
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from v4e.batch import noised
 from v4e.conditioning import condition
-from v4e.config import Config, Optim
+from v4e.config import Config, Optim, Watch
 from v4e.ema import EMA
 from v4e.flow import draw
 from v4e.losses import kd_tokens
@@ -275,3 +278,55 @@ def test_ema_is_the_formula():
 def test_bfloat16_without_a_mesh_is_refused():
     with pytest.raises(ValueError, match="device mesh"):
         shard_student(make_dit(), None, torch.bfloat16)
+
+
+def spoiled(batch: Batch) -> Batch:
+    return replace(batch, z_clip_BCFHW=batch.z_clip_BCFHW * math.nan)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_the_next_one_does():
+    trainer = make_trainer()
+    run(trainer, range(1))
+    before = copy.deepcopy(trainer.state_dict())
+    metrics = trainer.step([make_batch(1, 0), spoiled(make_batch(1, 1))])
+    after = trainer.state_dict()
+    assert metrics["skipped"] == 1 and math.isnan(metrics["loss"])
+    assert after["step"] == before["step"] + 1
+    for name, tensor in before["model"].items():
+        assert torch.equal(after["model"][name], tensor)
+        assert torch.equal(after["ema"][name], before["ema"][name])
+    [metrics] = run(trainer, range(2, 3))
+    assert "skipped" not in metrics and math.isfinite(metrics["grad_norm"])
+    assert not torch.equal(trainer.state_dict()["model"]["proj_out.weight"], before["model"]["proj_out.weight"])
+
+
+def test_too_many_bad_steps_in_a_row_end_the_run():
+    trainer = make_trainer(replace(config(), watch=Watch(max_bad_steps=2)))
+    for step in range(2):
+        trainer.step([make_batch(step, 0), spoiled(make_batch(step, 1))])
+        run(trainer, range(step, step + 1))  # a good one between
+    trainer.step([spoiled(make_batch(4, n)) for n in range(2)])
+    with pytest.raises(FloatingPointError, match=r"2 steps in a row.*loss nan.*optim\.lr lower"):
+        trainer.step([spoiled(make_batch(5, n)) for n in range(2)])
+
+
+def half_spoiled_run(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    trainer = StudentTrainer(config(), make_dit(), device=CPU, mesh=init_device_mesh("cpu", (2,)))
+    metrics = [
+        trainer.step([spoiled(make_batch(step, rank)) if (rank, step) == (1, 1) else make_batch(step, rank)])
+        for step in range(3)
+    ]
+    torch.save(metrics, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_all_workers_skip_a_step_that_is_bad_on_one(tmp_path):
+    mp.spawn(half_spoiled_run, args=(str(tmp_path),), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    for ours, theirs in zip(first, second, strict=True):
+        assert ours.get("skipped") == theirs.get("skipped")
+    assert [metrics.get("skipped") for metrics in first] == [None, 1, None]
+    assert math.isfinite(first[2]["loss"]) and first[2] == second[2]

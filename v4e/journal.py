@@ -40,7 +40,7 @@ def append(path: Path, record: Record) -> None:
 
 def bottleneck(records: list[Record]) -> str:
     """Where the time of these steps went: ``student / wait / io`` shares, the pool, the stream's rate."""
-    seconds = sum(r["seconds"] for r in records)
+    seconds = sum(r["seconds"] - r.get("watch_s", 0.0) for r in records)  # strips are no part of a step
     wait = sum(r["wait_s"] for r in records) / seconds
     io = sum(r["io_s"] for r in records) / seconds
     line = f"student {max(0.0, 1 - wait - io):.0%} / wait {wait:.0%} / io {io:.0%}"

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from v4e.config import Config
+from v4e.data.buckets import fit
 from v4e.io import open_uri
 from v4e.journal import Record
 from v4e.tasks import TABLE1
@@ -52,8 +53,8 @@ def beside(images: list[Image.Image], gap: int) -> Image.Image:
 
 
 def stack(rows: list[Image.Image], gap: int = 6) -> Image.Image:
-    """Strips of one size below each other, on transparent ground."""
-    page = Image.new("RGBA", (rows[0].width, sum(r.height + gap for r in rows) - gap), (0, 0, 0, 0))
+    """Strips below each other, on transparent ground."""
+    page = Image.new("RGBA", (max(r.width for r in rows), sum(r.height + gap for r in rows) - gap), (0, 0, 0, 0))
     for i, row in enumerate(rows):
         page.paste(row, (0, i * (row.height + gap)))
     return page
@@ -110,10 +111,9 @@ class Found:
 
 def render(config: Config, found: Found) -> str:
     """The page. Clips of examples are (P, h, w, 3)."""
-    size = (config.data.width, config.data.height)
     shown = []
     for triplet, clips in found.examples:
-        source, edit = (np.asarray(i.resize(size, Image.Resampling.LANCZOS)) for i in (triplet.source, triplet.edit))
+        source, edit = (np.asarray(fit(i, config.data)) for i in (triplet.source, triplet.edit))
         rows = [(MODEL_NAMES[name], data_uri(strip([source, *clip[1:], edit]))) for name, clip in clips.items()]
         shown.append({"task": TABLE1[triplet.task].label, "instruction": triplet.instruction, "rows": rows})
     table = found.table

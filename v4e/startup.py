@@ -210,7 +210,8 @@ def check_export(config: Config, uri: str) -> str:
 def _numerics(config: Config) -> Mapping[str, object]:
     teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance", "tokens", "payload")}
     train = {"dtype": config.train.dtype}
-    data = {name: getattr(config.data, name) for name in ("frames", "height", "width", "limit")}
+    grid = ("frames", "height", "width", "aspect", "max_aspect", "resolutions")
+    data = {name: getattr(config.data, name) for name in (*grid, "weights", "limit")}
     sections = {
         "models": asdict(config.models),
         "data": data,

@@ -90,6 +90,7 @@ class StudentTrainer:
         self.world = mesh.size() if mesh is not None else 1
         self.vae = vae
         self.step_count = 0
+        self.bad_steps = 0  # in a row, that were skipped
         recompute_blocks(dit, config.train.recompute)
         if not isinstance(dit, FSDPModule):
             dit = move(trainable(dit, config.lora, self.dtype, config.run.seed), device)
@@ -143,7 +144,13 @@ class StudentTrainer:
         return {"loss": loss, **terms}
 
     def step(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """One optimizer step over this worker's :attr:`forwards` batches; metrics are means over all workers."""
+        """One optimizer step over this worker's :attr:`forwards` batches; metrics are means over all workers.
+
+        Where a loss or the gradient is not finite, weights and averages stay as they are, and ``skipped`` is 1.
+
+        Raises:
+            FloatingPointError: that was the case ``watch.max_bad_steps`` times in a row.
+        """
         optim = self.config.optim
         sums: dict[str, Tensor] = {}
         count = 0
@@ -156,19 +163,32 @@ class StudentTrainer:
         if count != self.forwards:
             raise ValueError(f"a step takes {self.forwards} batches on this worker, got {count}")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, optim.clip)
-        rate = learning_rate(self.step_count, optim)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.ema.update(self.parameters, self.step_count)
-        self.step_count += 1
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         means = torch.stack(list(sums.values()))
         if self.world > 1:
             dist.all_reduce(means)
             means /= self.world
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        return dict(zip(sums, means.tolist(), strict=True)) | {"grad_norm": norm.item(), "lr": rate}
+        rate = learning_rate(self.step_count, optim)
+        metrics = dict(zip(sums, means.tolist(), strict=True)) | {"grad_norm": norm.item(), "lr": rate}
+        # These are all workers' figures: either all of them skip the step, or none does.
+        if all(map(math.isfinite, metrics.values())):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
+            self.ema.update(self.parameters, self.step_count)
+            self.bad_steps = 0
+        else:
+            metrics["skipped"] = 1
+            self.bad_steps += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step_count += 1
+        if self.bad_steps >= self.config.watch.max_bad_steps:
+            told = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            raise FloatingPointError(
+                f"{self.bad_steps} steps in a row were skipped, the last with {told}: set optim.lr lower, or look for "
+                "samples with extreme features; watch.max_bad_steps says how many are borne"
+            )
+        return metrics
 
     def _communicate(self, *, last: bool) -> None:
         """Lets the next backward say no more than it must: gradients add up, whole or in shards, until the last."""

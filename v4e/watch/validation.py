@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 
 from v4e.config import Config
+from v4e.data.buckets import fit
 from v4e.data.captions import read_captions, write_captions
 from v4e.data.ids import training_ids
 from v4e.data.quality import BadTriplet, decode_triplet
@@ -102,8 +102,7 @@ def pick(raw: Iterable[RawTriplet], config: Config) -> list[EditTriplet]:
 
 def pixels(triplet: EditTriplet, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Source and edit on the model's grid, uint8 RGB (h, w, 3)."""
-    size = (config.data.width, config.data.height)
-    source, edit = (np.asarray(i.resize(size, Image.Resampling.LANCZOS)) for i in (triplet.source, triplet.edit))
+    source, edit = (np.asarray(fit(i, config.data)) for i in (triplet.source, triplet.edit))
     return source, edit
 
 
