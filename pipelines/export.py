@@ -30,7 +30,7 @@ def run(config: Config) -> None:
     plan(
         "export",
         {
-            "checkpoint": str(checkpoint.path_of(checkpoints, steps[-1])),
+            "checkpoint": checkpoint.path_of(checkpoints, steps[-1]),
             "base": config.models.student,
             "dtype": config.models.dtype,
             "output": ", ".join(str(out / name) for name in FOLDERS),
@@ -39,7 +39,7 @@ def run(config: Config) -> None:
     with stage(config.run.dir, "export"), bar("export", len(FOLDERS), unit="folders") as advance:
         for name, weights in FOLDERS.items():
             checkpoint.export(
-                checkpoint.path_of(checkpoints, steps[-1]),
+                Path(checkpoint.path_of(checkpoints, steps[-1])),
                 config.models.student,
                 out / name,
                 weights=weights,

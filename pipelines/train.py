@@ -1,20 +1,21 @@
 """Distils the teacher's evolution into the student: the paper's training run.
 
 Reads the store and its rollouts, starts the teacher pool and the training workers, and trains to optim.steps.
-Checkpoints and metrics.jsonl lie below run.dir; the same command goes on from the last checkpoint.
+Checkpoints and metrics.jsonl lie below run.dir, a folder or a URI that all nodes can write to; the same command goes on
+from the last checkpoint. On an object store (s3://, gs://) metrics.jsonl is brought up to date with every checkpoint.
 """
 
 import math
-import shutil
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from fsspec.core import url_to_fs
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -30,32 +31,28 @@ from v4e import checkpoint, journal, startup
 from v4e.config import Config
 from v4e.data.ids import training_ids
 from v4e.data.store import RolloutStore, Store
+from v4e.io import join, remove
 from v4e.progress import bar, plan, say
 from v4e.stages import stage
 
-POLL_S = 0.5  # between looks at metrics.jsonl
+POLL_S, POLL_REMOTE_S = 0.5, 5.0  # between looks at metrics.jsonl, in a folder and on another filesystem
 TERMS = ("loss", "kd", "tail", "flow")
 
 
 def run(config: Config) -> None:
     """Trains the student of `config` to the end, from the last checkpoint if there is one."""
-    if "://" in config.run.dir:
-        raise ValueError(
-            f"run.dir={config.run.dir}: checkpoints need a folder that all workers share, got a URI: "
-            "set run.dir to a path and data.store to the URI"
-        )
-    folder = Path(config.run.dir)
-    checkpoints, metrics_path = folder / "checkpoints", folder / "metrics.jsonl"
+    checkpoints, metrics_uri, settings_uri, ray_uri = (
+        join(config.run.dir, name) for name in ("checkpoints", "metrics.jsonl", "training.json", "ray")
+    )
     distils = config.kd.weight > 0
     student, _ = startup.check_run(config)
     if distils:
         check_transport(config.teacher)
     ids = ready_ids(config, student)
     if config.run.overwrite:
-        for path in (checkpoints, folder / "ray"):
-            shutil.rmtree(path, ignore_errors=True)
-        metrics_path.unlink(missing_ok=True)
-    startup.check_resume(config, ids, folder / "training.json")
+        for uri in (checkpoints, metrics_uri, settings_uri, ray_uri):
+            remove(uri)
+    startup.check_resume(config, ids, settings_uri)
     done = (checkpoint.steps_of(checkpoints) or [0])[-1]
     plan("training", describe(config, student, ids, done))
     if done >= config.optim.steps:
@@ -63,24 +60,26 @@ def run(config: Config) -> None:
     connect(config)
     with stage(config.run.dir, "train"):
         pool = start_pool(config) if distils else None
-        gpus = config.train.gpus_per_worker
+        gpus, worlds = config.train.gpus_per_worker, config.train.worlds
+        ray_fs, ray_path = url_to_fs(ray_uri)
         trainer = TorchTrainer(
             train_student,
             train_loop_config={"config": config, "ids": tuple(ids), "pool": pool},
             scaling_config=ScalingConfig(
-                num_workers=config.train.workers,
+                num_workers=(worlds[0], worlds[-1]) if len(worlds) > 1 else config.train.workers,
                 use_gpu=gpus > 0,
                 resources_per_worker={"GPU": gpus} if gpus else {"CPU": 1},
             ),
             run_config=RunConfig(
                 name="train",
-                storage_path=str((folder / "ray").resolve()),
+                storage_path=ray_path,
+                storage_filesystem=PyFileSystem(FSSpecHandler(ray_fs)),
                 failure_config=FailureConfig(max_failures=config.train.max_failures),
             ),
         )
         if pool is not None:
             threading.Thread(target=tell_of, args=(pool, config), daemon=True).start()
-        with watching(metrics_path, config, done):
+        with watching(metrics_uri, config, done):
             trainer.fit()
         if pool is not None:
             stop_pool(pool)
@@ -158,8 +157,8 @@ def tell_of(pool: ActorHandle, config: Config) -> None:
 
 
 @contextmanager
-def watching(path: Path, config: Config, done: int):
-    """Shows the run that `path` records: a bar, and every ``train.log_every`` steps losses and bottleneck."""
+def watching(uri: str, config: Config, done: int):
+    """Shows the run whose journal is at `uri`: a bar, and every ``train.log_every`` steps losses and bottleneck."""
     finished = threading.Event()
 
     def watch() -> None:
@@ -168,7 +167,7 @@ def watching(path: Path, config: Config, done: int):
         with bar("training", config.optim.steps - done, unit="steps") as advance:
             while True:
                 last_look = finished.is_set()
-                records, offset = journal.follow(path, offset)
+                records, offset = journal.follow(uri, offset)
                 for record in records:
                     if record["step"] <= shown:  # of an earlier run, or done again after a failure
                         continue
@@ -180,7 +179,7 @@ def watching(path: Path, config: Config, done: int):
                         window.clear()
                 if last_look:
                     return
-                time.sleep(POLL_S)
+                finished.wait(POLL_REMOTE_S if "://" in uri else POLL_S)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
