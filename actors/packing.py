@@ -7,22 +7,13 @@ the magnitudes of a Wan block's tokens are far apart. So the bits themselves say
 Shape letters: K taps, B batch, N DiT tokens, D width.
 """
 
-from collections.abc import Sequence
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Payload = Literal["bf16", "fp8"]
+from v4e.plan import SCALE, Payload
+
 E4M3 = torch.float8_e4m3fn
 E4M3_MAX = torch.finfo(E4M3).max  # 448
-SCALE = 4  # bytes of a token's scale
-
-
-def packed_bytes(shape_KBND: Sequence[int], payload: Payload) -> int:
-    """Of a packed target: 2 K B N D in bf16, K B N (D + 4) in fp8."""
-    taps, batch, tokens, width = shape_KBND
-    return taps * batch * tokens * (2 * width if payload == "bf16" else width + SCALE)
 
 
 def pack(h_KBND: Tensor, payload: Payload = "bf16") -> Tensor:

@@ -86,9 +86,14 @@ class Replicas:
             slot = min(serving, key=lambda slot: (slot.gang.up, slot.load, -slot.index))
             slot.draining = True
             self.counts["shrunk"] += 1
-            self.end_if_drained(slot)
+            self._end_if_drained(slot)
 
-    def end_if_drained(self, slot: Slot) -> None:
+    def relieve(self, slot: Slot) -> None:
+        """Of one request; a draining replica ends with its last."""
+        slot.load -= 1
+        self._end_if_drained(slot)
+
+    def _end_if_drained(self, slot: Slot) -> None:
         if slot.draining and not slot.load and slot in self.slots:
             self.end(slot)
 

@@ -151,8 +151,7 @@ class TeacherPool:
     async def _attempt_hedged(self, method: Method, question: object) -> ray.ObjectRef:
         """Asks the least loaded replica and, once it is much slower than usual, a freer one too; the first answer."""
         slot = self.replicas.least_loaded()
-        ahead = slot.load + 1  # this one included
-        attempt = asyncio.ensure_future(self._attempt(slot, method, question))
+        attempt, ahead = self._attempt(slot, method, question), slot.load
         if not self.teacher.hedge or not self.usual_s[method] or not slot.gang.up:
             return await attempt
         patience = self.teacher.hedge * median(self.usual_s[method]) * ahead
@@ -164,23 +163,26 @@ class TeacherPool:
                 return await _first_good([attempt, self._attempt(other, method, question)])
         return await attempt
 
-    async def _attempt(self, slot: Slot, method: Method, question: object) -> ray.ObjectRef:
-        """The answer of this replica, which is started again when it fails.
+    def _attempt(self, slot: Slot, method: Method, question: object) -> asyncio.Future[ray.ObjectRef]:
+        """The answer of this replica. It counts as loaded at once: the next request comes before the attempt runs."""
+        slot.load += 1
+        attempt = asyncio.ensure_future(self._answer(slot, method, question))
+        attempt.add_done_callback(lambda _: self.replicas.relieve(slot))
+        return attempt
+
+    async def _answer(self, slot: Slot, method: Method, question: object) -> ray.ObjectRef:
+        """Of this replica, which is started again when it fails.
 
         Raises:
             GangFailed: it did.
         """
         gang = slot.gang
-        slot.load += 1
         try:
             # Those before it in the queue count too.
             payload, seconds = await ask_gang(gang, method, question, self.teacher.timeout_s * slot.load)
         except GangFailed as error:
             self.replicas.restart(slot, gang, error)
             raise GangFailed(f"teacher replica {slot.index}: {error}") from error
-        finally:
-            slot.load -= 1
-            self.replicas.end_if_drained(slot)
         self.busy_s += seconds
         self.usual_s[method].append(seconds)
         return payload

@@ -65,6 +65,7 @@ FREE = {  # settings that decide no figure
     ),
     "eval": ("batch", "actors"),
     "ablate": ("seeds",),
+    "plan": ("train_tflops", "infer_tflops", "instruction_tokens", "caption_tokens"),
 }
 
 

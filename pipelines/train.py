@@ -5,7 +5,6 @@ Checkpoints and metrics.jsonl lie below run.dir, a folder or a URI that all node
 from the last checkpoint. On an object store (s3://, gs://) metrics.jsonl is brought up to date with every checkpoint.
 """
 
-import math
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from actors.cluster import connect
-from actors.packing import SCALE, packed_bytes
+from actors.metrics import endpoints
 from actors.student_worker import train_student
 from actors.teacher_pool import await_pool, start_pool, stop_pool
 from actors.transport import check_transport
@@ -32,10 +31,14 @@ from v4e.config import Config
 from v4e.data.ids import training_ids
 from v4e.data.store import RolloutStore, Store
 from v4e.io import join, remove
+from v4e.models.sizes import dit
+from v4e.plan import Work, work_of
+from v4e.plan_rows import balance_row, compared, stream_row
 from v4e.progress import bar, plan, say
 from v4e.stages import stage
 
 POLL_S, POLL_REMOTE_S = 0.5, 5.0  # between looks at metrics.jsonl, in a folder and on another filesystem
+RESIZE_S = 30.0  # between looks at whether more workers can be had, where train.min_workers lets them vary
 TERMS = ("loss", "kd", "tail", "flow")
 
 
@@ -45,7 +48,7 @@ def run(config: Config) -> None:
         join(config.run.dir, name) for name in ("checkpoints", "metrics.jsonl", "training.json", "ray")
     )
     distils = config.kd.weight > 0
-    student, _ = startup.check_run(config)
+    student, teacher = startup.check_run(config)
     if distils:
         check_transport(config.teacher)
     ids = ready_ids(config, student)
@@ -54,10 +57,12 @@ def run(config: Config) -> None:
             remove(uri)
     startup.check_resume(config, ids, settings_uri)
     done = (checkpoint.steps_of(checkpoints) or [0])[-1]
-    plan("training", describe(config, student, ids, done))
+    work = work_ahead(config, student, teacher, ids)
+    plan("training", describe(config, student, work, len(ids), done))
     if done >= config.optim.steps:
         return
     connect(config)
+    say(f"metrics for Prometheus: {' '.join(endpoints())}")
     with stage(config.run.dir, "train"):
         pool = start_pool(config) if distils else None
         gpus, worlds = config.train.gpus_per_worker, config.train.worlds
@@ -67,6 +72,7 @@ def run(config: Config) -> None:
             train_loop_config={"config": config, "ids": tuple(ids), "pool": pool},
             scaling_config=ScalingConfig(
                 num_workers=(worlds[0], worlds[-1]) if len(worlds) > 1 else config.train.workers,
+                elastic_resize_monitor_interval_s=RESIZE_S,
                 use_gpu=gpus > 0,
                 resources_per_worker={"GPU": gpus} if gpus else {"CPU": 1},
             ),
@@ -83,6 +89,9 @@ def run(config: Config) -> None:
             trainer.fit()
         if pool is not None:
             stop_pool(pool)
+    records = [record for record in journal.read(metrics_uri) if record["step"] > done + 1]  # the first one warms up
+    if distils and records:
+        plan("plan and run", compared(work, config, records))
 
 
 def ready_ids(config: Config, student: startup.Dit) -> list[str]:
@@ -105,16 +114,34 @@ def ready_ids(config: Config, student: startup.Dit) -> list[str]:
     return ids
 
 
-def describe(config: Config, student: startup.Dit, ids: list[str], done: int) -> dict[str, str]:
-    """The plan, for people."""
+def work_ahead(config: Config, student: startup.Dit, teacher: startup.Dit, ids: list[str]) -> Work:
+    """What a sample costs both sides, as the store's first batch shows it."""
+    store = Store.open(config)
+    samples = [store.read(key) for key in ids[: config.optim.batch]]
+    instruction, evolution = (
+        max(len(getattr(sample, name)) for sample in samples) for name in ("instruction_TD", "evolution_TD")
+    )
+    return work_of(
+        config,
+        dit(student),
+        dit(teacher),
+        grid_FHW=samples[0].z_i2v_CFHW.shape[1:],
+        image_tokens=len(samples[0].source_ID),
+        instruction=instruction,
+        evolution=evolution,
+    )
+
+
+def describe(config: Config, student: startup.Dit, work: Work, count: int, done: int) -> dict[str, str]:
+    """The plan, for people: `count` samples, `done` steps of which are trained."""
     optim, data = config.optim, config.data
     samples = optim.batch * optim.accumulate
     rows = {
         "student": f"{config.models.student}, {student['num_layers']} blocks of width {startup.width(student)}, "
         f"{config.train.dtype}",
-        "data": f"{len(ids)} samples of {data.frames} x {data.height} x {data.width}",
+        "data": f"{count} samples of {data.frames} x {data.height} x {data.width}",
         "steps": f"{optim.steps} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
-        f"{optim.steps * samples / len(ids):.1f} epochs",
+        f"{optim.steps * samples / count:.1f} epochs",
         "loss": f"{config.kd.weight} kd + {config.tail.weight} tail + {config.flow.weight} flow",
         "workers": f"{config.train.workers}",
         "checkpoints": f"every {config.train.checkpoint_every} steps, the newest {config.train.keep} kept",
@@ -124,30 +151,10 @@ def describe(config: Config, student: startup.Dit, ids: list[str], done: int) ->
             f"{config.models.teacher}, {config.teacher.replicas} replicas of {config.teacher.tp} ranks, "
             f"taps {config.kd.taps}"
         )
-        rows["stream"] = stream_plan(config, student, tuple(RolloutStore.open(config).read(ids[0]).shape))
+        rows["balance"] = balance_row(work, config)
+        rows["stream"] = stream_row(work, config, data.latent_frames)
     rows["start"] = f"step {done}, from its checkpoint" if done else "the beginning"
     return rows
-
-
-def stream_plan(config: Config, student: startup.Dit, shape_CFHW: tuple[int, ...]) -> str:
-    """What a target of clip latents of this shape weighs, why, and what of them is in memory at most."""
-    teacher, width = config.teacher, startup.width(student)
-    _, patch_height, patch_width = student["patch_size"]
-    _, frames, height, latent_width = shape_CFHW
-    tokens = math.ceil(height / patch_height) * math.ceil(latent_width / patch_width)
-    tokens *= frames if teacher.tokens == "all" else 1
-    shape_KBND = (len(config.kd.taps), config.optim.batch, tokens, width)
-    target = packed_bytes(shape_KBND, teacher.payload) / 2**20
-    which = f"{frames} latent frames" if teacher.tokens == "all" else f"the last of {frames} latent frames"
-    each = (
-        f"2 bytes (bf16) x {width}" if teacher.payload == "bf16" else f"({width} + {SCALE}) bytes (fp8 and its scale)"
-    )
-    held = target * config.train.workers * teacher.prefetch
-    return (
-        f"{target:.2f} MiB a target = {shape_KBND[0]} taps x {shape_KBND[1]} samples x {tokens} tokens ({which}) x "
-        f"{each}; {target * config.optim.accumulate:.2f} MiB a step; at most {config.train.workers} ranks x "
-        f"{teacher.prefetch} ahead = {held:.2f} MiB held"
-    )
 
 
 def tell_of(pool: ActorHandle, config: Config) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import rolled_out, stored
 
-from actors.packing import pack, packed_bytes, unpack
+from actors.packing import pack, unpack
 from actors.teacher import Teacher
+from v4e.plan import packed_bytes
 from v4e.types import TargetRequest
 
 SHAPES = st.tuples(*(st.integers(1, high) for high in (3, 2, 5, 33)))

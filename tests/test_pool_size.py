@@ -43,7 +43,8 @@ class Sleeper:
         return pack(torch.full((1, 1, 1, 4), float(request.seeds[0])))
 
     def rollouts(self, sample_ids: tuple[str, ...]) -> Tensor:
-        raise AssertionError("nobody asks")
+        time.sleep(self.seconds)
+        return torch.tensor([os.getpid()])
 
 
 def requests_of(count: int) -> list[TargetRequest]:
@@ -95,6 +96,14 @@ def test_it_grows_while_students_wait_and_shrinks_without_losing_a_target(pool_o
     assert shrunk.restarts == shrunk.retries == 0
 
 
+def test_requests_at_the_same_moment_go_to_different_replicas(pool_of):
+    pool = pool_of(config(teacher={"replicas": 3}), seconds=0.2)
+    pids = until_all(pool)
+    for _ in range(3):
+        answers = ray.get([pool.rollout.remote(("s000",)) for _ in range(3)])
+        assert {int(ray.get(payload)[0]) for [payload], _ in answers} == {*pids}
+
+
 def test_a_replica_with_work_drains_before_it_ends(cluster):
     settings = config(teacher={"replicas": 1, "max_replicas": 2})
 
@@ -113,8 +122,7 @@ def test_a_replica_with_work_drains_before_it_ends(cluster):
         for payload, _ in await asyncio.gather(*answers):
             assert (await payload).shape == (1, 1, 1, 4)
         for slot in (staying, leaving):
-            slot.load = 0
-            replicas.end_if_drained(slot)
+            replicas.relieve(slot)
         assert replicas.slots == [staying]
         replicas.end(staying)
 

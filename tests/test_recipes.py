@@ -18,7 +18,7 @@ OUT_OF_RANGE = (
     *("sample.guidance=-1.0", "sample.guidance=inf", "teacher.guidance=nan", "teacher.timeout_s=0.0"),
     *("teacher.retries=-1", "teacher.gpus=-1", "caption.max_tokens=0", "caption.temperature=-1.0"),
     *("caption.timeout_s=0.0", "caption.gpus=-1", "precompute.gpus_per_actor=-1", "train.max_failures=-1"),
-    "train.gpus_per_worker=-1",
+    *("train.gpus_per_worker=-1", "plan.train_tflops=-1.0", "plan.infer_tflops=nan", "plan.caption_tokens=0"),
 )
 
 

@@ -1,11 +1,11 @@
 """Exact resume: whatever is killed whenever, the losses are those of a run that was left alone."""
 
-import json
 import math
 import multiprocessing
-import os
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -13,12 +13,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from object_store import BUCKET, ObjectStore, object_store
-from processes import finish, start
+from object_store import BUCKET, object_store
+from processes import finish, kill_once, start
 from synthetic import config, rolled_out, stored
 from test_student import CPU, make_batch, make_dit, make_trainer
 from torch.distributed.device_mesh import init_device_mesh
 
+from benchmarks.nodes import Nodes
 from v4e import checkpoint, journal
 from v4e.config import Config
 from v4e.io import join
@@ -133,3 +134,155 @@ def test_two_workers_one_and_two_again_train_the_same_steps(tmp_path, expected):
     records = journal.read(tmp_path / "metrics.jsonl")
     for ours, theirs in zip(records, expected, strict=True):
         assert ours == pytest.approx(theirs, rel=2e-3)
+
+
+# Whole runs
+
+
+LOSSES = ("loss", "tail", "flow", "grad_norm")
+
+
+def arguments(run_dir: str | Path, place: Path, *more: str) -> list[str]:
+    """A run without a teacher, whose faults are tests/test_faults.py's."""
+    return [
+        "recipe=tiny",
+        "tail.context=source",  # as the synthetic store
+        f"run.dir={run_dir}",
+        f"data.store={place / 'shared' / 'store'}",
+        f"models.student={place / 'family' / 'tiny-wan-i2v'}",
+        f"models.teacher={place / 'family' / 'tiny-wan-flf2v'}",
+        "kd.weight=0",
+        "flow.weight=1",
+        "optim.steps=10",
+        "optim.batch=2",
+        "optim.accumulate=2",
+        "train.checkpoint_every=2",
+        *more,
+    ]
+
+
+def losses(run_dir: str | Path) -> list[tuple[float, ...]]:
+    records = journal.read(join(str(run_dir), "metrics.jsonl"))
+    assert [r["step"] for r in records] == list(range(1, 11))
+    return [tuple(r[name] for name in LOSSES) for r in records]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, random_family) -> Path:
+    """A folder with a shared store of samples and rollouts."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "family").symlink_to(random_family)
+    rolled_out(stored(folder / "shared", random_family, 5))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster, place) -> dict[int, list[tuple[float, ...]]]:
+    """Losses of runs with one and with two workers."""
+    from pipelines.train import run
+
+    for workers in (1, 2):
+        run(parse(arguments(place / f"undisturbed-{workers}", place, f"train.workers={workers}")))
+    return {workers: losses(place / f"undisturbed-{workers}") for workers in (1, 2)}
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_killed_worker_changes_nothing(cluster, place, undisturbed):
+    from pipelines.train import run
+
+    folder = place / "worker-killed"
+    killed = []
+
+    def kill_after_five_steps() -> None:
+        until(lambda: len(journal.read(folder / "metrics.jsonl")) >= 5)
+        processes = psutil.Process().children(recursive=True)
+        killed.extend(p for p in processes if p.cmdline() and p.cmdline()[0].startswith("ray::RayTrainWorker"))
+        killed[-1].kill()
+
+    threading.Thread(target=kill_after_five_steps, daemon=True).start()
+    run(parse(arguments(folder, place, "train.workers=2")))
+    assert len(killed) == 2
+    assert losses(folder) == undisturbed[2]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_run_on_an_object_store_whose_driver_is_killed_while_saving(s3, place, undisturbed):
+    run_dir = f"{BUCKET}/driver-killed"
+    s3.hold("driver-killed/checkpoints/step-000006/__0_0.distcp")
+    process = start("train.py", arguments(run_dir, place))
+    kill_once(process, s3.reached.is_set)
+    s3.release()
+    assert checkpoint.steps_of(join(run_dir, "checkpoints"))[-1] == 4
+    output = finish(start("train.py", arguments(run_dir, place)))
+    assert "step 10/10" in output
+    assert losses(run_dir) == undisturbed[1]
+    assert checkpoint.steps_of(join(run_dir, "checkpoints")) == [8, 10]
+
+
+def resized(place: Path) -> tuple[list[int], list[tuple[float, ...]]]:
+    """Numbers of workers, and losses, of a run that loses a node while saving and gets another one later."""
+    from pipelines import train
+
+    def workers() -> int:
+        return len(nodes.processes("RayTrainWorker"))
+
+    train.RESIZE_S = 1.0
+    with object_store() as store:
+        nodes = Nodes(2, cpus=1)
+        run_dir = f"{BUCKET}/resized"
+        store.hold("step-000004/__0_0.distcp")
+        settings = parse(arguments(run_dir, place, "train.workers=2", "train.min_workers=1"))
+        run = threading.Thread(target=train.run, args=(settings,), daemon=True)
+        run.start()
+        until(store.reached.is_set, run)
+        seen = [workers()]
+        nodes.kill(nodes.workers()[0])
+        store.release()
+        store.hold("step-000008/__0_0.distcp")
+        until(store.reached.is_set, run)
+        seen.append(workers())
+        nodes.add()
+        until(lambda: workers() == 2, run)
+        store.release()
+        run.join()
+        seen.append(2)
+        found = losses(run_dir)
+        nodes.close()
+    return seen, found
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_run_shrinks_with_a_dead_node_and_grows_with_a_new_one(place, undisturbed):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:  # this one has another Ray
+        seen, found = processes.submit(resized, place).result()
+    assert seen == [2, 1, 2]
+    for ours, single in zip(found, undisturbed[1], strict=True):
+        assert ours == pytest.approx(single, rel=2e-3)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train.checkpoint_every=0"], r"both 0.*set train\.checkpoint_every=100"),
+        (["train.min_workers=2"], r"train\.min_workers=2 must be in 0\.\.1.*set train\.min_workers=1"),
+        (
+            ["train.workers=4", "train.min_workers=2", "optim.accumulate=8"],
+            r"over \[3\] workers.*set train\.min_workers=4, or optim\.accumulate=12$",
+        ),
+    ],
+)
+def test_what_cannot_be_resumed_or_resized_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        parse(arguments)
+
+
+def test_workers_between_two_numbers():
+    settings = parse(["train.workers=4", "train.min_workers=1", "optim.accumulate=12"])
+    assert list(settings.train.worlds) == [1, 2, 3, 4]
+    assert list(parse(["train.workers=4", "optim.accumulate=4"]).train.worlds) == [4]

@@ -303,6 +303,20 @@ class Ablate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What pipelines/plan.py predicts with; no run depends on it."""
+
+    train_tflops: float = 0.0  # TFLOP/s that a training rank reaches, recomputation counted; 0 = measure it here
+    infer_tflops: float = 0.0  # TFLOP/s that a teacher's rank reaches; 0 = measure it here
+    instruction_tokens: int = 12  # of the longest in a batch, without pads; matters with models.fold_pad only
+    caption_tokens: int = 27  # likewise, of evolution captions
+
+    def __post_init__(self):
+        check(self, NOT_NEGATIVE, "train_tflops", "infer_tflops")
+        check(self, AT_LEAST_1, "instruction_tokens", "caption_tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """One run."""
 
@@ -321,6 +335,7 @@ class Config:
     sample: Sample = field(default_factory=Sample)
     eval: Eval = field(default_factory=Eval)
     ablate: Ablate = field(default_factory=Ablate)
+    plan: Plan = field(default_factory=Plan)
 
     def __post_init__(self):
         require(

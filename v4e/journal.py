@@ -75,7 +75,8 @@ def bottleneck(records: list[Record]) -> str:
     last = records[-1]
     if last["replicas"]:
         rate = sum(r["mib"] for r in records) / seconds
-        line += f" · pool {last['replicas']} queue {last['queue']} · {rate:.1f} MiB/s"
+        coming = f" (+{last['starting']} starting)" if last["starting"] else ""
+        line += f" · pool {last['replicas']}{coming} queue {last['queue']} · {rate:.1f} MiB/s"
         if last["restarts"]:
             line += f" · {last['restarts']} teacher restarts"
     return line
