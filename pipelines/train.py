@@ -29,8 +29,8 @@ from pipelines._cli import main
 from v4e import checkpoint, journal, startup
 from v4e.config import Config
 from v4e.data.ids import training_ids
-from v4e.data.store import RolloutStore, Store
-from v4e.io import join, remove
+from v4e.data.store import RolloutStore, Store, remove
+from v4e.io import join
 from v4e.models.sizes import dit
 from v4e.plan import Work, work_of
 from v4e.plan_rows import balance_row, compared, stream_row

@@ -29,7 +29,8 @@ from huggingface_hub import snapshot_download
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 
 from v4e.config import Config
-from v4e.io import join, remove
+from v4e.data.store import remove
+from v4e.io import join
 from v4e.student import State
 
 NAME = re.compile(r"step-(\d{6,})")

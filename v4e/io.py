@@ -64,11 +64,3 @@ def write_json_atomic(uri: str, value: Any) -> None:
 def read_json(uri: str) -> Any:
     with open_uri(uri) as f:
         return json.load(f)
-
-
-def remove(uri: str) -> None:
-    """Makes sure that there is no file and no folder at `uri`."""
-    fs, path = url_to_fs(uri)
-    fs.invalidate_cache()  # another process may have written there
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
