@@ -83,6 +83,9 @@ def test_journal_is_followed_over_a_rewind(tmp_path):
     assert journal.follow(path, offset)[0] == [{"step": 5}]
     journal.rewind(path, 2)
     assert [r["step"] for r in journal.follow(path, offset)[0]] == [1, 2]
+    for step in range(3, 9):  # longer again than it was, and its lines end elsewhere
+        journal.append(path, {"step": step, "seconds": 1.5})
+    assert [r["step"] for r in journal.follow(path, offset)[0]] == list(range(1, 9))
 
 
 def test_bottleneck_line_adds_up():

@@ -22,13 +22,19 @@ def read(uri: str | Path) -> list[Record]:
 
 
 def follow(uri: str | Path, offset: int) -> tuple[list[Record], int]:
-    """The complete records behind byte `offset`, and the offset to follow from; a file that shrank is read anew."""
+    """The complete records behind byte `offset`, and the offset to follow from.
+
+    A file that was rewritten is read anew, as far as that shows: no line of it ends at `offset`.
+    """
     fs, path = url_to_fs(str(uri))
     fs.invalidate_cache()  # another process writes there
     if not fs.exists(path):
         return [], 0
-    start = offset if offset <= fs.size(path) else 0
     with fs.open(path, "rb") as file:
+        start = 0
+        if 0 < offset <= fs.size(path):
+            file.seek(offset - 1)
+            start = offset if file.read(1) == b"\n" else 0
         file.seek(start)
         text = file.read()
     end = text.rfind(b"\n") + 1
