@@ -15,13 +15,17 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from object_store import BUCKET, object_store
 from processes import finish, kill_once, start
+from ray.train import ScalingConfig
+from ray.train.torch import TorchTrainer
 from synthetic import config, rolled_out, stored
 from test_student import CPU, make_batch, make_dit, make_trainer
 from torch.distributed.device_mesh import init_device_mesh
 
+from actors.student_worker import train_student
 from benchmarks.nodes import Nodes
 from v4e import checkpoint, journal
 from v4e.config import Config
+from v4e.data.ids import training_ids
 from v4e.io import join
 from v4e.recipes import parse
 from v4e.student import Batch, StudentTrainer
@@ -177,21 +181,21 @@ def place(tmp_path_factory, random_family) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster, place) -> dict[int, list[tuple[float, ...]]]:
-    """Losses of runs with one and with two workers."""
-    from pipelines.train import run
-
-    for workers in (1, 2):
-        run(parse(arguments(place / f"undisturbed-{workers}", place, f"train.workers={workers}")))
-    return {workers: losses(place / f"undisturbed-{workers}") for workers in (1, 2)}
+def undisturbed(place) -> list[tuple[float, ...]]:
+    """Losses of a run with one worker, which is this process: Ray Train's local mode, without a cluster."""
+    settings = parse(arguments(place / "undisturbed", place))
+    loop = {"config": settings, "ids": tuple(training_ids(settings)), "pool": None}
+    TorchTrainer(train_student, train_loop_config=loop, scaling_config=ScalingConfig(num_workers=0)).fit()
+    return losses(place / "undisturbed")
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_killed_worker_changes_nothing(cluster, place, undisturbed):
+def test_a_killed_worker_changes_nothing(cluster, place):
     from pipelines.train import run
 
-    folder = place / "worker-killed"
+    undisturbed, folder = place / "two-workers", place / "worker-killed"
+    run(parse(arguments(undisturbed, place, "train.workers=2")))
     killed = []
 
     def kill_after_five_steps() -> None:
@@ -203,7 +207,7 @@ def test_a_killed_worker_changes_nothing(cluster, place, undisturbed):
     threading.Thread(target=kill_after_five_steps, daemon=True).start()
     run(parse(arguments(folder, place, "train.workers=2")))
     assert len(killed) == 2
-    assert losses(folder) == undisturbed[2]
+    assert losses(folder) == losses(undisturbed)
 
 
 @pytest.mark.slow
@@ -217,7 +221,7 @@ def test_a_run_on_an_object_store_whose_driver_is_killed_while_saving(s3, place,
     assert checkpoint.steps_of(join(run_dir, "checkpoints"))[-1] == 4
     output = finish(start("train.py", arguments(run_dir, place)))
     assert "step 10/10" in output
-    assert losses(run_dir) == undisturbed[1]
+    assert losses(run_dir) == undisturbed
     assert checkpoint.steps_of(join(run_dir, "checkpoints")) == [8, 10]
 
 
@@ -259,7 +263,7 @@ def test_a_run_shrinks_with_a_dead_node_and_grows_with_a_new_one(place, undistur
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:  # this one has another Ray
         seen, found = processes.submit(resized, place).result()
     assert seen == [2, 1, 2]
-    for ours, single in zip(found, undisturbed[1], strict=True):
+    for ours, single in zip(found, undisturbed, strict=True):
         assert ours == pytest.approx(single, rel=2e-3)
 
 

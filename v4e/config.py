@@ -235,7 +235,8 @@ class Train:
     """Workers, checkpoints, logging."""
 
     workers: int = 1
-    min_workers: int = 0  # go on with as few while nodes are missing; 0 = wait for all workers
+    min_workers: int = 0  # go on with as few while nodes are missing (Ray counts whole nodes, the teachers' part too);
+    # 0 = wait for all workers
     checkpoint_every: int = 100  # steps; 0 = by checkpoint_minutes alone
     checkpoint_minutes: float = 0.0  # since the last one; 0 = by checkpoint_every alone
     keep: int = 2  # checkpoints
