@@ -44,6 +44,7 @@ def follow(uri: str | Path, offset: int) -> tuple[list[Record], int]:
 def working_copy(uri: str) -> Path:
     """Where to append to the journal at `uri`: there, or in a local copy where files cannot be appended to."""
     if "://" not in uri:
+        Path(uri).parent.mkdir(parents=True, exist_ok=True)
         return Path(uri)
     copy = Path(tempfile.mkdtemp(prefix="v4e-journal-"), "metrics.jsonl")
     fs, path = url_to_fs(uri)
