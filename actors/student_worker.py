@@ -5,8 +5,8 @@ for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jso
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -18,10 +18,12 @@ from actors.meter import Meter
 from actors.metrics import StepMetrics
 from actors.target_stream import TargetStream
 from actors.teacher_pool import await_pool
-from v4e import checkpoint, journal
+from v4e import journal
+from v4e.checkpoint import Saver, load
 from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
+from v4e.io import join
 from v4e.models.load import load_frozen, load_student, move
 from v4e.parallel import student_mesh
 from v4e.schedule import requests
@@ -40,13 +42,14 @@ def train_student(loop: dict[str, Any]) -> None:
     pool: ActorHandle | None = loop["pool"]
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    checkpoints = Path(config.run.dir, "checkpoints")
-    metrics_path = Path(config.run.dir, "metrics.jsonl")
+    checkpoints, metrics_uri = join(config.run.dir, "checkpoints"), join(config.run.dir, "metrics.jsonl")
+    metrics_path = journal.working_copy(metrics_uri)
 
     trainer = build_trainer(config, ray.train.torch.get_device(), world)
-    if done := checkpoint.steps_of(checkpoints):
+    saver = Saver(checkpoints, config, publish=partial(journal.publish, metrics_path, metrics_uri))
+    if done := saver.newest():
         state = trainer.state_dict()
-        checkpoint.load(checkpoints, done[-1], state)
+        load(checkpoints, done, state)
         trainer.load_state_dict(state)
     if rank == 0:
         journal.rewind(metrics_path, trainer.step_count)
@@ -68,9 +71,10 @@ def train_student(loop: dict[str, Any]) -> None:
         if rank == 0:
             journal.append(metrics_path, record)
             for_prometheus.record(record)
-        if step % config.train.checkpoint_every == 0 or step == config.optim.steps:
-            checkpoint.save(checkpoints, step, trainer.state_dict(), keep=config.train.keep)
+        if saver.due(step):
+            saver.save(step, trainer.state_dict())
             ray.train.report({"step": step, **metrics})
+    saver.wait()
 
 
 def build_trainer(config: Config, device: torch.device, world: int) -> StudentTrainer:

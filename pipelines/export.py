@@ -32,11 +32,11 @@ def run(config: Config) -> None:
         FileNotFoundError: there is no such checkpoint.
         ValueError: the run was trained from another student, or with other adapters.
     """
-    settings, checkpoints = config.export, Path(config.run.dir, "checkpoints")
+    settings, checkpoints = config.export, join(config.run.dir, "checkpoints")
     step = chosen_step(checkpoints, settings.step)
-    path = str(checkpoint.path_of(checkpoints, step))
+    path = checkpoint.path_of(checkpoints, step)
     samples = check_export(config, join(config.run.dir, "training.json"))
-    records = journal.read(Path(config.run.dir, "metrics.jsonl"))
+    records = journal.read(join(config.run.dir, "metrics.jsonl"))
     dtype = config.models.dtype if settings.dtype == "same" else settings.dtype
     chosen = [name for name, part in FOLDERS.items() if settings.weights in ("both", part)]
     out = join(config.run.dir, "export")
@@ -71,7 +71,7 @@ def run(config: Config) -> None:
                 advance(1)
 
 
-def chosen_step(checkpoints: Path, step: int) -> int:
+def chosen_step(checkpoints: str, step: int) -> int:
     """`step`, or the newest for 0.
 
     Raises:

@@ -76,7 +76,7 @@ def find(config: Config) -> Found:
         stages=stages,
         captions=captions[:: max(1, len(captions) // CAPTIONS_SHOWN)][:CAPTIONS_SHOWN],
         rejected=read_rejected(config.run.dir) if stages else None,
-        records=journal.read(Path(config.run.dir, "metrics.jsonl")),
+        records=journal.read(join(config.run.dir, "metrics.jsonl")),
         samples=read_curves(config),
         strips=embedded({step: strip_uri(config, step) for step in strip_steps(config)}),
         strips_of=chosen.get("from", ""),

@@ -1,8 +1,10 @@
 """Checkpoints: exact, atomic, retained."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from synthetic import config
 from test_student import make_batch, make_trainer, run
 from torch.distributed.checkpoint.api import CheckpointException
 
@@ -31,26 +33,34 @@ def test_the_newest_are_kept_and_a_torn_one_does_not_count(tmp_path):
     for step in range(1, 4):
         trainer.step([make_batch(step, forward) for forward in range(2)])
         checkpoint.save(tmp_path, step, trainer.state_dict(), keep=2)
-    (tmp_path / ".step-000004.part").mkdir()
+    shutil.copytree(tmp_path / "step-000003", tmp_path / "step-000005")
+    (tmp_path / "step-000005" / ".metadata").unlink()
     assert checkpoint.steps_of(tmp_path) == [2, 3]
     assert loaded(tmp_path, 2).step_count == 2
     trainer.step([make_batch(4, forward) for forward in range(2)])
     checkpoint.save(tmp_path, 4, trainer.state_dict(), keep=2)
-    assert checkpoint.steps_of(tmp_path) == [3, 4]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000003", "step-000004"]
 
 
 def test_a_crash_while_saving_leaves_the_previous_one(tmp_path):
     trainer = make_trainer()
     run(trainer, range(1))
     checkpoint.save(tmp_path, 1, trainer.state_dict(), keep=1)
+    saver = checkpoint.Saver(str(tmp_path), config())
+    state = trainer.state_dict()
+    state["optimizer"]["bad"] = Unwritable()
+    saver.save(2, state)
     with pytest.raises(CheckpointException):
-        checkpoint.save(tmp_path, 2, trainer.state_dict() | {"bad": Unwritable()}, keep=1)
+        saver.save(3, trainer.state_dict())
     assert checkpoint.steps_of(tmp_path) == [1]
     assert loaded(tmp_path, 1).step_count == 1
 
 
 class Unwritable:
     """An entry that breaks the writer half way."""
+
+    def __deepcopy__(self, memo: dict):
+        return self
 
     def __reduce__(self):
         raise RuntimeError("unwritable")

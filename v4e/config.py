@@ -276,7 +276,10 @@ class Train:
     """Workers, checkpoints, logging."""
 
     workers: int = 1
-    checkpoint_every: int = 100  # steps
+    min_workers: int = 0  # go on with as few while nodes are missing (Ray counts whole nodes, the teachers' part too);
+    # 0 = wait for all workers
+    checkpoint_every: int = 100  # steps; 0 = by checkpoint_minutes alone
+    checkpoint_minutes: float = 0.0  # since the last one; 0 = by checkpoint_every alone
     keep: int = 2  # checkpoints
     log_every: int = 10  # steps
     max_failures: int = 3  # worker restarts before the run gives up
@@ -288,13 +291,28 @@ class Train:
     recompute: Literal["none", "full", "selective"] = "none"  # in the backward; selective = all but matrix products
 
     def __post_init__(self):
-        check(self, AT_LEAST_1, "workers", "checkpoint_every", "keep", "log_every")
-        check(self, NOT_NEGATIVE, "max_failures", "gpus_per_worker", "shard")
+        check(self, AT_LEAST_1, "workers", "keep", "log_every")
+        check(self, NOT_NEGATIVE, "checkpoint_every", "checkpoint_minutes", "max_failures", "gpus_per_worker", "shard")
         require(
-            self.shard == 0 or self.workers % self.shard == 0,
-            f"train.shard={self.shard} does not divide train.workers={self.workers} into groups: "
-            "set train.shard to a divisor of it, or to 0 to shard over all",
+            self.checkpoint_every > 0 or self.checkpoint_minutes > 0,
+            "train.checkpoint_every and train.checkpoint_minutes are both 0: a crash would cost the whole run; "
+            "set train.checkpoint_every=100",
         )
+        require(
+            0 <= self.min_workers <= self.workers,
+            f"train.min_workers={self.min_workers} must be in 0..{self.workers}, train.workers: "
+            f"set train.min_workers={self.workers}, or 0 for a fixed number",
+        )
+        require(
+            self.shard == 0 or all(world % self.shard == 0 for world in self.worlds),
+            f"train.shard={self.shard} does not divide every number of workers that the run may have, "
+            f"{', '.join(map(str, self.worlds))}: set train.shard to a divisor of them, or to 0 to shard over all",
+        )
+
+    @property
+    def worlds(self) -> range:
+        """Numbers of workers that the run may have."""
+        return range(self.min_workers or self.workers, self.workers + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -427,6 +445,14 @@ class Config:
             accumulate % workers == 0,
             f"optim.accumulate={accumulate} does not divide over train.workers={workers}: "
             f"set optim.accumulate={accumulate // workers * workers or workers}",
+        )
+        uneven = [world for world in self.train.worlds if accumulate % world]
+        every = math.lcm(*self.train.worlds)
+        require(
+            not uneven,
+            f"optim.accumulate={accumulate} does not divide over {uneven} workers, which train.min_workers="
+            f"{self.train.min_workers} allows: set train.min_workers={max(uneven, default=0) + 1}, or "
+            f"optim.accumulate={accumulate // every * every or every}",
         )
 
     def sections(self) -> "dict[str, DataclassInstance]":

@@ -1,9 +1,9 @@
 """What a training run refuses before it starts anything: each refusal names the difference and what to do."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TypedDict, cast
 
 from diffusers import WanTransformer3DModel
@@ -165,10 +165,10 @@ def check_latents(config: Config, student: Dit, shape_CFHW: tuple[int, ...], tai
         )
 
 
-def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
+def check_resume(config: Config, ids: Sequence[str], uri: str) -> None:
     """Refuses to go on with a run under other settings or on other samples than it began with.
 
-    Those of a new run are remembered in `path`.
+    Those of a new run are remembered at `uri`.
 
     Settings that cannot change the result (workers, logging, replicas) are free.
 
@@ -176,14 +176,14 @@ def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
         ValueError: a setting differs; the first one is named.
     """
     now = json.loads(json.dumps({**_numerics(config), SAMPLES: ids_hash(ids)}))
-    if not path.exists():
-        write_json_atomic(str(path), now)
+    if not exists(uri):
+        write_json_atomic(uri, now)
         return
-    before = json.loads(path.read_text())
+    before = read_json(uri)
     for key, value in now.items():
         if before.get(key) != value:
             raise ValueError(
-                f"{path.parent} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
+                f"{os.path.dirname(uri)} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
                 f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
             )
 
