@@ -49,7 +49,7 @@ def test_every_recipe_is_valid_and_plain_data(recipe):
         ("teacher.tokens=last", ["last", "all, tail"]),
         ("train.recompute=true", ["true", "none, full, selective"]),
         ("train.offload=moments", ["moments", "none, optimizer, all"]),
-        ("train.shard=2", ["train.shard=2", "train.workers=1", "divisor"]),
+        ("train.shard=2", ["train.shard=2", "that the run may have, 1:", "divisor"]),
         ("run.overwrite=yes", ["true or false"]),
         ("data.frames=7", ["data.frames=5"]),
         ("data.height=40", ["16-pixel grid", "data.height=32"]),
