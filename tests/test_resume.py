@@ -257,6 +257,7 @@ def resized(place: Path) -> tuple[list[int], list[tuple[float, ...]]]:
     return seen, found
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_run_shrinks_with_a_dead_node_and_grows_with_a_new_one(place, undisturbed):
