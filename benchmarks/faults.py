@@ -18,7 +18,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count, pairwise
@@ -80,7 +79,7 @@ class Bench:
         """A run with at most `faults` faults, a row each: fewer if it ends before they could strike."""
         config = self.config("disturbed", shape)
         shutil.rmtree(config.run.dir, ignore_errors=True)
-        training, part = Training(config, BOUND_S), STEPS // faults
+        training, part = Training(config, BOUND_S), config.optim.steps // faults
         strikes: list[tuple[float, int, list[str]]] = []
         for number in range(faults):
             step, delay_s = rng.randrange(number * part + 1, (number + 1) * part), rng.random() * step_s
@@ -96,7 +95,7 @@ class Bench:
         of_run: Row = {
             "run_s": round(end - training.times[0], 2),
             "identical": found == expected,
-            "lost": ACCUMULATE * found.lost(STEPS),
+            "lost": ACCUMULATE * found.lost(config.optim.steps),
             "doubled": ACCUMULATE * found.doubled(),
             "hang": hangs,
         }
@@ -136,7 +135,7 @@ def strike(nodes: Nodes, kind: str, rng: random.Random) -> list[str]:
     return [role]
 
 
-def measure(moments: int, folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> list[Row]:
+def measure(moments: int, folder: Path, steps: int = STEPS) -> list[Row]:
     """One row for every fault: `moments` of each kind. Call it from the main thread of a process without Ray."""
     save_random(folder / "family")
     settings = stored(
@@ -144,15 +143,15 @@ def measure(moments: int, folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> 
         folder / "family",
         6,
         teacher={"timeout_s": TIMEOUT_S, "retries": RETRIES},
-        optim={"steps": STEPS, "batch": BATCH, "accumulate": ACCUMULATE, "lr": 1e-3},
-        train={"checkpoint_every": 2, "log_every": STEPS, "max_failures": PER_RUN},
+        optim={"steps": steps, "batch": BATCH, "accumulate": ACCUMULATE, "lr": 1e-3},
+        train={"checkpoint_every": 2, "log_every": steps, "max_failures": PER_RUN},
     )
     rolled_out(settings)
     bench = Bench(settings, Nodes(2, cpus=2))
     rows: list[Row] = []
     try:
         undisturbed = cache(bench.undisturbed)
-        for kind in kinds:
+        for kind in KINDS:
             for number in count():
                 missing = moments - sum(row["kind"] == kind for row in rows)
                 if missing == 0:

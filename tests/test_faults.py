@@ -24,7 +24,7 @@ def test_lost_and_doubled_steps_are_counted():
 def rows(tmp_path_factory):
     """One fault of every kind, in a process of its own: this one may be connected to another Ray."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
-        return processes.submit(measure, 1, tmp_path_factory.mktemp("faults")).result()
+        return processes.submit(measure, 1, tmp_path_factory.mktemp("faults"), steps=16).result()
 
 
 @pytest.mark.ray
