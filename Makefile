@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 
-.PHONY: help install demo test unit lint pretrain ablate photos bench
+.PHONY: help install demo test long unit lint pretrain ablate photos bench
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -12,8 +12,11 @@ install: ## create .venv and install everything (CPU)
 demo: install ## train an image editor on two CPU cores and write runs/demo/report.html
 	$(PY) pipelines/demo.py
 
-test: install ## run all tests
+test: install ## run all tests but those that take minutes
 	$(PY) -m pytest
+
+long: install ## run the tests that take minutes: a cluster that shrinks and grows, benchmarks in a short form
+	$(PY) -m pytest -m long
 
 unit: install ## run the tests that take seconds and start no Ray cluster
 	$(PY) -m pytest -m "not ray and not slow"
@@ -37,6 +40,8 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/control_plane.py
 	$(PY) benchmarks/overhead.py
 	$(PY) benchmarks/faults.py
+	$(PY) benchmarks/store_scaling.py
+	$(PY) benchmarks/trainer.py
 	$(PY) benchmarks/tensor_parallel.py
 	$(PY) benchmarks/payload.py
 	$(PY) benchmarks/demo.py

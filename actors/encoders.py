@@ -63,7 +63,8 @@ class Encoder:
             if not item.missing:
                 continue
             if is_finite(sample):
-                self.store.write(sample, instruction=item.texts.instruction, caption=item.texts.caption)
+                texts = item.texts
+                self.store.write(sample, instruction=texts.instruction, caption=texts.caption, corpus=texts.corpus)
                 written += 1
             else:
                 rejected.append(rejection(item.id, "the encoders gave values that are not finite"))

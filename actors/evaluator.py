@@ -10,6 +10,7 @@ import torch
 
 from v4e.conditioning import tail_video
 from v4e.config import Config
+from v4e.data.buckets import fit, size_of
 from v4e.editor import Editor
 from v4e.flow import sample_seed
 from v4e.io import join, write_atomic
@@ -46,23 +47,25 @@ class Evaluator:
         )
 
     def edit(self, triplets: list[EditTriplet], texts: list[str]) -> int:
-        """Writes each clip, uint8 (P, h, w, 3), as .npy; returns how many."""
+        """Writes each clip, uint8 (P, h, w, 3), as .npy; returns how many. All are brought to the first one's size."""
         data, sample = self.config.data, self.config.sample
+        height, width = size_of(*triplets[0].source.size, data)
+        sources, lasts = ([fit(getattr(t, side), data) for t in triplets] for side in ("source", "edit"))
         if self.model.reconstructs:
-            clips = self._reconstruct(triplets)
+            clips = self._reconstruct(to_pixels(sources, height, width), to_pixels(lasts, height, width))
         else:
             edits = self.editor.edit(
-                [t.source for t in triplets],
+                sources,
                 texts,
-                height=data.height,
-                width=data.width,
+                height=height,
+                width=width,
                 frames=data.frames,
                 seeds=[sample_seed(self.config.run.seed, t.id, 0) for t in triplets],
                 steps=sample.steps,
                 guidance=sample.guidance,
                 shift=self.config.flow.shift,
                 solver=sample.solver,
-                last_images=[t.edit for t in triplets] if self.model.last_image else None,
+                last_images=lasts if self.model.last_image else None,
             )
             clips = [np.stack([np.asarray(frame) for frame in edit.clip]) for edit in edits]
         for triplet, clip in zip(triplets, clips, strict=True):
@@ -72,11 +75,8 @@ class Evaluator:
         return len(triplets)
 
     @torch.no_grad()
-    def _reconstruct(self, triplets: list[EditTriplet]) -> list[np.ndarray]:
-        data, vae = self.config.data, self.editor.frozen.vae
-        source, edit = (
-            to_pixels([getattr(t, side) for t in triplets], data.height, data.width).to(self.editor.device)
-            for side in ("source", "edit")
-        )
-        clips = decode_clip(vae, encode_clip(vae, tail_video(source, edit, data.frames)))
+    def _reconstruct(self, source_BCHW: torch.Tensor, edit_BCHW: torch.Tensor) -> list[np.ndarray]:
+        vae = self.editor.frozen.vae
+        video = tail_video(source_BCHW, edit_BCHW, self.config.data.frames).to(self.editor.device)
+        clips = decode_clip(vae, encode_clip(vae, video))
         return [np.stack([np.asarray(i) for i in to_images(clip.transpose(0, 1))]) for clip in clips]

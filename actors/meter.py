@@ -6,6 +6,8 @@ from typing import Protocol
 from actors.target_stream import TargetStream
 from v4e.journal import Record
 
+OF_POOL = ("replicas", "starting", "queue", "retries", "restarts", "hedged", "grown", "shrunk")
+
 
 class Reader(Protocol):
     io_s: float  # spent on reading the store, so far
@@ -30,10 +32,7 @@ class Meter:
         status = self.stream.status if self.stream else None
         return {
             **passed,
-            "replicas": status.replicas if status else 0,
-            "starting": status.starting if status else 0,
-            "queue": status.queue if status else 0,
-            "restarts": status.restarts if status else 0,
+            **{name: getattr(status, name) if status else 0 for name in OF_POOL},
         }
 
     def _clocks(self) -> dict[str, float]:

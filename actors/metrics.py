@@ -29,6 +29,7 @@ STEP_GAUGES = {
     "grad_norm": ("v4e_grad_norm", "Norm of the gradient before it was clipped, in the last step"),
     "lr": ("v4e_learning_rate", "Learning rate of the last step"),
 }
+PARTS = ("student", "wait", "io", "strips")  # of a step's time
 POOL_GAUGES = {
     "replicas": ("v4e_teacher_replicas", "Teacher replicas that have loaded"),
     "starting": ("v4e_teacher_starting", "Teacher replicas that wait for room or load their weights"),
@@ -73,10 +74,8 @@ class StepMetrics:
         tags = _tags(run)
         self.gauges = _gauges(STEP_GAUGES, tags)
         self.steps = Total("v4e_steps_total", "Training steps done, repeated ones included", tags)
-        text = "Time of training steps by what rank 0 did: compute (student), await the teacher (wait), read (io)"
-        self.seconds = {
-            part: Total("v4e_step_seconds_total", text, tags | {"part": part}) for part in ("student", "wait", "io")
-        }
+        text = "Time of training steps by what rank 0 did: compute, await the teacher, read (io), make strips"
+        self.seconds = {part: Total("v4e_step_seconds_total", text, tags | {"part": part}) for part in PARTS}
         self.bytes = Total("v4e_stream_bytes_total", "Bytes of teacher targets: rank 0's times the ranks", tags)
 
     def record(self, record: Record) -> None:
@@ -85,7 +84,9 @@ class StepMetrics:
             if key in record:
                 gauge.set(record[key])
         self.steps.add(1)
-        self.seconds["student"].add(record["seconds"] - record["wait_s"] - record["io_s"])
+        strips_s = record.get("watch_s", 0.0)
+        self.seconds["student"].add(record["seconds"] - record["wait_s"] - record["io_s"] - strips_s)
+        self.seconds["strips"].add(strips_s)
         self.seconds["wait"].add(record["wait_s"])
         self.seconds["io"].add(record["io_s"])
         self.bytes.add(record["mib"] * 2**20)

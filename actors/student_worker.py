@@ -5,28 +5,31 @@ for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jso
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import ray.train
 import ray.train.torch
 import torch
 from ray.actor import ActorHandle
-from torch.distributed.device_mesh import init_device_mesh
 
 from actors.meter import Meter
 from actors.metrics import StepMetrics
 from actors.target_stream import TargetStream
 from actors.teacher_pool import await_pool
-from v4e import checkpoint, journal
+from v4e import journal
+from v4e.checkpoint import Saver, load
 from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
-from v4e.models.load import load_dit, load_frozen, move
+from v4e.io import join
+from v4e.models.load import load_frozen, load_student, move
+from v4e.parallel import student_mesh
 from v4e.schedule import requests
 from v4e.student import DTYPES, Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
+from v4e.watch.strips import Strips
 
 
 def train_student(loop: dict[str, Any]) -> None:
@@ -39,16 +42,20 @@ def train_student(loop: dict[str, Any]) -> None:
     pool: ActorHandle | None = loop["pool"]
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    checkpoints = Path(config.run.dir, "checkpoints")
-    metrics_path = Path(config.run.dir, "metrics.jsonl")
+    checkpoints, metrics_uri = join(config.run.dir, "checkpoints"), join(config.run.dir, "metrics.jsonl")
+    metrics_path = journal.working_copy(metrics_uri)
 
     trainer = build_trainer(config, ray.train.torch.get_device(), world)
-    if done := checkpoint.steps_of(checkpoints):
+    saver = Saver(checkpoints, config, publish=partial(journal.publish, metrics_path, metrics_uri))
+    if done := saver.newest():
         state = trainer.state_dict()
-        checkpoint.load(checkpoints, done[-1], state)
+        load(checkpoints, done, state)
         trainer.load_state_dict(state)
     if rank == 0:
         journal.rewind(metrics_path, trainer.step_count)
+    strips = Strips.open(config, trainer.device, step=trainer.step_count, rank=rank, world=world)
+    if strips and trainer.step_count == 0:
+        strips.after(0, trainer.dit, trainer.ema)
 
     if pool:
         await_pool(pool, config.teacher)
@@ -59,21 +66,23 @@ def train_student(loop: dict[str, Any]) -> None:
     for_prometheus = StepMetrics(config.run)
     for step in range(trainer.step_count + 1, config.optim.steps + 1):
         metrics = trainer.step(islice(source, trainer.forwards))
-        record = {"step": step, **metrics, **meter.lap()}
+        watch_s = strips.after(step, trainer.dit, trainer.ema) if strips else 0.0
+        record = {"step": step, **metrics, **meter.lap(), "watch_s": watch_s}
         if rank == 0:
             journal.append(metrics_path, record)
             for_prometheus.record(record)
-        if step % config.train.checkpoint_every == 0 or step == config.optim.steps:
-            checkpoint.save(checkpoints, step, trainer.state_dict(), keep=config.train.keep)
+        if saver.due(step):
+            saver.save(step, trainer.state_dict())
             ray.train.report({"step": step, **metrics})
+    saver.wait()
 
 
 def build_trainer(config: Config, device: torch.device, world: int) -> StudentTrainer:
     """The student with its start weights, sharded over all workers where that means something."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dit = load_dit(config.models.student, torch.float32, config.models.attention, config.models.fold_pad)
-    mesh = init_device_mesh(device.type, (world,)) if world > 1 or config.train.dtype != "float32" else None
+    mesh = student_mesh(config.train, device.type, world)
+    dit = load_student(config, device, mesh)
     vae = None
     if config.tail.weight > 0 and config.tail.space == "pixel":
         vae = move(load_frozen(config.models.student, DTYPES[config.models.dtype]).vae, device)

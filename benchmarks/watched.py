@@ -9,6 +9,7 @@ from pathlib import Path
 from pipelines.train import run
 from v4e import checkpoint, journal
 from v4e.config import Config
+from v4e.io import join
 
 POLL_S = 0.01
 
@@ -77,7 +78,7 @@ class Outcome:
 
 def outcome(config: Config) -> Outcome:
     """What the run of `config` left behind, be it complete or not."""
-    folder = checkpoint.path_of(Path(config.run.dir, "checkpoints"), config.optim.steps)
+    folder = Path(checkpoint.path_of(join(config.run.dir, "checkpoints"), config.optim.steps))
     return Outcome(
         records=[
             tuple(record[name] for name in ("step", "loss", "kd", "tail", "grad_norm"))

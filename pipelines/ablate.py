@@ -61,9 +61,10 @@ FREE = {  # settings that decide no figure
     "precompute": ("readers", "actors", "gpus_per_actor"),
     "train": (
         *("workers", "checkpoint_every", "keep", "log_every", "max_failures", "gpus_per_worker"),
-        "recompute",
+        *("recompute", "shard", "reduce", "offload"),
     ),
     "eval": ("batch", "actors"),
+    "watch": ("samples_every", "per_task", "tracker", "window", "min_fall", "drift_db", "max_bad_steps"),
     "ablate": ("seeds",),
     "plan": ("train_tflops", "infer_tflops", "instruction_tokens", "caption_tokens"),
 }
@@ -131,6 +132,7 @@ def jobs(config: Config, variants: Mapping[str, Changes], seeds: int) -> list[Jo
         captions=captions_uri(config),
         store=store_uri(config),
     )
+    watch = replace(config.watch, samples_every=0)  # strips would be encoded and rolled out anew for each variant
     found = []
     for seed in range(config.run.seed, config.run.seed + seeds):
         for name, changes in [*variants.items(), ("untrained", {})]:
@@ -140,7 +142,7 @@ def jobs(config: Config, variants: Mapping[str, Changes], seeds: int) -> list[Jo
                 Job(
                     name=name,
                     seed=seed,
-                    config=replace(mine, run=place, data=data),
+                    config=replace(mine, run=place, data=data, watch=watch),
                     settings=settings(replace(mine, run=place)),
                     trained=name != "untrained",
                 )

@@ -10,25 +10,21 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from PIL import Image
 
-from pipelines import caption, evaluate, export, precompute, rollout, train
+from pipelines import caption, evaluate, export, precompute, report, rollout, train
 from pipelines._cli import main
 from v4e import startup
 from v4e.config import Config
-from v4e.data.captions import read_captions
-from v4e.data.reject import read_rejected
-from v4e.io import join, read_json, write_atomic
-from v4e.paths import captions_uri, heldout_uri, train_uri
+from v4e.data.buckets import fit
+from v4e.io import join
+from v4e.paths import heldout_uri, train_uri
 from v4e.progress import plan, say
-from v4e.report import beside, render, stack, strip
+from v4e.report import beside, stack, strip
 from v4e.stages import stage
 from v4e.tasks import TASKS
 from v4e.world.write import write_split
 
 TRAIN_PER_TASK, HELDOUT_PER_TASK = 80, 20
-SHOWN = ("ema", "native_i2v")  # in the report's strips
-CAPTIONS_SHOWN = 22
 
 
 def run(config: Config) -> None:
@@ -42,7 +38,7 @@ def run(config: Config) -> None:
         "train": train.run,
         "export": export.run,
         "evaluate": evaluate.run,
-        "report": report,
+        "report": pictures,
     }
     world, optim = f"of the evolution world, {len(TASKS)} tasks", config.optim
     plan(
@@ -71,38 +67,20 @@ def triplets(config: Config) -> None:
             write_split(heldout_uri(config), "heldout", HELDOUT_PER_TASK, config.run.seed)
 
 
-def report(config: Config) -> None:
+def pictures(config: Config) -> None:
     """report.html and strip.png from what the stages left."""
-    table = read_json(join(config.run.dir, "metrics.json"))
-    heldout, _ = evaluate.read_heldout(config)
-    models = {m.name: m for m in evaluate.models(config) if m.name in SHOWN}
-    examples = [
-        (t, {name: evaluate.read_clip(config, m, t.id) for name, m in models.items()})
-        for task in TASKS
-        for t in [t for t in heldout if t.task == task][:3]  # the first three: never picked by how well they came out
-    ]
-    captions = list(read_captions(captions_uri(config)).values())
-    page = render(
-        config,
-        table={k: v for k, v in table.items() if k != "seconds"},
-        examples=examples,
-        stages=read_json(join(config.run.dir, "stages.json")),
-        captions=captions[:: max(1, len(captions) // CAPTIONS_SHOWN)][:CAPTIONS_SHOWN],
-        rejected=read_rejected(config.run.dir),
-    )
-    write_atomic(join(config.run.dir, "report.html"), page.encode())
-    write_strip(config, examples)
+    report.run(config)
+    write_strip(config, report.examples(config))
 
 
 def write_strip(config: Config, examples) -> None:
     """One edit a task, in two columns: source, evolution, ground truth; for the README."""
     firsts = {t.task: (t, clips) for t, clips in reversed(examples)}
-    size = (config.data.width, config.data.height)
     rows = []
     for task in TASKS:
         if task in firsts and "ema" in firsts[task][1]:
             t, clips = firsts[task]
-            ends = [np.asarray(i.resize(size, Image.Resampling.LANCZOS)) for i in (t.source, t.edit)]
+            ends = [np.asarray(fit(i, config.data)) for i in (t.source, t.edit)]
             rows.append(strip([ends[0], *clips["ema"][1:], ends[1]]))
     if rows:
         half = -(-len(rows) // 2)

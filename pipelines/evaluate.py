@@ -15,13 +15,13 @@ if __name__ == "__main__":
 
 import numpy as np
 import ray
-from PIL import Image
 from rich.table import Table
 
 from actors.cluster import connect
 from actors.evaluator import Evaluator, Model, clip_uri
 from pipelines._cli import main
 from v4e.config import Config
+from v4e.data.buckets import Size, fit, size_of
 from v4e.data.fingerprint import folder_hash
 from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.reject import replace_rejected
@@ -97,9 +97,8 @@ def read_heldout(config: Config) -> tuple[list[EditTriplet], list[dict[str, str]
                 if not first:
                     raise BadTriplet(DUPLICATE)
                 if not edit_mask(resized(config, triplet.source), resized(config, triplet.edit)).any():
-                    raise BadTriplet(
-                        f"source and edit are the same image at {config.data.width} x {config.data.height}"
-                    )
+                    height, width = size_of(*triplet.source.size, config.data)
+                    raise BadTriplet(f"source and edit are the same image at {width} x {height}")
                 good.append(triplet)
             except BadTriplet as error:
                 rejected.append({"id": row.id, "stage": "evaluate", "reason": str(error)})
@@ -133,6 +132,8 @@ def made_by(config: Config, model: Model) -> dict:
     """What decides a model's clips, beside the triplets."""
     data, sample = config.data, config.sample
     grid = {"grid": [data.frames, data.height, data.width], "dtype": config.models.dtype}
+    if data.aspect == "buckets":
+        grid["buckets"] = [data.max_aspect, data.resolutions]
     if model.reconstructs:
         return grid | {"weights": folder_hash(model.folder, ("vae",))}
     return grid | {
@@ -163,12 +164,15 @@ def digest(triplet: EditTriplet) -> str:
 
 
 def unfinished(config: Config, model: Model, triplets: list[EditTriplet]) -> list[list[EditTriplet]]:
-    """The batches that lack a clip.
+    """The batches that lack a clip, each of one size.
 
     Cut before finished ones are left out: what is in a forward is then the same in a resumed run, to the bit.
     """
     size = config.eval.batch
-    batches = [triplets[at : at + size] for at in range(0, len(triplets), size)]
+    groups: dict[Size, list[EditTriplet]] = {}
+    for triplet in triplets:
+        groups.setdefault(size_of(*triplet.source.size, config.data), []).append(triplet)
+    batches = [group[at : at + size] for group in groups.values() for at in range(0, len(group), size)]
     return [batch for batch in batches if not all(exists(clip_uri(config, model, t.id)) for t in batch)]
 
 
@@ -186,7 +190,7 @@ def read_clip(config: Config, model: Model, sample_id: str) -> np.ndarray:
 
 def resized(config: Config, image) -> np.ndarray:
     """The image on the model's grid, where edits are scored."""
-    return np.asarray(image.resize((config.data.width, config.data.height), Image.Resampling.LANCZOS))
+    return np.asarray(fit(image, config.data))
 
 
 def scores(config: Config, triplets: list[EditTriplet], edit_of) -> dict:

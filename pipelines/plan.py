@@ -51,7 +51,7 @@ def run(config: Config, *, as_json: bool = False) -> None:
     rows = {
         "clip": f"{data.frames} x {data.height} x {data.width}, latents {' x '.join(map(str, grid_FHW))}",
         "student": f"{work_row(work.student_reads, work.student_flops, samples)}, forward and backward"
-        f"{' with recomputation' if config.train.recompute else ''}",
+        f"{' with recomputation' if config.train.recompute == 'full' else ''}",
     }
     if config.kd.weight > 0:
         rank = "" if config.teacher.tp == 1 else f", each of {config.teacher.tp} ranks"

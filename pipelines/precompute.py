@@ -13,7 +13,8 @@ if __name__ == "__main__":
 
 from actors.cluster import connect
 from pipelines._cli import main
-from v4e.config import Config
+from v4e.config import Config, Data
+from v4e.data.buckets import sizes
 from v4e.data.captions import read_captions
 from v4e.data.reject import read_rejected, record_rejected, replace_rejected
 from v4e.data.sources import parts
@@ -44,17 +45,19 @@ def run(config: Config) -> None:
             "triplets": f"{work.triplets}, of which {work.missing} are to be encoded",
             "rejected": f"{len(before | {row['id'] for row in work.rejected})} so far; "
             "run.overwrite=true looks at them again",
-            "clips": f"{data.frames} x {data.height} x {data.width}, tail after the {config.tail.context}",
+            "clips": f"{data.frames} x {clip_sizes(data)}, tail after the {config.tail.context}",
             "encoders": f"{config.precompute.actors} x {config.models.student}, {config.models.dtype}, "
             f"{config.precompute.batch} triplets a call",
             "output": store_uri(config),
         },
     )
     if not work.jobs:
+        store.write_index()
         return
     connect(config)
     from actors.encoders import encode_jobs
 
+    store.drop_index()
     start, written, rejected = time.monotonic(), 0, list[Rejection]()
     with stage(config.run.dir, STAGE), bar("features", work.missing, unit="triplets") as advance:
         for report in encode_jobs(work.jobs, config):
@@ -62,6 +65,7 @@ def run(config: Config) -> None:
             rejected += report["rejected"]
             record_rejected(config.run.dir, report["rejected"])
             advance(report["written"] + len([row for row in report["rejected"] if row["id"] not in before]))
+    store.write_index()
     plan(
         "features written",
         {
@@ -71,6 +75,15 @@ def run(config: Config) -> None:
         }
         | {row["id"]: row["reason"] for row in rejected[:10]},
     )
+
+
+def clip_sizes(data: Data) -> str:
+    """``32 x 32``, or how many buckets there are instead, of what sizes."""
+    if data.aspect == "fixed":
+        return f"{data.height} x {data.width}"
+    found = [size for resolution in range(data.resolutions) for size in sizes(data, resolution)]
+    ends = " to ".join("{} x {}".format(*size) for size in (min(found), max(found)))
+    return f"one of {len(found)} sizes from {ends}"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from v4e.data.ids import training_ids
 from v4e.data.store import RolloutStore
 from v4e.paths import rollouts_uri
 from v4e.progress import bar, plan, say
+from v4e.schedule import calls
 from v4e.stages import stage
 
 Chunk = tuple[str, ...]
@@ -35,8 +36,7 @@ def run(config: Config) -> None:
     missing = set(ids) if config.run.overwrite else set(ids) - set(rollouts.ids())
     # Cut before finished ones are left out: what is in a forward is then the same in a resumed run, to the bit.
     size = config.teacher.batch
-    chunks = [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
-    todo = [chunk for chunk in chunks if missing & set(chunk)]
+    todo = [chunk for chunk in calls(ids, size, config) if missing & set(chunk)]
     plan(
         "rollouts",
         {

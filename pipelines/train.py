@@ -1,19 +1,20 @@
 """Distils the teacher's evolution into the student: the paper's training run.
 
 Reads the store and its rollouts, starts the teacher pool and the training workers, and trains to optim.steps.
-Checkpoints and metrics.jsonl lie below run.dir; the same command goes on from the last checkpoint.
+Checkpoints and metrics.jsonl lie below run.dir, a folder or a URI that all nodes can write to; the same command goes on
+from the last checkpoint. On an object store (s3://, gs://) metrics.jsonl is brought up to date with every checkpoint.
 """
 
-import shutil
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from fsspec.core import url_to_fs
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -24,71 +25,79 @@ from actors.metrics import endpoints
 from actors.student_worker import train_student
 from actors.teacher_pool import await_pool, start_pool, stop_pool
 from actors.transport import check_transport
+from pipelines import validation
 from pipelines._cli import main
 from v4e import checkpoint, journal, startup
 from v4e.config import Config
 from v4e.data.ids import training_ids
-from v4e.data.store import RolloutStore, Store
+from v4e.data.mixing import mix_of, mix_rows
+from v4e.data.store import RolloutStore, Store, remove
+from v4e.io import join, write_json_atomic
 from v4e.models.sizes import dit
 from v4e.plan import Work, work_of
 from v4e.plan_rows import balance_row, compared, stream_row
 from v4e.progress import bar, plan, say
+from v4e.recipes import to_json
 from v4e.stages import stage
+from v4e.watch.follow import Follower
+from v4e.watch.trackers import check_trackers, trackers
 
-POLL_S = 0.5  # between looks at metrics.jsonl
+POLL_S, POLL_REMOTE_S = 0.5, 5.0  # between looks at metrics.jsonl, in a folder and on another filesystem
+RESIZE_S = 30.0  # between looks at whether more workers can be had, where train.min_workers lets them vary
 TERMS = ("loss", "kd", "tail", "flow")
 
 
 def run(config: Config) -> None:
     """Trains the student of `config` to the end, from the last checkpoint if there is one."""
-    if "://" in config.run.dir:
-        raise ValueError(
-            f"run.dir={config.run.dir}: checkpoints need a folder that all workers share, got a URI: "
-            "set run.dir to a path and data.store to the URI"
-        )
-    folder = Path(config.run.dir)
-    checkpoints, metrics_path = folder / "checkpoints", folder / "metrics.jsonl"
+    checkpoints, metrics_uri, settings_uri, ray_uri = (
+        join(config.run.dir, name) for name in ("checkpoints", "metrics.jsonl", "training.json", "ray")
+    )
     distils = config.kd.weight > 0
     student, teacher = startup.check_run(config)
     if distils:
         check_transport(config.teacher)
+    check_trackers(config)
     ids = ready_ids(config, student)
     if config.run.overwrite:
-        for path in (checkpoints, folder / "ray"):
-            shutil.rmtree(path, ignore_errors=True)
-        metrics_path.unlink(missing_ok=True)
-    startup.check_resume(config, ids, folder / "training.json")
+        for uri in (checkpoints, metrics_uri, settings_uri, ray_uri):
+            remove(uri)
+    startup.check_resume(config, ids, settings_uri)
+    write_json_atomic(join(config.run.dir, "config.json"), to_json(config))
     done = (checkpoint.steps_of(checkpoints) or [0])[-1]
     work = work_ahead(config, student, teacher, ids)
-    plan("training", describe(config, student, work, len(ids), done))
+    plan("training", describe(config, student, work, ids, done))
     if done >= config.optim.steps:
         return
+    validation.run(config)
     connect(config)
     say(f"metrics for Prometheus: {' '.join(endpoints())}")
     with stage(config.run.dir, "train"):
         pool = start_pool(config) if distils else None
-        gpus = config.train.gpus_per_worker
+        gpus, worlds = config.train.gpus_per_worker, config.train.worlds
+        ray_fs, ray_path = url_to_fs(ray_uri)
         trainer = TorchTrainer(
             train_student,
             train_loop_config={"config": config, "ids": tuple(ids), "pool": pool},
             scaling_config=ScalingConfig(
-                num_workers=config.train.workers,
+                num_workers=(worlds[0], worlds[-1]) if len(worlds) > 1 else config.train.workers,
+                elastic_resize_monitor_interval_s=RESIZE_S,
                 use_gpu=gpus > 0,
                 resources_per_worker={"GPU": gpus} if gpus else {"CPU": 1},
             ),
             run_config=RunConfig(
                 name="train",
-                storage_path=str((folder / "ray").resolve()),
+                storage_path=ray_path,
+                storage_filesystem=PyFileSystem(FSSpecHandler(ray_fs)),
                 failure_config=FailureConfig(max_failures=config.train.max_failures),
             ),
         )
         if pool is not None:
             threading.Thread(target=tell_of, args=(pool, config), daemon=True).start()
-        with watching(metrics_path, config, done):
+        with trackers(config, done) as tracks, watching(metrics_uri, Follower(config, done, tracks, say)):
             trainer.fit()
         if pool is not None:
             stop_pool(pool)
-    records = [record for record in journal.read(metrics_path) if record["step"] > done + 1]  # the first one warms up
+    records = [record for record in journal.read(metrics_uri) if record["step"] > done + 1]  # the first one warms up
     if distils and records:
         plan("plan and run", compared(work, config, records))
 
@@ -131,20 +140,23 @@ def work_ahead(config: Config, student: startup.Dit, teacher: startup.Dit, ids: 
     )
 
 
-def describe(config: Config, student: startup.Dit, work: Work, count: int, done: int) -> dict[str, str]:
-    """The plan, for people: `count` samples, `done` steps of which are trained."""
+def describe(config: Config, student: startup.Dit, work: Work, ids: list[str], done: int) -> dict[str, str]:
+    """The plan, for people; `done` steps of it are trained."""
     optim, data = config.optim, config.data
     samples = optim.batch * optim.accumulate
+    every = {"steps": config.train.checkpoint_every, "minutes": config.train.checkpoint_minutes}
+    often = [f"{number:g} {unit}" for unit, number in every.items() if number]
     rows = {
         "student": f"{config.models.student}, {student['num_layers']} blocks of width {startup.width(student)}, "
         f"{config.train.dtype}",
-        "data": f"{count} samples of {data.frames} x {data.height} x {data.width}",
+        "data": f"{len(ids)} samples of {data.frames} x {data.height} x {data.width}",
         "steps": f"{optim.steps} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
-        f"{optim.steps * samples / count:.1f} epochs",
+        f"{optim.steps * samples / float(mix_of(ids, config).epoch_draws):.1f} epochs",
         "loss": f"{config.kd.weight} kd + {config.tail.weight} tail + {config.flow.weight} flow",
         "workers": f"{config.train.workers}",
-        "checkpoints": f"every {config.train.checkpoint_every} steps, the newest {config.train.keep} kept",
+        "checkpoints": f"every {' and '.join(often)}, the newest {config.train.keep} kept",
     }
+    rows |= mix_rows(config, ids)
     if config.kd.weight > 0:
         rows["teacher"] = (
             f"{config.models.teacher}, {config.teacher.replicas} replicas of {config.teacher.tp} ranks, "
@@ -163,9 +175,9 @@ def tell_of(pool: ActorHandle, config: Config) -> None:
 
 
 @contextmanager
-def watching(path: Path, config: Config, done: int):
-    """Shows the run that `path` records: a bar, and every ``train.log_every`` steps losses and bottleneck."""
-    finished = threading.Event()
+def watching(uri: str, follower: Follower):
+    """Shows the run whose journal is at `uri`: a bar, every ``train.log_every`` steps its losses, and alarms."""
+    config, done, finished = follower.config, follower.done, threading.Event()
 
     def watch() -> None:
         offset, shown = 0, done
@@ -173,19 +185,20 @@ def watching(path: Path, config: Config, done: int):
         with bar("training", config.optim.steps - done, unit="steps") as advance:
             while True:
                 last_look = finished.is_set()
-                records, offset = journal.follow(path, offset)
+                records, offset = journal.follow(uri, offset)
                 for record in records:
                     if record["step"] <= shown:  # of an earlier run, or done again after a failure
                         continue
                     shown = record["step"]
-                    advance(1)
+                    advance(1, "  ".join(f"{term} {record[term]:.4f}" for term in TERMS if term in record))
                     window.append(record)
                     if shown % config.train.log_every == 0:
                         say(summary(window, config))
                         window.clear()
+                follower.see(records)
                 if last_look:
                     return
-                time.sleep(POLL_S)
+                finished.wait(POLL_REMOTE_S if "://" in uri else POLL_S)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

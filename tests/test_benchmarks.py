@@ -9,7 +9,7 @@ from synthetic import rolled_out, stored
 from benchmarks import control_plane, overhead, stream
 from v4e.recipes import tiny
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 
 
 def test_every_target_of_a_stream_is_timed(cluster):

@@ -6,20 +6,24 @@ from dataclasses import replace
 from math import log10
 from pathlib import Path
 from statistics import mean
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from processes import ROOT, finish, kill_once, start
 from safetensors.torch import load_file, save_file
+from triplets import image
 
-from actors.evaluator import Model, clip_uri
+from actors.evaluator import Evaluator, Model, clip_uri
 from pipelines import evaluate
 from v4e.config import Config
+from v4e.data.buckets import fit
 from v4e.data.reject import read_rejected
 from v4e.data.work import DUPLICATE
 from v4e.data.write import write_triplets
 from v4e.io import read_json, write_json_atomic
 from v4e.recipes import parse
+from v4e.types import EditTriplet
 from v4e.world import Record, make_record
 
 TASKS = ("removal", "color", "tone")  # in Table 1's order; a tone leaves nothing outside
@@ -154,6 +158,45 @@ def test_of_a_doubled_id_the_first_triplet_is_scored(tmp_path):
     good, rejected = evaluate.read_heldout(config)
     assert [t.id for t in good] == [r.id for r in RECORDS] and good[0].instruction == RECORDS[0].instruction
     assert [(row["id"], row["reason"]) for row in rejected] == [(RECORDS[0].id, DUPLICATE)]
+
+
+def test_triplets_of_several_sizes_are_edited_and_scored_bucket_by_bucket(tmp_path):
+    """Each clip has its triplet's size, and the figures are those of the cut images."""
+    config = parse(
+        arguments(tmp_path, ROOT / "v4e" / "assets", "data.aspect=buckets", "data.height=64", "data.width=64")
+    )
+    shapes = [(64, 64), (128, 32), (64, 64), (100, 70), (128, 32), (640, 10)]  # width, height
+    pictures = [
+        EditTriplet(id=f"p{n}", instruction="x", source=image(2 * n, *size), edit=image(2 * n + 1, *size), task="color")
+        for n, size in enumerate(shapes)
+    ]
+    write_triplets(config.data.heldout, pictures)
+    triplets, rejected = evaluate.read_heldout(config)
+    assert [t.id for t in triplets] == ["p0", "p1", "p2", "p3", "p4"]
+    assert [row["reason"] for row in rejected] == [
+        "640 x 10: the long side is more than data.max_aspect=4.0 times the short one"
+    ]
+    model = evaluate.models(config)[0]
+    batches = evaluate.unfinished(config, model, triplets)
+    assert [[t.id for t in batch] for batch in batches] == [["p0", "p2"], ["p1", "p4"], ["p3"]]
+
+    plain = cast(Any, Evaluator).__ray_metadata__.modified_class  # the class without an actor around it
+    for one in (model, evaluate.models(config)[-1]):
+        evaluator = plain(config, one)
+        for batch in batches:
+            evaluator.edit(batch, evaluate.asks(one, batch))
+    sizes = {t.id: evaluate.read_clip(config, model, t.id).shape for t in triplets}
+    assert sizes == {
+        "p0": (5, 64, 64, 3),
+        "p1": (5, 32, 128, 3),
+        "p2": (5, 64, 64, 3),
+        "p3": (5, 48, 80, 3),
+        "p4": (5, 32, 128, 3),
+    }
+    again = evaluate.scores(config, triplets, lambda t: evaluate.read_clip(config, model, t.id)[-1])
+    assert again["overall"]["n"] == 5
+    perfect = evaluate.scores(config, triplets, lambda t: np.asarray(fit(t.edit, config.data)))
+    assert perfect["overall"]["success"] == 1 and perfect["overall"]["edit_l1"] == 0
 
 
 def test_a_missing_heldout_corpus_is_named(tmp_path):

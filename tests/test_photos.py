@@ -204,9 +204,9 @@ def test_the_editor_sees_what_the_store_holds(random_family, splits, monkeypatch
 
     seen = []
 
-    def spy(dit, x_t, t, y, text, image_BID):
+    def spy(dit, x_t, t, y, text, image_BID, **options):
         seen.append((y, image_BID))
-        return predict(dit, x_t, t, y, text, image_BID)
+        return predict(dit, x_t, t, y, text, image_BID, **options)
 
     predict = editor.predict
     monkeypatch.setattr(editor, "predict", spy)

@@ -5,16 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from synthetic import config as synthetic_config
 from triplets import image, triplet
 
+from actors.encoders import Encoder
 from pipelines.precompute import run
 from v4e.conditioning import tail_video
 from v4e.config import Config, Data, Precompute
 from v4e.data.captions import write_captions
 from v4e.data.features import encode_samples
+from v4e.data.index import read_index
 from v4e.data.reject import read_rejected
 from v4e.data.sources import parts
 from v4e.data.store import RolloutStore, Store, Texts
@@ -94,6 +98,20 @@ def test_chunks_do_not_depend_on_what_is_done(config: Config):
     assert torch.equal(torch.from_numpy(chunk.edit_BHWC).permute(0, 3, 1, 2).float() / 127.5 - 1, expected)
 
 
+def test_the_corpus_of_a_mixed_file_is_kept_with_the_sample(config: Config):
+    write_run(config)
+    table = pq.read_table(train_uri(config))
+    pq.write_table(table.append_column("corpus", pa.array(["nature"] * COUNT)), train_uri(config))
+    work = plan_of(config, captions_of(COUNT), {})
+    assert {item.texts.corpus for chunk in work.jobs[0].chunks for item in chunk} == {"nature"}
+    store = Store.create(config)
+    encoder = Encoder(config)
+    for chunk in read_job(work.jobs[0], config.data):
+        encoder.encode(chunk)
+    assert {texts.corpus for texts in store.texts().values()} == {"nature"}
+    assert plan_of(config, captions_of(COUNT), store.texts()).missing == 0
+
+
 def test_triplets_and_captions_that_do_not_belong_together_are_refused(config: Config):
     write_run(config)
     with pytest.raises(ValueError, match=r"t/006 has no caption: run pipelines/caption\.py"):
@@ -151,7 +169,7 @@ def test_a_store_is_made_resumed_and_brought_up_to_date(config: Config, cluster,
     run(config)
     store = Store.open(config)
     good = [f"t/{n:03d}" for n in range(COUNT)]
-    assert store.ids() == good
+    assert store.ids() == good == list(read_index(store.index))
     reasons = {row["id"]: row["reason"] for row in read_rejected(config.run.dir)}
     assert reasons == {
         "t/000": "id appears twice: the first triplet is used",
@@ -185,6 +203,7 @@ def test_a_store_is_made_resumed_and_brought_up_to_date(config: Config, cluster,
     again = {name: path.read_bytes() for name, path in files.items()}
     assert {name for name in files if again[name] != before[name]} == {"t%2F003.safetensors"}
     assert store.texts()["t/003"].caption == "Another caption."
+    assert read_index(store.index)["t/003"].texts.caption == "Another caption."
     assert RolloutStore.open(config).ids() == [], "the rollout of an old caption is dropped"
 
     with pytest.raises(ValueError, match=r"data\.frames=5, this recipe has data\.frames=9"):

@@ -18,7 +18,8 @@ OUT_OF_RANGE = (
     *("sample.guidance=-1.0", "sample.guidance=inf", "teacher.guidance=nan", "teacher.timeout_s=0.0"),
     *("teacher.retries=-1", "teacher.gpus=-1", "caption.max_tokens=0", "caption.temperature=-1.0"),
     *("caption.timeout_s=0.0", "caption.gpus=-1", "precompute.gpus_per_actor=-1", "train.max_failures=-1"),
-    *("train.gpus_per_worker=-1", "plan.train_tflops=-1.0", "plan.infer_tflops=nan", "plan.caption_tokens=0"),
+    *("train.gpus_per_worker=-1", "train.shard=-1", "plan.train_tflops=-1.0", "plan.infer_tflops=nan"),
+    "plan.caption_tokens=0",
 )
 
 
@@ -46,6 +47,9 @@ def test_every_recipe_is_valid_and_plain_data(recipe):
         ("tail.space=latnt", ["latnt", "latent"]),
         ("teacher.payload=fp4", ["fp4", "bf16, fp8"]),
         ("teacher.tokens=last", ["last", "all, tail"]),
+        ("train.recompute=true", ["true", "none, full, selective"]),
+        ("train.offload=moments", ["moments", "none, optimizer, all"]),
+        ("train.shard=2", ["train.shard=2", "that the run may have, 1:", "divisor"]),
         ("run.overwrite=yes", ["true or false"]),
         ("data.frames=7", ["data.frames=5"]),
         ("data.height=40", ["16-pixel grid", "data.height=32"]),

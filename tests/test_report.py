@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 from PIL import Image
 from triplets import image
 
+from pipelines import report
 from v4e import journal
 from v4e.config import Config
-from v4e.recipes import parse
-from v4e.report import MODEL_NAMES, ZOOM, render
+from v4e.recipes import parse, to_json
+from v4e.report import MODEL_NAMES, ZOOM, Found, embedded, render
 from v4e.tasks import TABLE1, TASKS
 from v4e.types import EditTriplet
 
@@ -35,11 +37,17 @@ REJECTED = [{"id": f"t/{n:03d} {QUOTING}", "stage": "precompute", "reason": f"{n
 CAPTIONS = [{"instruction": f"{HOSTILE} it", "caption": f"{QUOTING} turns", "origin": "template"}]
 STAGES = {name: {"seconds": 1.5 * n, "peak_rss_mib": 700.0 + n} for n, name in enumerate(("rollout", "train"), 1)}
 VOID = ("img", "meta", "br", "link", "path", "use")
-PROBE = """<script>addEventListener("load", () => document.body.dataset.seen = JSON.stringify({
+PROBE = """<script>addEventListener("load", () => {
+const shown = () => [...document.querySelectorAll("#strips figure")].filter(f => f.offsetHeight).map(f => f.innerText);
+const slider = document.querySelector("#strips input"), slid = [];
+if (slider) for (const at of [slider.value, 0, 1]) {
+  slider.value = at; slider.dispatchEvent(new Event("input")); slid.push(shown()); }
+document.body.dataset.seen = JSON.stringify({
 images: [...document.images].map(i => [i.naturalWidth, i.naturalHeight]),
 fetched: performance.getEntriesByType("resource").map(e => e.name),
 widths: [innerWidth, document.documentElement.scrollWidth],
-cut: [...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth).length}))</script>"""
+cut: [...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth).length,
+slid})})</script>"""
 
 
 class Dom(HTMLParser):
@@ -116,14 +124,18 @@ def table() -> dict:
 def config(tmp_path_factory) -> Config:
     folder = tmp_path_factory.mktemp("report") / "<b>run"
     folder.mkdir()
-    for step in range(1, 50):
-        journal.append(folder / "metrics.jsonl", {"step": step, "kd": 1 / step, "tail": 2 / step})
     return parse([f"run.dir={folder}", f"data.width={WIDTH}", f"data.height={HEIGHT}"])
+
+
+def found(table: dict, **changed) -> Found:
+    records: list[journal.Record] = [{"step": step, "kd": 1 / step, "tail": 2 / step} for step in range(1, 50)]
+    whole = Found(table=table, examples=EXAMPLES, stages=STAGES, captions=CAPTIONS, rejected=REJECTED, records=records)
+    return replace(whole, **changed)
 
 
 @pytest.fixture(scope="module")
 def page(config, table) -> str:
-    return render(config, table=table, examples=EXAMPLES, stages=STAGES, captions=CAPTIONS, rejected=REJECTED)
+    return render(config, found(table))
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +199,7 @@ def test_nothing_is_fetched(dom):
 def test_rejected_triplets_are_listed_and_those_beyond_the_page_counted(dom, config, table):
     assert dom.tables[3][1:] == [[row["id"], row["stage"], row["reason"]] for row in REJECTED[:50]]
     assert "and 10 more in rejected.parquet" in dom.texts["p"]
-    without = render(config, table=table, examples=[], stages=STAGES, captions=[], rejected=[])
+    without = render(config, found(table, rejected=[]))
     assert "No triplet was rejected." in without and "rejected.parquet" not in without
 
 
@@ -197,3 +209,109 @@ def test_a_wide_window_shows_every_column_and_a_narrow_one_needs_no_sideways_scr
     window, needed = narrow.seen["widths"]
     assert window == 500 and needed <= window
     assert narrow.seen["cut"] > 0  # tables scroll on their own
+
+
+# A run under way
+
+
+STEPS = (0, 200, 400)
+
+
+def watched_records() -> list[journal.Record]:
+    """A run of 450 steps whose kd stops falling, with two bad steps, and a pool that grows and loses a replica."""
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "step": step,
+            "loss": float("nan") if step in (30, 31) else 1.0,
+            "kd": float(np.exp(-min(step, 40) / 20 + 0.01 * rng.standard_normal())),
+            "tail": float(np.exp(-step / 200)),
+            "seconds": 2.0,
+            "wait_s": 0.5,
+            "io_s": 0.1,
+            "watch_s": 10.0 if step in STEPS else 0.0,
+            "replicas": 1 + (step > 100),
+            "queue": 3,
+            "restarts": int(step > 300),
+            "grown": int(step > 100),
+        }
+        for step in range(1, 451)
+    ]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory) -> str:
+    """The page of that run, as pipelines/report.py makes it from a folder with nothing else in it."""
+    folder = tmp_path_factory.mktemp("watched")
+    for record in watched_records():
+        journal.append(folder / "metrics.jsonl", record)
+    for number, step in enumerate(STEPS):
+        strip_file(folder, step, number)
+        figures = {f"{key}_{name}": 0.5 for key in ("success", "edit_l1") for name in ("student", "ema", "teacher")}
+        psnr = {f"preserve_psnr_{name}": 25.0 - 5 * number for name in ("student", "ema", "teacher")}
+        journal.append(folder / "samples.jsonl", {"step": step, **figures, **psnr, "seconds": 3.0, "decode_s": 0.25})
+    (folder / "samples" / "chosen.json").write_text('{"from": "held-out"}')
+    saved = to_json(parse(["optim.steps=900", "kd.taps=2,4", "run.dir=elsewhere"])) | {"later": {"unknown": 1}}
+    (folder / "config.json").write_text(json.dumps(saved))
+    report.run(parse([f"run.dir={folder}"]))
+    return (folder / "report.html").read_text()
+
+
+def strip_file(folder: Path, step: int, number: int, size: tuple[int, int] = (90, 60)) -> Path:
+    path = folder / "samples" / f"step-{step:06d}.png"
+    path.parent.mkdir(exist_ok=True)
+    image(number, *size).save(path)
+    return path
+
+
+def test_the_slider_shows_one_strip_at_a_time(watched, tmp_path):
+    dom = browse(watched, tmp_path, 1200)
+    assert dom.seen["images"] == [[90, 60]] * 3 and dom.seen["fetched"] == []
+    figures = "{}: 50 % done, L1 0.500 inside, {:.1f} dB outside"
+    assert [[text.strip() for text in shown] for shown in dom.seen["slid"]] == [
+        [f"step {step} · {figures.format('student', psnr)} · {figures.format('EMA', psnr)}"]
+        for step, psnr in ((400, 15), (0, 25), (200, 20))
+    ]
+    assert len(dom.texts["script"]) == 2  # the slider's and the probe's
+    assert not [key for _, attrs in dom.tags for key in attrs if key.startswith("on")]
+
+
+def test_a_run_under_way_shows_alarms_events_shares_and_its_own_settings(watched, tmp_path):
+    dom = browse(watched, tmp_path, 500)
+    assert dom.seen["widths"][1] <= 500
+    [alarms, events] = dom.tables
+    assert alarms[0] == ["step", "what"] and [row[0] for row in alarms[1:]] == ["30", "200", "250"]
+    assert alarms[1][1] == "the loss or its gradient is not finite: skipped"
+    assert alarms[2][1] == "the EMA drifts outside the edit: 20.0 dB, 5.0 dB below step 0"
+    assert alarms[3][1].startswith("kd has stopped falling")
+    assert events == [
+        ["step", "times", "what"],
+        ["101", "1", "replicas added, because students waited"],
+        ["301", "1", "teacher replicas started again"],
+    ]
+    told = " ".join(" ".join(dom.texts[tag]) for tag in ("p", "h2", "pre"))
+    assert "step 450 of 900" in told and '"taps": [\n   2,\n   4\n  ]' in told and '"dir": "elsewhere"' not in told
+    assert "A strip took 3.0 s, 0.2 s of it to decode; all strips together 2.2 % of the training time" in told
+    for title in ("Alarms", "Samples while it trained", "Losses", "Where the time went", "Teacher pool", "Settings"):
+        assert title in dom.texts["h2"]
+    for absent in ("Edits", "Success per task", "Time and memory", "Evolution captions", "Rejected"):
+        assert absent not in dom.texts["h2"]
+
+
+def test_an_empty_folder_gets_a_page_that_says_so_and_none_is_refused(tmp_path):
+    report.run(parse([f"run.dir={tmp_path}"]))
+    assert "Nothing yet" in (tmp_path / "report.html").read_text()
+    with pytest.raises(FileNotFoundError, match="no run at"):
+        report.run(parse([f"run.dir={tmp_path / 'none'}"]))
+
+
+def test_many_and_large_strips_do_not_make_a_page_that_no_browser_opens(tmp_path, monkeypatch):
+    few = embedded({step: str(strip_file(tmp_path, step, step, (16, 16))) for step in range(0, 1000, 5)})
+    assert len(few) <= 81 and {0, 995} <= set(few) and list(few) == sorted(few)
+    gaps = set(np.diff(sorted(few))[:-1])
+    assert len(gaps) == 1  # even
+    monkeypatch.setattr("v4e.report.PAGE_BYTES", 1 << 20)
+    shown = embedded({step: str(strip_file(tmp_path, step, step, (400, 400))) for step in range(2000, 2010)})
+    assert {2000, 2009} <= set(shown) and 2 < len(shown) < 10
+    assert all(uri.startswith("data:image/webp") for uri in shown.values())
+    assert sum(map(len, shown.values())) <= 1 << 20

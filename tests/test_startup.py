@@ -1,10 +1,11 @@
 """What a run refuses before its first stage."""
 
 import pytest
+from diffusers.models import attention_dispatch
 
 from pipelines import _cli, ablate, demo
 from v4e import startup
-from v4e.recipes import parse
+from v4e.recipes import RECIPES, parse
 
 
 def started(monkeypatch, step, *arguments: str) -> None:
@@ -27,6 +28,7 @@ def started(monkeypatch, step, *arguments: str) -> None:
         ("kd.taps=1,99", "blocks 0..5, not [99]"),
         ("teacher.tp=3", "over 3 ranks"),
         ("models.attention=nativ", "models.attention=nativ: expected one of flash"),
+        ("models.attention=flash", "pip install -e '.[flash]', or set models.attention=native"),
         ("data.train=/nonexistent.parquet", "no triplets at /nonexistent.parquet: set data.train"),
         ("data.heldout=README.md", "README.md cannot be read as Parquet"),
     ],
@@ -42,6 +44,22 @@ def test_what_a_later_stage_would_refuse_is_refused_first(argument, words, step,
     said = capsys.readouterr()
     assert words in said.err and said.err.startswith("error: ") and said.err.count("\n") == 1
     assert not folder.exists()
+
+
+def test_a_backend_of_16_bits_needs_both_models_in_them(monkeypatch):
+    monkeypatch.setattr(attention_dispatch, "_CAN_USE_FLASH_ATTN", True)
+    arguments = ["models.attention=flash", "models.fold_pad=false"]
+    for key in ("models.dtype", "train.dtype"):
+        with pytest.raises(ValueError, match=f"models.attention=flash .* set {key}=bfloat16"):
+            startup.check_attention(parse(arguments))
+        arguments.append(f"{key}=bfloat16")
+    startup.check_attention(parse(arguments))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_computes_in_what_its_attention_takes(recipe, monkeypatch):
+    monkeypatch.setattr(attention_dispatch, "_CAN_USE_FLASH_ATTN", True)
+    startup.check_attention(parse([f"recipe={recipe}"]))
 
 
 def test_a_run_that_can_start_is_let_through():

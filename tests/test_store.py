@@ -10,8 +10,11 @@ from synthetic import rollout, sample
 
 from v4e.config import Config, Data, Tail, Teacher
 from v4e.data.fingerprint import folder_hash
+from v4e.data.header import Header
+from v4e.data.index import read_index
 from v4e.data.order import sample_order
 from v4e.data.store import RolloutStore, Store, Texts
+from v4e.io import read_json, write_json_atomic
 from v4e.paths import captions_uri, heldout_uri, rollouts_uri, store_uri, train_uri
 from v4e.types import Sample
 
@@ -155,6 +158,46 @@ def test_a_store_may_lie_on_any_filesystem(config: Config):
     assert store.ids() == ["s000"] == RolloutStore.open(remote).ids()
     assert same(Store.open(remote).read("s000"), sample(0))
     assert store.texts()["s000"].caption == "d"
+
+
+def test_an_index_says_what_the_files_say_and_is_never_older_than_it_was_told(config: Config):
+    store = Store.create(config)
+    for number in range(3):
+        store.write(sample(number), instruction="i", caption=f"c{number}", corpus="nature" if number else "")
+    from_files = store.headers()
+    assert from_files["s001"] == Header(
+        texts=Texts(instruction="i", caption="c1", task="color", corpus="nature"), bucket=(8, 8)
+    )
+    store.write_index()
+    assert read_index(store.index) == from_files == Store.open(config).headers()
+    for path in Path(store.samples).iterdir():
+        path.write_bytes(b"")  # no file is opened again
+    assert list(store.headers().items()) == sorted(from_files.items())
+
+    Path(store.samples, "s001.safetensors").unlink()
+    store.write(sample(5), caption="c5")
+    assert list(store.headers()) == ["s000", "s002", "s005"], "the index lacks the new one and has one that is gone"
+    store.write_index()
+    assert read_index(store.index) == store.headers()
+
+    for number in range(3):
+        store.write(sample(number), caption="new")
+    assert store.texts()["s000"].caption == "c0"
+    store.drop_index()
+    assert store.texts()["s000"].caption == "new"
+    store.write_index()
+    assert store.texts()["s000"].caption == "new"
+    assert Store.create(replace(config, run=replace(config.run, overwrite=True))).headers() == {}
+
+
+def test_stores_of_before_there_were_buckets_are_read(config: Config):
+    store = Store.create(config)
+    manifest = read_json(f"{store.uri}/manifest.json")
+    assert manifest["settings"].pop("data.aspect") == "fixed"
+    write_json_atomic(f"{store.uri}/manifest.json", manifest)
+    Store.open(config)
+    with pytest.raises(ValueError, match=r"made with data\.aspect=fixed, this recipe has data\.aspect=buckets"):
+        Store.open(replace(config, data=Data(aspect="buckets")))
 
 
 def test_paths_lie_below_the_run_unless_set(config: Config):

@@ -83,6 +83,9 @@ def test_journal_is_followed_over_a_rewind(tmp_path):
     assert journal.follow(path, offset)[0] == [{"step": 5}]
     journal.rewind(path, 2)
     assert [r["step"] for r in journal.follow(path, offset)[0]] == [1, 2]
+    for step in range(3, 9):  # longer again than it was, and its lines end elsewhere
+        journal.append(path, {"step": step, "seconds": 1.5})
+    assert [r["step"] for r in journal.follow(path, offset)[0]] == list(range(1, 9))
 
 
 def test_bottleneck_line_adds_up():
@@ -133,16 +136,16 @@ def test_latents_of_other_recipes_are_refused():
 
 
 def test_a_run_does_not_go_on_under_other_settings(tmp_path):
-    path = tmp_path / "run" / "training.json"
-    startup.check_resume(config(), IDS, path)
-    startup.check_resume(config(train={"log_every": 7}, teacher={"replicas": 3}), IDS[::-1], path)
+    uri = str(tmp_path / "run" / "training.json")
+    startup.check_resume(config(), IDS, uri)
+    startup.check_resume(config(train={"log_every": 7}, teacher={"replicas": 3}), IDS[::-1], uri)
     with pytest.raises(ValueError, match=r"tail\.weight=20\.0, this recipe has tail\.weight=1\.0"):
-        startup.check_resume(config(tail={"weight": 1.0}), IDS, path)
+        startup.check_resume(config(tail={"weight": 1.0}), IDS, uri)
     with pytest.raises(ValueError, match=r"the samples of data\.train"):
-        startup.check_resume(config(), IDS[1:], path)
+        startup.check_resume(config(), IDS[1:], uri)
     for options in ({"payload": "fp8"}, {"tokens": "tail"}):
         with pytest.raises(ValueError, match=rf"this recipe has teacher\.{next(iter(options))}="):
-            startup.check_resume(config(teacher=options), IDS, path)
+            startup.check_resume(config(teacher=options), IDS, uri)
 
 
 def test_a_run_is_about_its_own_triplets_in_a_shared_store(tmp_path, random_family):

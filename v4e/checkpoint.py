@@ -1,103 +1,168 @@
-"""Checkpoints of a training run, and their export to diffusers pipeline folders.
+"""Checkpoints of a training run.
 
-A checkpoint is the folder ``step-000100`` in PyTorch's distributed format: any number of workers can read it back.
-It exists from the moment its folder has its final name. Read checkpoints of your own runs only: the format's
-metadata is a pickle.
+A checkpoint is the folder ``step-000100`` in PyTorch's distributed format (DCP), on any filesystem that fsspec knows:
+any number of workers can read it back. DCP writes its file ``.metadata`` last, under another name that it then changes,
+and a checkpoint exists from that moment on: object stores have no folders to rename. Read checkpoints of your own
+runs only: ``.metadata`` is a pickle.
+
+What a checkpoint holds is model, moving average, optimizer and step. The place in the data, the noise and the learning
+rate are pure functions of the seed and the step (:mod:`v4e.schedule`, :mod:`v4e.flow`,
+:func:`v4e.student.learning_rate`), for any number of workers: no cursor and no generator is left to be saved.
 """
 
-import json
 import re
-import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from diffusers import WanTransformer3DModel
-from huggingface_hub import snapshot_download
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 
+from v4e.config import Config
+from v4e.data.store import remove
+from v4e.io import join
 from v4e.student import State
 
 NAME = re.compile(r"step-(\d{6,})")
+LAST_FILE = ".metadata"
 
 
-def steps_of(folder: Path) -> list[int]:
-    """Steps of the finished checkpoints below `folder`, rising."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(match[1]) for path in folder.iterdir() if (match := NAME.fullmatch(path.name)))
+def steps_of(folder: str | Path) -> list[int]:
+    """Steps of the finished checkpoints below `folder`, a path or URI, rising."""
+    return _steps(folder)[0]
 
 
-def path_of(folder: Path, step: int) -> Path:
-    return folder / f"step-{step:06d}"
+def path_of(folder: str | Path, step: int) -> str:
+    """Path or URI of the checkpoint of `step`."""
+    return join(str(folder), f"step-{step:06d}")
 
 
-def save(folder: Path, step: int, state: State, *, keep: int) -> Path:
-    """Writes the checkpoint of `step` and drops all but the newest `keep`. Every worker must call it.
-
-    Written under another name and renamed when complete: a crash at any moment leaves the previous one intact.
-    """
-    final, part = path_of(folder, step), folder / f".step-{step:06d}.part"
-    if _rank() == 0:
-        shutil.rmtree(part, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-    _barrier()
-    dcp.save(dict(state), storage_writer=dcp.FileSystemWriter(part), no_dist=not dist.is_initialized())
-    if _rank() == 0:
-        shutil.rmtree(final, ignore_errors=True)  # an older attempt at this very step
-        part.rename(final)
-        for old in steps_of(folder)[:-keep]:
-            shutil.rmtree(path_of(folder, old))
-    _barrier()
-    return final
+def save(folder: str | Path, step: int, state: State, *, keep: int) -> str:
+    """Writes the checkpoint of `step`, waits for it, and drops all but the newest `keep`. Every worker must call it."""
+    _start(folder, step, state, keep, None, lambda: None).result()
+    return path_of(folder, step)
 
 
-def load(folder: Path, step: int, state: State) -> None:
+def load(folder: str | Path, step: int, state: State) -> None:
     """Fills `state`'s tensors in place from the checkpoint of `step`. Every worker must call it."""
-    reader = dcp.FileSystemReader(path_of(folder, step))
+    reader = FsspecReader(path_of(folder, step))
     dcp.load(cast(dict, state), storage_reader=reader, no_dist=not dist.is_initialized())
 
 
-def export(checkpoint: Path, base: str, out: Path, *, weights: Literal["model", "ema"], dtype: torch.dtype) -> None:
-    """Writes a pipeline folder that ``WanImageToVideoPipeline.from_pretrained`` loads.
+class Saver:
+    """Saves the run of `config` beside its training: at most one checkpoint is being written at any time.
 
-    The DiT comes from `checkpoint`, all else is copied from the pipeline `base` (folder or hub id) that the
-    student started from. Modules that diffusers keeps in float32 stay so in every `dtype`. `out` is replaced
-    when the new folder is complete.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
+    Each worker makes one, and all make the same calls. `publish` is called on rank 0 when the tensors of a checkpoint
+    are written, before the checkpoint exists: what it makes durable is never behind a checkpoint.
     """
-    if not checkpoint.is_dir():
-        raise FileNotFoundError(f"no checkpoint {checkpoint}: run pipelines/train.py first")
-    source = Path(base)
-    if not source.is_dir():
-        source = Path(snapshot_download(base, ignore_patterns=["transformer/*.safetensors"]))
-    dit = cast(
-        WanTransformer3DModel,
-        WanTransformer3DModel.from_config(cast(dict, WanTransformer3DModel.load_config(source / "transformer"))),
-    )
-    state = {weights: dict(dit.state_dict())}
-    dcp.load(state, storage_reader=dcp.FileSystemReader(checkpoint), no_dist=True)
-    exact = set(WanTransformer3DModel._keep_in_fp32_modules)
-    for name, tensor in dit.named_parameters():
-        if not exact & set(name.split(".")):
-            tensor.data = tensor.data.to(dtype)
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(source, part, ignore=shutil.ignore_patterns("transformer", "*.md", ".*"))
-    dit.save_pretrained(part / "transformer", max_shard_size="5GB")
-    origin = {"base": base, "checkpoint": checkpoint.name, "weights": weights}
-    (part / "v4e.json").write_text(json.dumps(origin, indent=2) + "\n")
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+
+    def __init__(self, folder: str, config: Config, publish: Callable[[], None] = lambda: None) -> None:
+        self.folder, self.train, self.last = folder, config.train, config.optim.steps
+        self.publish = publish
+        self.saving: Future | None = None
+        self.since = time.monotonic()
+        if _rank() == 0:
+            prune(folder, config.train.keep)  # also what a crash left half written
+        # Two groups, for writing goes on in a thread of its own while the loop decides on the next checkpoint. Gloo,
+        # because DCP saves from host memory.
+        self.deciders, self.writers = _gloo(), _gloo()
+
+    def newest(self) -> int:
+        """Step of the newest checkpoint, as rank 0 sees it; 0 without one."""
+        return self._agreed((steps_of(self.folder) or [0])[-1] if _rank() == 0 else 0)
+
+    def due(self, step: int) -> bool:
+        """Whether `step`, which is done, is to be saved; where the clock decides, it is rank 0's."""
+        every, minutes = self.train.checkpoint_every, self.train.checkpoint_minutes
+        if step == self.last or (every > 0 and step % every == 0):
+            return True
+        return minutes > 0 and self._agreed(int(time.monotonic() - self.since >= 60 * minutes)) == 1
+
+    def save(self, step: int, state: State) -> None:
+        """Copies `state` to host memory and begins to write it, when the checkpoint before is written.
+
+        Raises:
+            CheckpointException: the checkpoint before could not be written.
+        """
+        self.wait()
+        self.since = time.monotonic()
+        self.saving = _start(self.folder, step, state, self.train.keep, self.writers, self.publish)
+
+    def wait(self) -> None:
+        """Until the checkpoint under way, if any, is written.
+
+        Raises:
+            CheckpointException: it could not be.
+        """
+        if self.saving is not None:
+            self.saving.result()
+            self.saving = None
+
+    def _agreed(self, value: int) -> int:
+        """Rank 0's `value`."""
+        decided = torch.tensor(value)
+        if self.deciders is not None:
+            dist.broadcast(decided, src=0, group=self.deciders)
+        return int(decided)
+
+
+class _Writer(FsspecWriter):
+    """DCP's writer to any filesystem; rank 0 ends a checkpoint with it."""
+
+    def __init__(self, folder: str, step: int, keep: int, publish: Callable[[], None]) -> None:
+        path = path_of(folder, step)
+        # Where a file cannot be synced, DCP would sync all disks of the machine: object stores need neither.
+        super().__init__(path, sync_files=isinstance(url_to_fs(path)[0], LocalFileSystem))
+        self.folder, self.keep, self.publish = folder, keep, publish
+
+    def finish(self, *args, **kwargs) -> None:
+        self.publish()
+        super().finish(*args, **kwargs)
+        prune(self.folder, self.keep)
+
+
+def prune(folder: str | Path, keep: int) -> None:
+    """Drops all but the newest `keep` checkpoints, and what is no checkpoint yet or any more."""
+    finished, torn = _steps(folder)
+    for step in finished[:-keep] + torn:
+        remove(join(path_of(folder, step), LAST_FILE))  # first: half a checkpoint must not exist as one
+        remove(path_of(folder, step))
+
+
+def _start(
+    folder: str | Path,
+    step: int,
+    state: State,
+    keep: int,
+    group: dist.ProcessGroup | None,
+    publish: Callable[[], None],
+) -> Future:
+    writer = _Writer(str(folder), step, keep, publish)
+    no_dist = not dist.is_initialized()
+    return cast(Future, dcp.async_save(dict(state), storage_writer=writer, process_group=group, no_dist=no_dist))
+
+
+def _steps(folder: str | Path) -> tuple[list[int], list[int]]:
+    """Steps of the finished and of the unfinished checkpoints below `folder`, rising."""
+    fs, path = url_to_fs(str(folder))
+    fs.invalidate_cache()  # others write there
+    if not fs.isdir(path):
+        return [], []
+    found = sorted(int(match[1]) for name in fs.ls(path, detail=False) if (match := NAME.fullmatch(Path(name).name)))
+    finished = [step for step in found if fs.exists(join(path_of(path, step), LAST_FILE))]
+    return finished, [step for step in found if step not in finished]
+
+
+def _gloo() -> dist.ProcessGroup | None:
+    """A new group of all workers; None outside of any group."""
+    return cast(dist.ProcessGroup, dist.new_group(backend="gloo")) if dist.is_initialized() else None
 
 
 def _rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
-
-
-def _barrier() -> None:
-    if dist.is_initialized():
-        dist.barrier()

@@ -4,16 +4,19 @@ A recipe (``v4e/recipes.py``) is a function that returns a :class:`Config`; the 
 single fields of it with ``section.key=value``. Values marked *ours* settle what the paper leaves open.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 from v4e.config_checks import ABOVE_0, AT_LEAST_1, BELOW_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.data.weights import parse_weights
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
 Transport = Literal["object_store", "nixl"]
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +58,12 @@ class Data:
     captions: str = ""  # "" = <run.dir>/captions.parquet
     store: str = ""  # feature store; "" = <run.dir>/store. Runs with the same frozen settings may share one
     frames: int = 5  # pixel frames P of a clip (ours); P = 4k + 1
-    height: int = 32  # pixels
+    height: int = 32  # pixels; with aspect=buckets, what an image keeps is its aspect, and these give the area
     width: int = 32
+    aspect: Literal["fixed", "buckets"] = "fixed"  # fixed: every image is stretched to height x width
+    max_aspect: float = 4.0  # of buckets: the long side over the short one; longer images are rejected (ours)
+    resolutions: int = 1  # of buckets, each of half the sides of the one before: small images are not blown up
+    weights: str = ""  # draws an epoch of a task's or a corpus's samples, e.g. color=2,tone=0.5; the others' are 1
     limit: int = 0  # use at most this many triplets of `train`; 0 = all
     cache_mib: int = 1024  # of the store kept in memory, per process that reads samples
     max_pixels: int = 64_000_000  # larger source files are rejected before they are decoded
@@ -74,7 +81,21 @@ class Data:
                 f"data.{name}={size} is not on the 16-pixel grid: set data.{name}={max(16, size // 16 * 16)}",
             )
         check(self, NOT_NEGATIVE, "limit", "cache_mib")
-        check(self, AT_LEAST_1, "max_pixels")
+        check(self, AT_LEAST_1, "max_pixels", "max_aspect", "resolutions")
+        parse_weights(self.weights)
+        if self.aspect == "buckets":
+            aspect = max(self.height, self.width) / min(self.height, self.width)
+            require(
+                aspect <= self.max_aspect,
+                f"data.max_aspect={self.max_aspect} is below that of {self.height} x {self.width}: "
+                f"set data.max_aspect={math.ceil(aspect)}",
+            )
+            most = (min(self.height, self.width) // 16).bit_length()
+            require(
+                self.resolutions <= most,
+                f"data.resolutions={self.resolutions}: {self.height} x {self.width} can be halved {most - 1} times on "
+                f"the 16-pixel grid: set data.resolutions={most}",
+            )
 
     @property
     def latent_frames(self) -> int:
@@ -230,21 +251,68 @@ class Optim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adapters instead of the whole student; everything else of a run is the same."""
+
+    rank: int = 0  # of every adapter; 0 = train all weights
+    alpha: int = 0  # what an adapter adds is scaled by alpha / rank; 0 = rank
+    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # or ffn.net.2, ...
+
+    def __post_init__(self):
+        check(self, NOT_NEGATIVE, "rank", "alpha")
+        require(
+            self.rank == 0 or len(self.targets) > 0,
+            "lora.rank > 0 without lora.targets: name linear layers, e.g. lora.targets=to_q,to_v, or set lora.rank=0",
+        )
+
+    @property
+    def scale(self) -> float:
+        """Of what an adapter adds."""
+        return (self.alpha or self.rank) / self.rank
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """Workers, checkpoints, logging."""
 
     workers: int = 1
-    checkpoint_every: int = 100  # steps
+    min_workers: int = 0  # go on with as few while nodes are missing (Ray counts whole nodes, the teachers' part too);
+    # 0 = wait for all workers
+    checkpoint_every: int = 100  # steps; 0 = by checkpoint_minutes alone
+    checkpoint_minutes: float = 0.0  # since the last one; 0 = by checkpoint_every alone
     keep: int = 2  # checkpoints
     log_every: int = 10  # steps
     max_failures: int = 3  # worker restarts before the run gives up
     gpus_per_worker: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"  # the student computes in it; masters are float32
-    recompute: bool = False  # activation checkpointing: memory for a second forward
+    shard: int = 0  # workers that parameters are sharded over, replicated across (HSDP); 0 = all
+    reduce: Literal["last", "each"] = "last"  # forward of a step that communicates gradients; each = less memory
+    offload: Literal["none", "optimizer", "all"] = "none"  # to host memory: the moments, or weights and all
+    recompute: Literal["none", "full", "selective"] = "none"  # in the backward; selective = all but matrix products
 
     def __post_init__(self):
-        check(self, AT_LEAST_1, "workers", "checkpoint_every", "keep", "log_every")
-        check(self, NOT_NEGATIVE, "max_failures", "gpus_per_worker")
+        check(self, AT_LEAST_1, "workers", "keep", "log_every")
+        check(self, NOT_NEGATIVE, "checkpoint_every", "checkpoint_minutes", "max_failures", "gpus_per_worker", "shard")
+        require(
+            self.checkpoint_every > 0 or self.checkpoint_minutes > 0,
+            "train.checkpoint_every and train.checkpoint_minutes are both 0: a crash would cost the whole run; "
+            "set train.checkpoint_every=100",
+        )
+        require(
+            0 <= self.min_workers <= self.workers,
+            f"train.min_workers={self.min_workers} must be in 0..{self.workers}, train.workers: "
+            f"set train.min_workers={self.workers}, or 0 for a fixed number",
+        )
+        require(
+            self.shard == 0 or all(world % self.shard == 0 for world in self.worlds),
+            f"train.shard={self.shard} does not divide every number of workers that the run may have, "
+            f"{', '.join(map(str, self.worlds))}: set train.shard to a divisor of them, or to 0 to shard over all",
+        )
+
+    @property
+    def worlds(self) -> range:
+        """Numbers of workers that the run may have."""
+        return range(self.min_workers or self.workers, self.workers + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +329,20 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export:
+    """A checkpoint as diffusers folders below <run.dir>/export."""
+
+    step: int = 0  # of the checkpoint; 0 = the newest
+    weights: Literal["both", "ema", "model"] = "both"  # model = as trained, into export/student
+    dtype: Literal["same", "float32", "bfloat16"] = "same"  # of the DiT; same = models.dtype
+    shard_mb: int = 2000  # of a weights file, and so the memory that an export takes
+
+    def __post_init__(self):
+        check(self, NOT_NEGATIVE, "step")
+        check(self, AT_LEAST_1, "shard_mb")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Eval:
     """Evaluation on triplets with a ground truth."""
 
@@ -272,6 +354,37 @@ class Eval:
     def __post_init__(self):
         check(self, NOT_NEGATIVE, "limit")
         check(self, AT_LEAST_1, "batch", "actors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What a person sees of a run while it trains: strips of samples, alarms, trackers."""
+
+    samples_every: int = 200  # steps between strips of source, student, EMA, teacher and target; 0 = none
+    per_task: int = 2  # validation samples of each task: held-out ones, or the last to train on where there are none
+    tracker: str = "tensorboard"  # beside metrics.jsonl: tensorboard, wandb, mlflow, several with commas, or nothing
+    window: int = 200  # fewest records to judge by whether kd and tail still fall; the last third of a longer run
+    min_fall: float = 0.05  # a loss that surely falls by less than this share over the window has stopped falling
+    drift_db: float = 3.0  # PSNR outside the edit that the EMA may lose against its best strip, the start included
+    max_bad_steps: int = 10  # in a row without a finite loss and gradient: each is skipped, the last ends the run
+
+    def __post_init__(self):
+        check(self, NOT_NEGATIVE, "samples_every")
+        check(self, AT_LEAST_1, "per_task", "max_bad_steps")
+        check(self, POSITIVE, "drift_db")
+        require(self.window >= 20, f"watch.window={self.window} is too short for a trend: set watch.window=20 or more")
+        require(0 < self.min_fall < 1, f"watch.min_fall={self.min_fall} is a share of the loss: set it between 0 and 1")
+        unknown = [name for name in self.trackers if name not in TRACKERS]
+        require(
+            not unknown,
+            f"watch.tracker={self.tracker} names {', '.join(unknown)}: expected {', '.join(TRACKERS)}, "
+            "several of them with commas, or nothing",
+        )
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """Their names, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.tracker.split(",") if name.strip()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,9 +426,12 @@ class Config:
     tail: Tail = field(default_factory=Tail)
     flow: Flow = field(default_factory=Flow)
     optim: Optim = field(default_factory=Optim)
+    lora: Lora = field(default_factory=Lora)
     train: Train = field(default_factory=Train)
+    export: Export = field(default_factory=Export)
     sample: Sample = field(default_factory=Sample)
     eval: Eval = field(default_factory=Eval)
+    watch: Watch = field(default_factory=Watch)
     ablate: Ablate = field(default_factory=Ablate)
     plan: Plan = field(default_factory=Plan)
 
@@ -329,6 +445,14 @@ class Config:
             accumulate % workers == 0,
             f"optim.accumulate={accumulate} does not divide over train.workers={workers}: "
             f"set optim.accumulate={accumulate // workers * workers or workers}",
+        )
+        uneven = [world for world in self.train.worlds if accumulate % world]
+        every = math.lcm(*self.train.worlds)
+        require(
+            not uneven,
+            f"optim.accumulate={accumulate} does not divide over {uneven} workers, which train.min_workers="
+            f"{self.train.min_workers} allows: set train.min_workers={max(uneven, default=0) + 1}, or "
+            f"optim.accumulate={accumulate // every * every or every}",
         )
 
     def sections(self) -> "dict[str, DataclassInstance]":

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from v4e import flow
-from v4e.conditioning import condition, flf_video, i2v_video
+from v4e.batch import Inputs
+from v4e.conditioning import TEMPORAL, condition, flf_video, i2v_video
 from v4e.models.dit import predict
 from v4e.models.encoders import decode_clip, encode_clip, encode_images, encode_text, to_images, to_pixels
 from v4e.models.load import Frozen, load_dit, load_frozen, move
@@ -94,23 +95,20 @@ class Editor:
             last_BID = encode_images(frozen.image_encoder, frozen.image_processor, lasts)
             image_BID = torch.cat([image_BID, last_BID], 1)
         z_cond_BCFHW = encode_clip(frozen.vae, video)
-        y_BCFHW = condition(z_cond_BCFHW, last=last_images is not None)
         text = encode_text(frozen.text_encoder, frozen.tokenizer, instructions)
         empty = encode_text(frozen.text_encoder, frozen.tokenizer, [""] * len(images)) if guidance != 1 else None
-
-        def velocity(x_t_BCFHW: Tensor, t: float) -> Tensor:
-            t_B = torch.full((len(images),), t, device=device)
-            u, _ = predict(self.dit, x_t_BCFHW, t_B, y_BCFHW, text, image_BID)
-            if empty is not None:
-                u_0, _ = predict(self.dit, x_t_BCFHW, t_B, y_BCFHW, empty, image_BID)
-                u = u_0 + guidance * (u - u_0)
-            return u.float()
-
-        shape = z_cond_BCFHW.shape[1:]
-        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        flow_shift: float = self.scheduler.config["flow_shift"] if shift is None else shift
-        solve = _euler if solver == "euler" else self._unipc
-        z_BCFHW = solve(velocity, torch.stack(noise).to(device), steps, flow_shift, on_step)
+        z_BCFHW = sample(
+            self.dit,
+            Inputs(y_BCFHW=condition(z_cond_BCFHW, last=last_images is not None), text=text, image_BID=image_BID),
+            seeds=seeds,
+            steps=steps,
+            shift=self.scheduler.config["flow_shift"] if shift is None else shift,
+            solver=solver,
+            scheduler=self.scheduler,
+            guidance=guidance,
+            empty=empty,
+            on_step=on_step,
+        )
         clip_BCPHW = decode_clip(frozen.vae, z_BCFHW.to(dtype))
         edits = []
         for image, clip_CPHW in zip(images, clip_BCPHW, strict=True):
@@ -118,19 +116,44 @@ class Editor:
             edits.append(Edit(image=clip[-1].resize(image.size, Image.Resampling.LANCZOS), clip=clip))
         return edits
 
-    def _unipc(self, velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None) -> Tensor:
-        """diffusers' UniPC, Wan's own solver."""
-        made = UniPCMultistepScheduler.from_config(self.scheduler.config, flow_shift=shift)
-        scheduler = cast(UniPCMultistepScheduler, made)  # a tuple only where unused settings are asked for
-        scheduler.set_timesteps(steps, device=x.device)
-        for step, timestep in enumerate(scheduler.timesteps):
-            t = float(timestep) / scheduler.config["num_train_timesteps"]
-            u = velocity(x, t)
-            x0_hat = x - float(scheduler.sigmas[step]) * u
-            x = scheduler.step(u, timestep, x, return_dict=False)[0]
-            if on_step is not None and on_step(step, x0_hat) is False:
-                return x0_hat
-        return x
+
+@torch.no_grad()
+def sample(
+    dit: WanTransformer3DModel,
+    inputs: Inputs,
+    *,
+    seeds: list[int],
+    steps: int,
+    shift: float,
+    solver: Literal["euler", "unipc"],
+    scheduler: UniPCMultistepScheduler,
+    guidance: float = 1.0,
+    empty: list[Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Clip latents z_BCFHW, float32, of B encoded edits, each from the noise of its seed.
+
+    `scheduler` holds UniPC's settings. `empty` are the empty prompts that `guidance` other than 1 leads away from.
+    `dtype` as for ``models.dit.predict``. `dit` may be sharded: then all its ranks call this, equally often.
+    """
+    device = inputs.y_BCFHW.device
+
+    def velocity(x_t_BCFHW: Tensor, t: float) -> Tensor:
+        t_B = torch.full((len(seeds),), t, device=device)
+        u, _ = predict(dit, x_t_BCFHW, t_B, inputs.y_BCFHW, inputs.text, inputs.image_BID, dtype=dtype)
+        if empty is not None:
+            u_0, _ = predict(dit, x_t_BCFHW, t_B, inputs.y_BCFHW, empty, inputs.image_BID, dtype=dtype)
+            u = u_0 + guidance * (u - u_0)
+        return u.float()
+
+    _, c, f, h, w = inputs.y_BCFHW.shape
+    shape = (c - TEMPORAL, f, h, w)  # without the mask channels
+    noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    x_BCFHW = torch.stack(noise).to(device)
+    if solver == "euler":
+        return _euler(velocity, x_BCFHW, steps, shift, on_step)
+    return _unipc(velocity, x_BCFHW, steps, shift, on_step, scheduler)
 
 
 def _fit(images: list[Image.Image], height: int, width: int) -> list[Image.Image]:
@@ -145,6 +168,23 @@ def _euler(velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None
         u = velocity(x, t)
         x0_hat = x - t * u
         x = flow.euler_step(x, u, t, t_next)
+        if on_step is not None and on_step(step, x0_hat) is False:
+            return x0_hat
+    return x
+
+
+def _unipc(
+    velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None, settings: UniPCMultistepScheduler
+) -> Tensor:
+    """diffusers' UniPC, Wan's own solver."""
+    made = UniPCMultistepScheduler.from_config(settings.config, flow_shift=shift)
+    scheduler = cast(UniPCMultistepScheduler, made)  # a tuple only where unused settings are asked for
+    scheduler.set_timesteps(steps, device=x.device)
+    for step, timestep in enumerate(scheduler.timesteps):
+        t = float(timestep) / scheduler.config["num_train_timesteps"]
+        u = velocity(x, t)
+        x0_hat = x - float(scheduler.sigmas[step]) * u
+        x = scheduler.step(u, timestep, x, return_dict=False)[0]
         if on_step is not None and on_step(step, x0_hat) is False:
             return x0_hat
     return x

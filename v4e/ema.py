@@ -16,13 +16,15 @@ def local(tensor: Tensor) -> Tensor:
 class EMA:
     """``shadow <- d shadow + (1 - d) weights`` with ``d = min(decay, (1 + n) / (10 + n))`` after n updates.
 
+    Of what is trained: a frozen weight is its own average.
+
     Kept in float32: at decay 0.9999 a step is below bfloat16's resolution. Each rank averages its own shard, so
     an update needs no communication.
     """
 
     def __init__(self, model: Module, decay: float) -> None:
         self.decay = decay
-        self.shadow = {name: p.detach().clone().float() for name, p in model.named_parameters()}
+        self.shadow = {name: p.detach().clone().float() for name, p in model.named_parameters() if p.requires_grad}
 
     @torch.no_grad()
     def update(self, parameters: Iterable[Tensor], n: int) -> None:

@@ -153,7 +153,7 @@ def work_of(
     return Work(
         student_reads=student_reads,
         teacher_reads=teacher_reads,
-        student_flops=training_flops(student, student_reads, recompute=config.train.recompute),
+        student_flops=training_flops(student, student_reads, recompute=config.train.recompute == "full"),
         teacher_flops=tapped_flops(teacher, teacher_reads, config.kd.taps, config.teacher.tp) if distils else 0,
         shape_KBND=shape_KBND,
         target_bytes=packed_bytes(shape_KBND, config.teacher.payload) if distils else 0,

@@ -4,8 +4,9 @@ In a terminal the bar is rich's; in a log it is a plain line every few seconds.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,8 +29,14 @@ def plan(title: str, rows: Mapping[str, str]) -> None:
     console.print(table)
 
 
+class Advance(Protocol):
+    """Moves a bar `n` units on; a terminal shows `note` beside it until the next one."""
+
+    def __call__(self, n: int, note: str = "", /) -> None: ...
+
+
 @contextmanager
-def bar(description: str, total: int, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+def bar(description: str, total: int, unit: str = "rows") -> Iterator[Advance]:
     """Show progress over `total` units: ``with bar("captions", 900) as advance: advance(32)``."""
     if console.is_terminal:
         columns = (
@@ -38,15 +45,16 @@ def bar(description: str, total: int, unit: str = "rows") -> Iterator[Callable[[
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
         )
         with Progress(*columns, console=console) as progress:
-            task, done, start = progress.add_task(description, total=total, rate=""), 0, time.monotonic()
+            task, done, start = progress.add_task(description, total=total, rate="", note=""), 0, time.monotonic()
 
-            def advance(n: int) -> None:
+            def advance(n: int, note: str = "", /) -> None:
                 nonlocal done
                 done += n
                 rate = done / max(1e-9, time.monotonic() - start)
-                progress.update(task, advance=n, rate=f"{rate:.1f} {unit}/s")
+                progress.update(task, advance=n, rate=f"{rate:.1f} {unit}/s", note=note)
 
             yield advance
         return
@@ -55,7 +63,7 @@ def bar(description: str, total: int, unit: str = "rows") -> Iterator[Callable[[
 
 
 @contextmanager
-def _log_bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _log_bar(description: str, total: int, unit: str) -> Iterator[Advance]:
     done, start = 0, time.monotonic()
     shown = start
 
@@ -64,7 +72,7 @@ def _log_bar(description: str, total: int, unit: str) -> Iterator[Callable[[int]
         left = f", {max(0, total - done) / rate:.0f} s left" if rate and done < total else ""
         say(f"{description}: {done}/{total} {unit}, {rate:.1f} {unit}/s{left}")
 
-    def advance(n: int) -> None:
+    def advance(n: int, _note: str = "", /) -> None:
         nonlocal done, shown
         done += n
         now = time.monotonic()

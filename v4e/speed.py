@@ -16,6 +16,7 @@ from v4e.config import Config
 from v4e.models.attention import fold_pads
 from v4e.models.dit import hidden_states, predict
 from v4e.models.load import move
+from v4e.models.recompute import recompute_blocks
 from v4e.models.sizes import Pipeline
 from v4e.plan import Reads, block_flops, tapped_flops, training_flops
 from v4e.student import DTYPES
@@ -33,8 +34,7 @@ def training_tflops(config: Config, student: Pipeline, reads: Reads, grid_FHW: S
         ValueError: one block is too much for this machine.
     """
     model, blocks = _some_blocks(config, student, reads, "plan.train_tflops", DTYPES[config.train.dtype])
-    if config.train.recompute:
-        model.enable_gradient_checkpointing()
+    recompute_blocks(model, config.train.recompute)
     model.train()
     inputs = _inputs(config, student, reads, grid_FHW, model)
 
@@ -42,7 +42,12 @@ def training_tflops(config: Config, student: Pipeline, reads: Reads, grid_FHW: S
         predict(model, *inputs)[0].float().square().mean().backward()
 
     cut = replace(student.dit, layers=blocks)
-    return config.optim.batch * training_flops(cut, reads, recompute=config.train.recompute) / 1e12 / _seconds(step)
+    return (
+        config.optim.batch
+        * training_flops(cut, reads, recompute=config.train.recompute == "full")
+        / 1e12
+        / _seconds(step)
+    )
 
 
 def teacher_tflops(config: Config, teacher: Pipeline, reads: Reads, grid_FHW: Sequence[int]) -> float:

@@ -1,20 +1,24 @@
 """What a training run refuses before it starts anything: each refusal names the difference and what to do."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TypedDict, cast
 
 from diffusers import WanTransformer3DModel
-from diffusers.models.attention_dispatch import AttentionBackendName
+from diffusers.models.attention_dispatch import AttentionBackendName, _check_attention_backend_requirements
 
 from v4e.config import Config
 from v4e.data.ids import ids_hash
 from v4e.data.sources import parts
-from v4e.io import write_json_atomic
+from v4e.io import exists, read_json, write_json_atomic
+from v4e.lora import check_targets
 from v4e.models.load import check_folder
 from v4e.tensor_parallel import check_degree
+
+HALF_ONLY = ("flash", "sage", "cudnn", "fa2")  # in the names of backends whose kernels take no float32
+SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
 
 
 class Dit(TypedDict):
@@ -41,6 +45,8 @@ def check_run(config: Config) -> tuple[Dit, Dit]:
     check_attention(config)
     check_models(config, student, teacher)
     check_split(config, teacher)
+    if config.lora.rank:
+        check_targets(config.lora, student)
     for key in ("train", "heldout"):
         if uri := getattr(config.data, key):
             parts(uri, key=f"data.{key}")
@@ -67,14 +73,24 @@ def dit_config(folder: str, key: str) -> Dit:
 
 
 def check_attention(config: Config) -> None:
-    """Refuses an attention backend that diffusers does not know.
+    """Refuses an attention backend that diffusers does not know, that is not installed, or that cannot compute so.
 
     Raises:
-        ValueError: naming those that it does.
+        ValueError: naming what diffusers knows, how to install the backend, or the precision that it needs.
     """
+    name = config.models.attention
     names = [backend.value for backend in AttentionBackendName]
-    if config.models.attention not in names:
-        raise ValueError(f"models.attention={config.models.attention}: expected one of {', '.join(names)}")
+    if name not in names:
+        raise ValueError(f"models.attention={name}: expected one of {', '.join(names)}")
+    try:
+        _check_attention_backend_requirements(AttentionBackendName(name))
+    except RuntimeError as error:
+        ours = "pip install -e '.[flash]', " if name in ("flash", "flash_varlen") else ""
+        raise ValueError(f"models.attention={name}: {error} {ours}or set models.attention=native") from error
+    if any(word in name for word in HALF_ONLY):
+        for key, dtype in (("models.dtype", config.models.dtype), ("train.dtype", config.train.dtype)):
+            if dtype == "float32":
+                raise ValueError(f"models.attention={name} computes in 16 bits, {key}=float32: set {key}=bfloat16")
 
 
 def width(dit: Dit) -> int:
@@ -149,33 +165,53 @@ def check_latents(config: Config, student: Dit, shape_CFHW: tuple[int, ...], tai
         )
 
 
-def check_resume(config: Config, ids: Sequence[str], path: Path) -> None:
+def check_resume(config: Config, ids: Sequence[str], uri: str) -> None:
     """Refuses to go on with a run under other settings or on other samples than it began with.
 
-    Those of a new run are remembered in `path`.
+    Those of a new run are remembered at `uri`.
 
     Settings that cannot change the result (workers, logging, replicas) are free.
 
     Raises:
         ValueError: a setting differs; the first one is named.
     """
-    now = json.loads(json.dumps({**_numerics(config), "the samples of data.train": ids_hash(ids)}))
-    if not path.exists():
-        write_json_atomic(str(path), now)
+    now = json.loads(json.dumps({**_numerics(config), SAMPLES: ids_hash(ids)}))
+    if not exists(uri):
+        write_json_atomic(uri, now)
         return
-    before = json.loads(path.read_text())
+    before = read_json(uri)
     for key, value in now.items():
         if before.get(key) != value:
             raise ValueError(
-                f"{path.parent} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
+                f"{os.path.dirname(uri)} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
                 f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
             )
+
+
+def check_export(config: Config, uri: str) -> str:
+    """Refuses to export a run's weights as what they are not; the hash of the samples that it trained on.
+
+    `uri` is where :func:`check_resume` remembered it; without that nothing is refused and the hash is "unknown".
+
+    Raises:
+        ValueError: the run started from another student, or its adapters had another scale.
+    """
+    if not exists(uri):
+        return "unknown"
+    trained, now = read_json(uri), _numerics(config)
+    for key in ("models.student", "lora.rank", "lora.alpha"):
+        if trained.get(key, now[key]) != now[key]:
+            raise ValueError(
+                f"the run was trained with {key}={trained[key]}, this recipe has {key}={now[key]}: set it back"
+            )
+    return trained[SAMPLES]
 
 
 def _numerics(config: Config) -> Mapping[str, object]:
     teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance", "tokens", "payload")}
     train = {"dtype": config.train.dtype}
-    data = {name: getattr(config.data, name) for name in ("frames", "height", "width", "limit")}
+    grid = ("frames", "height", "width", "aspect", "max_aspect", "resolutions")
+    data = {name: getattr(config.data, name) for name in (*grid, "weights", "limit")}
     sections = {
         "models": asdict(config.models),
         "data": data,
@@ -184,6 +220,7 @@ def _numerics(config: Config) -> Mapping[str, object]:
         "tail": asdict(config.tail),
         "flow": asdict(config.flow),
         "optim": asdict(config.optim),
+        "lora": asdict(config.lora),
         "train": train,
     }
     flat = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
@@ -23,9 +23,12 @@ from v4e.conditioning import tail_of_x0
 from v4e.config import Config, Optim
 from v4e.ema import EMA
 from v4e.flow import invert_rectified, velocity
+from v4e.lora import trainable
 from v4e.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss
 from v4e.models.dit import predict
-from v4e.models.load import move
+from v4e.models.load import DTYPES, move
+from v4e.models.recompute import recompute_blocks
+from v4e.optimizer import build_optimizer
 from v4e.parallel import shard_student
 from v4e.types import Sample, TeacherTarget
 
@@ -39,7 +42,8 @@ class State(TypedDict):
     step: Tensor
 
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Not strict, because the frozen weights of a LoRA run are in no state; a checkpoint that lacks others fails to load.
+TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,10 @@ def learning_rate(step: int, optim: Optim) -> float:
 class StudentTrainer:
     """The student, its optimizer and its moving average. Weights are float32 masters, whatever it computes in.
 
-    `dit` is sharded over `mesh` when there is one. `vae` is needed for ``tail.space=pixel`` only.
+    With ``lora.rank`` > 0 those of its adapters: the others are frozen in what it computes in, and in no state.
+
+    `dit` is sharded over `mesh` when there is one, here if :func:`v4e.models.load.load_student` has not done so. `vae`
+    is needed for ``tail.space=pixel`` only.
     """
 
     def __init__(
@@ -83,18 +90,15 @@ class StudentTrainer:
         self.world = mesh.size() if mesh is not None else 1
         self.vae = vae
         self.step_count = 0
-        if config.train.recompute:
-            dit.enable_gradient_checkpointing()
-        self.dit = shard_student(move(dit.float(), device).train().requires_grad_(True), mesh, self.dtype)
-        self.parameters = list(self.dit.parameters())
+        self.bad_steps = 0  # in a row, that were skipped
+        recompute_blocks(dit, config.train.recompute)
+        if not isinstance(dit, FSDPModule):
+            dit = move(trainable(dit, config.lora, self.dtype, config.run.seed), device)
+            dit = shard_student(dit, mesh, self.dtype, offload=config.train.offload == "all")
+        self.dit = dit.train()
+        self.parameters = [p for p in self.dit.parameters() if p.requires_grad]
         self.ema = EMA(self.dit, config.optim.ema)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=config.optim.lr,
-            betas=(config.optim.beta1, config.optim.beta2),
-            weight_decay=config.optim.weight_decay,
-            fused=True,
-        )
+        self.optimizer = build_optimizer(self.parameters, config.optim, offload=config.train.offload == "optimizer")
 
     @property
     def forwards(self) -> int:
@@ -140,13 +144,18 @@ class StudentTrainer:
         return {"loss": loss, **terms}
 
     def step(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """One optimizer step over this worker's :attr:`forwards` batches; metrics are means over all workers."""
+        """One optimizer step over this worker's :attr:`forwards` batches; metrics are means over all workers.
+
+        Where a loss or the gradient is not finite, weights and averages stay as they are, and ``skipped`` is 1.
+
+        Raises:
+            FloatingPointError: that was the case ``watch.max_bad_steps`` times in a row.
+        """
         optim = self.config.optim
         sums: dict[str, Tensor] = {}
         count = 0
         for count, batch in enumerate(batches, start=1):
-            if isinstance(self.dit, FSDPModule):
-                self.dit.set_requires_gradient_sync(count == self.forwards)
+            self._communicate(last=count == self.forwards)
             terms = self.losses(batch)
             (terms["loss"] / self.forwards).backward()
             for name, value in terms.items():
@@ -154,19 +163,38 @@ class StudentTrainer:
         if count != self.forwards:
             raise ValueError(f"a step takes {self.forwards} batches on this worker, got {count}")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, optim.clip)
-        rate = learning_rate(self.step_count, optim)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.ema.update(self.parameters, self.step_count)
-        self.step_count += 1
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         means = torch.stack(list(sums.values()))
         if self.world > 1:
             dist.all_reduce(means)
             means /= self.world
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        return dict(zip(sums, means.tolist(), strict=True)) | {"grad_norm": norm.item(), "lr": rate}
+        rate = learning_rate(self.step_count, optim)
+        metrics = dict(zip(sums, means.tolist(), strict=True)) | {"grad_norm": norm.item(), "lr": rate}
+        # These are all workers' figures: either all of them skip the step, or none does.
+        if all(map(math.isfinite, metrics.values())):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
+            self.ema.update(self.parameters, self.step_count)
+            self.bad_steps = 0
+        else:
+            metrics["skipped"] = 1
+            self.bad_steps += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step_count += 1
+        if self.bad_steps >= self.config.watch.max_bad_steps:
+            told = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            raise FloatingPointError(
+                f"{self.bad_steps} steps in a row were skipped, the last with {told}: set optim.lr lower, or look for "
+                "samples with extreme features; watch.max_bad_steps says how many are borne"
+            )
+        return metrics
+
+    def _communicate(self, *, last: bool) -> None:
+        """Lets the next backward say no more than it must: gradients add up, whole or in shards, until the last."""
+        if isinstance(self.dit, FSDPModule):
+            self.dit.set_requires_gradient_sync(last or self.config.train.reduce == "each")
+            self.dit.set_requires_all_reduce(last)
 
     def state_dict(self) -> State:
         """Where the run stands; the tensors are the trainer's own.
@@ -174,13 +202,19 @@ class StudentTrainer:
         Noise and data order are functions of the seed and the step, so there is no generator to save. Before the
         first step the optimizer's part is a placeholder, good only for being loaded into.
         """
-        model, optimizer = get_state_dict(self.dit, self.optimizer)
+        model, optimizer = get_state_dict(self.dit, self.optimizer, options=TRAINED)
         step = torch.tensor(self.step_count)
         return {"model": model, "ema": dict(self.ema.shadow), "optimizer": optimizer, "step": step}
 
     def load_state_dict(self, state: State) -> None:
         """Takes over a state of the same model and sharding."""
-        set_state_dict(self.dit, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+        set_state_dict(
+            self.dit,
+            self.optimizer,
+            model_state_dict=state["model"],
+            optim_state_dict=state["optimizer"],
+            options=TRAINED,
+        )
         with torch.no_grad():
             for name, tensor in self.ema.shadow.items():
                 tensor.copy_(state["ema"][name])

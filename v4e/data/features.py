@@ -34,7 +34,7 @@ def encode_samples(
     """Samples of B triplets, on the CPU; latents are float32, texts and image states as the encoders give them.
 
     Args:
-        source_BHWC, edit_BHWC: uint8 RGB at the recipe's size.
+        source_BHWC, edit_BHWC: uint8 RGB, all of one size.
         frames: P of a clip.
         context: what Eq. 4's edits follow on.
     """

@@ -16,16 +16,24 @@ ENCODERS = {  # part of a pipeline folder to the subfolders that decide what it 
     "text_encoder": ("text_encoder", "tokenizer"),
     "image_encoder": ("image_encoder", "image_processor"),
 }
+ADDED = {  # settings that a store's manifest may lack, and what they then are
+    "data.aspect": "fixed",
+    "data.max_aspect": 4.0,
+    "data.resolutions": 1,
+}
 
 
-def store_settings(config: Config) -> dict[str, str | int]:
+def store_settings(config: Config) -> dict[str, str | int | float]:
     """Everything that decides a sample's features, by its name in the config or in the pipeline folder."""
-    folder = config.models.student
+    data, folder = config.data, config.models.student
     hashes = {name: folder_hash(folder, parts) for name, parts in ENCODERS.items()}
+    sizes = {"data.max_aspect": data.max_aspect, "data.resolutions": data.resolutions}
     return {
-        "data.frames": config.data.frames,
-        "data.height": config.data.height,
-        "data.width": config.data.width,
+        "data.frames": data.frames,
+        "data.height": data.height,
+        "data.width": data.width,
+        "data.aspect": data.aspect,
+        **(sizes if data.aspect == "buckets" else {}),
         "tail.context": config.tail.context,
         "models.dtype": config.models.dtype,
     } | hashes

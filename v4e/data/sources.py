@@ -14,6 +14,7 @@ from fsspec.core import url_to_fs
 from v4e.io import open_uri
 
 TEXT_COLUMNS = ("omni_edit_id", "edited_prompt_list")
+LABELS = ("task", "corpus")  # columns that need not be there
 IMAGE_COLUMNS = ("src_img", "edited_img")
 READ_ROWS = 16  # rows of images held at a time
 READ_TEXTS = 4096  # rows of texts
@@ -26,6 +27,7 @@ class RawTriplet:
     id: str
     instruction: str  # phrasing 0
     task: str  # the corpus's own label
+    corpus: str = ""  # where it comes from, in a file that was mixed of several
     source: bytes | None = None  # None where the row has no image, or texts alone were asked for
     edit: bytes | None = None
 
@@ -73,7 +75,7 @@ def rows(part: Part, images: bool = True) -> Iterator[RawTriplet]:
     """The triplets of one part, in order; without `images` only their texts are read."""
     fs, path = url_to_fs(part.uri)
     with fs.open(path) as file, pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as parquet:
-        labels = ("task",) if "task" in parquet.schema_arrow.names else ()
+        labels = [name for name in LABELS if name in parquet.schema_arrow.names]
         columns = [*TEXT_COLUMNS, *labels, *(IMAGE_COLUMNS if images else ())]
         left = part.rows
         size = READ_ROWS if images else READ_TEXTS
@@ -105,6 +107,7 @@ def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
         id=_text(row["omni_edit_id"]),
         instruction=_text(phrasings[0] if isinstance(phrasings, list) else phrasings),
         task=_text(row.get("task")),
+        corpus=_text(row.get("corpus")),
         source=source,
         edit=edit,
     )

@@ -4,11 +4,11 @@
 Shape letters: B batch, C latent channels, F latent frames, H W latent height and width.
 """
 
+import io
 import json
-import struct
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from urllib.parse import quote, unquote
 
 from fsspec.core import url_to_fs
@@ -17,7 +17,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from v4e.config import Config
-from v4e.data.fingerprint import ENCODERS, SCHEMA, rollout_settings, store_settings
+from v4e.data.fingerprint import ADDED, ENCODERS, SCHEMA, rollout_settings, store_settings
+from v4e.data.header import Header, Texts, read_header
+from v4e.data.index import read_index, write_index
 from v4e.io import exists, join, open_uri, read_json, write_atomic, write_json_atomic
 from v4e.paths import rollouts_uri, store_uri
 from v4e.types import Sample
@@ -28,21 +30,13 @@ READERS = 16  # files whose headers are read at a time
 Settings = Mapping[str, str | int | float]
 
 
-@dataclass(frozen=True)
-class Texts:
-    """What the texts of a stored sample were made of."""
-
-    instruction: str
-    caption: str
-    task: str
-
-
 class Store:
     """Samples by id, made with one set of settings."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.samples = join(uri, "samples")
+        self.index = join(uri, "index.parquet")
 
     @classmethod
     def open(cls, config: Config) -> "Store":
@@ -71,7 +65,7 @@ class Store:
             return cls.open(config)
         settings = store_settings(config)
         # Samples without a manifest are of unknown make. The manifest goes last: a crash between leaves its refusal.
-        for part in ("samples", "rollouts", "manifest.json"):
+        for part in ("samples", "index.parquet", "rollouts", "manifest.json"):
             remove(join(uri, part))
         write_json_atomic(manifest, {"schema": SCHEMA, "settings": settings})
         return cls(uri)
@@ -89,9 +83,9 @@ class Store:
         """
         data = read_file(self.samples, sample_id, "pipelines/precompute.py")
         tensors = parse(data, TENSORS, file_uri(self.samples, sample_id))
-        return Sample(id=sample_id, task=_texts(data).task, **tensors)
+        return Sample(id=sample_id, task=read_header(io.BytesIO(data)).texts.task, **tensors)
 
-    def write(self, sample: Sample, *, instruction: str = "", caption: str = "") -> None:
+    def write(self, sample: Sample, *, instruction: str = "", caption: str = "", corpus: str = "") -> None:
         """One sample, complete or not there at all, with the texts it was made of.
 
         Rollouts of an earlier version of it are dropped first.
@@ -102,6 +96,8 @@ class Store:
             for folder in fs.ls(path, detail=False):
                 remove(fs.unstrip_protocol(f"{folder}/{name}"))
         texts = {"instruction": instruction, "caption": caption, "task": sample.task}
+        if corpus:
+            texts["corpus"] = corpus
         # one metadata key: safetensors does not keep the order of several
         data = save(
             {name: getattr(sample, name).detach().cpu().contiguous() for name in TENSORS},
@@ -109,17 +105,32 @@ class Store:
         )
         write_atomic(join(self.samples, name), data)
 
-    def texts(self) -> dict[str, Texts]:
-        """What each sample's texts were made of, from the files' headers alone."""
-        ids = self.ids()
+    def headers(self) -> dict[str, Header]:
+        """What is known of each sample without its features, by id: the index, and what it lacks from the files."""
+        indexed, ids = read_index(self.index), self.ids()
 
-        def read(sample_id: str) -> Texts:
+        def read(sample_id: str) -> Header:
             with open_uri(file_uri(self.samples, sample_id)) as file:
-                start = file.read(8)
-                return _texts(start + file.read(struct.unpack("<Q", start)[0]))
+                return read_header(file)
 
+        new = [key for key in ids if key not in indexed]
         with ThreadPoolExecutor(READERS) as pool:
-            return dict(zip(ids, pool.map(read, ids), strict=True))
+            indexed |= zip(new, pool.map(read, new), strict=True)
+        return {key: indexed[key] for key in ids}
+
+    def texts(self) -> dict[str, Texts]:
+        """What each sample's texts were made of."""
+        return {key: header.texts for key, header in self.headers().items()}
+
+    def write_index(self) -> None:
+        """Brings the index up to date. Samples that were written again count as known: drop it before."""
+        headers = self.headers()
+        if headers.keys() != read_index(self.index).keys():
+            write_index(self.index, headers)
+
+    def drop_index(self) -> None:
+        """Before samples are written. Without an index all is read from the files: slower, never stale."""
+        remove(self.index)
 
 
 class RolloutStore:
@@ -169,7 +180,7 @@ def check_manifest(uri: str, settings: Settings) -> None:
             f"store {uri} has layout {manifest.get('schema')}, this version writes {SCHEMA}: "
             "run pipelines/precompute.py run.overwrite=true"
         )
-    made = manifest["settings"]
+    made = ADDED | manifest["settings"]
     differing = [key for key, value in settings.items() if made.get(key) != value]
     if not differing:
         return
@@ -233,9 +244,3 @@ def remove(uri: str) -> None:
     fs, path = url_to_fs(uri)
     if fs.exists(path):
         fs.rm(path, recursive=True)
-
-
-def _texts(data: bytes) -> Texts:
-    """From a safetensors file, or its header alone: 8 bytes of length, then JSON."""
-    (length,) = struct.unpack("<Q", data[:8])
-    return Texts(**json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["texts"]))

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from v4e.config import Data
+from v4e.data.buckets import Size, fit, size_of
 from v4e.data.quality import BadTriplet, bad_id, decode_triplet
 from v4e.data.sources import Part, RawTriplet, rows
 from v4e.data.store import Texts
@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Triplets to encode together: uint8 RGB at the recipe's size, (B, h, w, 3)."""
+    """Triplets to encode together: uint8 RGB of one size, (B, h, w, 3)."""
 
     wanted: tuple[Wanted, ...]
     source_BHWC: np.ndarray
@@ -103,7 +103,7 @@ def plan_work(
 
 
 def read_job(job: Job, data: Data) -> Iterator[Chunk]:
-    """The chunks of one job with their images, checked, decoded and brought to the recipe's size."""
+    """The chunks of one job with their images, checked, decoded and brought to size; of each cut, one a bucket."""
     rest = enumerate(rows(job.part))
     for cut in job.chunks:
         raw: dict[int, RawTriplet] = {}
@@ -111,7 +111,7 @@ def read_job(job: Job, data: Data) -> Iterator[Chunk]:
             raw[position] = row
             if position == cut[-1].position:
                 break
-        yield _decode([(item, raw[item.position]) for item in cut], data)
+        yield from _decode([(item, raw[item.position]) for item in cut], data)
 
 
 def rejection(sample_id: str, reason: str) -> Rejection:
@@ -126,29 +126,29 @@ def _texts(row: RawTriplet, caption: Mapping[str, str] | None) -> Texts:
             f"the caption of {row.id} is of the instruction {caption['instruction']!r}, its triplet says "
             f"{row.instruction!r}: run pipelines/caption.py with this recipe first"
         )
-    return Texts(instruction=row.instruction.strip(), caption=caption["caption"], task=caption["task"])
+    instruction = row.instruction.strip()
+    return Texts(instruction=instruction, caption=caption["caption"], task=caption["task"], corpus=row.corpus)
 
 
-def _decode(cut: list[tuple[Wanted, RawTriplet]], data: Data) -> Chunk:
-    good, sources, edits, rejected = [], [], [], []
+def _decode(cut: list[tuple[Wanted, RawTriplet]], data: Data) -> Iterator[Chunk]:
+    groups: dict[Size, list[tuple[Wanted, np.ndarray, np.ndarray]]] = {}
+    rejected = []
     for item, row in cut:
         try:
             triplet = decode_triplet(row, data.max_pixels)
+            size = size_of(*triplet.source.size, data)
         except BadTriplet as bad:
             rejected.append(rejection(item.id, str(bad)))
             continue
-        good.append(item)
-        sources.append(_resize(triplet.source, data))
-        edits.append(_resize(triplet.edit, data))
-    empty = np.empty((0, data.height, data.width, 3), np.uint8)
-    return Chunk(
-        wanted=tuple(good),
-        source_BHWC=np.stack(sources) if good else empty,
-        edit_BHWC=np.stack(edits) if good else empty,
-        rejected=tuple(rejected),
-    )
-
-
-def _resize(image: Image.Image, data: Data) -> np.ndarray:
-    """As v4e.models.encoders.to_pixels does, without its imports, which readers need not wait for."""
-    return np.asarray(image.resize((data.width, data.height), Image.Resampling.LANCZOS))
+        source, edit = (np.asarray(fit(image, data)) for image in (triplet.source, triplet.edit))
+        groups.setdefault(size, []).append((item, source, edit))
+    todo = {size: group for size, group in groups.items() if any(item.missing for item, _, _ in group)}
+    for size, group in (todo or {(data.height, data.width): []}).items():
+        sources, edits = (np.array([row[side] for row in group], np.uint8).reshape(-1, *size, 3) for side in (1, 2))
+        yield Chunk(
+            wanted=tuple(item for item, _, _ in group),
+            source_BHWC=sources,
+            edit_BHWC=edits,
+            rejected=tuple(rejected),
+        )
+        rejected = []  # told once

@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import nn
 from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import DeviceMesh
 from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
@@ -17,10 +18,14 @@ from transformers import (
     UMT5EncoderModel,
 )
 
+from v4e.config import Config
+from v4e.lora import start_dtype, trainable
 from v4e.models.attention import fold_pads
-from v4e.models.shard import load_shard
+from v4e.models.shard import empty_dit, fill_shards, load_shard
+from v4e.parallel import shard_student
 
 M = TypeVar("M", bound=nn.Module)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # as configs spell them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,29 @@ def load_dit(
         )
     else:
         dit = load_shard(folder, dtype, group)
+    return set_attention(dit, attention, fold_pad)
+
+
+def load_student(config: Config, device: torch.device, mesh: DeviceMesh | None) -> WanTransformer3DModel:
+    """The student with its start weights, ready to be trained and sharded over `mesh` where there is one.
+
+    With a mesh the whole model exists on the meta device only: each rank reads its own rows.
+    """
+    models, dtype = config.models, DTYPES[config.train.dtype]
+    if mesh is None:
+        kept = start_dtype(config.lora, dtype)
+        return move(load_dit(models.student, kept, models.attention, models.fold_pad), device)
+    check_folder(models.student)
+    dit = set_attention(empty_dit(models.student), models.attention, models.fold_pad)
+    dit = trainable(dit, config.lora, dtype, config.run.seed)
+    offload = config.train.offload == "all"
+    shard_student(dit, mesh, dtype, offload=offload)
+    fill_shards(dit, models.student, torch.device("cpu") if offload else device, config.run.seed)
+    return dit
+
+
+def set_attention(dit: WanTransformer3DModel, attention: str, fold_pad: bool) -> WanTransformer3DModel:
+    """`dit` with diffusers' `attention` backend, and pad folding where asked for."""
     if fold_pad:
         fold_pads(dit)
     if attention != "native":

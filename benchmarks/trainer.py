@@ -1,0 +1,229 @@
+"""The trainer against a bare PyTorch loop, the share of communication at two ranks, and memory against the plan.
+
+A step of the tiny recipe and of a student of 55 M parameters, in turns with a loop that does the least that trains the
+same model on the same batch: forward, mean square, backward, clipping, fused AdamW. At two ranks, one thread each,
+sharded steps take turns with steps of two students that know nothing of each other. Then two ranks start from
+checkpoints of random weights in Wan's proportions and take two steps: the peak of their resident memory, mapped files
+included and counted from what a process has before it loads, over v4e/memory.py's figure.
+"""
+
+import gc
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from diffusers import WanTransformer3DModel
+from torch.distributed.device_mesh import init_device_mesh
+
+from benchmarks.load_shard import resident_mib
+from benchmarks.random_student import TEXT, batch_of, wan, write_checkpoint
+from benchmarks.result import write_result
+from v4e.batch import noised, student_inputs
+from v4e.config import KD, Config, Models, Optim, Train
+from v4e.io import read_json, write_json_atomic
+from v4e.memory import parameter_count, student_memory
+from v4e.models import sizes
+from v4e.models.dit import predict
+from v4e.models.load import load_student
+from v4e.parallel import student_mesh
+from v4e.plan import Reads
+from v4e.recipes import tiny
+from v4e.student import Batch, StudentTrainer
+
+CPU = torch.device("cpu")
+RANKS = 2
+WARM, ROUNDS = 3, 40  # steps before the clock, pairs of steps; a tenth of them for the larger model
+IMAGE = 257  # tokens of one
+# Heads of 128, blocks, side of the latents, steps, and what differs from the defaults of `train`.
+RSS = [
+    (4, 12, 32, 2, {}),
+    (8, 12, 32, 2, {}),
+    (8, 12, 32, 2, {"recompute": "selective"}),
+    (8, 12, 32, 2, {"recompute": "full"}),
+    (8, 12, 32, 2, {"dtype": "bfloat16"}),
+    (12, 14, 32, 2, {}),
+    (16, 15, 32, 0, {}),  # its start alone: a step takes more memory than a small machine has
+]
+
+
+# Time
+
+
+def bare_loop(dit: WanTransformer3DModel, config: Config, batch: Batch) -> Callable[[], object]:
+    """A step that knows neither teacher nor tail, noise drawn and inputs made beforehand."""
+    noise = noised(batch.seeds, batch.z_clip_BCFHW, config.flow.shift)
+    inputs = student_inputs(batch.samples, CPU, torch.float32)
+    optimizer = torch.optim.AdamW(dit.train().parameters(), lr=config.optim.lr, fused=True)
+
+    def step() -> None:
+        u_BCFHW, _ = predict(dit, noise.x_t_BCFHW, noise.t_B, inputs.y_BCFHW, inputs.text, inputs.image_BID)
+        (u_BCFHW - batch.z_clip_BCFHW).square().mean().backward()
+        torch.nn.utils.clip_grad_norm_(dit.parameters(), config.optim.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def in_turns(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each of `steps`, which take turns; ranks of a group start each together."""
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(WARM + rounds):
+        for name, step in steps.items():
+            if dist.is_initialized():
+                dist.barrier()
+            start = time.perf_counter()
+            step()
+            if number >= WARM:
+                taken[name].append(1000 * (time.perf_counter() - start))
+    return {f"{name}_ms": round(median(times), 2) for name, times in taken.items()}
+
+
+def timed_models(folder: Path) -> list[tuple[str, Config, dict, int, int, int]]:
+    """Name, config, transformer, side of the latents, image tokens and rounds of each."""
+    large = Config(
+        recipe="large", models=Models(student=str(folder / "4-12")), optim=Optim(accumulate=1), kd=KD(taps=(3, 7, 11))
+    )
+    small = tiny()
+    transformer = dict(sizes.pipeline(small.models.student, "models.student").transformer)
+    return [("tiny", small, transformer, 8, 17, ROUNDS), ("55M", large, wan(4, 12), 32, IMAGE, ROUNDS // 10)]
+
+
+def time_alone(rank: int, folder: str) -> None:
+    """One process: the trainer as one worker has it, the trainer over a mesh of one, the bare loop."""
+    torch.set_num_threads(1)
+    rows = []
+    meet(rank, 1, f"{folder}/meet-alone")
+    for name, config, transformer, side, image_tokens, rounds in timed_models(Path(folder)):
+        batch = batch_of(config, transformer, side, image_tokens)
+        trainers = {
+            kind: StudentTrainer(config, load_student(config, CPU, mesh), device=CPU, mesh=mesh)
+            for kind, mesh in (("trainer", None), ("sharded", init_device_mesh("cpu", (1,))))
+        }
+        steps = {"bare": bare_loop(load_student(config, CPU, None), config, batch)}
+        steps |= {
+            kind: lambda trainer=trainer, batch=batch: trainer.step([batch]) for kind, trainer in trainers.items()
+        }
+        rows.append({"part": "alone", "model": name, **in_turns(steps, rounds)})
+    dist.destroy_process_group()
+    write_json_atomic(f"{folder}/alone.json", rows)
+
+
+def time_together(rank: int, folder: str) -> None:
+    """Two processes: steps that are sharded over them, and steps of two students that know nothing of each other."""
+    torch.set_num_threads(1)
+    rows = []
+    meet(rank, RANKS, f"{folder}/meet-together")
+    for name, config, transformer, side, image_tokens, rounds in timed_models(Path(folder)):
+        batch = batch_of(config, transformer, side, image_tokens)
+        alone = StudentTrainer(config, load_student(config, CPU, None), device=CPU)
+        both = replace(config, optim=replace(config.optim, accumulate=RANKS), train=Train(workers=RANKS))
+        mesh = student_mesh(both.train, "cpu", RANKS)
+        sharded = StudentTrainer(both, load_student(both, CPU, mesh), device=CPU, mesh=mesh)
+        steps = {"alone": partial(alone.step, [batch]), "sharded": partial(sharded.step, [batch])}
+        rows.append({"part": "together", "model": name, **in_turns(steps, rounds)})
+    dist.destroy_process_group()
+    if rank == 0:
+        write_json_atomic(f"{folder}/together.json", rows)
+
+
+# Memory
+
+
+def peak_of_a_rank(rank: int, folder: str, number: int) -> None:
+    """Starts a sharded student, takes its steps, and writes down what that took and what was planned."""
+    torch.set_num_threads(1)
+    meet(rank, RANKS, f"{folder}/meet-{number}")
+    heads, blocks, side, steps, train = RSS[number]
+    transformer = wan(heads, blocks)
+    config = Config(
+        recipe="rss",
+        models=Models(student=f"{folder}/{heads}-{blocks}"),
+        optim=Optim(accumulate=RANKS, steps=max(1, steps)),
+        kd=KD(taps=(3, 7, 11)),
+        train=Train(workers=RANKS, **train),
+    )
+    reads = Reads(clip=side * side // 2, text=TEXT, image=IMAGE)
+    plan = student_memory(config, sizes.dit(transformer), reads, workers=RANKS, image_tokens=IMAGE)
+    gc.collect()
+    before = resident_mib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now
+    start = time.perf_counter()
+    mesh = student_mesh(config.train, "cpu", RANKS)
+    trainer = StudentTrainer(config, load_student(config, CPU, mesh), device=CPU, mesh=mesh)
+    row = {
+        "part": "memory",
+        "parameters": parameter_count(sizes.dit(transformer), IMAGE),
+        "rank": rank,
+        **{key: getattr(config.train, key) for key in ("recompute", "dtype")},
+        "start_s": round(time.perf_counter() - start, 2),
+        "start_planned_mib": round((plan.weights + plan.ema) / 2**20, 1),
+        "start_peak_mib": round(resident_mib("VmHWM") - before, 1),
+    }
+    batch = batch_of(config, transformer, side, IMAGE)
+    for _ in range(steps):
+        trainer.step([batch])
+    if steps:
+        row["planned_mib"] = round(plan.total / 2**20, 1)
+        row["peak_mib"] = round(resident_mib("VmHWM") - before, 1)
+    write_json_atomic(f"{folder}/rss-{number}-{rank}.json", row)
+    dist.destroy_process_group()
+
+
+def meet(rank: int, size: int, file: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=size)
+
+
+def main() -> None:
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for heads, blocks in dict.fromkeys((heads, blocks) for heads, blocks, *_ in RSS):
+            write_checkpoint(folder / f"{heads}-{blocks}", wan(heads, blocks))
+        mp.spawn(time_alone, args=(name,), nprocs=1)
+        mp.spawn(time_together, args=(name,), nprocs=RANKS)
+        rows += read_json(f"{name}/alone.json") + read_json(f"{name}/together.json")
+        for number in range(len(RSS)):
+            mp.spawn(peak_of_a_rank, args=(name, number), nprocs=RANKS)
+            rows += [read_json(f"{name}/rss-{number}-{rank}.json") for rank in range(RANKS)]
+    for row in rows:
+        if row["part"] == "alone":
+            row["ratio"] = round(row["trainer_ms"] / row["bare_ms"], 3)
+            row["sharded_ratio"] = round(row["sharded_ms"] / row["bare_ms"], 3)
+        elif row["part"] == "together":
+            row["communication_share"] = round(1 - row["alone_ms"] / row["sharded_ms"], 3)
+        else:
+            row["start_over_plan"] = round(row["start_peak_mib"] / row["start_planned_mib"], 3)
+            if "peak_mib" in row:
+                row["rss_over_plan"] = round(row["peak_mib"] / row["planned_mib"], 3)
+    by = {(row["part"], row.get("model")): row for row in rows}
+    memory = [row for row in rows if row["part"] == "memory"]
+    write_result(
+        "trainer",
+        "python benchmarks/trainer.py",
+        rows,
+        {
+            "ratio_to_bare_loop": by["alone", "tiny"]["ratio"],
+            "ratio_to_bare_loop_55m": by["alone", "55M"]["ratio"],
+            "communication_share_2": by["together", "tiny"]["communication_share"],
+            "communication_share_2_55m": by["together", "55M"]["communication_share"],
+            "rss_over_plan": max(row.get("rss_over_plan", 0) for row in memory),
+            "rss_over_plan_min": min(row.get("rss_over_plan", 9) for row in memory),
+            "start_over_plan": max(row["start_over_plan"] for row in memory),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""``data.weights``: how often the samples of a task or a corpus are drawn an epoch."""
+
+import math
+from fractions import Fraction
+
+FINEST = 100  # denominator: weights are exact fractions, so that no epoch is a sample short by rounding
+MOST = 100
+
+
+def parse_weights(text: str) -> dict[str, Fraction]:
+    """``"color=2,tone=0.5"`` to exact numbers by name.
+
+    Raises:
+        ValueError: not of this form, a name twice, or a weight that is out of range.
+    """
+    weights: dict[str, Fraction] = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (name and (number == 0 or 1 / FINEST <= number <= MOST)):
+            raise ValueError(
+                f"data.weights={text}: expected name=number, of 0 or from {1 / FINEST} to {MOST}, got {part!r}: "
+                "set e.g. data.weights=color=2,tone=0.5"
+            )
+        if name in weights:
+            raise ValueError(f"data.weights={text}: {name} is given twice: expected once")
+        weights[name] = Fraction(value).limit_denominator(FINEST)
+    return weights

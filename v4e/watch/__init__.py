@@ -1,0 +1,1 @@
+"""Watching a run: strips of samples while it trains, alarms, trackers, and the curves of its report."""

@@ -1,0 +1,59 @@
+"""What the strips of a run leave: ``samples/step-000200.png`` and ``samples.jsonl``, on any filesystem."""
+
+import json
+import re
+
+from fsspec.core import url_to_fs
+
+from v4e.config import Config
+from v4e.data.store import remove
+from v4e.io import exists, join, open_uri, write_atomic
+from v4e.journal import Record
+
+NAME = re.compile(r"step-(\d{6,})\.png")
+
+
+def strip_uri(config: Config, step: int) -> str:
+    """The picture of the strip of `step`."""
+    return join(config.run.dir, "samples", f"step-{step:06d}.png")
+
+
+def strip_steps(config: Config) -> list[int]:
+    """The steps that have a picture, rising."""
+    fs, path = url_to_fs(join(config.run.dir, "samples"))
+    fs.invalidate_cache()  # another process writes there
+    names = (file.rsplit("/", 1)[-1] for file in fs.ls(path, detail=False)) if fs.exists(path) else ()
+    return sorted(int(match[1]) for name in names if (match := NAME.fullmatch(name)))
+
+
+def read_curves(config: Config) -> list[Record]:
+    """What the strips measured, a record each, in order."""
+    uri = _curves_uri(config)
+    if not exists(uri):
+        return []
+    with open_uri(uri) as file:
+        return [json.loads(line) for line in file.read().splitlines()]
+
+
+def add_to_curves(config: Config, record: Record) -> None:
+    """Adds a record. The file is written anew each time: it is small, and object stores cannot append."""
+    _write_curves(config, [*read_curves(config), record])
+
+
+def rewind(config: Config, step: int) -> None:
+    """Drops what the strips after `step` left; all of them where the run begins, for it makes that of step 0 anew."""
+    kept = step or -1
+    records = read_curves(config)
+    if any(record["step"] > kept for record in records):
+        _write_curves(config, [record for record in records if record["step"] <= kept])
+    for late in strip_steps(config):
+        if late > kept:
+            remove(strip_uri(config, late))
+
+
+def _curves_uri(config: Config) -> str:
+    return join(config.run.dir, "samples.jsonl")
+
+
+def _write_curves(config: Config, records: list[Record]) -> None:
+    write_atomic(_curves_uri(config), "".join(json.dumps(record) + "\n" for record in records).encode())
