@@ -106,3 +106,4 @@ class Batches:
             z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids])
             self.io_s += time.perf_counter() - start
             yield Batch(samples=samples, seeds=request.seeds, z_clip_BCFHW=z_clip_BCFHW, target=target)
+            del target  # trained: before the stream asks for one more in its place

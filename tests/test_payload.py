@@ -1,8 +1,9 @@
 """What a target weighs: packing within the bounds of its number format, and what a stream of such targets holds."""
 
-import gc
 import time
+import weakref
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from synthetic import rolled_out, stored
 
 from actors.packing import pack, unpack
+from actors.student_worker import Batches
 from actors.teacher import Teacher
+from v4e.models.load import load_dit
 from v4e.plan import packed_bytes
-from v4e.types import TargetRequest
+from v4e.student import StudentTrainer
+from v4e.types import TargetRequest, TeacherTarget
 
 SHAPES = st.tuples(*(st.integers(1, high) for high in (3, 2, 5, 33)))
 OPTIONS = ("bf16", "fp8")
@@ -127,6 +131,22 @@ def test_a_teacher_sends_the_tail_alone_when_told_to(run):
     assert torch.equal(teacher.taps(request), h_KBFND[:, :, 1])
 
 
+def test_training_lets_go_of_a_target_before_the_next_is_asked_for(run):
+    def answered():
+        for request in requests_of(0, 4, 2):
+            target = TeacherTarget(taps_KBND=torch.randn(3, 2, 32, 160).bfloat16())
+            bits = weakref.ref(target.taps_KBND)
+            yield request, target
+            del target
+            assert bits() is None, "it is still held where the stream asks for one more in its place"
+
+    trainer = StudentTrainer(run, load_dit(run.models.student, torch.float32), device=torch.device("cpu"))
+    source = iter(Batches(run, answered()))
+    for _ in range(2):
+        trainer.step(islice(source, trainer.forwards))
+    assert next(source, None) is None
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize("options", [{"payload": "bf16"}, {"payload": "fp8"}, {"payload": "fp8", "tokens": "tail"}])
 def test_the_object_store_holds_at_most_ranks_x_prefetch_x_bytes(run, cluster, options):
@@ -146,14 +166,16 @@ def test_the_object_store_holds_at_most_ranks_x_prefetch_x_bytes(run, cluster, o
     pool = start_pool(config)
     await_pool(pool, config.teacher)
     streams = [TargetStream(pool, requests_of(rank, count, batch), config.teacher) for rank in range(ranks)]
-    for pairs in zip(*streams, strict=True):
+    iterators = [iter(stream) for stream in streams]
+    for _ in range(count):  # not by zip, which holds on to targets of the step before
+        pairs = [next(iterator) for iterator in iterators]
         [size] = {packed_bytes(target.taps_KBND.shape, config.teacher.payload) for _, target in pairs}
         bound = ranks * config.teacher.prefetch * (size + 1024)  # and Ray's own header
         deadline = time.monotonic() + 60
         while (now := held()) > bound:  # Ray frees what was trained a moment later; a leak stays
             assert time.monotonic() < deadline, f"{now} bytes are held, more than {bound}"
-            gc.collect()  # what only a reference cycle of this process holds is not held
         most = max(most, now)
+    assert all(next(iterator, None) is None for iterator in iterators)
     assert most >= size, "the targets were in the store"
     assert [stream.bytes for stream in streams] == [count * size] * ranks
     stop_pool(pool)

@@ -154,9 +154,11 @@ class StudentTrainer:
         optim = self.config.optim
         sums: dict[str, Tensor] = {}
         count = 0
-        for count, batch in enumerate(batches, start=1):
+        for batch in batches:  # not by enumerate, which holds on to a batch while it fetches the next
+            count += 1
             self._communicate(last=count == self.forwards)
             terms = self.losses(batch)
+            del batch  # and its target, for which the next one is asked
             (terms["loss"] / self.forwards).backward()
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0) + value.detach() / self.forwards
