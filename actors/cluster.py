@@ -5,8 +5,6 @@ import os
 
 import ray
 
-from v4e.config import Config
-
 # Read by Ray Train in the driver: a dead worker is noticed in a fraction of a second, not in two.
 TRAIN_ENV = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -16,30 +14,33 @@ TRAIN_ENV = {
 }
 LOCAL_OBJECT_STORE = 512 << 20  # bytes: enough for the targets under way at tiny size
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+WORKER_ENV = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"}
 
 
-def connect(config: Config) -> None:
+def connect(*, cpus: int = 0, store_bytes: int = LOCAL_OBJECT_STORE) -> None:
     """Join the cluster that RAY_ADDRESS or a Ray job names, else start a local one.
 
     Ray's processes listen on all interfaces, whatever they are told, but only those who know Ray's token, which it
     keeps in the user's home, can run anything on the cluster; its metrics can be read without. The local one offers
-    at least 4 logical CPUs: the pipelines' actors wait for each other more than they compute.
+    `cpus` logical CPUs, as many as there are, but at least 4, without: the pipelines' actors wait for each other more
+    than they compute.
     """
     if ray.is_initialized():
         return
     for name, value in TRAIN_ENV.items():
         os.environ.setdefault(name, value)
-    env = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"}
     if os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
-        ray.init(runtime_env={"env_vars": env}, logging_level=logging.WARNING)
+        ray.init(runtime_env={"env_vars": WORKER_ENV}, logging_level=logging.WARNING)
         return
-    env["UCX_NET_DEVICES"] = "lo"  # else NIXL, where teacher.transport asks for it, listens on the node's address
-    env["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    # Else NIXL, where teacher.transport asks for it, listens on the node's address; this process reads by it as well.
+    os.environ.setdefault("UCX_NET_DEVICES", "lo")
+    path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = WORKER_ENV | {"UCX_NET_DEVICES": os.environ["UCX_NET_DEVICES"], "PYTHONPATH": path}
     ray.init(
         address="local",
-        num_cpus=max(4, os.cpu_count() or 1),
+        num_cpus=cpus or max(4, os.cpu_count() or 1),
         include_dashboard=False,
-        object_store_memory=LOCAL_OBJECT_STORE,
+        object_store_memory=store_bytes,
         runtime_env={"env_vars": env},
         logging_level=logging.WARNING,
         log_to_driver=False,

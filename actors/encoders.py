@@ -14,8 +14,7 @@ from v4e.config import Config
 from v4e.data.features import encode_samples, is_finite
 from v4e.data.store import Store
 from v4e.data.work import Chunk, Job, Rejection, read_job, rejection
-from v4e.models.load import load_frozen
-from v4e.student import DTYPES
+from v4e.models.load import DTYPES, load_frozen
 
 # Small shares, so that readers and encoders fit on any machine together; they never wait for a CPU of each other.
 READ_CPUS = 0.25

@@ -15,7 +15,7 @@ from v4e.editor import Editor
 from v4e.flow import sample_seed
 from v4e.io import join, write_atomic
 from v4e.models.encoders import decode_clip, encode_clip, to_images, to_pixels
-from v4e.student import DTYPES
+from v4e.models.load import DTYPES
 from v4e.types import EditTriplet
 
 

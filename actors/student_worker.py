@@ -24,10 +24,10 @@ from v4e.config import Config
 from v4e.data.cache import Cache
 from v4e.data.store import RolloutStore, Store
 from v4e.io import join
-from v4e.models.load import load_frozen, load_student, move
+from v4e.models.load import DTYPES, load_student, load_vae, move
 from v4e.parallel import student_mesh
 from v4e.schedule import requests
-from v4e.student import DTYPES, Batch, StudentTrainer
+from v4e.student import Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
 from v4e.watch.strips import Strips
 
@@ -85,7 +85,7 @@ def build_trainer(config: Config, device: torch.device, world: int) -> StudentTr
     dit = load_student(config, device, mesh)
     vae = None
     if config.tail.weight > 0 and config.tail.space == "pixel":
-        vae = move(load_frozen(config.models.student, DTYPES[config.models.dtype]).vae, device)
+        vae = move(load_vae(config.models.student, DTYPES[config.models.dtype]), device)
     return StudentTrainer(config, dit, device=device, mesh=mesh, vae=vae)
 
 

@@ -24,9 +24,7 @@ from v4e.data.store import RolloutStore, Store
 from v4e.flow import draw, euler_step, sample_seed, times
 from v4e.losses import kd_tokens
 from v4e.models.dit import hidden_states, predict
-from v4e.models.encoders import encode_text
-from v4e.models.load import load_dit, load_frozen, move
-from v4e.student import DTYPES
+from v4e.models.load import DTYPES, empty_prompt, load_dit, move
 from v4e.types import TargetRequest
 
 ROLLOUT_DRAW = 1  # apart from the noise of training, which is draw 0
@@ -52,10 +50,7 @@ class Teacher:
 
     @cached_property
     def null_text_TD(self) -> Tensor:
-        """The empty prompt, which guidance leads away from. Its encoder is let go again."""
-        frozen = load_frozen(self.config.models.teacher, self.dtype)
-        [text_TD] = encode_text(frozen.text_encoder, frozen.tokenizer, [""])
-        return text_TD.to(self.device, self.dtype)
+        return empty_prompt(self.config.models.teacher, self.dtype).to(self.device, self.dtype)
 
     def targets(self, request: TargetRequest) -> Tensor:
         """:meth:`taps` of the request, packed as ``teacher.payload`` says.

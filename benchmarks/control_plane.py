@@ -23,10 +23,11 @@ import psutil
 import ray
 from ray.actor import ActorHandle
 
+from actors.cluster import connect
 from actors.target_stream import TargetStream
 from actors.teacher_pool import start_pool, stop_pool
 from benchmarks.result import write_result
-from benchmarks.stub_pool import asked, show, start_ray, stub
+from benchmarks.stub_pool import asked, show, stub
 from v4e.config import Teacher
 from v4e.recipes import tiny
 
@@ -98,7 +99,7 @@ def cpu_ms() -> Counter[int]:
 
 def main() -> None:
     rounds, stub_ms = (int(word) for word in (*sys.argv[1:], *("3", "500")[len(sys.argv) - 1 :]))
-    start_ray(cpus=max(COUNTS))
+    connect(cpus=max(COUNTS))
     students = start_students(max(COUNTS))
     found: dict[int, list[dict[str, float]]] = {number: [] for number in COUNTS}
     for turn in range(rounds):

@@ -18,10 +18,10 @@ from ray._private.authentication.authentication_token_setup import (
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
-from actors.cluster import ROOT, TRAIN_ENV
+from actors.cluster import ROOT, TRAIN_ENV, WORKER_ENV
 
 STORE = 100 << 20  # bytes of a node's object store
-ENV = TRAIN_ENV | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"}
+ENV = TRAIN_ENV | WORKER_ENV
 
 
 class Nodes:

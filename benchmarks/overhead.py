@@ -22,6 +22,7 @@ if __name__ == "__main__":
 import ray
 import torch
 
+from actors.cluster import connect
 from actors.packing import unpack
 from actors.replica import Load, load_teacher
 from actors.student_worker import Batches, build_trainer
@@ -29,7 +30,7 @@ from actors.teacher import Teacher
 from actors.teacher_pool import start_pool
 from benchmarks.payload import prepare
 from benchmarks.result import write_result
-from benchmarks.stub_pool import show, start_ray, stub
+from benchmarks.stub_pool import show, stub
 from pipelines import train
 from v4e import journal
 from v4e.config import Config
@@ -113,7 +114,7 @@ def wait_share(records: list[journal.Record]) -> float:
 
 def main() -> None:
     rounds, steps = (int(word) for word in (*sys.argv[1:], *("5", "100")[len(sys.argv) - 1 :]))
-    start_ray(cpus=max(REPLICAS) + 1)
+    connect(cpus=max(REPLICAS) + 1)
     with tempfile.TemporaryDirectory() as folder:
         config = tiny()
         config = replace(

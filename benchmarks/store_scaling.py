@@ -23,7 +23,7 @@ from actors.student_worker import Batches
 from benchmarks.result import write_result
 from v4e.config import Config, Data, Run
 from v4e.data.ids import training_ids
-from v4e.data.mixing import mix_rows
+from v4e.data.mixing import mix_of, mix_rows
 from v4e.data.store import RolloutStore, Store, file_uri
 from v4e.paths import train_uri
 from v4e.recipes import tiny
@@ -85,7 +85,8 @@ def start_up(config: Config) -> dict[str, float]:
     found = {"ids_s": lap()}
     assert not set(ids) - set(RolloutStore.open(config).ids())
     found["rollouts_s"] = lap()
-    mix_rows(config, ids)
+    headers = Store.open(config).headers()
+    mix_rows(mix_of(ids, config, headers), headers, config)
     found["plan_s"] = lap()
     next(iter(Batches(config, ((request, None) for request in requests(ids, config, first_step=0)))))
     return found | {"first_forward_s": lap(), "whole_s": round(marks[-1] - marks[0], 4)}

@@ -20,11 +20,12 @@ import ray
 import torch
 from ray.actor import ActorHandle
 
+from actors.cluster import connect
 from actors.target_stream import TargetStream
 from actors.teacher_pool import await_pool, start_pool, stop_pool
 from actors.transport import check_transport
 from benchmarks.result import write_result
-from benchmarks.stub_pool import asked, show, start_ray, stub
+from benchmarks.stub_pool import asked, show, stub
 from v4e.config import Config, Teacher, Transport
 from v4e.recipes import tiny
 
@@ -97,7 +98,7 @@ def row_of(config: Config, size: int, ahead: int, pairs: list[tuple[float, float
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
-    start_ray(cpus=4, store_mib=2048)
+    connect(cpus=4, store_bytes=2 << 30)
     rows, summary = [], {}
     for transport in get_args(Transport):
         if reason := unavailable(transport):

@@ -1,17 +1,14 @@
 """What the benchmarks of the teacher pool share: stub teachers, a Ray cluster with room for many, rows for people."""
 
-import logging
 import os
 import time
 from collections.abc import Sequence
 from functools import partial
 
-import ray
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from actors.cluster import ROOT, TRAIN_ENV
 from actors.packing import pack
 from actors.replica import Load
 from v4e.config import Config
@@ -45,29 +42,6 @@ def stub(shape_KBND: Sequence[int], seconds: float = 0.0) -> Load:
 def asked(count: int) -> list[TargetRequest]:
     """Distinct requests, which a stub does not look at."""
     return [TargetRequest(sample_ids=("stub",), seeds=(n,)) for n in range(count)]
-
-
-def start_ray(cpus: int, store_mib: int = 512) -> None:
-    """A local cluster of `cpus` logical CPUs, one for each replica and Train worker, which may all sleep on one core.
-
-    One that runs already is left as it is.
-    """
-    if ray.is_initialized():
-        return
-    for name, value in TRAIN_ENV.items():
-        os.environ.setdefault(name, value)
-    # NIXL's UCX would listen on the node's address; this process may read targets too, so it is told as well.
-    os.environ.setdefault("UCX_NET_DEVICES", "lo")
-    env = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore", "PYTHONPATH": ROOT}
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        object_store_memory=store_mib << 20,
-        runtime_env={"env_vars": env},
-        logging_level=logging.WARNING,
-        log_to_driver=False,
-    )
 
 
 def show(row: dict) -> dict:

@@ -17,15 +17,9 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.result import write_result
+from v4e.models.sizes import WAN14B_FLF2V
 from v4e.tensor_parallel import split
 
-WAN14B = {  # FLF2V
-    "in_channels": 36,
-    "text_dim": 4096,
-    "image_dim": 1280,
-    "added_kv_proj_dim": 5120,
-    "pos_embed_seq_len": 514,
-}
 D, FFN, LAYERS, TEXT, IMAGE = 5120, 13824, 40, 512, 514
 CLIPS = {"480p": (2, 60, 104), "720p": (2, 90, 160)}  # 5 pixel frames: F, H, W of their latents
 DEGREES = (1, 2, 4, 8)
@@ -51,7 +45,7 @@ def count(clip: str, size: int) -> dict[str, float]:
     """One rank's forward at batch 1 in bfloat16."""
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=size)
     with torch.device("meta"):
-        dit = WanTransformer3DModel(**WAN14B)
+        dit = WanTransformer3DModel(**WAN14B_FLF2V)
     for parameter in dit.parameters():
         parameter.data = parameter.data.to(torch.bfloat16)
     group = dist.group.WORLD

@@ -67,7 +67,7 @@ def run(config: Config) -> None:
     )
     start, tokens, busy = time.monotonic(), 0, 0.0
     if missing:
-        connect(config)
+        connect()
         members = dict(batches)
         with stage(config.run.dir, "caption"), bar("captions", len(missing), unit="rows") as advance:
             asked = [(index, list(batch)) for index, batch in batches]

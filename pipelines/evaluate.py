@@ -118,7 +118,7 @@ def generate(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
     batches = unfinished(config, model, triplets)
     if not batches:
         return
-    connect(config)
+    connect()
     gpus = 1 if config.train.gpus_per_worker else 0
     pool = ray.util.ActorPool(
         [Evaluator.options(num_gpus=gpus).remote(config, model) for _ in range(min(config.eval.actors, len(batches)))]

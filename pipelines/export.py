@@ -17,10 +17,10 @@ from v4e.config import Config
 from v4e.export import Weights, export_lora, export_pipeline
 from v4e.io import join
 from v4e.model_card import card
+from v4e.models.load import DTYPES
 from v4e.progress import bar, plan
 from v4e.stages import stage
 from v4e.startup import check_export
-from v4e.student import DTYPES
 
 FOLDERS: dict[str, Weights] = {"student": "model", "ema": "ema"}  # folder to the part of a checkpoint
 

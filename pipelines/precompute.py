@@ -54,7 +54,7 @@ def run(config: Config) -> None:
     if not work.jobs:
         store.write_index()
         return
-    connect(config)
+    connect()
     from actors.encoders import encode_jobs
 
     store.drop_index()

@@ -52,7 +52,7 @@ def run(config: Config) -> None:
         return
     check_transport(config.teacher)
     startup.check_split(config, startup.dit_config(config.models.teacher, "models.teacher"))
-    connect(config)
+    connect()
     with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
         pool = start_pool(config)
         await_pool(pool, config.teacher, say)

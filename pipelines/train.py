@@ -69,7 +69,7 @@ def run(config: Config) -> None:
     if done >= config.optim.steps:
         return
     validation.run(config)
-    connect(config)
+    connect()
     say(f"metrics for Prometheus: {' '.join(endpoints())}")
     with stage(config.run.dir, "train"):
         pool = start_pool(config) if distils else None
@@ -143,6 +143,8 @@ def work_ahead(config: Config, student: startup.Dit, teacher: startup.Dit, ids: 
 def describe(config: Config, student: startup.Dit, work: Work, ids: list[str], done: int) -> dict[str, str]:
     """The plan, for people; `done` steps of it are trained."""
     optim, data = config.optim, config.data
+    headers = Store.open(config).headers()
+    mix = mix_of(ids, config, headers)
     samples = optim.batch * optim.accumulate
     every = {"steps": config.train.checkpoint_every, "minutes": config.train.checkpoint_minutes}
     often = [f"{number:g} {unit}" for unit, number in every.items() if number]
@@ -151,12 +153,12 @@ def describe(config: Config, student: startup.Dit, work: Work, ids: list[str], d
         f"{config.train.dtype}",
         "data": f"{len(ids)} samples of {data.frames} x {data.height} x {data.width}",
         "steps": f"{optim.steps} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
-        f"{optim.steps * samples / float(mix_of(ids, config).epoch_draws):.1f} epochs",
+        f"{optim.steps * samples / float(mix.epoch_draws):.1f} epochs",
         "loss": f"{config.kd.weight} kd + {config.tail.weight} tail + {config.flow.weight} flow",
         "workers": f"{config.train.workers}",
         "checkpoints": f"every {' and '.join(often)}, the newest {config.train.keep} kept",
     }
-    rows |= mix_rows(config, ids)
+    rows |= mix_rows(mix, headers, config)
     if config.kd.weight > 0:
         rows["teacher"] = (
             f"{config.models.teacher}, {config.teacher.replicas} replicas of {config.teacher.tp} ranks, "

@@ -29,9 +29,8 @@ def cluster():
     import ray
 
     from actors.cluster import connect
-    from v4e.recipes import tiny
 
     os.environ |= {"RAY_metrics_report_interval_ms": "1000"}  # instead of 10 s, for the test of metrics
-    connect(tiny())
+    connect()
     yield
     ray.shutdown()

@@ -133,7 +133,7 @@ def test_bad_rows_are_recorded_and_the_first_of_an_id_is_captioned(tmp_path: Pat
             written = [one for _ in requests]
             yield Batch(index=index, written=written, tokens=0, seconds=0)
 
-    monkeypatch.setattr(caption, "connect", lambda _config: None)
+    monkeypatch.setattr(caption, "connect", lambda: None)
     monkeypatch.setattr(caption, "write_batches", answers)
     config = Config(recipe="test", run=Run(dir=str(tmp_path)))
     rows = [("a", "make it night", ""), (None, "make it day", ""), ("a", "make it dawn", ""), ("b", " ", "")]

@@ -113,7 +113,7 @@ def test_a_run_killed_before_its_first_edit_leaves_no_clips_of_other_settings(tm
     class Killed(BaseException):
         pass
 
-    def die(_config):
+    def die():
         raise Killed
 
     monkeypatch.setattr(evaluate, "connect", die)

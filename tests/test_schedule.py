@@ -263,9 +263,10 @@ def test_the_plan_counts_tasks_corpora_and_buckets():
         key: header("tone" if n < 3 else "color", BUCKETS[n % 2], "nature" if n < 10 else "")
         for n, key in enumerate(IDS)
     }
-    assert mix_rows(run_of(4, 2, 1), IDS, {key: header("color") for key in IDS}) == {"tasks": "color 23 (100%)"}
-    rows = mix_rows(run_of(4, 2, 1, aspect="buckets", weights="tone=4"), IDS, headers)
-    assert rows == {
+    made, plain = run_of(4, 2, 1), {key: header("color") for key in IDS}
+    assert mix_rows(mix_of(IDS, made, plain), plain, made) == {"tasks": "color 23 (100%)"}
+    made = run_of(4, 2, 1, aspect="buckets", weights="tone=4")
+    assert mix_rows(mix_of(IDS, made, headers), headers, made) == {
         "tasks": "color 20 (62%), tone 3 -> 12 (38%)",
         "corpora": "nature 10 -> 19 (59%), unnamed 13 (41%)",
         "buckets": "4 x 16 11 -> 14 (44%), 8 x 8 12 -> 18 (56%), in latents; 4 of one bucket a forward",

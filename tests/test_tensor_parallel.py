@@ -17,23 +17,10 @@ from torch import nn
 from v4e import tensor_parallel
 from v4e.models import shard
 from v4e.models.dit import hidden_states, predict
-from v4e.models.load import load_dit
+from v4e.models.load import DTYPES, load_dit
+from v4e.models.sizes import WAN14B_FLF2V
 
 KINDS = ("i2v", "flf2v")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-WAN14B = {
-    "num_attention_heads": 40,
-    "attention_head_dim": 128,
-    "in_channels": 36,
-    "out_channels": 16,
-    "text_dim": 4096,
-    "freq_dim": 256,
-    "ffn_dim": 13824,
-    "num_layers": 40,
-    "image_dim": 1280,
-    "added_kv_proj_dim": 5120,
-    "pos_embed_seq_len": 514,
-}
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +240,7 @@ def group_of():
 @pytest.fixture(scope="module")
 def whole_14b():
     with init_empty_weights():
-        return {name: tuple(p.shape) for name, p in WanTransformer3DModel(**WAN14B).named_parameters()}
+        return {name: tuple(p.shape) for name, p in WanTransformer3DModel(**WAN14B_FLF2V).named_parameters()}
 
 
 @pytest.mark.parametrize("size", [2, 4, 8])
@@ -262,7 +249,7 @@ def test_every_key_of_wan_14b_is_cut_or_held_whole_as_the_table_says(whole_14b, 
     outside = {name for name in whole_14b if not name.startswith("blocks.")}
     assert whole_14b.keys() == expected.keys() | outside
     with init_empty_weights():
-        dit = WanTransformer3DModel(**WAN14B)
+        dit = WanTransformer3DModel(**WAN14B_FLF2V)
     tensor_parallel.split(dit, group_of(size))
     split = {name: tuple(p.shape) for name, p in dit.named_parameters()}
     assert split.keys() == whole_14b.keys()

@@ -112,6 +112,18 @@ def test_samples_are_chosen_once_and_anew_under_other_settings(tmp_path):
     assert len(chosen(replace(more, run=replace(more.run, overwrite=True)))) == 3
 
 
+def test_samples_of_a_run_of_many_sizes_have_one_size_and_no_weights(tmp_path):
+    made = settings(tmp_path, data={"aspect": "buckets", "weights": "color=2"})
+    wide = Image.fromarray(np.tile(np.asarray(triplet(1).source), (1, 3, 1)))
+    pairs = [triplet(0), replace(triplet(1), source=wide, edit=Image.new("RGB", wide.size))]
+    write_triplets(heldout_uri(made), pairs)
+    assert len(chosen(made)) == 2
+    sizes = {picture.shape for t in pairs for picture in validation.pixels(t, made)}
+    assert sizes == {(made.data.height, made.data.width, 3)}, "pictures and latents of a strip are stacked"
+    data = validation.validation(made).data
+    assert (data.aspect, data.weights) == ("fixed", "")
+
+
 # Strips
 
 

@@ -26,7 +26,7 @@ from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, Fsspec
 
 from v4e.config import Config
 from v4e.data.store import remove
-from v4e.io import join
+from v4e.io import exists, join, numbers_in
 from v4e.student import State
 
 NAME = re.compile(r"step-(\d{6,})")
@@ -150,12 +150,8 @@ def _start(
 
 def _steps(folder: str | Path) -> tuple[list[int], list[int]]:
     """Steps of the finished and of the unfinished checkpoints below `folder`, rising."""
-    fs, path = url_to_fs(str(folder))
-    fs.invalidate_cache()  # others write there
-    if not fs.isdir(path):
-        return [], []
-    found = sorted(int(match[1]) for name in fs.ls(path, detail=False) if (match := NAME.fullmatch(Path(name).name)))
-    finished = [step for step in found if fs.exists(join(path_of(path, step), LAST_FILE))]
+    found = numbers_in(str(folder), NAME)
+    finished = [step for step in found if exists(join(path_of(folder, step), LAST_FILE))]
     return finished, [step for step in found if step not in finished]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,16 @@ from fsspec.core import url_to_fs
 def join(uri: str, *parts: str) -> str:
     """`uri` with `parts` below it."""
     return "/".join([uri.rstrip("/"), *(p.strip("/") for p in parts)])
+
+
+def numbers_in(uri: str, name: re.Pattern[str]) -> list[int]:
+    """Group 1 of `name` of what is in the folder `uri` under such names, as rising numbers; none without a folder."""
+    fs, path = url_to_fs(uri)
+    fs.invalidate_cache()  # others write there
+    if not fs.isdir(path):
+        return []
+    names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False))
+    return sorted(int(match[1]) for entry in names if (match := name.fullmatch(entry)))
 
 
 def exists(uri: str) -> bool:

@@ -13,13 +13,11 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor
 
 from v4e.config import Config
-from v4e.models.attention import fold_pads
 from v4e.models.dit import hidden_states, predict
-from v4e.models.load import move
+from v4e.models.load import DTYPES, move, set_attention
 from v4e.models.recompute import recompute_blocks
 from v4e.models.sizes import Pipeline
 from v4e.plan import Reads, block_flops, tapped_flops, training_flops
-from v4e.student import DTYPES
 
 ENOUGH_FLOPS = 1e12  # of a forward: all blocks of a tiny DiT, one of a large one
 TIMED_S = 0.5
@@ -91,11 +89,7 @@ def _some_blocks(
     model = WanTransformer3DModel(**{**settings, "num_layers": blocks})
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
-    if config.models.fold_pad:
-        fold_pads(model)
-    if config.models.attention != "native":
-        model.set_attention_backend(config.models.attention)
-    return move(model, device), blocks
+    return move(set_attention(model, config.models.attention, config.models.fold_pad), device), blocks
 
 
 def _inputs(

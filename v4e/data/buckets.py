@@ -24,7 +24,7 @@ def sizes(data: Data, resolution: int = 0) -> tuple[Size, ...]:
     found: set[Size] = set()
     for short in range(isqrt(cells), 0, -1):
         long = cells // short
-        if found and long > data.max_aspect * short:
+        if found and long / short > data.max_aspect:  # the quotient, as Data checks it: a product rounds otherwise
             break
         found |= {(GRID * short, GRID * long), (GRID * long, GRID * short)}
     return tuple(sorted(found))
@@ -41,7 +41,7 @@ def size_of(width: int, height: int, data: Data) -> Size:
     """
     if data.aspect == "fixed":
         return data.height, data.width
-    if max(width, height) > data.max_aspect * min(width, height):
+    if max(width, height) / min(width, height) > data.max_aspect:
         raise BadTriplet(
             f"{width} x {height}: the long side is more than data.max_aspect={data.max_aspect} times the short one"
         )

@@ -92,14 +92,8 @@ def mix_of(ids: Sequence[str], config: Config, headers: Headers | None = None) -
     )
 
 
-def mix_rows(config: Config, ids: Sequence[str], headers: Headers | None = None) -> dict[str, str]:
-    """Rows for the plan of a run on `ids`: how much of it each task, corpus and bucket is.
-
-    Raises:
-        ValueError: as :func:`mix_of`.
-    """
-    headers = headers or Store.open(config).headers()
-    mix = mix_of(ids, config, headers)
+def mix_rows(mix: Mix, headers: Headers, config: Config) -> dict[str, str]:
+    """Rows for the plan of a run on `mix`: how much of it each task, corpus and bucket is."""
     whole = mix.epoch_draws
 
     def told(names: Sequence[str]) -> str:
@@ -122,8 +116,8 @@ def mix_rows(config: Config, ids: Sequence[str], headers: Headers | None = None)
     if config.data.aspect == "buckets":
         grids = ["{} x {}".format(*headers[key].bucket) for key in mix.ids]
         rows["buckets"] = f"{told(grids)}, in latents; {config.optim.batch} of one bucket a forward"
-    if whole != len(ids):
-        rows["epoch"] = f"{float(whole):g} draws of {len(ids)} samples, by data.weights={config.data.weights}"
+    if whole != len(mix.ids):
+        rows["epoch"] = f"{float(whole):g} draws of {len(mix.ids)} samples, by data.weights={config.data.weights}"
     return rows
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import (
@@ -21,6 +21,7 @@ from transformers import (
 from v4e.config import Config
 from v4e.lora import start_dtype, trainable
 from v4e.models.attention import fold_pads
+from v4e.models.encoders import encode_text
 from v4e.models.shard import empty_dit, fill_shards, load_shard
 from v4e.parallel import shard_student
 
@@ -107,16 +108,29 @@ def set_attention(dit: WanTransformer3DModel, attention: str, fold_pad: bool) ->
     return dit
 
 
+def load_vae(folder: str, dtype: torch.dtype) -> AutoencoderKLWan:
+    """The pipeline's VAE alone, frozen and in evaluation mode."""
+    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, use_safetensors=True)
+    return vae.eval().requires_grad_(False)
+
+
 def load_frozen(folder: str, dtype: torch.dtype) -> Frozen:
     """VAE, text and image encoders, frozen and in evaluation mode."""
     check_folder(folder)
     frozen = Frozen(
-        vae=AutoencoderKLWan.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, use_safetensors=True),
+        vae=load_vae(folder, dtype),
         text_encoder=UMT5EncoderModel.from_pretrained(folder, subfolder="text_encoder", dtype=dtype),
         tokenizer=AutoTokenizer.from_pretrained(folder, subfolder="tokenizer"),
         image_encoder=CLIPVisionModel.from_pretrained(folder, subfolder="image_encoder", dtype=dtype),
         image_processor=AutoImageProcessor.from_pretrained(folder, subfolder="image_processor"),
     )
-    for model in (frozen.vae, frozen.text_encoder, frozen.image_encoder):
+    for model in (frozen.text_encoder, frozen.image_encoder):
         model.eval().requires_grad_(False)
     return frozen
+
+
+def empty_prompt(folder: str, dtype: torch.dtype) -> Tensor:
+    """Text states (T, D) of the empty prompt, which guidance leads away from. Its encoder is let go again."""
+    frozen = load_frozen(folder, dtype)
+    [text_TD] = encode_text(frozen.text_encoder, frozen.tokenizer, [""])
+    return text_TD

@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor
 
 from v4e.ema import local
 from v4e.lora import base_name, is_adapter, start_value
+from v4e.models.dtype import dtype_of
 from v4e.tensor_parallel import own_part, put, split
 
 
@@ -33,11 +34,10 @@ def load_shard(folder: str, dtype: torch.dtype, group: dist.ProcessGroup) -> Wan
     dit = split(empty_dit(folder), group)
     rank, size = dist.get_rank(group), dist.get_world_size(group)
     files = weight_files(folder)
-    exact = set(dit._keep_in_fp32_modules)
     for name, parameter in list(dit.named_parameters()):
         value = read_part(file_of(files, name), name, rank, size)
         check_shape(name, value, parameter)
-        put(dit, name, value.to(torch.float32 if exact & set(name.split(".")) else dtype))
+        put(dit, name, value.to(dtype_of(name, dtype)))
     return dit.eval()
 
 

@@ -3,12 +3,10 @@
 import json
 import re
 
-from fsspec.core import url_to_fs
-
 from v4e.config import Config
 from v4e.data.store import remove
-from v4e.io import exists, join, open_uri, write_atomic
-from v4e.journal import Record
+from v4e.io import join, numbers_in, write_atomic
+from v4e.journal import Record, read
 
 NAME = re.compile(r"step-(\d{6,})\.png")
 
@@ -20,19 +18,12 @@ def strip_uri(config: Config, step: int) -> str:
 
 def strip_steps(config: Config) -> list[int]:
     """The steps that have a picture, rising."""
-    fs, path = url_to_fs(join(config.run.dir, "samples"))
-    fs.invalidate_cache()  # another process writes there
-    names = (file.rsplit("/", 1)[-1] for file in fs.ls(path, detail=False)) if fs.exists(path) else ()
-    return sorted(int(match[1]) for name in names if (match := NAME.fullmatch(name)))
+    return numbers_in(join(config.run.dir, "samples"), NAME)
 
 
 def read_curves(config: Config) -> list[Record]:
     """What the strips measured, a record each, in order."""
-    uri = _curves_uri(config)
-    if not exists(uri):
-        return []
-    with open_uri(uri) as file:
-        return [json.loads(line) for line in file.read().splitlines()]
+    return read(_curves_uri(config))
 
 
 def add_to_curves(config: Config, record: Record) -> None:

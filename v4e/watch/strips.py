@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import torch
 import torch.distributed as dist
-from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
+from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
@@ -29,9 +29,8 @@ from v4e.flow import sample_seed
 from v4e.io import write_atomic
 from v4e.journal import Record
 from v4e.metrics.exact import score, summarize
-from v4e.models.encoders import decode_clip, encode_text, to_images
-from v4e.models.load import load_frozen, move
-from v4e.student import DTYPES
+from v4e.models.encoders import decode_clip, to_images
+from v4e.models.load import DTYPES, empty_prompt, load_vae, move
 from v4e.watch import validation
 from v4e.watch.files import add_to_curves, rewind, strip_uri
 from v4e.watch.picture import png, rows
@@ -48,15 +47,14 @@ class Strips:
         chosen = validation.validation(config)
         self.triplets = validation.triplets(config)
         folder, frozen_dtype = config.models.student, DTYPES[config.models.dtype]
-        vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", torch_dtype=frozen_dtype, use_safetensors=True)
-        self.vae = move(vae, device).eval().requires_grad_(False)
+        self.vae = move(load_vae(folder, frozen_dtype), device)
         self.scheduler = cast(
             UniPCMultistepScheduler, UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
         )
         self.mine = [n % len(self.triplets) for n in range(rank, -(-len(self.triplets) // world) * world, world)]
         store, rollouts = Store.open(chosen), RolloutStore.open(chosen)
         self.samples = [store.read(self.triplets[n].id) for n in self.mine]
-        self.empty_TD = _empty_prompt(folder, frozen_dtype) if config.sample.guidance != 1 else None
+        self.empty_TD = empty_prompt(folder, frozen_dtype) if config.sample.guidance != 1 else None
         pairs = [validation.pixels(triplet, config) for triplet in self.triplets]
         self.sources, self.targets = [source for source, _ in pairs], [target for _, target in pairs]
         z_teacher_NCFHW = torch.stack([rollouts.read(self.triplets[n].id) for n in self.mine])
@@ -190,9 +188,3 @@ def _reshard(dit: WanTransformer3DModel) -> None:
     for module in dit.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
-
-
-def _empty_prompt(folder: str, dtype: torch.dtype) -> Tensor:
-    """What guidance leads away from. Its encoder is let go again."""
-    frozen = load_frozen(folder, dtype)
-    return encode_text(frozen.text_encoder, frozen.tokenizer, [""])[0]

@@ -35,7 +35,7 @@ def validation(config: Config) -> Config:
     return replace(
         config,
         run=replace(config.run, dir=join(config.run.dir, "samples")),
-        data=replace(config.data, train="", heldout="", captions="", store="", limit=0),
+        data=replace(config.data, train="", heldout="", captions="", store="", limit=0, aspect="fixed", weights=""),
         teacher=replace(config.teacher, replicas=1, max_replicas=0),
     )
 
@@ -101,8 +101,8 @@ def pick(raw: Iterable[RawTriplet], config: Config) -> list[EditTriplet]:
 
 
 def pixels(triplet: EditTriplet, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Source and edit on the model's grid, uint8 RGB (h, w, 3)."""
-    source, edit = (np.asarray(fit(i, config.data)) for i in (triplet.source, triplet.edit))
+    """Source and edit on the grid of strips, uint8 RGB (h, w, 3): ``data.height`` x ``data.width`` in any run."""
+    source, edit = (np.asarray(fit(i, validation(config).data)) for i in (triplet.source, triplet.edit))
     return source, edit
 
 
