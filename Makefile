@@ -40,7 +40,6 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/control_plane.py
 	$(PY) benchmarks/overhead.py
 	$(PY) benchmarks/faults.py
-	$(PY) benchmarks/store_scaling.py
 	$(PY) benchmarks/trainer.py
 	$(PY) benchmarks/tensor_parallel.py
 	$(PY) benchmarks/payload.py

@@ -2,25 +2,20 @@
 
 Synthetic features, some KiB a sample; nothing is kept in memory (data.cache_mib=0), so every sample is read from its
 file each time. The smallest and the largest store are measured in turns, and the figure is the median of the pairs'
-ratios: what else the machine does hits both. `python benchmarks/store_scaling.py [largest]`.
+ratios: what else the machine does hits both. ``benchmarks/trainer.py`` runs it.
 """
 
-import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from actors.student_worker import Batches
-from benchmarks.result import write_result
 from v4e.config import Config, Data, Run
 from v4e.data.ids import training_ids
 from v4e.data.mixing import mix_of, mix_rows
@@ -117,8 +112,8 @@ def read_us(ids: list[str], config: Config, first_step: int) -> tuple[float, flo
     return 1e6 * batches.io_s / count, 1e6 * (time.process_time() - start) / count
 
 
-def main() -> None:
-    sizes = [size for size in SIZES if size <= (int(sys.argv[1]) if len(sys.argv) > 1 else SIZES[-1])]
+def measure(sizes: tuple[int, ...] = SIZES) -> tuple[list[dict], dict[str, float]]:
+    """A row a size, and their summary."""
     with tempfile.TemporaryDirectory() as folder:
         runs, rows = {}, []
         for size in sizes:
@@ -130,7 +125,7 @@ def main() -> None:
             mixed = replace(config, data=replace(config.data, weights=WEIGHTS))
             starts = [start_up(config) for _ in range(3)]
             rows.append(
-                {"samples": size, "written_s": round(made, 1)}
+                {"part": "store", "samples": size, "written_s": round(made, 1)}
                 | {key: median(row[key] for row in starts) for key in starts[0]}
                 | {
                     "schedule_us": round(median(schedule_us(ids, config) for _ in range(3)), 2),
@@ -152,21 +147,10 @@ def main() -> None:
         return round(median(b / a for a, b in zip(rows[0][name], rows[-1][name], strict=True)), 3)
 
     key = f"flat_1e{len(str(sizes[-1])) - 1}_over_1e2"
-    write_result(
-        "store_scaling",
-        "python benchmarks/store_scaling.py",
-        rows,
-        {
-            key: flat("us_a_sample"),
-            f"{key}_cpu": flat("cpu_us_a_sample"),
-            "samples_per_s_largest": rows[-1]["samples_per_s"],
-            "first_step_s_largest": rows[-1]["whole_s"],
-            "first_step_s_smallest": rows[0]["whole_s"],
-            "schedule_us_largest": rows[-1]["schedule_us"],
-            "schedule_mixed_us_largest": rows[-1]["schedule_mixed_us"],
-        },
-    )
-
-
-if __name__ == "__main__":
-    main()
+    return rows, {
+        key: flat("us_a_sample"),
+        f"{key}_cpu": flat("cpu_us_a_sample"),
+        "samples_per_s_largest": rows[-1]["samples_per_s"],
+        "store_s_largest": rows[-1]["whole_s"],
+        "store_s_smallest": rows[0]["whole_s"],
+    }

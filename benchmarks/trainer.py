@@ -1,17 +1,18 @@
-"""The trainer against a bare PyTorch loop, the share of communication at two ranks, and memory against the plan.
+"""The trainer against a bare PyTorch loop, communication, checkpoints, memory against the plan, waits of a run.
 
 A step of the tiny recipe and of a student of 55 M parameters, in turns with a loop that does the least that trains the
 same model on the same batch: forward, mean square, backward, clipping, fused AdamW. At two ranks, one thread each,
 sharded steps take turns with steps of two students that know nothing of each other. Then two ranks start from
 checkpoints of random weights in Wan's proportions and take two steps: the peak of their resident memory, mapped files
-included and counted from what a process has before it loads, over v4e/memory.py's figure.
+included and counted from what a process has before it loads, over v4e/memory.py's figure. At last the time from the
+command `python pipelines/train.py` to its first step on record, and the reader on stores of many sizes
+(benchmarks/store_scaling.py).
 """
 
-import gc
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,38 +27,25 @@ import torch.multiprocessing as mp
 from diffusers import WanTransformer3DModel
 from torch.distributed.device_mesh import init_device_mesh
 
-from benchmarks.load_shard import resident_mib
-from benchmarks.random_student import TEXT, batch_of, wan, write_checkpoint
+from benchmarks import store_scaling
+from benchmarks.payload import prepare
+from benchmarks.random_student import batch_of, wan, write_checkpoint
 from benchmarks.result import write_result
+from benchmarks.student_memory import CPU, IMAGE, RANKS, RSS, meet, peak_of_a_rank
+from benchmarks.watched import first_step_s
 from v4e.batch import noised, student_inputs
+from v4e.checkpoint import Saver
 from v4e.config import KD, Config, Models, Optim, Train
 from v4e.io import read_json, write_json_atomic
-from v4e.memory import parameter_count, student_memory
 from v4e.models import sizes
 from v4e.models.dit import predict
 from v4e.models.load import load_student
 from v4e.parallel import student_mesh
-from v4e.plan import Reads
 from v4e.recipes import tiny
 from v4e.student import Batch, StudentTrainer
 
-CPU = torch.device("cpu")
-RANKS = 2
 WARM, ROUNDS = 3, 40  # steps before the clock, pairs of steps; a tenth of them for the larger model
-IMAGE = 257  # tokens of one
-# Heads of 128, blocks, side of the latents, steps, and what differs from the defaults of `train`.
-RSS = [
-    (4, 12, 32, 2, {}),
-    (8, 12, 32, 2, {}),
-    (8, 12, 32, 2, {"recompute": "selective"}),
-    (8, 12, 32, 2, {"recompute": "full"}),
-    (8, 12, 32, 2, {"dtype": "bfloat16"}),
-    (12, 14, 32, 2, {}),
-    (16, 15, 32, 0, {}),  # its start alone: a step takes more memory than a small machine has
-]
-
-
-# Time
+SAVES, STARTS = 5, 3  # checkpoints, runs of train.py
 
 
 def bare_loop(dit: WanTransformer3DModel, config: Config, batch: Batch) -> Callable[[], object]:
@@ -76,7 +64,7 @@ def bare_loop(dit: WanTransformer3DModel, config: Config, batch: Batch) -> Calla
     return step
 
 
-def in_turns(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median milliseconds of each of `steps`, which take turns; ranks of a group start each together."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(WARM + rounds):
@@ -138,51 +126,28 @@ def time_together(rank: int, folder: str) -> None:
         write_json_atomic(f"{folder}/together.json", rows)
 
 
-# Memory
-
-
-def peak_of_a_rank(rank: int, folder: str, number: int) -> None:
-    """Starts a sharded student, takes its steps, and writes down what that took and what was planned."""
+def time_saving(rank: int, folder: str) -> None:
+    """One process: how long the loop waits for a checkpoint, and how long writing it takes."""
     torch.set_num_threads(1)
-    meet(rank, RANKS, f"{folder}/meet-{number}")
-    heads, blocks, side, steps, train = RSS[number]
-    transformer = wan(heads, blocks)
-    config = Config(
-        recipe="rss",
-        models=Models(student=f"{folder}/{heads}-{blocks}"),
-        optim=Optim(accumulate=RANKS, steps=max(1, steps)),
-        kd=KD(taps=(3, 7, 11)),
-        train=Train(workers=RANKS, **train),
-    )
-    reads = Reads(clip=side * side // 2, text=TEXT, image=IMAGE)
-    plan = student_memory(config, sizes.dit(transformer), reads, workers=RANKS, image_tokens=IMAGE)
-    gc.collect()
-    before = resident_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now
-    start = time.perf_counter()
-    mesh = student_mesh(config.train, "cpu", RANKS)
-    trainer = StudentTrainer(config, load_student(config, CPU, mesh), device=CPU, mesh=mesh)
-    row = {
-        "part": "memory",
-        "parameters": parameter_count(sizes.dit(transformer), IMAGE),
-        "rank": rank,
-        **{key: getattr(config.train, key) for key in ("recompute", "dtype")},
-        "start_s": round(time.perf_counter() - start, 2),
-        "start_planned_mib": round((plan.weights + plan.ema) / 2**20, 1),
-        "start_peak_mib": round(resident_mib("VmHWM") - before, 1),
-    }
-    batch = batch_of(config, transformer, side, IMAGE)
-    for _ in range(steps):
-        trainer.step([batch])
-    if steps:
-        row["planned_mib"] = round(plan.total / 2**20, 1)
-        row["peak_mib"] = round(resident_mib("VmHWM") - before, 1)
-    write_json_atomic(f"{folder}/rss-{number}-{rank}.json", row)
+    meet(rank, 1, f"{folder}/meet-saving")
+    _, config, *_ = timed_models(Path(folder))[-1]
+    trainer = StudentTrainer(config, load_student(config, CPU, None), device=CPU)
+    saver = Saver(f"{folder}/checkpoints", config)
+    waits, wholes = [], []
+    for step in range(1, 1 + SAVES):
+        start = time.perf_counter()
+        saver.save(step, trainer.state_dict())
+        waits.append(1000 * (time.perf_counter() - start))
+        saver.wait()
+        wholes.append(1000 * (time.perf_counter() - start))
     dist.destroy_process_group()
-
-
-def meet(rank: int, size: int, file: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=size)
+    row = {
+        "part": "checkpoint",
+        "model": "55M",
+        "waited_ms": round(median(waits), 1),
+        "whole_ms": round(median(wholes), 1),
+    }
+    write_json_atomic(f"{folder}/saving.json", [row])
 
 
 def main() -> None:
@@ -193,34 +158,44 @@ def main() -> None:
             write_checkpoint(folder / f"{heads}-{blocks}", wan(heads, blocks))
         mp.spawn(time_alone, args=(name,), nprocs=1)
         mp.spawn(time_together, args=(name,), nprocs=RANKS)
-        rows += read_json(f"{name}/alone.json") + read_json(f"{name}/together.json")
+        mp.spawn(time_saving, args=(name,), nprocs=1)
+        rows += [row for part in ("alone", "together", "saving") for row in read_json(f"{name}/{part}.json")]
         for number in range(len(RSS)):
             mp.spawn(peak_of_a_rank, args=(name, number), nprocs=RANKS)
             rows += [read_json(f"{name}/rss-{number}-{rank}.json") for rank in range(RANKS)]
+        config = tiny()
+        config = replace(config, data=replace(config.data, store=f"{name}/store"))
+        prepare(config)
+        starts = [first_step_s(f"{name}/start-{number}", config.data.store) for number in range(STARTS)]
+    stores, flat = store_scaling.measure()
     for row in rows:
         if row["part"] == "alone":
             row["ratio"] = round(row["trainer_ms"] / row["bare_ms"], 3)
             row["sharded_ratio"] = round(row["sharded_ms"] / row["bare_ms"], 3)
         elif row["part"] == "together":
             row["communication_share"] = round(1 - row["alone_ms"] / row["sharded_ms"], 3)
-        else:
+        elif row["part"] == "memory":
             row["start_over_plan"] = round(row["start_peak_mib"] / row["start_planned_mib"], 3)
             if "peak_mib" in row:
                 row["rss_over_plan"] = round(row["peak_mib"] / row["planned_mib"], 3)
     by = {(row["part"], row.get("model")): row for row in rows}
+    saved = by["checkpoint", "55M"]
     memory = [row for row in rows if row["part"] == "memory"]
     write_result(
         "trainer",
         "python benchmarks/trainer.py",
-        rows,
+        [*rows, {"part": "start", "first_step_s": starts}, *stores],
         {
             "ratio_to_bare_loop": by["alone", "tiny"]["ratio"],
             "ratio_to_bare_loop_55m": by["alone", "55M"]["ratio"],
             "communication_share_2": by["together", "tiny"]["communication_share"],
             "communication_share_2_55m": by["together", "55M"]["communication_share"],
+            "checkpoint_waited_share": round(saved["waited_ms"] / saved["whole_ms"], 3),
             "rss_over_plan": max(row.get("rss_over_plan", 0) for row in memory),
             "rss_over_plan_min": min(row.get("rss_over_plan", 9) for row in memory),
             "start_over_plan": max(row["start_over_plan"] for row in memory),
+            "first_step_s": median(starts),
+            **flat,
         },
     )
 

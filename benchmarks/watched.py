@@ -1,5 +1,7 @@
 """A training run that is watched from outside: its steps as they come, whether it hangs, and what it leaves behind."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -86,3 +88,21 @@ def outcome(config: Config) -> Outcome:
         ],
         checkpoint={path.name: path.read_bytes() for path in folder.glob("*.distcp")},
     )
+
+
+def first_step_s(folder: str, store: str) -> float:
+    """Seconds from the command `python pipelines/train.py` to the first step on record.
+
+    Raises:
+        RuntimeError: it ended before.
+    """
+    settings = [f"run.dir={folder}", f"data.store={store}", "optim.steps=1", "watch.samples_every=0"]
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "pipelines/train.py", *settings], stdout=subprocess.DEVNULL)
+    while not journal.read(Path(folder, "metrics.jsonl")):
+        if process.poll():
+            raise RuntimeError(f"pipelines/train.py ended with {process.returncode} before its first step")
+        time.sleep(POLL_S)
+    seconds = round(time.perf_counter() - start, 2)
+    process.wait()
+    return seconds

@@ -18,7 +18,7 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from actors.cluster import connect
 from actors.metrics import endpoints
@@ -78,6 +78,8 @@ def run(config: Config) -> None:
         trainer = TorchTrainer(
             train_student,
             train_loop_config={"config": config, "ids": tuple(ids), "pool": pool},
+            # Gloo beside NCCL: checkpoints are agreed on, and offloaded gradients reduced, in host memory.
+            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpus else "gloo"),
             scaling_config=ScalingConfig(
                 num_workers=(worlds[0], worlds[-1]) if len(worlds) > 1 else config.train.workers,
                 elastic_resize_monitor_interval_s=RESIZE_S,

@@ -32,7 +32,7 @@ def student_mesh(train: Train, device_type: str, world: int) -> DeviceMesh | Non
     if train.offload == "all" and "cpu:" not in dist.get_backend_config():
         raise ValueError(
             "train.offload=all keeps gradients in host memory, and this process group reduces on the device alone: "
-            "start it with backend cpu:gloo,cuda:nccl (Ray Train: TorchConfig(backend=...)), or set train.offload=none"
+            "start it with backend cpu:gloo,cuda:nccl, or set train.offload=none"
         )
     if shard == world:
         return init_device_mesh(device_type, (world,), mesh_dim_names=("shard",))

@@ -1,0 +1,77 @@
+"""What a rank of a sharded student holds in memory, measured beside what v4e/memory.py plans."""
+
+import gc
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from benchmarks.load_shard import resident_mib
+from benchmarks.random_student import TEXT, batch_of, wan
+from v4e.config import KD, Config, Models, Optim, Train
+from v4e.io import write_json_atomic
+from v4e.memory import parameter_count, student_memory
+from v4e.models import sizes
+from v4e.models.load import load_student
+from v4e.parallel import student_mesh
+from v4e.plan import Reads
+from v4e.student import StudentTrainer
+
+CPU = torch.device("cpu")
+RANKS = 2
+IMAGE = 257  # tokens of one
+# Heads of 128, blocks, side of the latents, steps, and what differs from the defaults of `train`.
+RSS = [
+    (4, 12, 32, 2, {}),
+    (8, 12, 32, 2, {}),
+    (8, 12, 32, 2, {"recompute": "selective"}),
+    (8, 12, 32, 2, {"recompute": "full"}),
+    (8, 12, 32, 2, {"dtype": "bfloat16"}),
+    (12, 14, 32, 2, {}),
+    (16, 15, 32, 0, {}),  # its start alone: a step takes more memory than a small machine has
+]
+
+
+def peak_of_a_rank(rank: int, folder: str, number: int) -> None:
+    """Starts a sharded student, takes its steps, and writes down what that took and what was planned."""
+    torch.set_num_threads(1)
+    meet(rank, RANKS, f"{folder}/meet-{number}")
+    heads, blocks, side, steps, train = RSS[number]
+    transformer = wan(heads, blocks)
+    config = Config(
+        recipe="rss",
+        models=Models(student=f"{folder}/{heads}-{blocks}"),
+        optim=Optim(accumulate=RANKS, steps=max(1, steps)),
+        kd=KD(taps=(3, 7, 11)),
+        train=Train(workers=RANKS, **train),
+    )
+    reads = Reads(clip=side * side // 2, text=TEXT, image=IMAGE)
+    plan = student_memory(config, sizes.dit(transformer), reads, workers=RANKS, image_tokens=IMAGE)
+    gc.collect()
+    before = resident_mib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now
+    start = time.perf_counter()
+    mesh = student_mesh(config.train, "cpu", RANKS)
+    trainer = StudentTrainer(config, load_student(config, CPU, mesh), device=CPU, mesh=mesh)
+    row = {
+        "part": "memory",
+        "parameters": parameter_count(sizes.dit(transformer), IMAGE),
+        "rank": rank,
+        **{key: getattr(config.train, key) for key in ("recompute", "dtype")},
+        "start_s": round(time.perf_counter() - start, 2),
+        "start_planned_mib": round((plan.weights + plan.ema) / 2**20, 1),
+        "start_peak_mib": round(resident_mib("VmHWM") - before, 1),
+    }
+    batch = batch_of(config, transformer, side, IMAGE)
+    for _ in range(steps):
+        trainer.step([batch])
+    if steps:
+        row["planned_mib"] = round(plan.total / 2**20, 1)
+        row["peak_mib"] = round(resident_mib("VmHWM") - before, 1)
+    write_json_atomic(f"{folder}/rss-{number}-{rank}.json", row)
+    dist.destroy_process_group()
+
+
+def meet(rank: int, size: int, file: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=size)
