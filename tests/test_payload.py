@@ -173,7 +173,7 @@ def test_the_object_store_holds_at_most_ranks_x_prefetch_x_bytes(run, cluster, o
         [size] = {packed_bytes(target.taps_KBND.shape, config.teacher.payload) for _, target in pairs}
         bound = ranks * config.teacher.prefetch * (size + 1024)  # and Ray's own header
         deadline = time.monotonic() + 60
-        while (now := held() - before) > bound:  # Ray frees what was trained a moment later; a leak stays
+        while (now := held()) > before + bound:  # Ray frees what was trained a moment later; a leak stays
             assert time.monotonic() < deadline, f"{now} bytes are held, more than {bound}"
         most = max(most, now)
     assert all(next(iterator, None) is None for iterator in iterators)
