@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from v4e.tasks import TASKS
+from v4e.tasks import TABLE1, TASKS
 
 # section 3.2, step 1
 HEADER = (
@@ -124,6 +124,12 @@ def label_prompt(instruction: str) -> str:
     demos = "".join(f"Instruction: {DEMOS[task][turn][0]}\nCategory: {task}\n\n" for turn in (1, 2) for task in TASKS)
     header = f"Sort each edit instruction into a category: {', '.join(TASKS)}.\n\n"
     return f"{header}{demos}Instruction: {instruction}\nCategory:"
+
+
+def task_prompt(task: str) -> str:
+    """Examples of one task, up to where another instruction of it would stand."""
+    demos = "".join(f"Instruction: {said}\n" for said, _ in DEMOS[task][:4])
+    return f"{TABLE1[task].label} of an image, edit instructions:\n{demos}Instruction:"
 
 
 def prompt_hash(*settings: str | int | float | bool) -> str:

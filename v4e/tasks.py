@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from v4e.words import COLORS, MATERIALS, QUOTED, verbatim
+from v4e.lexicon import BODY, COLOR, GRADE, LIGHT, LOOKS, MATERIAL, MOVE, PERSON, RETOUCH, SCENE, STYLE, TONE, WEAK_STYLE, WEATHER
+from v4e.wishes import imperative
+from v4e.words import QUOTED, verbatim
 
 
 @dataclass(frozen=True)
@@ -87,121 +89,112 @@ TABLE1: dict[str, Row] = {
 TASKS: tuple[str, ...] = tuple(TABLE1)
 
 _WHOLE = (
-    r"(?:it|this|everything|(?:the |this )?(?:whole |entire )?(?:image|picture|photo|photograph|scene|"
-    r"shot|view|frame))"
+    r"(?:it|everything|(?:this|that)(?! (?!into|to|in|look|as|like|more|an?|from|by|using|with|feel|be)\w)|(?:the |this |my |that )?(?:(?:whole|entire|old|faded|complete) )*(?:image|picture|photo|"
+    r"photograph|pic|scene|shot|view|frame|drawing|painting|thing|selfie|landscape))"
 )
-_CHANGE = r"(?:make|turn|change|convert|transform|give|set|switch|paint|recolou?r|colou?r|tint|dye|cover|let|have)"
-_ADD = r"(?:add|put|place|insert|draw|include|introduce|create)"
-_REMOVE = r"(?:remove|delete|erase|get rid of|take (?:away|out|off)|eliminate|clear|wipe)"
-_COLOR = rf"(?:(?:light|dark|bright|deep|pale|hot|sky|navy|pastel|neon)[ -])*(?:{'|'.join(sorted(COLORS))})"
-_MATERIAL = rf"(?:{'|'.join(sorted(MATERIALS))})"
-_BODY = (
-    r"(?:skin|wrinkles?|freckles?|acne|blemish(?:es)?|pimples?|lips?|lipstick|make-?up|mascara|eyeliner|"
-    r"eyeshadow|eyelash(?:es)?|lashes|eyebrows?|brows?|eyes?|hair(?:style|cut)?|beard|m(?:o)?ustache|"
-    r"teeth|cheeks?|chin|jaw|nose|complexion|dark circles)"
+_CHANGE = (
+    r"(?:make|turn|change|convert|transform|give|set|switch|cover|let|have|render|swap|replace|morph|alter|modify|adjust|shift|"
+    r"redraw|reimagine|remake|redo|restyle|stylize|style|apply|use|get|show|edit|update|bring|build|put|tint)"
 )
-_MOVE = (
-    r"(?:raise|lift|lower|wave|tilt|rotate|spin|bend|stretch|extend|sit|stand|jump|run|walk|smile|frown|"
-    r"laugh|cry|wink|blink|open|close|shut|look|pose|move|slide|shift|push|pull|drag|fold|point|nod|kick|"
-    r"dance|clap|lean|crouch|kneel|fly|swim|drop|flip|swing|sleep|yawn|hug|shake)"
+_PAINT = r"(?:(?:re)?(?:paint|colou?r|dye|tint|hue)|spray[ -]paint)"
+_ADD = (
+    r"(?:add|put|place|insert|draw|include|introduce|create|hang|stick|superimpose|attach|throw in|pop|drop in|mount|overlay|"
+    r"decorate|equip|fill|plant|sprinkle|scatter|append|install|position|arrange|park|seat|sketch in|paint in|bring in|compose)"
 )
-_TONE = (
-    r"(?:tones?|grad(?:e|ing)|filter|lighting|mood|atmosphere|vibe|contrast|saturat\w+|exposure|"
-    r"brightness|vintage|sepia|monochrome|gr[ae]yscale|black[ -]and[ -]white|night(?:time)?|day(?:time|"
-    r"light)?|dawn|dusk|sunset|sunrise|golden hour|winter|summer|spring|autumn|season|rain(?:y|ing)?|"
-    r"snow(?:y|ing)?|fog(?:gy)?|mist(?:y)?|sunny|cloudy|storm(?:y)?|weather|cinematic|hdr|warm(?:er|th)?|"
-    r"cold(?:er)?|cool(?:er)?|dark(?:er|en)?|bright(?:er|en)?|moody|dim(?:mer)?)"
+_REMOVE = (
+    r"(?:remove|delete|erase|get rid of|take (?:away|out|off)|eliminate|clear|wipe|clean(?: up| off| away)?|crop out|edit out|"
+    r"photoshop out|cut out|lose|hide|vanish|strip|do away with|throw (?:out|away)|discard|exclude|omit|ditch|scrap|banish|"
+    r"subtract|wash off|dispose of|leave out|rid|paint out|peel off|pull out|pluck|take)"
 )
-_STYLE = (
-    r"(?:(?<!hair )styles?\b|watercolou?r|sketch|cartoon|anime|manga|comic|pixel[ -]art|pop[ -]art|line"
-    r"[ -]art|painting|van gogh|ghibli|cubis\w+|impressionis\w+|pencil drawing|charcoal|3d render|"
-    r"claymation|origami|mosaic|woodcut)"
+_WORDS = (
+    r"\b(?:texts?|words?|letters?|lettering|slogan|fonts?|writing|inscription|headline|caption|subtitle|title|typography|typo|"
+    r"spelling|handwriting|signature|translate|sentence|phrase|characters|numbers?|digits?|speech bubble|(?:my|the|store|shop|"
+    r"brand|first|last) name|price|date on|lyrics|quote|message)\b"
 )
+_THING = r"(?:the |a |an |my |his |her |their |our |its |this |that |all )?[\w' -]+?"
 
 # (task, pattern, whether it decides alone), first match wins; the order settles the borders between tasks
 _RULES: tuple[tuple[str, str, bool], ...] = (
-    ("text", r"\b(?:text|words?|letters?|lettering|slogan|font|writing|inscription|headline)\b", True),
-    ("text", r"\b(?:says?|reads?|spells?)\b(?! (?:a |the )?(?:book|newspaper))", True),
-    ("style", rf"^(?!{_ADD}\b|{_REMOVE}\b|replace\b).*\b{_STYLE}", True),
+    ("text", _WORDS, True),
+    ("text", r"\b(?:says?|reads?|spells?)\b(?! (?:a |an |the |his |her )?(?:book|newspaper|magazine|letter))", True),
+    ("tone", rf"^(?:restore|colou?ri[sz]e|brighten|darken|sharpen|denoise|deblur|enhance|desaturate|relight|grade) (?!.*\b{BODY}\b)", True),
+    # style: of the whole picture, or by a name that only styles have
+    ("material", rf"\b(?:made|carved|built|knitted|constructed|crafted|sculpted|woven|formed|cast)\b.*\b(?:of|from|out of|with|in)\b", True),
+    ("style", rf"^(?!{_ADD}\b|{_REMOVE}\b|replace (?!.*\bstyle)).*\b(?:in(?:to)?|as|to|like|of) (?:the |an? )?(?:style|manner) of\b", True),
+    ("style", rf"^(?!{_ADD}\b|{_REMOVE}\b|replace\b).*(?<!hair )(?<!hair-)\bstyles?\b(?! of (?:the|his|her) (?:hair|clothes))", True),
+    ("style", rf"^(?:as if|as though) .*\b(?:drawn|painted|sketched|made|rendered)\b|\b(?:stylize|restyle)\b", True),
+    ("style", rf"^(?!{_ADD}\b|{_REMOVE}\b|replace\b|move\b|open\b|paint\b (?!{_WHOLE}\b)).*\b{STYLE}\b", True),
+    ("style", rf"^{_CHANGE} {_WHOLE}\b.*\b{WEAK_STYLE}\b", True),
     ("addition", rf"^{_ADD}\b.* (?:in|to|into|on|against) the (?:back|fore)ground$", True),
     ("background", rf"^(?!{_REMOVE} (?!the background|background)).*\b(?:background|backdrop)\b", True),
-    (
-        "background",
-        rf"^(?:put|place|move|set|take|bring|transport) {_WHOLE} (?:in|on|at|into|onto|to)\b",
-        True,
-    ),
-    (
-        "background",
-        r"^(?:change|replace|swap|set|switch) the (?:scenery|setting|sky|location|surroundings)\b",
-        True,
-    ),
-    ("tone", rf"^{_REMOVE} .*\b(?:fog|haze|noise|blur|rain|snow)\b", False),
-    ("portrait", rf"^{_REMOVE} .*\b{_BODY}\b", True),
-    (
-        "removal",
-        rf"^{_REMOVE}\b|^(?:make|let) .* (?:disappear|vanish|go away)$|^take .* (?:away|out)\b(?: (?:of|from)\b.*)?$",
-        True,
-    ),
-    (
-        "motion",
-        r"^(?:open|close|shut|blink|wink|raise|roll|move)\b.*\b(?:eyes?|eyebrows?|mouth|lips)\b",
-        True,
-    ),
+    ("background", rf"^(?!{_REMOVE} |{_ADD} ).*\b(?:scenery|setting|surroundings?|environment|location|locale|landscape behind)\b", True),
+    ("background", rf"^(?:replace|swap|change|switch|turn|exchange|substitute|set) (?:out )?(?:the )?(?:sky|what's behind|what is behind|everything (?:else|behind)|"
+     rf"(?:area|wall|space|view|scene|part|landscape) behind)\b(?! {COLOR}$)(?! to {COLOR}$)", True),
+    ("background", rf"^(?:keep|leave) .*\b(?:change|replace|swap) (?:everything|all|the rest)\b", True),
+    ("background", rf"^behind .*, (?:show|put|place|have|add) (?:an? |the )?(?:\w+ )*{SCENE}\b", True),
+    ("background", rf"^(?:put|place|move|set|take|bring|transport|relocate|teleport|send|drop|show|stand|imagine|photoshop|paste|situate|position|(?:have|get|let|make)(?= .* (?:standing|stand|sit|sitting|appear|is|are|float|floating|look like)\b)) "
+     rf"(?:{_WHOLE}|them|him|her|me|us|(?:the|this|that|these|those|my|his|her|our) [\w' -]+?)(?: (?:to be|be|stand|standing|sit|sitting|appear|appearing|walking|is|are|look|like|as if|she|he|they|it|floating))* "
+     rf"(?:in front of|in the middle of|in|on|at|into|onto|to|inside|by|through) (?:(?:an?|the|some|the (?:surface|streets|top|middle|shore|edge) of(?: the| an?)?) )?(?:[\w-]+ ){{0,3}}{SCENE}\b"
+     r"(?! (?:light|lighting|style|chair|table|wall))", True),
+    ("background", rf"^(?:put|place|move|set|take|bring|transport|relocate|teleport|send|imagine) {_WHOLE} (?:in|on|at|into|onto|to|inside)\b", True),
+    ("background", r"\blooks? (?:like|as if) (?:he|she|it|they|i|we|the \w+) (?:is|are|was|were|am)(?: \w+ing)? (?:in|on|at|inside)\b", True),
+    ("background", r"^(?:transport|relocate|teleport)\b", True),
+    # removal, but for what is tone or beauty
+    ("tone", rf"^{_REMOVE} (?:the |all |some |any )?(?:\w+ )?(?:fog|haze|noise|blur|blurriness|grain|colou?r cast|glare|rain|vignette|yellow tint|tint|mist|smog|overexposure)\b", True),
+    ("portrait", rf"^(?:{_REMOVE}|reduce|fix|hide|conceal|cover) .*\b(?!(?:sun)?glasses|hats?\b){BODY}\b", True),
+    ("removal", rf"^(?:edit|photoshop|crop|cut|take|wipe|pull|clip|blend|airbrush) (?!(?:an?|some) ).+ (?:away|out|off)\b(?: (?:of|from)\b.*| (?:that|which)\b.*)?$", True),
+    ("removal", r"^(?:leave|keep) (?:only|just)\b", True),
+    ("removal", rf"^(?!take (?:an?|him|her|them) |strip .* down|clear up|clean the (?:image|picture)){_REMOVE}\b(?! (?:the )?(?:picture|photo|image)$)", True),
+    ("color", rf"^(?:shift|move|turn) (?!{_WHOLE} ).* to {COLOR}$", True),
+    # motion
+    ("motion", r"^(?:open|close|shut|blink|wink|raise|roll|move|squint)\b.*\b(?:eyes?|eyebrows?|mouth|lips)\b", True),
     ("motion", rf"^{_CHANGE} .*\b(?:eyes?|mouth|expression) (?:open|closed?|shut)$", True),
-    ("motion", r"\b(?:expression|gesture|pose|posture)\b", True),
-    (
-        "addition",
-        rf"^{_ADD}\b.*\b(?:sun)?glasses|^{_ADD}\b.*\b(?:hat|cap|earrings?|necklace|scarf|crown)\b",
-        True,
-    ),
-    ("portrait", rf"\b{_BODY}\b", True),
-    ("portrait", r"\b(?:younger|older|beautify|retouch|slim(?:mer)?|bald|face)\b", False),
-    ("tone", rf"^(?:shift|move|push) .*\b{_TONE}\b", True),
-    ("motion", rf"^{_MOVE}\b", True),
-    ("motion", rf"^(?:make|have|let|get) .+ (?:to )?{_MOVE}(?: \w+)*$", True),
-    ("motion", rf"^(?:make|change) .+ (?:so .* )?(?:is |are )?{_MOVE}(?:t|n|m)?ing\b", True),
-    ("motion", r"^(?:turn|put) .*\b(?:head|body|arms?|hands?|legs?|foot|feet)\b.*", True),
-    ("motion", r"^(?:turn|put) .* (?:around|upside down|sideways|up|down)$", False),
-    (
-        "tone",
-        rf"^(?:{_CHANGE}|apply|use|add|adjust|increase|decrease|boost) (?:an? )?.*\b(?:grad(?:e|ing)|"
-        r"filter|tones?|mood|lighting|atmosphere|contrast|saturation|brightness|exposure|vibe)\b",
-        True,
-    ),
-    (
-        "tone",
-        rf"^(?:{_CHANGE}|brighten|darken) {_WHOLE}\b.*\b{_TONE}\b|^(?:brighten|darken|dim|warm|cool) "
-        rf"{_WHOLE}",
-        True,
-    ),
-    ("tone", rf"^(?:make|turn) {_WHOLE} (?:look |feel |appear )?\w+$", False),
-    ("tone", r"^(?:enhance|restore|denoise|deblur|sharpen|colou?ri[sz]e|relight|desaturate|grade)\b", True),
-    ("tone", r"^(?:change|set|switch) the (?:weather|season|time of day|light(?:ing)?)\b", True),
-    ("material", r"\b(?:material|texture|made (?:out )?of|pattern)\b", True),
-    ("material", rf"^{_CHANGE} (?!{_WHOLE} ).*\b{_MATERIAL}(?: (?:look|finish|surface|one))?$", True),
-    ("color", rf"\bcolou?rs?\b.*\b{_COLOR}\b|^(?:re)?(?:colou?r|paint|dye|tint)\b", True),
-    ("color", rf"^{_CHANGE} (?!{_WHOLE} ).*\b{_COLOR}(?: colou?r| instead)?$", True),
-    ("color", rf"^(?:make|change) .*\b(?:colou?r|{_COLOR}|darker|lighter|brighter)$", False),
-    ("replacement", r"^(?:replace|swap|exchange|substitute)\b|\binstead of\b|\bin place of\b", True),
+    ("motion", r"\b(?:expression|gestures?|poses?|posture|the action|thumbs?[ -]up|peace sign|high five)\b", True),
+    ("addition", rf"^(?:{_ADD}|give|wear)\b.*\b(?:(?:sun)?glasses|hats?|caps?|earrings?|necklace|scarf|crown|mask|bow ?tie|tie|belt|helmet|headphones|beanie|veil|ribbon|tiara|watch)\b", True),
+    ("addition", rf"^(?:make|have|let|get) (?:an?|another|some|two|three|one|more) .*\b(?:{MOVE}|{MOVE}ing)\b", True),
+    ("portrait", rf"\b{BODY}\b(?! (?:tube|case|bottle|brush|dryer|clip|band|shop))", True),
+    ("portrait", rf"^{RETOUCH}\b|\bbeautif\w+\b|\bretouch\b", True),
+    ("portrait", rf"^{_CHANGE} .*\b(?:{PERSON}|{_WHOLE})\b.*\b(?:{LOOKS}|years? (?:older|younger))\b", True),
+    ("portrait", r"\b(?:younger|older|retouch|slim(?:mer)?|bald|years old|lose weight|gain weight)\b", False),
+    ("tone", rf"^(?:shift|move|push|warm|cool|lift|bring|raise|lower|drop|pull) .*\b{TONE}\b(?<!close)$|^(?:lower|raise|lift|reduce|increase|decrease|boost|turn (?:up|down)|adjust|fix|correct|balance|improve|soften) (?:the )?(?:\w+ )?(?:{GRADE}|{LIGHT})\b", True),
+    ("motion", rf"^(?!drop (?:shadow|in)|give )(?:{MOVE})\b(?! (?:more|the (?:image|picture|photo)))", True),
+    ("motion", rf"^(?:make|have|let|get) (?!{_WHOLE} (?:look|snow|rain|warm|cool)).+? (?:to )?(?!look (?!(?:up|down|at|left|right|away|back|into|over|straight|toward)\b)){MOVE}\b(?! (?:up )?{COLOR}$)", True),
+    ("motion", rf"^(?:make|change|have|let|get) .+\b(?:{MOVE}|{MOVE}[a-z])(?<!\bcloth)ing\b", True),
+    ("motion", rf"^(?:make|let|have|get) .+ (?:sitting|running|lying|swimming|dancing|jumping|waving|flying|smiling|riding|facing|moving|hugging|sleeping|pouring|shaking|eating)\b", True),
+    ("motion", r"^(?:turn|put|bring|place|tuck|move|keep) .*\b(?:head|body|arms?|hands?|legs?|foot|feet|fingers?|knees?|elbows?|tail|wings?|paws?|fist)\b", True),
+    ("motion", r"^(?:turn|put) .* (?:around|upside down|sideways|up|down|over)$", True),
+    ("motion", rf"^(?:the|a|an|his|her) \w+(?: \w+)?? (?:{MOVE}(?:e?s)|carries|flies|tries|cries)\b", True),
+    # tone
+    ("tone", rf"^(?:{_CHANGE}|{_ADD}|increase|decrease|boost) (?:the |an? |some |more |less |it with )?(?:\w+ ){{0,3}}(?:grad(?:e|ing)|filter|tones?|mood|lighting|atmosphere|contrast|saturation|"
+     r"brightness|exposure|vibe|warmth|vignette|grain|weather|light(?! (?:bulb|fixture|post|pole))|fog|mist|haze|rain(?!bow|coat)|sunlight|moonlight|sunbeams?|god rays|lightning|thunderstorm|snowfall)\b", True),
+    ("tone", rf"^(?:{_CHANGE}|{_PAINT}) {_WHOLE}\b.*\b{TONE}\b|^(?:dim|warm|cool|lighten|soften|dehaze) {_WHOLE}|^let it (?:snow|rain)", True),
+    ("tone", rf"^(?:{_CHANGE}) (?:the )?(?:weather|season|time of day|light(?:ing)?|day|night|{WEATHER})\b", True),
+    ("tone", rf"^(?:{_CHANGE}) {_WHOLE} (?:to |into |in |look |feel |appear |like )*(?:an? )?{COLOR}?[\w -]*$", False),
+    # surfaces
+    ("material", rf"^(?:turn|change|transform|convert) (?!{_WHOLE} ).* (?:in)?to (?:solid |pure |polished |brushed )?(?:gold|silver|bronze|copper|platinum|coral|ivory|amber)$", True),
+    ("material", r"\b(?:material|textures?|pattern|finish|fabric|surface)\b", True),
+    ("color", rf"\bcolou?r(?:s|ed)?\b|^{_PAINT}\b|\bhue\b|#[0-9a-f]{{6}}\b|\bshade of\b", True),
+    ("color", rf"^{_CHANGE} (?!{_WHOLE} ).* {COLOR}(?: instead| one)?(?: (?:rather than|instead of|not) .+)?$", True),
+    ("color", rf"^{_CHANGE} (?!{_WHOLE} ).* (?:an?|bright) {COLOR} (?:coat|tint|shade|tone|colou?r|paint(?: job)?|feathers|fur|petals|glow|look)$", True),
+    ("color", rf"^(?:swap|replace|change|switch) the {COLOR} (?:of|on|in)\b", True),
+    ("material", rf"^(?:replace|swap|change|switch) the {MATERIAL} (?:of|on|in)\b", True),
+    ("material", rf"^(?:{_CHANGE}|{_PAINT}|wrap|coat|plate|upholster) (?!{_WHOLE} (?:to|with)).*\b{MATERIAL}(?: (?:planks|tiles|look|finish|surface|one|texture|version|bricks|plates|cladding|panels|paper|cloth|sculpture|statue))?$", True),
+    ("color", rf"^(?:make|change) .*\b(?:darker|lighter|brighter|paler)$", False),
+    # things
+    ("replacement", r"^(?:replace|swap|exchange|substitute)\b|\binstead of\b|\bin place of\b|\brather than\b", True),
+    ("style", rf"^(?:turn|change|transform|convert|render|make|redraw|reimagine|remake) (?:{_WHOLE}|me) (?:into|to|as|look like|like|look as if|resemble) (?:an?|the|some|\w+'s)\b", False),
     ("replacement", r"^(?:turn|change|transform|convert|morph) .+ (?:into|to) (?:an?|the|some)\b", True),
-    ("replacement", r"^(?:turn|change|transform|convert|morph|make) .+ (?:into|to|an?)\b", False),
-    ("addition", rf"^(?:{_ADD}|there (?:should|must) be|let there be|give)\b|, {_ADD}\b", True),
-    ("tone", rf"\b{_TONE}\b", False),
-)
+    ("replacement", r"^(?:turn|change|transform|convert|morph|make|switch) .+ (?:into|to|be|an?|with|for)\b", False),
+    ("addition", rf"^(?:(?:on|in|next to|at|beside|above|under|near|behind|in front of|over|around|between) .*, ?)?(?:{_ADD}|give|show)\b|, {_ADD}\b", True),
+    ("addition", rf"^(?:an?|another|some|more|one|two|three) (?!.*\b{TONE}\b)", False),
+    ("tone", rf"\b{TONE}\b", False),
+)  # fmt: skip
 _COMPILED = tuple((task, re.compile(pattern), alone) for task, pattern, alone in _RULES)
-_POLITE = re.compile(
-    r"^(?:please|kindly|now|just|can you|could you|would you|i want (?:you )?to|i'd like (?:you )?to|"
-    r"let's|try to|you should|i want|i need)[ ,]+",
-    re.I,
-)
 
 
 def normalize(instruction: str) -> str:
     """One line without politeness and final punctuation; case and quotes stay."""
-    text = " ".join(instruction.split()).rstrip(" .!?;,")
-    while (shorter := _POLITE.sub("", text)) != text:
-        text = shorter
-    return text
+    return imperative(" ".join(instruction.split()))
 
 
 def rule_task(instruction: str) -> tuple[str, bool]:
