@@ -7,6 +7,7 @@ from v4e.slots import Slots, slots
 from v4e.tasks import TASKS, normalize
 from v4e.words import FUNCTION, NAMED, QUOTED, REQUEST, content, stem, stems, verbatim, words, words_of
 
+LAST_LATIN = 0x24F  # code point
 MAX_WORDS = 30  # before the closing clause
 REFINEMENT = (  # the paper's second step, section 3.2
     "The video is high-resolution and high-quality, and the overall evolution is temporally coherent."
@@ -71,6 +72,9 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
     - ``drift``: more than ``new_words`` other content words that the instruction does not have.
     - ``direction``: what was there stands before the transition, what will be there after it.
     - ``repeated``: a word twice in a row, or named more often than in the instruction.
+    - ``language``: letters of another script than Latin, outside quotes: captions are English.
+
+    Of an instruction in another script only its quoted texts can be compared with an English caption.
 
     Raises:
         ValueError: ``task`` is not one of TASKS.
@@ -84,12 +88,44 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
         "gradual": bool(_GRADUAL & set(words(core))) or "over time" in core.lower(),
         "verb": _states(said, asked, _kind(instruction, task)),
         "kept": _keeps(core, instruction),
-        "invented": _true_to(core, instruction, task),
-        "drift": len(_new(said, asked, task)) <= new_words,
+        "invented": foreign(instruction) or _true_to(core, instruction, task),
+        "drift": foreign(instruction) or len(_new(said, asked, task)) <= new_words,
         "direction": _directed(core, instruction, task),
         "repeated": not _repeats(words(core), asked),
+        "language": not foreign(core),
     }
     return [name for name, passed in tests.items() if not passed]
+
+
+def states_what_stays(caption: str) -> bool:
+    """Whether a whole caption closes by saying what does not change."""
+    closing = caption.replace(REFINEMENT, "")[len(open_part(caption)) :]
+    return bool(re.search(r"\b(?:remains?|stays?|unchanged|still|steady|consistent|keeps?|same)\b", closing))
+
+
+def foreign(text: str) -> bool:
+    """Whether there are letters of another script than Latin, outside quotes."""
+    return any(letter.isalpha() and ord(letter) > LAST_LATIN for letter in QUOTED.sub(" ", text))
+
+
+def reasons(failed: list[str], caption: str, instruction: str) -> str:
+    """What is wrong with a caption, in words that its writer can act on."""
+    said = set(stems(caption))
+    texts = [text for text in verbatim(normalize(instruction)) if text not in caption]
+    lost = [word for word in words(QUOTED.sub(" ", normalize(instruction))) if word in _content_words(instruction)]
+    missing = texts + [word for word in lost if not _covered(stem(word), said)]
+    told = {
+        "short": "it is one sentence of at most 30 words",
+        "gradual": "it says that the change is gradual",
+        "verb": "it states the change",
+        "kept": f"it names {', '.join(missing)}" if missing else "it keeps the words of the instruction",
+        "invented": "it names nothing that the instruction does not name",
+        "drift": "it adds no words of its own",
+        "direction": "what was there comes first, what will be there last",
+        "repeated": "it names each thing once",
+        "language": "it is in English",
+    }
+    return ", ".join(told[name] for name in failed)
 
 
 def open_part(caption: str) -> str:
@@ -106,6 +142,11 @@ def open_part(caption: str) -> str:
 def refine(caption: str) -> str:
     """The paper's step 2: the sentence on resolution, quality and coherence is appended."""
     return caption if caption.endswith(REFINEMENT) else f"{caption} {REFINEMENT}"
+
+
+def _content_words(instruction: str) -> set[str]:
+    kept = content(normalize(instruction))
+    return {word for word in words(normalize(instruction)) if stem(word) in kept}
 
 
 def _class(word_stem: str) -> set[str]:
@@ -138,6 +179,8 @@ def _keeps(core: str, instruction: str) -> bool:
     said = set(stems(core))
     texts = verbatim(normalize(instruction))
     plain = QUOTED.sub(" ", normalize(instruction))
+    if foreign(instruction):
+        return all(text in core for text in texts)
     return all(text in core for text in texts) and all(_covered(word, said) for word in content(plain))
 
 

@@ -8,7 +8,7 @@ P(instruction | examples of the task), where the label is only in the condition.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from v4e.prompts import UNLABELLED, label_prompt, task_prompt
 from v4e.tasks import TASKS, normalize, rule_task
@@ -26,9 +26,67 @@ class Scorer(Protocol):
         ...
 
 
+MAX_BYTES = 500  # of an instruction that are read: a task is named at the start, and the context is short
+Ask = Literal["never", "unsure", "all"]
+# what a rule's word counts beside the model's two scores, of standard deviation 1 each; from the blind set's dev half
+SURE, UNSURE = 6.0, 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """The task of an instruction, and who says so."""
+
+    task: str  # "" where nobody knows
+    source: str  # corpus | person | rules | llm | both, the last of rules and model
+    rule: str  # the rules' label, "" where none applies
+    llm: str  # the model's label, "" where it was not asked
+
+    @property
+    def agree(self) -> bool:
+        """Whether all labels that there are name one task."""
+        given = self.task if self.source in ("corpus", "person") else ""
+        return len({label for label in (given, self.rule, self.llm) if label}) <= 1
+
+
+def label_all(
+    instructions: Sequence[str], given: Sequence[tuple[str, str]], scorer: Scorer, bias: Sequence[float], ask: Ask
+) -> list[Labelled]:
+    """Labels `instructions`; `given` has each one's (task, source) where its corpus or a person names one, else "".
+
+    The model is asked for ``all``, or ``unsure``: where no task is given and the rules are not sure, or ``never``.
+    """
+    ruled = [rule_task(text) for text in instructions]
+    asked = [
+        at for at, (_, sure) in enumerate(ruled) if ask == "all" or (ask == "unsure" and not given[at][0] and not sure)
+    ]
+    scores = dict(zip(asked, votes(scorer, [instructions[at] for at in asked], bias), strict=True)) if asked else {}
+    found = []
+    for at, (rule, sure) in enumerate(ruled):
+        llm = best(scores[at]) if at in scores else ""
+        task, source = given[at]
+        if not task and llm:
+            task = best(joined(scores[at], rule, sure))
+            source = "both" if task == rule == llm else "rules" if task == rule else "llm"
+        elif not task:
+            task, source = rule, "rules"
+        found.append(Labelled(task=task, source=source, rule=rule, llm=llm))
+    return found
+
+
+def joined(scores: Sequence[float], rule: str, sure: bool) -> list[float]:
+    """The model's scores with the rule's word counted in."""
+    return [
+        score + ((SURE if sure else UNSURE) if task == rule else 0.0) for score, task in zip(scores, TASKS, strict=True)
+    ]
+
+
+def best(scores: Sequence[float]) -> str:
+    return TASKS[max(range(len(TASKS)), key=scores.__getitem__)]
+
+
 def votes(scorer: Scorer, instructions: Sequence[str], bias: Sequence[float]) -> list[list[float]]:
     """For each instruction the score of each of TASKS, the higher the likelier; `bias` is :func:`label_bias`."""
-    texts = [normalize(instruction) for instruction in instructions]
+    texts = [normalize(instruction).encode()[:MAX_BYTES].decode(errors="ignore") for instruction in instructions]
     labels = scorer.prefer([label_prompt(text) for text in texts], TASKS)
     channel = scorer.likelihood([(task_prompt(task), f" {text}") for text in texts for task in TASKS])
     found = []

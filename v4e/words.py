@@ -4,7 +4,8 @@ import re
 
 TOKEN = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
 QUOTED = re.compile(
-    r"\"([^\"]+)\"|\u201c([^\u201d]+)\u201d|\u2018([^\u2019]+)\u2019|(?<![A-Za-z0-9])'([^']+)'(?![A-Za-z0-9])"
+    r"\"([^\"]+)\"|[\u201c\u201e]([^\u201d\u201c]+)[\u201d\u201c]|[\u2018\u201a]([^\u2019]+)\u2019|\u00ab([^\u00bb]+)\u00bb|"
+    r"\u300c([^\u300d]+)\u300d|\u300e([^\u300f]+)\u300f|(?<![A-Za-z0-9])'([^']+)'(?![A-Za-z0-9])"
 )
 
 
@@ -115,6 +116,7 @@ def definite(noun_phrase: str) -> str:
     """``red circle`` to ``the red circle``; determiners stay, pronouns get a noun."""
     if noun := {"it": "object", "them": "objects", "him": "person", "her": "person"}.get(noun_phrase.lower()):
         return f"the {noun}"
+    noun_phrase = re.sub(r"^(?:my|our|your)\b", "the", noun_phrase, flags=re.I)
     if re.match(_DETERMINER, noun_phrase, re.I):
         return noun_phrase
     return "the " + re.sub(r"^an? ", "", noun_phrase, flags=re.I)
