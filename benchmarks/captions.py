@@ -65,6 +65,7 @@ def rows_of(items: list[tuple[str, str]], written: list[Written]) -> list[dict]:
                 "llm_label": sum(row.label.llm == task for _, row in mine),
                 "rules_llm": sum(row.label.task == task for _, row in mine),
                 **{origin: made[origin] for origin in MADE},
+                "generic": sum("The scene gradually changes: " in row.caption for _, row in mine),
                 "passed": sum(not row.checks for _, row in mine),
             }
         )
@@ -74,7 +75,10 @@ def rows_of(items: list[tuple[str, str]], written: list[Written]) -> list[dict]:
 def summary_of(
     items: list[tuple[str, str]], written: list[Written], rows: list[dict], speed: float
 ) -> dict[str, float]:
-    total = {name: sum(row[name] for row in rows) for name in ("n", "rules", "llm_label", "rules_llm", *MADE, "passed")}
+    total = {
+        name: sum(row[name] for row in rows)
+        for name in ("n", "rules", "llm_label", "rules_llm", *MADE, "generic", "passed")
+    }
     sure = [rule_task(text)[0] == task for text, task in items if rule_task(text)[1]]
     agree = [row.label.task == task for (_, task), row in zip(items, written, strict=True) if row.label.agree]
     shares = {
@@ -83,6 +87,7 @@ def summary_of(
         "llm_accuracy": total["llm_label"] / total["n"],
         "llm_share": (total["llm"] + total["retry"]) / total["n"],
         "llm_first_share": total["llm"] / total["n"],
+        "generic_share": total["generic"] / total["n"],
         "sure_share": len(sure) / total["n"],
         "sure_accuracy": sum(sure) / len(sure),
         "agree_share": len(agree) / total["n"],

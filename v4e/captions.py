@@ -22,11 +22,11 @@ _VERBS: dict[str, str] = {
     "background": "transform turn change become shift morph dissolve give fade",
     "color": "turn shift change become transition take transform fade",
     "material": "become turn change shift transform take transition",
-    "text": "change turn become morph shift transform transition read",
+    "text": "change turn become morph shift transform transition read translate",
     "motion": "raise lift lower move slide shift turn tilt rotate bend open close rise drop glide drift go "
-    "come travel fall wave stretch extend smile",
+    "come travel fall wave stretch extend smile turn become change",
     "portrait": "smooth brighten turn become fade appear soften whiten change shift lighten darken",
-    "style": "adopt turn transform become shift take morph change transition",
+    "style": "adopt turn transform become shift take morph change transition look",
     "tone": "shift become turn change transition take transform fade grow brighten darken warm cool adopt",
 }
 _AGAINST: dict[str, str] = {"addition": "away disappear vanish", "removal": "appear emerge"}
@@ -36,7 +36,7 @@ _NEUTRAL = words_of(
     "over time bit step in place across whole entire image picture photo scene person subject object sign "
     "text word letters texture material surface color hue shade style look tone grade mood atmosphere "
     "corner side part area edge background view side new itself completely fully again softly down up "
-    "back away out smooth clear position",
+    "back away out smooth clear position around",
 )
 _FREE = {stem(word) for word in FUNCTION | _NEUTRAL | _GRADUAL}
 _SYNONYMS = tuple(
@@ -82,14 +82,14 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
     if task not in TASKS:
         raise ValueError(f"task is {task!r}: expected one of {', '.join(TASKS)}")
     core = open_part(caption)
-    said, asked = stems(core), stems(instruction)
+    said, asked, kind = stems(core), stems(instruction), _kind(instruction, task)
     tests = {
         "short": 3 <= len(core.split()) <= MAX_WORDS and "\n" not in core and ". " not in core,
         "gradual": bool(_GRADUAL & set(words(core))) or "over time" in core.lower(),
-        "verb": _states(said, asked, _kind(instruction, task)),
+        "verb": _states(said, asked, kind),
         "kept": _keeps(core, instruction),
         "invented": foreign(instruction) or _true_to(core, instruction, task),
-        "drift": foreign(instruction) or len(_new(said, asked, task)) <= new_words,
+        "drift": foreign(instruction) or len(_new(said, asked, (task, kind))) <= new_words,
         "direction": _directed(core, instruction, task),
         "repeated": not _repeats(words(core), asked),
         "language": not foreign(core),
@@ -163,7 +163,7 @@ def _task_verbs(task: str) -> set[str]:
 
 def _kind(instruction: str, task: str) -> str:
     """Portrait edits that add or take away something are told like additions and removals."""
-    found = slots(instruction, task) if task == "portrait" else None
+    found = slots(instruction, task) if task in ("portrait", "text", "background") else None
     return {"appear": "addition", "fade away": "removal"}.get(found.verb, task) if found else task
 
 
@@ -192,15 +192,15 @@ def _true_to(core: str, instruction: str, task: str) -> bool:
     return all(_covered(stem(word), asked) for word in named) and all(text in instruction for text in texts)
 
 
-def _new(said: list[str], asked: list[str], task: str) -> set[str]:
-    free = _FREE | _task_verbs(task) | set(asked)
+def _new(said: list[str], asked: list[str], kinds: tuple[str, str]) -> set[str]:
+    free = _FREE.union(set(asked), *(_task_verbs(kind) for kind in kinds))
     return {word for word in said if not _class(word) & free}
 
 
 def _directed(core: str, instruction: str, task: str) -> bool:
     """Source before the verb, target after it; without both there is nothing to reverse."""
     said = stems(core)
-    if re.search(r"\bfrom\b", core) and "from" not in words(instruction):
+    if re.search(r"\bfrom\b", core) and not {"from", "instead", "rather"} & set(words(instruction)):
         return False
     found: Slots | None = slots(instruction, task)
     if found is None or task not in ("replacement", "color", "material", "portrait", "background"):

@@ -30,13 +30,13 @@ _CHANGE = (
     r"redraw|reimagine|remake|redo|restyle|stylize|style|apply|use|get|show|edit|update|bring|build|put|tint)"
 )
 _PAINT = r"(?:(?:re)?(?:paint|colou?r|dye|tint|hue)|spray[ -]paint)"
-_ADD = (
+ADD = (
     r"(?:add|put|place|insert|draw|include|introduce|create|hang|stick|superimpose|attach|throw in|pop|drop in|"
     r"mount|overlay|"
     r"decorate|equip|fill|plant|sprinkle|scatter|append|install|position|arrange|park|seat|sketch in|paint in|bring "
     r"in|compose)"
 )
-_REMOVE = (
+REMOVE = (
     r"(?:remove|delete|erase|get rid of|take (?:away|out|off)|eliminate|clear|wipe|clean(?: up| off| away)?|crop "
     r"out|edit out|"
     r"photoshop out|cut out|lose|hide|vanish|strip|do away with|throw (?:out|away)|discard|exclude|omit|ditch|scrap|"
@@ -69,24 +69,24 @@ _RULES: tuple[tuple[str, str, bool], ...] = (
     ),
     (
         "style",
-        rf"^(?!{_ADD}\b|{_REMOVE}\b|replace (?!.*\bstyle)).*\b(?:in(?:to)?|as|to|like|of) (?:the |an? )?(?"
+        rf"^(?!{ADD}\b|{REMOVE}\b|replace (?!.*\bstyle)).*\b(?:in(?:to)?|as|to|like|of) (?:the |an? )?(?"
         rf":style|manner) of\b",
         True,
     ),
     (
         "style",
-        rf"^(?!{_ADD}\b|{_REMOVE}\b|replace\b).*(?<!hair )(?<!hair-)\bstyles?\b(?! of (?:the|his|her) (?:hair|"
+        rf"^(?!{ADD}\b|{REMOVE}\b|replace\b).*(?<!hair )(?<!hair-)\bstyles?\b(?! of (?:the|his|her) (?:hair|"
         rf"clothes))",
         True,
     ),
     ("style", r"^(?:as if|as though) .*\b(?:drawn|painted|sketched|made|rendered)\b|\b(?:stylize|restyle)\b", True),
-    ("style", rf"^(?!{_ADD}\b|{_REMOVE}\b|replace\b|move\b|open\b|paint\b (?!{WHOLE}\b)).*\b{STYLE}\b", True),
+    ("style", rf"^(?!{ADD}\b|{REMOVE}\b|replace\b|move\b|open\b|paint\b (?!{WHOLE}\b)).*\b{STYLE}\b", True),
     ("style", rf"^{_CHANGE} {WHOLE}\b.*\b{WEAK_STYLE}\b", True),
-    ("addition", rf"^{_ADD}\b.* (?:in|to|into|on|against) the (?:back|fore)ground$", True),
-    ("background", rf"^(?!{_REMOVE} (?!the background|background)).*\b(?:background|backdrop)\b", True),
+    ("addition", rf"^{ADD}\b.* (?:in|to|into|on|against) the (?:back|fore)ground$", True),
+    ("background", rf"^(?!{REMOVE} (?!the background|background)).*\b(?:background|backdrop)\b", True),
     (
         "background",
-        rf"^(?!{_REMOVE} |{_ADD} ).*\b(?:scenery|setting|surroundings?|environment|location|locale|"
+        rf"^(?!{REMOVE} |{ADD} ).*\b(?:scenery|setting|surroundings?|environment|location|locale|"
         rf"landscape behind)\b",
         True,
     ),
@@ -127,11 +127,11 @@ _RULES: tuple[tuple[str, str, bool], ...] = (
     # removal, but for what is tone or beauty
     (
         "tone",
-        rf"^{_REMOVE} (?:the |all |some |any )?(?:\w+ )?(?:fog|haze|noise|blur|blurriness|grain|colou?r cast|"
+        rf"^{REMOVE} (?:the |all |some |any )?(?:\w+ )?(?:fog|haze|noise|blur|blurriness|grain|colou?r cast|"
         rf"glare|rain|vignette|yellow tint|tint|mist|smog|overexposure)\b",
         True,
     ),
-    ("portrait", rf"^(?:{_REMOVE}|reduce|fix|hide|conceal|cover) .*\b(?!(?:sun)?glasses|hats?\b){BODY}\b", True),
+    ("portrait", rf"^(?:{REMOVE}|reduce|fix|hide|conceal|cover) .*\b(?!(?:sun)?glasses|hats?\b){BODY}\b", True),
     (
         "removal",
         r"^(?:edit|photoshop|crop|cut|take|wipe|pull|clip|blend|airbrush) (?!(?:an?|some) ).+ (?:away|out|"
@@ -141,7 +141,7 @@ _RULES: tuple[tuple[str, str, bool], ...] = (
     ("removal", r"^(?:leave|keep) (?:only|just)\b", True),
     (
         "removal",
-        rf"^(?!take (?:an?|him|her|them) |strip .* down|clear up|clean the (?:image|picture)){_REMOVE}\b(?! "
+        rf"^(?!take (?:an?|him|her|them) |strip .* down|clear up|clean the (?:image|picture)){REMOVE}\b(?! "
         rf"(?:the )?(?:picture|photo|image)$)",
         True,
     ),
@@ -152,7 +152,7 @@ _RULES: tuple[tuple[str, str, bool], ...] = (
     ("motion", r"\b(?:expression|gestures?|poses?|posture|the action|thumbs?[ -]up|peace sign|high five)\b", True),
     (
         "addition",
-        rf"^(?:{_ADD}|give|wear)\b.*\b(?:(?:sun)?glasses|hats?|caps?|earrings?|necklace|scarf|crown|mask|"
+        rf"^(?:{ADD}|give|wear)\b.*\b(?:(?:sun)?glasses|hats?|caps?|earrings?|necklace|scarf|crown|mask|"
         rf"bow ?tie|tie|belt|helmet|headphones|beanie|veil|ribbon|tiara|watch)\b",
         True,
     ),
@@ -193,7 +193,7 @@ _RULES: tuple[tuple[str, str, bool], ...] = (
     # tone
     (
         "tone",
-        rf"^(?:{_CHANGE}|{_ADD}|increase|decrease|boost) (?:the |an? |some |more |less |it with )?(?:\w+ "
+        rf"^(?:{_CHANGE}|{ADD}|increase|decrease|boost) (?:the |an? |some |more |less |it with )?(?:\w+ "
         rf"){{0,3}}(?:grad(?:e|ing)|filter|tones?|mood|lighting|atmosphere|contrast|saturation|"
         r"brightness|exposure|vibe|warmth|vignette|grain|weather|light(?! (?:bulb|fixture|post|pole))|fog|mist|haze|"
         r"rain(?!bow|coat)|sunlight|moonlight|sunbeams?|god rays|lightning|thunderstorm|snowfall)\b",
@@ -246,7 +246,7 @@ _RULES: tuple[tuple[str, str, bool], ...] = (
     (
         "addition",
         rf"^(?:(?:on|in|next to|at|beside|above|under|near|behind|in front of|over|around|between) .*, ?)?"
-        rf"(?:{_ADD}|give|show)\b|, {_ADD}\b",
+        rf"(?:{ADD}|give|show)\b|, {ADD}\b",
         True,
     ),
     ("addition", rf"^(?:an?|another|some|more|one|two|three) (?!.*\b{TONE}\b)", False),

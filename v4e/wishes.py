@@ -16,7 +16,8 @@ _LEAD = re.compile(
 )
 _TAIL = re.compile(
     r"[ ,]+(?:please|pls|plz|thanks?(?: you)?|for me|if (?:possible|you can)|would be (?:nice|great|good|lovely)|"
-    r"and nothing else|in (?:this|the) (?:image|picture|photo|shot)|so that it's not in the (?:image|picture|photo) "
+    r"and nothing else|instead|in (?:this|the) (?:image|picture|photo|shot)|so that it's not in the (?:image|"
+    r"picture|photo) "
     r"anymore)$",
     re.I,
 )
@@ -85,6 +86,8 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"replace \g<x> with \g<y>",
     ),
     (r"(?:he|she|they|it) (?:is|are) \w+ing, (?P<r>(?:make|have|let) .+)", r"\g<r>"),
+    (r"(?P<r>.+?), (?:it's|it is|they're|they are|he's|she's) .+", r"\g<r>"),
+    (r"(?:let|have) (?P<x>.+?) have (?P<y>.+)", r"give \g<x> \g<y>"),
     # one thing for another
     (
         r"where (?P<x>.+?) (?:is|are|stands?|sits?|was|were)(?: now)?,? (?:there (?:should|must|could) be|put|place|"
@@ -200,7 +203,13 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"turn \g<x> into \g<y>",
     ),
     (_WANT + r" (?P<x>" + _NEW + r" .+)", r"add \g<x>"),
-    (_WANT + r" (?P<x>.+)", r"\g<x>"),
+    (_WANT + r" (?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*)", r"\g<x>"),
+    (_WANT + r" (?P<x>.+)", r"add \g<x>"),
+    (
+        r"(?:make|create|draw) (?P<y>an? .+) (?:from|out of|of) (?P<x>this|it|(?:this|the|my) (?:image|photo|"
+        r"picture|scene))",
+        r"turn \g<x> into \g<y>",
+    ),
     (
         r"(?P<x>.+?) would (?:look|be) (?:better|nicer|best|great|good|nice|cool) (?:in|as|with|if it (?:was|were)|"
         r"made of|being) (?P<y>.+)",

@@ -54,7 +54,9 @@ REQUEST = words_of(
     "show instead write say says read reads spell spells paint dye color colour colored coloured restyle "
     "redraw repaint rewrite tint hide change's keep image picture photo photograph scene whole entire "
     "style effect tone text word words letter letters texture material pattern finish surface made corner "
-    "area side place position same grade cinematic version",
+    "area side place position same grade cinematic version clean photoshop strip cut edit crop vanish decorate "
+    "superimpose equip relocate transport morph adjust hue built build carved insert shade everything thing bit "
+    "slightly lot switch move caption trade use fill hang stick draw attach mount alter update translate wish prefer",
 )
 
 
@@ -91,7 +93,10 @@ def verbatim(instruction: str) -> list[str]:
 
 
 _AFTER_HEAD = re.compile(r" (?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|\w+ing) ")
-_DETERMINER = r"(?:the|all|both|his|her|their|its|this|that|these|those|every|some|\d+|\w+['\u2019]s)\b"
+_DETERMINER = (
+    r"(?:the|all|both|his|her|their|its|this|that|these|those|every|each|some|another|more|"
+    r"several|many|no|\d+|\w+['\u2019]s)\b"
+)
 
 
 def plural(noun_phrase: str) -> bool:
