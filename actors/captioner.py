@@ -1,4 +1,4 @@
-"""The Instruction-to-Caption Generator on vLLM: one engine in the process of each Ray actor.
+"""The ICG's model in a Ray actor: vLLM in the actor's own process, or a server that speaks OpenAI's protocol.
 
 The engine lives in the actor's own process, so a dead engine is a dead actor, which Ray restarts; a batch is
 a pure function of its requests, so it may be run again. vLLM's default, an engine in a child process, can
@@ -6,25 +6,20 @@ hang.
 """
 
 import hashlib
+import os
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import ray
 import torch
-from ray.actor import ActorHandle
-from ray.exceptions import RayActorError
 
+from actors.endpoint import Endpoint
 from v4e.config import Caption
 from v4e.gguf import resolve_model
 from v4e.icg import Request, Written, write
-from v4e.prompts import UNLABELLED, label_prompt
-from v4e.tasks import TASKS
-
-RESTARTS = 2
+from v4e.prompts import ANSWER, Prompt
+from v4e.vote import label_bias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,25 +33,57 @@ class Batch:
 
 
 class Captioner:
-    """A vLLM engine, and :func:`v4e.icg.write` on it."""
+    """:func:`v4e.icg.write` on an engine; `key` is of the server at ``caption.url``, if it wants one."""
+
+    def __init__(self, config: Caption, key: str = ""):
+        self.config = config
+        self.engine = Endpoint(config, key) if config.url else Vllm(config)
+        self.bias: list[float] = []
+
+    def ready(self) -> None:
+        """Answers once the engine has started."""
+
+    def write(self, index: int, requests: Sequence[Request]) -> Batch:
+        """Captions one batch; ``index`` comes back with it."""
+        start, before = time.monotonic(), self.engine.tokens
+        if self.config.vote != "never" and not self.bias:
+            self.bias = label_bias(self.engine)
+        written = write(
+            requests,
+            self.engine,
+            self.bias,
+            candidates=self.config.candidates,
+            vote=self.config.vote,
+            new_words=self.config.new_words,
+            refined=self.config.refine,
+        )
+        tokens = self.engine.tokens - before
+        return Batch(index=index, written=written, tokens=tokens, seconds=time.monotonic() - start)
+
+
+class Vllm:
+    """A :class:`v4e.icg.Engine` on vLLM in this process, on CPU or on GPUs."""
 
     def __init__(self, config: Caption):
         try:
             from vllm import LLM, SamplingParams
+            from vllm.sampling_params import StructuredOutputsParams
+            from vllm.v1.engine.exceptions import EngineDeadError
         except (ImportError, OSError, RuntimeError) as error:
             raise RuntimeError(
                 f"vLLM cannot be imported ({error}): on CPU install it by scripts/install-cpu.sh, which "
                 "leaves out torchvision, torchaudio and torchcodec; on GPU by pip install -e .[gpu]"
             ) from error
         self.config = config
-        self.tokens = 0
-        self.params = SamplingParams
+        self.tokens = 0  # generated so far
+        self.params, self.dead = SamplingParams, EngineDeadError
+        self.answer = StructuredOutputsParams(json=ANSWER, disable_any_whitespace=True)
         cpu = config.gpus == 0
         self.llm = LLM(
             model=resolve_model(config.model),
             dtype="bfloat16",
-            max_model_len=1024,
-            tensor_parallel_size=max(1, config.gpus),
+            max_model_len=2048,
+            tensor_parallel_size=config.tp or max(1, config.gpus),
             enable_prefix_caching=True,
             use_tqdm_on_load=False,
             enforce_eager=cpu,  # compiling takes minutes on CPU and gains nothing there
@@ -65,59 +92,58 @@ class Captioner:
             # vLLM caches whole blocks of a prefix, and the CPU's default block of 128 is a whole prompt
             block_size=32 if cpu else None,
         )
-        self.bias: dict[int, float] = {}
 
-    def write(self, index: int, requests: Sequence[Request]) -> Batch:
-        """Captions one batch; ``index`` comes back with it."""
-        start, self.tokens = time.monotonic(), 0
-        written = write(
-            requests,
-            self.ask,
-            self.label,
-            candidates=self.config.candidates,
-            new_words=self.config.new_words,
-            refined=self.config.refine,
-        )
-        return Batch(index=index, written=written, tokens=self.tokens, seconds=time.monotonic() - start)
-
-    def ask(self, prompts: list[str], samples: int) -> list[list[str]]:
-        """``samples`` lines for each prompt: greedy for one, else sampled at the config's temperature."""
+    def ask(self, prompts: list[Prompt], samples: int) -> list[list[str]]:
+        """``samples`` answers for each prompt, the likeliest first; one is greedy, more are at the temperature."""
+        texts = [prompt.text() for prompt in prompts]
         # seeded by the call itself, so that a batch run again gives the same texts; seeds in the request are
         # refused by vLLM on CPU ("CPU Generator does not use offset")
-        seed = int.from_bytes(hashlib.blake2b("\0".join(prompts).encode(), digest_size=4).digest())
+        seed = int.from_bytes(hashlib.blake2b("\0".join(texts).encode(), digest_size=4).digest())
         torch.manual_seed(seed)
         params = self.params(
             n=samples,
             temperature=0.0 if samples == 1 else self.config.temperature,
             max_tokens=self.config.max_tokens,
-            stop=["\n"],
+            structured_outputs=self.answer,
+            logprobs=0,
             seed=seed if self.config.gpus else None,
         )
-        answers = self.llm.generate(prompts, params, use_tqdm=False)
-        self.tokens += sum(len(text.token_ids) for answer in answers for text in answer.outputs)
-        return [[text.text for text in answer.outputs] for answer in answers]
+        answers = [answer.outputs for answer in self._generate(texts, params)]
+        self.tokens += sum(len(text.token_ids) for found in answers for text in found)
+        ranked = [sorted(found, key=lambda o: -(o.cumulative_logprob or 0.0) / len(o.token_ids)) for found in answers]
+        return [[text.text for text in found] for found in ranked]
 
-    def label(self, instructions: list[str]) -> list[str]:
-        """One of TASKS for each instruction: one decode step, less the model's liking for each label as such.
+    def prefer(self, prompts: list[str], words: tuple[str, ...]) -> list[list[float]]:
+        """log P of each word's first token, by one decode step.
 
         Raises:
-            ValueError: the tokenizer begins two labels with the same token.
+            ValueError: the tokenizer begins two words with the same token.
         """
         tokenizer = self.llm.get_tokenizer()
-        first = [tokenizer.encode(f" {task}", add_special_tokens=False)[0] for task in TASKS]
+        first = [tokenizer.encode(f" {word}", add_special_tokens=False)[0] for word in words]
         if len(set(first)) < len(first):
             raise ValueError(f"{self.config.model}: two task labels begin with the same token, choose another model")
-        if not self.bias:
-            seen = self.llm.generate(
-                [label_prompt(text) for text in UNLABELLED],
-                self.params(max_tokens=1, temperature=0.0, logprob_token_ids=first),
-                use_tqdm=False,
-            )
-            steps = [found[0] for answer in seen if (found := answer.outputs[0].logprobs)]
-            self.bias = {token: -sum(step[token].logprob for step in steps) / len(steps) for token in first}
-        params = self.params(max_tokens=1, temperature=0.0, allowed_token_ids=first, logit_bias=self.bias)
-        answers = self.llm.generate([label_prompt(text) for text in instructions], params, use_tqdm=False)
-        return [TASKS[first.index(answer.outputs[0].token_ids[0])] for answer in answers]
+        params = self.params(max_tokens=1, temperature=0.0, logprob_token_ids=first)
+        steps = [found[0] for a in self._generate(prompts, params) if (found := a.outputs[0].logprobs)]
+        return [[step[token].logprob for token in first] for step in steps]
+
+    def likelihood(self, pairs: list[tuple[str, str]]) -> list[float]:
+        """log P(text | context), by the prompt's own log-probabilities."""
+        tokenizer = self.llm.get_tokenizer()
+        contexts = {context: tokenizer.encode(context) for context in dict.fromkeys(c for c, _ in pairs)}
+        texts = [tokenizer.encode(text, add_special_tokens=False) for _, text in pairs]
+        prompts = [{"prompt_token_ids": contexts[c] + text} for (c, _), text in zip(pairs, texts, strict=True)]
+        answers = self._generate(prompts, self.params(max_tokens=1, temperature=0.0, prompt_logprobs=0))
+        return [
+            sum(step[token].logprob for step, token in zip(answer.prompt_logprobs[-len(text) :], text, strict=True))
+            for answer, text in zip(answers, texts, strict=True)
+        ]
+
+    def _generate(self, prompts, params) -> list:
+        try:
+            return self.llm.generate(prompts, params, use_tqdm=False)
+        except self.dead:  # a rank of a tensor-parallel engine is gone: only a new process gets a new engine
+            os._exit(1)
 
 
 def engine_env(config: Caption) -> dict[str, str]:
@@ -129,60 +155,3 @@ def engine_env(config: Caption) -> dict[str, str]:
     if not config.model or Path(config.model).exists():
         env["HF_HUB_OFFLINE"] = "1"
     return env
-
-
-def write_batches(batches: Sequence[tuple[int, Sequence[Request]]], config: Caption) -> Iterator[Batch]:
-    """Captions (index, requests) batches on ``config.actors`` captioners; yields them as they are done.
-
-    A captioner that dies is restarted, and its batch asked for again, ``RESTARTS`` times; one that does not
-    answer within ``config.timeout_s`` is killed and counts as dead.
-
-    Raises:
-        RuntimeError: a captioner cannot start, or died too often.
-        TimeoutError: a batch ran out of time on every try.
-    """
-    remote = ray.remote(Captioner).options(
-        num_cpus=config.threads,
-        num_gpus=config.gpus,
-        max_restarts=RESTARTS,
-        max_task_retries=RESTARTS,
-        runtime_env={"env_vars": engine_env(config)},
-    )
-    captioners = [cast(ActorHandle, remote.remote(config)) for _ in range(min(config.actors, len(batches)))]
-    idle, waiting = list(captioners), deque(batches)
-    running: dict[ray.ObjectRef, tuple[int, ActorHandle, float, int]] = {}
-    try:
-        while waiting or running:
-            while waiting and idle:
-                index, requests = waiting.popleft()
-                captioner = idle.pop()
-                running[captioner.write.remote(index, requests)] = (index, captioner, _deadline(config), 0)
-            patience = max(0.0, min(deadline for _, _, deadline, _ in running.values()) - time.monotonic())
-            done, _ = ray.wait(list(running), num_returns=1, timeout=patience)
-            for ref in done:
-                _, captioner, _, _ = running.pop(ref)
-                yield _result(ref)
-                idle.append(captioner)
-            for ref, (index, captioner, deadline, tries) in list(running.items()):
-                if not done and deadline <= time.monotonic():
-                    if tries == RESTARTS:
-                        raise TimeoutError(
-                            f"captions: batch {index} took longer than {config.timeout_s:.0f} s, {tries + 1} "
-                            "times: raise caption.timeout_s or lower caption.batch"
-                        )
-                    ray.kill(captioner, no_restart=False)  # Ray restarts it and runs the batch again
-                    running[ref] = (index, captioner, _deadline(config), tries + 1)
-    finally:
-        for captioner in captioners:
-            ray.kill(captioner)
-
-
-def _deadline(config: Caption) -> float:
-    return time.monotonic() + config.timeout_s
-
-
-def _result(ref: ray.ObjectRef) -> Batch:
-    try:
-        return ray.get(ref)
-    except RayActorError as error:
-        raise RuntimeError(f"a captioner died {RESTARTS + 1} times or could not start: {error}") from error

@@ -1,144 +1,225 @@
-"""Instructions to evolution captions, by a small LLM on vLLM.
+"""Instructions to evolution captions, by a language model on vLLM or behind an OpenAI-compatible server.
 
-Reads the training triplets' instructions and writes captions.parquet: each row with its caption, its task,
-and how the caption came about (llm, retry, template). A second run does only what is missing.
+Reads the training triplets' instructions and writes captions.parquet: each row with its caption, its task and who
+named it, its atomic edits, and how the caption came about (llm, retry, template, person). A second run does only what
+is missing.
+
+python pipelines/caption.py audit run.dir=... writes a page with samples of them, captions_audit.html, and
+captions_audit.csv for a person to correct; caption.corrections=FILE takes it back.
 """
 
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from actors.captioner import write_batches
+from actors.captioners import write_batches
 from actors.cluster import connect
+from pipelines import caption_audit
 from pipelines._cli import main
+from v4e.captions_table import counts
 from v4e.config import Config
-from v4e.data.captions import drop_parts, read_captions, read_instructions, write_captions
-from v4e.data.quality import bad_id
+from v4e.corrections import Correction, person_row, read_csv
+from v4e.data.captions import drop_parts, read_captions, read_texts, write_captions
+from v4e.data.quality import MAX_TEXT, bad_id
 from v4e.data.reject import record_rejected
+from v4e.data.sources import RawTriplet
 from v4e.gguf import model_name
-from v4e.icg import Request
+from v4e.icg import Request, Written
 from v4e.io import join
-from v4e.paths import captions_uri, train_uri
-from v4e.progress import bar, plan
+from v4e.paths import captions_uri, dropped_uri, train_uri
+from v4e.progress import bar, plan, say
 from v4e.prompts import prompt_hash
 from v4e.stages import stage
 from v4e.tasks import TASKS
 
-Row = tuple[str, str, str]  # id, instruction, task of the corpus
+NO_TASK = "no task: the rules know none, and the model is not asked (caption.vote=never)"
+DISAGREE = "task labels disagree: corpus or decision {task}, rules {rule_task}, model {llm_task}"
 
 
 def run(config: Config) -> None:
-    """Brings captions.parquet up to date with the triplets and the recipe."""
-    first: dict[str, Row] = {}  # of an id; precompute rejects the others
-    for row in read_instructions(train_uri(config), config.data.limit):
-        first.setdefault(row[0], row)
-    reasons = {key: bad_id(key) or ("" if row[1].strip() else "empty instruction") for key, row in first.items()}
-    rejected = [{"id": key, "stage": "caption", "reason": reason} for key, reason in reasons.items() if reason]
-    record_rejected(config.run.dir, rejected)
-    rows = [row for key, row in first.items() if not reasons[key]]
-    model = model_name(config.caption.model)
+    """Brings captions.parquet up to date with the triplets, the corrections and the recipe."""
+    corrections = read_csv(config.caption.corrections) if config.caption.corrections else {}
+    rows, rejected = _readable(read_texts(train_uri(config), config.data.limit))
+    model = config.caption.model if config.caption.url else model_name(config.caption.model)
     stamp = _prompt_hash(config, model)
-    uri, parts = captions_uri(config), f"{captions_uri(config)}.parts"
-    before = {} if config.run.overwrite else read_captions(uri)
+    uri, dropped, parts = captions_uri(config), dropped_uri(config), f"{captions_uri(config)}.parts"
+    before = {} if config.run.overwrite else read_captions(dropped) | read_captions(uri)
     if config.run.overwrite:
         drop_parts(parts)
     done = before | read_captions(parts)
-    missing = {row[0] for row in rows if not _current(done.get(row[0]), row, stamp)}
+    by_person = {row.id for row in rows if row.id in corrections and corrections[row.id].caption}
+    todo = {row.id: _request(row, corrections.get(row.id)) for row in rows if row.id not in by_person}
+    missing = {row.id for row in rows if row.id in todo and not _current(done.get(row.id), todo[row.id], stamp)}
     batches = [
         (index, batch)
-        for index, batch in enumerate(_batches(rows, config.caption.batch))
-        if any(row[0] in missing for members in batch.values() for row in members)
+        for index, batch in enumerate(_batches(todo, config.caption.batch))
+        if any(identity in missing for members in batch.values() for identity in members)
     ]
-    plan(
-        "captions",
-        {
-            "instructions": f"{len(rows)}, of which {len(rows) - len(missing)} are done",
-            "rejected": f"{len(rejected)} with a bad id or no instruction",
-            "to do": f"{len(missing)} rows, {sum(len(b) for _, b in batches)} distinct instructions",
-            "model": f"{model} on {config.caption.actors} x "
-            + (f"{config.caption.gpus} GPU" if config.caption.gpus else f"{config.caption.threads} CPU thread(s)"),
-            "output": uri,
-        },
-    )
+    _announce(config, model, len(rows), len(rejected), missing, batches, corrections, rows)
     start, tokens, busy = time.monotonic(), 0, 0.0
     if missing:
         connect()
         members = dict(batches)
+        asked = ((index, list(batch)) for index, batch in batches)
         with stage(config.run.dir, "caption"), bar("captions", len(missing), unit="rows") as advance:
-            asked = [(index, list(batch)) for index, batch in batches]
-            for answer in write_batches(asked, config.caption):
+            for answer in write_batches(asked, config.caption, len(batches)):
                 written = [
-                    {
-                        "id": row[0],
-                        "instruction": row[1],
-                        "caption": result.caption,
-                        "task": result.task,
-                        "task_source": result.task_source,
-                        "origin": result.origin,
-                        "model": model,
-                        "prompt_hash": stamp,
-                        "checks": list(result.checks),
-                    }
-                    for result, same in zip(answer.written, members[answer.index].values(), strict=True)
-                    for row in same
-                    if row[0] in missing
+                    _row(identity, request, result, model, stamp)
+                    for (request, same), result in zip(members[answer.index].items(), answer.written, strict=True)
+                    for identity in same
+                    if identity in missing
                 ]
                 write_captions(join(parts, f"{answer.index:06d}.parquet"), written)
                 done |= {row["id"]: row for row in written}
                 tokens, busy = tokens + answer.tokens, busy + answer.seconds
-                advance(len(written))
-    order = [row[0] for row in rows]
-    kept = [row for key, row in before.items() if key not in set(order)]  # of triplets outside this run's limit
-    if missing or read_captions(parts):
-        write_captions(uri, [done[key] for key in order] + kept)
+                advance(len(written), f"{tokens / max(busy, 1e-9):.0f} tokens/s")
+    for row in rows:
+        if row.id in by_person:
+            made = {"model": "", "prompt_hash": stamp}
+            own = row.task if row.task in TASKS else ""
+            done[row.id] = person_row(row.id, row.instruction, own, corrections[row.id]) | made
+    order = [row.id for row in rows]
+    kept, fell = _by_policy(config, [done[key] for key in order])
+    record_rejected(config.run.dir, [*rejected, *fell])
+    _save(config, kept, [done[row["id"]] for row in fell], before)
     drop_parts(parts)
-    _summary([done[key] for key in order], time.monotonic() - start, tokens, busy)
+    time_told = f"{time.monotonic() - start:.1f} s"
+    plan("captions written", counts(kept, len(fell)) | {"time": _speed(time_told, tokens, busy)})
+
+
+def _readable(texts: Sequence[RawTriplet]) -> tuple[list[RawTriplet], list[dict]]:
+    """The first row of each id that has an instruction; and those that cannot be used."""
+    first: dict[str, RawTriplet] = {}  # precompute rejects the others
+    for row in texts:
+        first.setdefault(row.id, row)
+    reasons = {key: bad_id(key) or _bad_text(row) for key, row in first.items()}
+    rejected = [{"id": key, "stage": "caption", "reason": reason} for key, reason in reasons.items() if reason]
+    return [row for key, row in first.items() if not reasons[key]], rejected
+
+
+def _bad_text(row: RawTriplet) -> str:
+    """Why an instruction, or a session's, cannot be captioned; empty where they can."""
+    texts = (row.instruction, *row.turns)
+    if not all(text.strip() for text in texts):
+        return "empty instruction"
+    longest = max(map(len, texts))
+    return f"instruction of {longest} characters: expected at most {MAX_TEXT}" if longest > MAX_TEXT else ""
+
+
+def _request(row: RawTriplet, correction: Correction | None) -> Request:
+    if correction and correction.task:
+        return Request(instruction=row.instruction, turns=row.turns, task=correction.task, source="person")
+    return Request(instruction=row.instruction, turns=row.turns, task=row.task if row.task in TASKS else "")
 
 
 def _prompt_hash(config: Config, model: str) -> str:
-    caption = config.caption
-    return prompt_hash(
-        model, caption.candidates, caption.temperature, caption.max_tokens, caption.new_words, caption.refine
-    )
+    c = config.caption
+    return prompt_hash(model, c.vote, c.candidates, c.temperature, c.max_tokens, c.new_words, c.refine)
 
 
-def _current(done: dict | None, row: Row, stamp: str) -> bool:
-    """Whether a caption is of this instruction, of this task, by these prompts."""
-    if done is None or done["instruction"] != row[1] or done["prompt_hash"] != stamp:
+def _current(done: Mapping | None, request: Request, stamp: str) -> bool:
+    """Whether a caption is of this instruction, of this task, by these prompts and not by a person."""
+    if done is None or done["instruction"] != request.instruction or done["prompt_hash"] != stamp:
         return False
-    return row[2] not in TASKS or done["task"] == row[2]
+    if done["origin"] == "person" or len(done["turns"] or ()) != len(request.turns):
+        return False
+    by_person = done["task_source"] == "person"
+    return by_person == (request.source == "person") and (not request.task or done["task"] == request.task)
 
 
-def _batches(rows: Sequence[Row], size: int) -> list[dict[Request, list[Row]]]:
-    """Distinct requests with the rows that share them, ``size`` a batch, in the order of the file.
+def _batches(todo: Mapping[str, Request], size: int) -> list[dict[Request, list[str]]]:
+    """Distinct requests with the ids that share them, ``size`` a batch, in the order of the file.
 
     Cut before finished rows are left out, so an interrupted run asks the very same batches as a whole one.
     """
-    same: dict[Request, list[Row]] = {}
-    for row in rows:
-        same.setdefault(Request(instruction=row[1], task=row[2] if row[2] in TASKS else ""), []).append(row)
+    same: dict[Request, list[str]] = {}
+    for identity, request in todo.items():
+        same.setdefault(request, []).append(identity)
     items = list(same.items())
     return [dict(items[at : at + size]) for at in range(0, len(items), size)]
 
 
-def _summary(rows: list[dict], seconds: float, tokens: int, busy: float) -> None:
-    counts = {name: Counter(row[name] for row in rows) for name in ("origin", "task_source")}
-    by_task = {task: [row for row in rows if row["task"] == task] for task in TASKS}
-    table = {
-        name: ", ".join(f"{key} {count}" for key, count in sorted(found.items())) for name, found in counts.items()
+def _row(identity: str, request: Request, result: Written, model: str, stamp: str) -> dict:
+    return {
+        "id": identity,
+        "instruction": request.instruction,
+        "caption": result.caption,
+        "task": result.label.task,
+        "task_source": result.label.source,
+        "rule_task": result.label.rule,
+        "llm_task": result.label.llm,
+        "agree": result.label.agree,
+        "edits": list(result.edits),
+        "turns": list(result.turns),
+        "origin": result.origin,
+        "model": model,
+        "prompt_hash": stamp,
+        "checks": list(result.checks),
     }
-    for task, found in by_task.items():
-        model = sum(row["origin"] != "template" for row in found)
-        table[task] = f"{len(found)} rows, {model} by the model, {len(found) - model} by the template"
-    table["checks"] = f"{sum(not row['checks'] for row in rows)} of {len(rows)} rows pass all"
-    table["time"] = f"{seconds:.1f} s" + (f", {tokens / busy:.0f} tokens/s while asked" if busy else "")
-    plan("captions written", table)
+
+
+def _by_policy(config: Config, rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
+    """Rows to train on, and a rejection of each other one."""
+    kept, fell = [], []
+    for row in rows:
+        reason = ""
+        if not row["task"]:
+            reason = NO_TASK
+        elif config.caption.disagree == "drop" and row["agree"] is False and row["task_source"] != "person":
+            reason = DISAGREE.format(**{name: row[name] or "none" for name in ("task", "rule_task", "llm_task")})
+        if reason:
+            fell.append({"id": row["id"], "stage": "caption", "reason": reason})
+        else:
+            kept.append(row)
+    return kept, fell
+
+
+def _save(config: Config, kept: list[dict], fell: list[dict], before: Mapping[str, dict]) -> None:
+    """Both files, where they change; rows of triplets outside this run's limit stay where they were."""
+    here = {row["id"] for row in (*kept, *fell)}
+    for uri, rows in ((captions_uri(config), kept), (dropped_uri(config), fell)):
+        there = read_captions(uri)
+        others = [row for key, row in there.items() if key not in here and key in before]
+        if [*rows, *others] != list(there.values()):
+            write_captions(uri, [*rows, *others])
+
+
+def _announce(
+    config: Config,
+    model: str,
+    count: int,
+    rejected: int,
+    missing: set[str],
+    batches: Sequence[tuple[int, dict]],
+    corrections: Mapping[str, Correction],
+    rows: Sequence[RawTriplet],
+) -> None:
+    c = config.caption
+    where = f"at {c.url}" if c.url else f"{c.gpus} GPU" if c.gpus else f"{c.threads} CPU thread(s)"
+    many = f"{c.actors}..{c.most_actors}" if c.most_actors > c.actors else f"{c.actors}"
+    told = {
+        "instructions": f"{count}, of which {count - len(missing)} are done",
+        "rejected": f"{rejected} with a bad id or no instruction",
+        "to do": f"{len(missing)} rows, {sum(len(b) for _, b in batches)} distinct instructions",
+        "model": f"{model} on {many} x {where}",
+        "output": captions_uri(config),
+    }
+    plan("captions", told)
+    if strangers := len(set(corrections) - {row.id for row in rows}):
+        say(f"{strangers} of {len(corrections)} corrections are of rows that this run does not read")
+
+
+def _speed(told: str, tokens: int, busy: float) -> str:
+    return f"{told}, {tokens} tokens, {tokens / busy:.0f} tokens/s while asked" if busy else told
 
 
 if __name__ == "__main__":
-    main(__doc__, run)
+    if sys.argv[1:2] == ["audit"]:
+        del sys.argv[1]
+        main(caption_audit.__doc__, caption_audit.run)
+    else:
+        main(__doc__, run)

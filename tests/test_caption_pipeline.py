@@ -16,6 +16,8 @@ from v4e.data.reject import read_rejected
 from v4e.data.sources import parts
 from v4e.data.work import DUPLICATE, plan_work
 from v4e.icg import Request, Written
+from v4e.tasks import TASKS
+from v4e.vote import Labelled
 
 ROWS = [
     ("a/1", "remove the red lamp", "removal"),
@@ -47,6 +49,11 @@ def caption_row(identity: str, **changed) -> dict:
         "caption": "The image gradually becomes night, while structure and content remain unchanged.",
         "task": "tone",
         "task_source": "rules",
+        "rule_task": "tone",
+        "llm_task": "",
+        "agree": True,
+        "edits": ["make it night"],
+        "turns": [],
         "origin": "llm",
         "model": "m",
         "prompt_hash": "h",
@@ -96,9 +103,13 @@ def test_captions_come_back_from_files_and_parts(tmp_path: Path):
     assert read_captions(parts) == {} and pq.read_schema(whole).equals(SCHEMA)
 
 
+def todo(rows: list[tuple[str, str, str]]) -> dict[str, Request]:
+    return {row[0]: Request(instruction=row[1], task=row[2] if row[2] in TASKS else "") for row in rows}
+
+
 def test_equal_requests_share_one_question_and_batches_do_not_depend_on_what_is_done():
     rows = [row for row in ROWS if row[1].strip()]
-    batches = _batches(rows, 2)
+    batches = _batches(todo(rows), 2)
     assert [list(batch) for batch in batches] == [
         [
             Request(instruction="remove the red lamp", task="removal"),
@@ -109,27 +120,28 @@ def test_equal_requests_share_one_question_and_batches_do_not_depend_on_what_is_
             Request(instruction="change the sign to say 'GO'", task="text"),
         ],
     ]
-    assert [row[0] for row in batches[0][Request(instruction="remove the red lamp", task="removal")]] == [
-        "a/1",
-        "a/4",
-    ]
+    assert batches[0][Request(instruction="remove the red lamp", task="removal")] == ["a/1", "a/4"]
     more = [*rows, ("b/1", "make it night", "tone")]
-    assert _batches(more, 2)[:2] == batches
+    assert _batches(todo(more), 2)[:2] == batches
 
 
 def test_a_caption_is_stale_when_what_it_depends_on_changed():
-    row = ("x/1", "make it night", "env")
-    assert _current(caption_row("x/1"), row, "h")
-    assert not _current(None, row, "h")
-    assert not _current(caption_row("x/1"), row, "other prompts")
-    assert not _current(caption_row("x/1"), ("x/1", "make it day", "env"), "h")
-    assert not _current(caption_row("x/1"), ("x/1", "make it night", "style"), "h")
+    asked = Request(instruction="make it night")
+    assert _current(caption_row("x/1"), asked, "h")
+    assert not _current(None, asked, "h")
+    assert not _current(caption_row("x/1"), asked, "other prompts")
+    assert not _current(caption_row("x/1"), Request(instruction="make it day"), "h")
+    assert not _current(caption_row("x/1"), Request(instruction="make it night", task="style"), "h")
+    assert not _current(caption_row("x/1"), Request(instruction="make it night", task="tone", source="person"), "h")
+    assert not _current(caption_row("x/1", origin="person"), asked, "h")  # its correction was taken back
+    assert not _current(caption_row("x/1"), Request(instruction="make it night", turns=("a", "b")), "h")
 
 
 def test_bad_rows_are_recorded_and_the_first_of_an_id_is_captioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def answers(asked, _caption):
+    def answers(asked, _caption, _total):
         for index, requests in asked:
-            one = Written(caption="c", task="tone", task_source="rules", origin="template", checks=())
+            label = Labelled(task="tone", source="rules", rule="tone", llm="")
+            one = Written(caption="c", label=label, edits=("e",), turns=(), origin="template", checks=())
             written = [one for _ in requests]
             yield Batch(index=index, written=written, tokens=0, seconds=0)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from v4e.captions import check_caption
 from v4e.config import Caption
 from v4e.gguf import cache_dir, model_name, packaged_smollm2, resolve_model, to_hf
 from v4e.icg import Request, write
-from v4e.prompts import UNLABELLED, caption_prompt, label_prompt, prompt_hash
+from v4e.prompts import UNLABELLED, Prompt, answer, caption_prompt, label_prompt, prompt_hash, read_answer
 from v4e.tasks import TASKS
+from v4e.vote import best, label_bias, votes
 
 GOOD = "The red circle gradually turns blue."
 REQUEST = Request(instruction="make the red circle blue", task="color")
@@ -22,21 +24,35 @@ REQUEST = Request(instruction="make the red circle blue", task="color")
 class Engine:
     """Gives scripted texts instead of a model's, and remembers what it was asked."""
 
-    def __init__(self, greedy: str, *sampled: str):
-        self.greedy, self.sampled, self.calls = greedy, list(sampled), []
+    def __init__(self, greedy: str, *sampled: str, retried: tuple[str, ...] = ()):
+        self.greedy, self.sampled, self.retried = greedy, sampled, retried
+        self.calls: list[tuple[int, int]] = []
+        self.prompts: list[Prompt] = []
 
-    def ask(self, prompts: list[str], samples: int) -> list[list[str]]:
+    def ask(self, prompts: list[Prompt], samples: int) -> list[list[str]]:
         self.calls.append((len(prompts), samples))
-        return [[self.greedy] if samples == 1 else self.sampled for _ in prompts]
+        self.prompts += prompts
+        return [[answer(text) for text in self._texts(prompt, samples)] for prompt in prompts]
 
-    def label(self, instructions: list[str]) -> list[str]:
-        return ["style" for _ in instructions]
+    def _texts(self, prompt: Prompt, samples: int) -> Sequence[str]:
+        if "Refused: " in prompt.question:
+            return self.retried
+        return [self.greedy] if samples == 1 else self.sampled
+
+    def prefer(self, prompts: list[str], words: tuple[str, ...]) -> list[list[float]]:
+        return [[float(word == "style") for word in words] for _ in prompts]
+
+    def likelihood(self, pairs: list[tuple[str, str]]) -> list[float]:
+        return [float("Style" in context) for context, _ in pairs]
+
+
+BIAS = [0.0] * len(TASKS)
 
 
 def test_a_good_first_answer_is_taken_and_closed_by_us():
     engine = Engine(f" {GOOD[:-1]}, while the dog barks.")
-    (written,) = write([REQUEST], engine.ask, engine.label, candidates=4)
-    assert (written.origin, written.checks, written.task_source) == ("llm", (), "corpus")
+    (written,) = write([REQUEST], engine, BIAS, candidates=4)
+    assert (written.origin, written.checks, written.label.source) == ("llm", (), "corpus")
     assert written.caption == (
         "The red circle gradually turns blue, while reflections and all other elements remain consistent."
     )
@@ -44,55 +60,116 @@ def test_a_good_first_answer_is_taken_and_closed_by_us():
 
 
 def test_samples_are_asked_only_for_rows_that_failed():
-    engine = Engine(GOOD, "The red circle turns.", "The circle gradually turns blue.", "The fox slowly turns blue.")
+    engine = Engine(GOOD, "The red circle turns.", "The fox slowly turns blue.", "The circle gradually turns blue.")
     other = Request(instruction="make the circle blue", task="color")  # GOOD invents its red
-    first, second = write([REQUEST, other], engine.ask, engine.label, candidates=4)
-    assert (first.origin, second.origin) == ("llm", "retry")
+    first, second = write([REQUEST, other], engine, BIAS, candidates=4)
+    assert (first.origin, second.origin) == ("llm", "llm")
     assert second.caption.startswith("The circle gradually turns blue, while")
     assert engine.calls == [(2, 1), (1, 3)]
 
 
+def test_the_best_of_the_refused_is_asked_for_again_once_with_the_reason():
+    engine = Engine("nonsense", "The circle turns blue.", "The dog.", retried=("No.", GOOD, "More."))
+    (written,) = write([REQUEST], engine, BIAS, candidates=3)
+    assert (written.origin, written.checks) == ("retry", ())
+    assert engine.calls == [(1, 1), (1, 2), (1, 3)]
+    asked = engine.prompts[-1].question
+    assert 'Refused: {"caption": "The circle turns blue."}' in asked
+    assert asked.endswith("Write it so that it says that the change is gradual, it names red.")
+
+
+def test_answers_that_are_no_json_or_cut_off_are_no_captions():
+    assert read_answer(answer("a “b” c")) == "a “b” c"
+    for bad in ("", "The red circle", '{"caption": "The red', '{"caption": 3}', "[]", '{"other": "x"}'):
+        assert read_answer(bad) == ""
+
+
 def test_template_is_the_fallback():
-    engine = Engine("nonsense", "more nonsense", "")
-    (written,) = write([REQUEST], engine.ask, engine.label, candidates=3, refined=True)
+    engine = Engine("nonsense", "more nonsense", "", retried=("still nonsense",) * 3)
+    (written,) = write([REQUEST], engine, BIAS, candidates=3, refined=True)
     assert written.origin == "template" and written.checks == ()
     assert written.caption.startswith("The red circle's color gradually shifts to blue, while reflections")
     assert written.caption.endswith("temporally coherent.")
-    (single,) = write([REQUEST], engine.ask, engine.label, candidates=1)
-    assert single.origin == "template" and engine.calls[-1] == (1, 1)
+    (single,) = write([REQUEST], engine, BIAS, candidates=1)
+    assert single.origin == "template" and engine.calls[-2:] == [(1, 1), (1, 1)]
 
 
 def test_one_question_for_equal_edits_and_one_for_each_atomic_edit():
     engine = Engine(GOOD, "x", "The tree gradually fades away.")
     both = Request(instruction="make the red circle blue and remove the tree", task="color")
-    rows = write([REQUEST, REQUEST, both], engine.ask, engine.label, candidates=3)
+    rows = write([REQUEST, REQUEST, both], engine, BIAS, candidates=3)
     assert engine.calls == [(2, 1), (1, 2)]
-    assert rows[0] == rows[1] and rows[2].origin == "retry"
+    assert rows[0] == rows[1] and rows[2].origin == "llm"
+    assert rows[2].edits == ("make the red circle blue", "remove the tree") and rows[2].turns == ()
     assert rows[2].caption == (
         "The red circle gradually turns blue, then the tree gradually fades away, while everything else remains still."
+    )
+
+
+def test_a_session_gets_a_caption_for_each_turn_and_one_for_all():
+    engine = Engine("x", retried=("x",))
+    session = Request(instruction="of the session", turns=("add a hat", "make it blue"))
+    (written,) = write([session], engine, BIAS, candidates=1)
+    assert written.edits == ("add a hat", "make the hat blue")
+    assert written.turns == (
+        "A hat gradually appears, while everything else remains still.",
+        "The hat's color gradually shifts to blue, while everything else remains still.",
+    )
+    assert written.caption == (
+        "A hat gradually appears, then the hat's color gradually shifts to blue, while everything else remains still."
     )
 
 
 def test_labels_come_from_corpus_then_rules_then_model():
     engine = Engine("x", "x")
     asked = [REQUEST, Request(instruction="remove the tree"), Request(instruction="surprise me")]
-    rows = write(asked, engine.ask, engine.label, candidates=1)
-    assert [(row.task, row.task_source) for row in rows] == [
+    rows = write(asked, engine, BIAS, candidates=1)
+    assert [(row.label.task, row.label.source) for row in rows] == [
         ("color", "corpus"),
         ("removal", "rules"),
         ("style", "llm"),
     ]
     with pytest.raises(ValueError, match="empty"):
-        write([Request(instruction=" ")], engine.ask, engine.label, candidates=1)
+        write([Request(instruction=" ")], engine, BIAS, candidates=1)
     with pytest.raises(ValueError, match="expected one of addition"):
-        write([Request(instruction="x", task="attribute_modification")], engine.ask, engine.label, candidates=1)
+        write([Request(instruction="x", task="attribute_modification")], engine, BIAS, candidates=1)
+    (unknown,) = write([asked[2]], engine, [], candidates=1, vote="never")
+    assert (unknown.label.task, unknown.caption, unknown.edits) == ("", "", ())
+
+
+def test_every_label_is_stored_and_agreement_is_of_all_of_them():
+    engine = Engine("x")
+    asked = [REQUEST, Request(instruction="convert to oil painting style"), Request(instruction="remove the tree")]
+    rows = write(asked, engine, BIAS, candidates=1, vote="all")
+    assert [(r.label.task, r.label.rule, r.label.llm, r.label.source, r.label.agree) for r in rows] == [
+        ("color", "color", "style", "corpus", False),
+        ("style", "style", "style", "both", True),
+        ("style", "removal", "style", "llm", False),  # as certain in both ways as can be: that outweighs a rule
+    ]
+
+
+def test_likelihoods_are_calibrated_before_they_are_added():
+    """A liking of the model for one label, however strong, changes nothing."""
+    engine = Engine("x")
+    plain = votes(engine, ["surprise me"], BIAS)
+    liked = [5.0 if task == "tone" else 0.0 for task in TASKS]
+
+    class Biased(Engine):
+        def prefer(self, prompts, words):
+            return [[a + b for a, b in zip(row, liked, strict=True)] for row in super().prefer(prompts, words)]
+
+    assert label_bias(Biased("x"))[TASKS.index("tone")] == 5.0
+    assert votes(Biased("x"), ["surprise me"], liked) == plain and best(plain[0]) == "style"
 
 
 def test_prompts_hold_the_instruction_last():
-    assert caption_prompt("do this", "tone").endswith("Instruction: do this\nCaption:")
-    prompt = label_prompt("do this")
-    assert prompt.endswith("Instruction: do this\nCategory:")
-    assert all(prompt.count(f"Category: {task}\n") == 2 for task in TASKS)
+    prompt = caption_prompt("do this", "tone")
+    assert prompt.text().endswith("Instruction: do this\nJSON:")
+    assert [message["role"] for message in prompt.messages()][:3] == ["system", "user", "assistant"]
+    assert prompt.messages()[-1] == {"role": "user", "content": "Instruction: do this"}
+    label = label_prompt("do this")
+    assert label.endswith("Instruction: do this\nCategory:")
+    assert all(label.count(f"Category: {task}\n") == 2 for task in TASKS)
     assert len(UNLABELLED) == 2 * len(TASKS)
     assert prompt_hash("a", 1) == prompt_hash("a", 1) != prompt_hash("a", 2)
 
@@ -132,7 +209,7 @@ def test_conversion_keeps_the_weights_of_the_gguf():
 @pytest.mark.slow
 @pytest.mark.ray
 def test_smollm2_captions_survive_sigkill_and_repeat(cluster):
-    from actors.captioner import write_batches
+    from actors.captioners import write_batches
 
     asked = [
         Request(instruction=f"{verb} the {color} {thing}", task=task)
@@ -153,9 +230,9 @@ def test_smollm2_captions_survive_sigkill_and_repeat(cluster):
     assert sum(row.origin != "template" for row in rows) >= 20
     for request, row in zip(asked, rows, strict=True):
         if row.origin != "template":
-            assert row.checks == () and check_caption(row.caption, request.instruction, row.task) == []
-        assert ", while " in row.caption and row.task in TASKS
-    assert [row.task_source for row in rows[-3:]] == ["rules", "llm", "corpus"]
+            assert row.checks == () and check_caption(row.caption, request.instruction, row.label.task) == []
+        assert ", while " in row.caption and row.label.task in TASKS
+    assert [row.label.source for row in rows[-3:]] == ["rules", "llm", "corpus"]
     assert all(batch.tokens > 0 for batch in whole.values())
 
     killer = threading.Thread(target=_kill_first_captioner)
@@ -199,7 +276,7 @@ def _is_ours(pid: int) -> bool:
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_captioner_that_does_not_answer_ends_in_an_error(cluster):
-    from actors.captioner import write_batches
+    from actors.captioners import write_batches
 
     with pytest.raises(TimeoutError, match=r"raise caption\.timeout_s"):
         list(write_batches([(0, [REQUEST])], Caption(timeout_s=0.5)))
@@ -208,7 +285,7 @@ def test_a_captioner_that_does_not_answer_ends_in_an_error(cluster):
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_model_that_is_not_there_ends_in_an_error(cluster, tmp_path: Path):
-    from actors.captioner import write_batches
+    from actors.captioners import write_batches
 
     with pytest.raises(RuntimeError, match="captioner"):
         list(write_batches([(0, [REQUEST])], Caption(model=str(tmp_path))))

@@ -220,7 +220,9 @@ def test_demonstrations_pass_the_checks_they_teach():
 
 def test_atoms_split_at_imperatives_only():
     assert atoms("Add a red hat and make the car blue.") == ["Add a red hat", "make the car blue"]
-    assert atoms("swap the salt and pepper for bread and butter") == ["swap the salt and pepper for bread and butter"]
+    assert atoms("swap the salt and pepper for bread and butter") == [
+        "replace the salt and pepper with bread and butter"
+    ]
     assert atoms("write 'stop, and add milk' on the sign") == ["write 'stop, and add milk' on the sign"]
     assert atoms("in the top left, add a star") == ["in the top left, add a star"]
     caption = template_caption("remove the tree and make the car blue", "removal")

@@ -1,24 +1,38 @@
 """The Instruction-to-Caption Generator without its engine: a model proposes, checks choose."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from v4e.captions import check_caption, open_part, refine
-from v4e.prompts import caption_prompt
-from v4e.tasks import TASKS, atoms, rule_task
+from v4e.captions import check_caption, open_part, reasons, refine, states_what_stays
+from v4e.prompts import Prompt, caption_prompt, read_answer
+from v4e.tasks import TASKS
 from v4e.templates import core_caption, join_atoms, part_task
+from v4e.turns import resolve
+from v4e.vote import Ask, Labelled, Scorer, label_all
 from v4e.words import sentence
 
-Ask = Callable[[list[str], int], list[list[str]]]  # prompts, samples each (1 = greedy) -> texts, best guess first
-Label = Callable[[list[str]], list[str]]  # instructions -> tasks
+Edit = tuple[str, str]  # an atomic instruction, its task
+MAX_BYTES = 500  # of an atomic edit: a longer one is no edit that a small model's context is for, and gets the template
+MADE = ("llm", "retry", "template")  # how a caption came about, the best first
+
+
+class Engine(Scorer, Protocol):
+    """A language model behind whatever interface."""
+
+    def ask(self, prompts: list[Prompt], samples: int) -> list[list[str]]:
+        """JSON texts for each prompt, its best guess first; one sample is the greedy one."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """An instruction to caption, and the task its corpus gives it; "" where the corpus has none of TASKS."""
+    """An instruction to caption, or a session's instructions in order."""
 
     instruction: str
-    task: str = ""
+    turns: tuple[str, ...] = ()  # of a session, each may refer to those before it; () = the instruction alone
+    task: str = ""  # where the corpus or a person names one of TASKS
+    source: str = "corpus"  # of the task: corpus | person
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,79 +40,120 @@ class Written:
     """A captioned instruction, and how it came about."""
 
     caption: str
-    task: str
-    task_source: str  # corpus | rules | llm
-    origin: str  # llm: first answer; retry: one of the samples; template: Table 1
+    label: Labelled
+    edits: tuple[str, ...]  # atomic ones, in order, references resolved
+    turns: tuple[str, ...]  # a caption for each turn of a session; () of a single instruction
+    origin: str  # llm: an answer; retry: an answer to a refusal with its reason; template: Table 1
     checks: tuple[str, ...]  # failed ones; empty for llm and retry
 
 
 def write(
     requests: Sequence[Request],
-    ask: Ask,
-    label: Label,
+    engine: Engine,
+    bias: Sequence[float],
     *,
     candidates: int,
+    vote: Ask = "unsure",
     new_words: int = 0,
     refined: bool = False,
 ) -> list[Written]:
-    """Captions ``requests``, in order.
+    """Captions ``requests``, in order; those whose task nobody knows get none (an empty caption).
 
-    Each atomic edit is asked for once, greedily; only those whose answer fails a check are sampled
-    ``candidates - 1`` times more, and what still fails gets the template. Captions of several atomic edits of
-    one instruction are joined in order.
+    Captions of several atomic edits of one instruction are joined in order to one evolution. `bias` is that of
+    :func:`v4e.vote.label_bias`; without votes it is not read.
 
     Raises:
         ValueError: an instruction is empty, or a task is not one of TASKS.
     """
-    tasks = label_tasks(requests, label)
-    parts = [
-        [(part, part_task(part, task, alone=len(found) == 1)) for part in found]
-        for found, (task, _) in zip([atoms(r.instruction) for r in requests], tasks, strict=True)
+    for request in requests:
+        _check(request)
+    given = [(request.task, request.source if request.task else "") for request in requests]
+    labels = label_all([r.turns[0] if r.turns else r.instruction for r in requests], given, engine, bias, vote)
+    rows = [_edits(request, label.task) for request, label in zip(requests, labels, strict=True)]
+    cores = propose(
+        sorted({edit for row in rows for turn in row for edit in turn}, key=_order), engine, candidates, new_words
+    )
+    return [
+        _written(request, label, row, cores, new_words, refined)
+        for request, label, row in zip(requests, labels, rows, strict=True)
     ]
-    # sorted by task, so that the examples of a task are one prefix in the engine's cache
-    open_edits = sorted({edit for row in parts for edit in row}, key=lambda edit: (TASKS.index(edit[1]), edit[0]))
-    cores: dict[tuple[str, str], tuple[str, str]] = {}  # (instruction, task) of an atomic edit -> core, origin
-    for origin, samples in (("llm", 1), ("retry", candidates - 1)):
-        asked = [edit for edit in open_edits if edit not in cores]
+
+
+def propose(edits: Sequence[Edit], engine: Engine, candidates: int, new_words: int) -> dict[Edit, tuple[str, str]]:
+    """(caption without closing clause, how it was made) of each edit that the model wrote well.
+
+    Each edit is asked for once, greedily; where that answer fails a check, ``candidates - 1`` times more, and the
+    answers are ranked by the checks that they fail. The best one that still fails is refused once, with the reason.
+    """
+    found: dict[Edit, tuple[str, str]] = {}
+    ranked: dict[Edit, tuple[list[str], str]] = {}  # failed checks, answer: the best so far
+    for origin, samples in (("llm", 1), ("llm", candidates - 1), ("retry", candidates)):
+        asked = [edit for edit in edits if edit not in found and len(edit[0].encode()) <= MAX_BYTES]
         if not (samples and asked):
             continue
-        answers = ask([caption_prompt(*edit) for edit in asked], samples)
-        for edit, texts in zip(asked, answers, strict=True):
-            proposals = [sentence(open_part(text.strip())) for text in texts]
-            good = [text for text in proposals if not check_caption(text, *edit, new_words)]
-            if good:
-                cores[edit] = (good[0], origin)
-    written = []
-    for row, (task, source) in zip(parts, tasks, strict=True):
-        done = [cores.get(edit) or (core_caption(*edit), "template") for edit in row]
-        failed = [
-            name for edit, (core, _) in zip(row, done, strict=True) for name in check_caption(core, *edit, new_words)
-        ]
-        caption = join_atoms([core for core, _ in done], [own for _, own in row], task)
-        written.append(
-            Written(
-                caption=refine(caption) if refined else caption,
-                task=task,
-                task_source=source,
-                origin=max((origin for _, origin in done), key=("llm", "retry", "template").index),
-                checks=tuple(dict.fromkeys(failed)),
-            )
-        )
-    return written
-
-
-def label_tasks(requests: Sequence[Request], label: Label) -> list[tuple[str, str]]:
-    """(task, where it is from) of each request: the corpus, else sure rules, else the model."""
-    found: list[tuple[str, str]] = []
-    for request in requests:
-        if not request.instruction.strip():
-            raise ValueError("the instruction is empty: reject such rows before captioning")
-        if request.task and request.task not in TASKS:
-            raise ValueError(f"task is {request.task!r}: expected one of {', '.join(TASKS)}, or an empty string")
-        task, sure = (request.task, True) if request.task else rule_task(request.instruction)
-        found.append((task if sure else "", "corpus" if request.task else "rules"))
-    unsure = [at for at, (task, _) in enumerate(found) if not task]
-    if unsure:
-        for at, task in zip(unsure, label([requests[at].instruction for at in unsure]), strict=True):
-            found[at] = (task, "llm")
+        prompts = [_prompt(edit, ranked.get(edit)) if origin == "retry" else caption_prompt(*edit) for edit in asked]
+        for edit, texts in zip(asked, engine.ask(prompts, samples), strict=True):
+            answers = [sentence(open_part(read_answer(text))) for text in texts]
+            tried = [(check_caption(text, *edit, new_words), text) for text in answers]
+            tried = [ranked[edit], *tried] if edit in ranked else tried
+            failed, text = ranked[edit] = min(tried, key=_failures)
+            if not failed:
+                found[edit] = (text, origin)
     return found
+
+
+def _failures(tried: tuple[list[str], str]) -> int:
+    return len(tried[0])
+
+
+def _check(request: Request) -> None:
+    if not all(text.strip() for text in (request.instruction, *request.turns)):
+        raise ValueError("the instruction is empty: reject such rows before captioning")
+    if request.task and request.task not in TASKS:
+        raise ValueError(f"task is {request.task!r}: expected one of {', '.join(TASKS)}, or an empty string")
+
+
+def _edits(request: Request, task: str) -> list[list[Edit]]:
+    """The atomic edits of each turn, each with its task; none where the task of the whole is not known."""
+    if not task:
+        return []
+    turns = resolve(request.turns or [request.instruction])
+    alone = sum(map(len, turns)) == 1
+    return [[(edit, part_task(edit, task, alone=alone)) for edit in turn] for turn in turns]
+
+
+def _order(edit: Edit) -> tuple[int, str]:
+    """By task, so that the examples of a task are one prefix in the engine's cache."""
+    return TASKS.index(edit[1]), edit[0]
+
+
+def _prompt(edit: Edit, refused: tuple[list[str], str] | None) -> Prompt:
+    if refused is None or not refused[1]:
+        return caption_prompt(*edit)
+    failed, text = refused
+    return caption_prompt(*edit, refused=f"{text}.", why=reasons(failed, text, edit[0]))
+
+
+def _written(
+    request: Request,
+    label: Labelled,
+    turns: list[list[Edit]],
+    cores: dict[Edit, tuple[str, str]],
+    new_words: int,
+    refined: bool,
+) -> Written:
+    edits = [edit for turn in turns for edit in turn]
+    done = {edit: cores.get(edit) or (core_caption(*edit), "template") for edit in edits}
+    told = [join_atoms([done[e][0] for e in turn], [own for _, own in turn], label.task) for turn in turns]
+    whole = join_atoms([done[e][0] for e in edits], [own for _, own in edits], label.task) if edits else ""
+    failed = [name for edit in edits for name in check_caption(done[edit][0], *edit, new_words)]
+    if whole and not states_what_stays(whole):
+        failed.append("stays")
+    return Written(
+        caption=refine(whole) if refined and whole else whole,
+        label=label,
+        edits=tuple(text for text, _ in edits),
+        turns=tuple(refine(text) if refined else text for text in told) if request.turns else (),
+        origin=max((origin for _, origin in done.values()), key=MADE.index, default=""),
+        checks=tuple(dict.fromkeys(failed)),
+    )

@@ -20,6 +20,11 @@ def captions_uri(config: Config) -> str:
     return config.data.captions or join(config.run.dir, "captions.parquet")
 
 
+def dropped_uri(config: Config) -> str:
+    """What the ICG wrote, but the config's policy left out: nothing trains on it, no run writes it again."""
+    return f"{captions_uri(config).removesuffix('.parquet')}.dropped.parquet"
+
+
 def store_uri(config: Config) -> str:
     """The feature store: all that is frozen, once."""
     return config.data.store or join(config.run.dir, "store")

@@ -2,14 +2,22 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 
-from v4e.tasks import TASKS
+from v4e.tasks import TABLE1, TASKS
 
 # section 3.2, step 1
 HEADER = (
     "Convert the edit instruction into a short prompt for video generation. Describe the change as it "
-    "happens over time, not only the final state. Name nothing that the instruction does not name.\n\n"
+    "happens over time, not only the final state. Name nothing that the instruction does not name. Answer in JSON."
 )
+# what the decoder is held to: structured output of vLLM, response_format of an OpenAI-compatible server
+ANSWER: dict = {
+    "type": "object",
+    "properties": {"caption": {"type": "string", "minLength": 8, "maxLength": 300}},
+    "required": ["caption"],
+    "additionalProperties": False,
+}
 # their nouns stay out of the evolution world, so that a copied example is noticed by the checks
 DEMOS: dict[str, tuple[tuple[str, str], ...]] = {
     "addition": (
@@ -113,10 +121,54 @@ UNLABELLED: tuple[str, ...] = (
 )
 
 
-def caption_prompt(instruction: str, task: str) -> str:
-    """Step 1 of the paper's scheme; the model's next line is the caption, without a closing clause."""
-    demos = "".join(f"Instruction: {said}\nCaption: {caption}\n\n" for said, caption in DEMOS[task])
-    return f"{HEADER}{demos}Instruction: {instruction}\nCaption:"
+@dataclass(frozen=True)
+class Prompt:
+    """A header, worked examples (question, answer), and a question: as one text, or as messages of a chat."""
+
+    header: str
+    examples: tuple[tuple[str, str], ...]
+    question: str
+
+    def text(self) -> str:
+        """What a model that goes on with a text is given."""
+        shown = "".join(f"{question}\nJSON: {answer}\n\n" for question, answer in self.examples)
+        return f"{self.header}\n\n{shown}{self.question}\nJSON:"
+
+    def messages(self) -> list[dict[str, str]]:
+        """What a chat model is given."""
+        turns = [("user", "assistant")] * len(self.examples)
+        told = [
+            {"role": role, "content": content}
+            for roles, example in zip(turns, self.examples, strict=True)
+            for role, content in zip(roles, example, strict=True)
+        ]
+        return [{"role": "system", "content": self.header}, *told, {"role": "user", "content": self.question}]
+
+
+def caption_prompt(instruction: str, task: str, refused: str = "", why: str = "") -> Prompt:
+    """Step 1 of the paper's scheme; a `refused` caption is asked for again, with the reason.
+
+    The answer is JSON of :data:`ANSWER`, its caption without a closing clause.
+    """
+    examples = tuple((f"Instruction: {said}", answer(caption)) for said, caption in DEMOS[task])
+    question = f"Instruction: {instruction}"
+    if refused:
+        question += f"\nRefused: {answer(refused)}\nWrite it so that {why}."
+    return Prompt(HEADER, examples, question)
+
+
+def answer(caption: str) -> str:
+    return json.dumps({"caption": caption}, ensure_ascii=False)
+
+
+def read_answer(text: str) -> str:
+    """The caption of an answer; "" of one that is cut off or no JSON of :data:`ANSWER`."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return ""
+    caption = found.get("caption") if isinstance(found, dict) else None
+    return " ".join(caption.split()) if isinstance(caption, str) else ""
 
 
 def label_prompt(instruction: str) -> str:
@@ -126,7 +178,13 @@ def label_prompt(instruction: str) -> str:
     return f"{header}{demos}Instruction: {instruction}\nCategory:"
 
 
+def task_prompt(task: str) -> str:
+    """Examples of one task, up to where another instruction of it would stand."""
+    demos = "".join(f"Instruction: {said}\n" for said, _ in DEMOS[task][:4])
+    return f"{TABLE1[task].label} of an image, edit instructions:\n{demos}Instruction:"
+
+
 def prompt_hash(*settings: str | int | float | bool) -> str:
     """Of all that a caption depends on beside its instruction: the prompts, and the settings given."""
-    text = json.dumps([HEADER, DEMOS, UNLABELLED, settings])
+    text = json.dumps([HEADER, ANSWER, DEMOS, UNLABELLED, settings])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -4,7 +4,8 @@ import re
 
 TOKEN = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
 QUOTED = re.compile(
-    r"\"([^\"]+)\"|\u201c([^\u201d]+)\u201d|\u2018([^\u2019]+)\u2019|(?<![A-Za-z0-9])'([^']+)'(?![A-Za-z0-9])"
+    r"\"([^\"]+)\"|[\u201c\u201e]([^\u201d\u201c]+)[\u201d\u201c]|[\u2018\u201a]([^\u2019]+)\u2019|\u00ab([^\u00bb]+)\u00bb|"
+    r"\u300c([^\u300d]+)\u300d|\u300e([^\u300f]+)\u300f|(?<![A-Za-z0-9])'([^']+)'(?![A-Za-z0-9])"
 )
 
 
@@ -53,7 +54,9 @@ REQUEST = words_of(
     "show instead write say says read reads spell spells paint dye color colour colored coloured restyle "
     "redraw repaint rewrite tint hide change's keep image picture photo photograph scene whole entire "
     "style effect tone text word words letter letters texture material pattern finish surface made corner "
-    "area side place position same grade cinematic version",
+    "area side place position same grade cinematic version clean photoshop strip cut edit crop vanish decorate "
+    "superimpose equip relocate transport morph adjust hue built build carved insert shade everything thing bit "
+    "slightly lot switch move caption trade use fill hang stick draw attach mount alter update translate wish prefer",
 )
 
 
@@ -90,7 +93,10 @@ def verbatim(instruction: str) -> list[str]:
 
 
 _AFTER_HEAD = re.compile(r" (?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|\w+ing) ")
-_DETERMINER = r"(?:the|all|both|his|her|their|its|this|that|these|those|every|some|\d+|\w+['\u2019]s)\b"
+_DETERMINER = (
+    r"(?:the|all|both|his|her|their|its|this|that|these|those|every|each|some|another|more|"
+    r"several|many|no|\d+|\w+['\u2019]s)\b"
+)
 
 
 def plural(noun_phrase: str) -> bool:
@@ -115,6 +121,7 @@ def definite(noun_phrase: str) -> str:
     """``red circle`` to ``the red circle``; determiners stay, pronouns get a noun."""
     if noun := {"it": "object", "them": "objects", "him": "person", "her": "person"}.get(noun_phrase.lower()):
         return f"the {noun}"
+    noun_phrase = re.sub(r"^(?:my|our|your)\b", "the", noun_phrase, flags=re.I)
     if re.match(_DETERMINER, noun_phrase, re.I):
         return noun_phrase
     return "the " + re.sub(r"^an? ", "", noun_phrase, flags=re.I)

@@ -6,7 +6,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from v4e.data.sources import parts, rows
+from v4e.data.sources import RawTriplet, parts, rows
 from v4e.io import write_atomic
 
 SCHEMA = pa.schema(
@@ -15,8 +15,13 @@ SCHEMA = pa.schema(
         ("instruction", pa.string()),
         ("caption", pa.string()),  # evolution caption with closing clause
         ("task", pa.string()),  # one of v4e.tasks.TASKS
-        ("task_source", pa.string()),  # corpus | rules | llm
-        ("origin", pa.string()),  # llm | retry | template
+        ("task_source", pa.string()),  # corpus | person | rules | llm | both
+        ("rule_task", pa.string()),  # "" where no rule applies
+        ("llm_task", pa.string()),  # "" where the model was not asked
+        ("agree", pa.bool_()),  # all labels that there are
+        ("edits", pa.list_(pa.string())),  # atomic ones, in order, references resolved
+        ("turns", pa.list_(pa.string())),  # a caption for each turn of a session; empty for a single instruction
+        ("origin", pa.string()),  # llm | retry | template | person
         ("model", pa.string()),
         ("prompt_hash", pa.string()),  # of the prompts and settings: rows with another one are written anew
         ("checks", pa.list_(pa.string())),  # failed ones
@@ -24,14 +29,18 @@ SCHEMA = pa.schema(
 )
 
 
-def read_instructions(uri: str, limit: int = 0) -> list[tuple[str, str, str]]:
-    """(id, instruction, task) of the first ``limit`` triplets (0 = all); images are not read.
+def read_texts(uri: str, limit: int = 0) -> list[RawTriplet]:
+    """The first ``limit`` triplets (0 = all) without images, which are not read.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`v4e.data.sources.parts`, but for the image columns.
     """
-    corpus = parts(uri, limit, images=False)
-    return [(row.id, row.instruction, row.task) for part in corpus for row in rows(part, images=False)]
+    return [row for part in parts(uri, limit, images=False) for row in rows(part, images=False)]
+
+
+def read_instructions(uri: str, limit: int = 0) -> list[tuple[str, str, str]]:
+    """(id, instruction, task) of the triplets of :func:`read_texts`."""
+    return [(row.id, row.instruction, row.task) for row in read_texts(uri, limit)]
 
 
 def read_captions(uri: str) -> dict[str, dict]:

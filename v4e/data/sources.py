@@ -14,7 +14,7 @@ from fsspec.core import url_to_fs
 from v4e.io import open_uri
 
 TEXT_COLUMNS = ("omni_edit_id", "edited_prompt_list")
-LABELS = ("task", "corpus")  # columns that need not be there
+LABELS = ("task", "corpus", "turns")  # columns that need not be there
 IMAGE_COLUMNS = ("src_img", "edited_img")
 READ_ROWS = 16  # rows of images held at a time
 READ_TEXTS = 4096  # rows of texts
@@ -27,6 +27,7 @@ class RawTriplet:
     id: str
     instruction: str  # phrasing 0
     task: str  # the corpus's own label
+    turns: tuple[str, ...] = ()  # of a session that ends in this edit: its instructions in order
     corpus: str = ""  # where it comes from, in a file that was mixed of several
     source: bytes | None = None  # None where the row has no image, or texts alone were asked for
     edit: bytes | None = None
@@ -107,6 +108,7 @@ def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
         id=_text(row["omni_edit_id"]),
         instruction=_text(phrasings[0] if isinstance(phrasings, list) else phrasings),
         task=_text(row.get("task")),
+        turns=tuple(map(_text, row.get("turns") or ())),
         corpus=_text(row.get("corpus")),
         source=source,
         edit=edit,

@@ -1,0 +1,90 @@
+"""The ICG's model behind a server that speaks OpenAI's protocol: vLLM's own, or any other."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from v4e.config import Caption
+from v4e.prompts import ANSWER, Prompt
+
+RETRIES = 5  # of one request, by the client, with growing pauses: a server that starts again answers 500 meanwhile
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
+
+
+class Endpoint:
+    """A :class:`v4e.icg.Engine`: captions by chat completions, likelihoods by completions that echo their prompt."""
+
+    def __init__(self, config: Caption, key: str = ""):
+        try:
+            from openai import APIStatusError, OpenAI
+        except ImportError as error:
+            raise RuntimeError("caption.url needs the openai package: pip install -e .[icg]") from error
+        self.config = config
+        self.tokens = 0  # generated so far
+        self.refused = APIStatusError
+        self.client = OpenAI(base_url=config.url, api_key=key or "none", timeout=config.timeout_s, max_retries=RETRIES)
+
+    def ask(self, prompts: list[Prompt], samples: int) -> list[list[str]]:
+        """``samples`` answers for each prompt: greedy for one, else at the config's temperature."""
+
+        def one(prompt: Prompt):
+            messages = prompt.messages()
+            told = "\0".join(message["content"] for message in messages)
+            return self.client.chat.completions.create(
+                model=self.config.model,
+                messages=messages,  # pyright: ignore[reportArgumentType]
+                n=samples,
+                temperature=0.0 if samples == 1 else self.config.temperature,
+                max_tokens=self.config.max_tokens,
+                seed=int.from_bytes(hashlib.blake2b(told.encode(), digest_size=3).digest()),
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {"name": "evolution_caption", "schema": ANSWER, "strict": True},
+                },
+            )
+
+        answers = self._all(one, prompts)
+        self.tokens += sum(answer.usage.completion_tokens for answer in answers if answer.usage)
+        return [[choice.message.content or "" for choice in answer.choices] for answer in answers]
+
+    def prefer(self, prompts: list[str], words: tuple[str, ...]) -> list[list[float]]:
+        """log P(word | prompt)."""
+        flat = self.likelihood([(prompt, f" {word}") for prompt in prompts for word in words])
+        return [flat[at : at + len(words)] for at in range(0, len(flat), len(words))]
+
+    def likelihood(self, pairs: list[tuple[str, str]]) -> list[float]:
+        """log P(text | context).
+
+        Raises:
+            ValueError: the server does not tell how likely its prompt's tokens are.
+        """
+
+        def one(pair: tuple[str, str]) -> float:
+            context, text = pair
+            try:
+                answer = self.client.completions.create(
+                    model=self.config.model, prompt=context + text, echo=True, logprobs=0, max_tokens=1, temperature=0.0
+                )
+            except self.refused as error:
+                raise ValueError(f"{self._no_likelihoods()} ({error})") from error
+            told = answer.choices[0].logprobs
+            if told is None or not told.text_offset or not told.token_logprobs:
+                raise ValueError(self._no_likelihoods())
+            end = len(context + text)
+            steps = zip(told.text_offset, told.token_logprobs, strict=True)
+            return sum(value or 0.0 for at, value in steps if len(context) <= at < end)
+
+        return self._all(one, pairs)
+
+    def _no_likelihoods(self) -> str:
+        return (
+            f"{self.config.url} tells no likelihoods (completions with echo and logprobs, as vLLM's server has them), "
+            "which the vote on tasks needs: set caption.vote=never"
+        )
+
+    def _all(self, one: Callable[[Asked], Told], asked: list[Asked]) -> list[Told]:
+        """Every answer in order, ``caption.parallel`` requests at a time."""
+        with ThreadPoolExecutor(self.config.parallel) as pool:
+            return list(pool.map(one, asked))

@@ -1,0 +1,102 @@
+"""The CSV of an audit: rows for a person to correct in a spreadsheet, and what comes back."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import fsspec
+
+from v4e.captions import check_caption, states_what_stays
+from v4e.io import write_atomic
+from v4e.tasks import TASKS, atoms, rule_task
+
+SHOWN = ("id", "instruction", "task", "rule_task", "llm_task", "origin", "checks", "caption")
+WANTED = ("correct_task", "correct_caption")  # empty: for the person to fill in
+_FORMULA = "=+-@\t\r'"  # a spreadsheet runs a cell that begins with one of these
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """What a person says of a row; "" where nothing is to be changed."""
+
+    task: str = ""
+    caption: str = ""
+
+
+def write_csv(uri: str, rows: Iterable[Mapping]) -> None:
+    """Rows of captions.parquet, with two empty columns to fill in. Opens in a spreadsheet, and runs nothing there."""
+    text = io.StringIO(newline="")
+    sheet = csv.writer(text)
+    sheet.writerow([*SHOWN, *WANTED])
+    for row in rows:
+        told = dict(row) | {"checks": " ".join(row.get("checks") or [])}
+        sheet.writerow([*(_safe(str(told.get(name) or "")) for name in SHOWN), *("" for _ in WANTED)])
+    write_atomic(uri, text.getvalue().encode("utf-8-sig"))  # without the mark Excel takes it for another encoding
+
+
+def read_csv(uri: str) -> dict[str, Correction]:
+    """id to correction, of rows that have one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no CSV with these columns, names an unknown task, or corrects a row twice.
+    """
+    fs, path = fsspec.core.url_to_fs(uri)
+    if not fs.exists(path):
+        raise FileNotFoundError(
+            f"caption.corrections={uri} does not exist: expected a CSV that `caption.py audit` wrote"
+        )
+    try:
+        text = fs.cat_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"caption.corrections={uri} is not UTF-8 ({error}): save it as CSV UTF-8") from error
+    head = text.split("\n", 1)[0]  # spreadsheets of some countries write semicolons
+    sheet = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",")
+    if missing := [name for name in ("id", *WANTED) if name not in (sheet.fieldnames or ())]:
+        raise ValueError(
+            f"caption.corrections={uri} has no column {missing[0]!r}: expected the columns that audit wrote"
+        )
+    found: dict[str, Correction] = {}
+    for row in sheet:
+        task, caption = ((row[name] or "").strip() for name in WANTED)
+        if not (task or caption):
+            continue
+        where = f"caption.corrections={uri}, line {sheet.line_num}"
+        if task and task not in TASKS:
+            raise ValueError(f"{where}: correct_task is {task!r}, expected one of {', '.join(TASKS)}")
+        key = _plain(row["id"] or "")
+        if key in found:
+            raise ValueError(f"{where}: {key} is corrected twice, leave one")
+        found[key] = Correction(task=task, caption=_plain(caption))
+    return found
+
+
+def person_row(identity: str, instruction: str, task: str, correction: Correction) -> dict:
+    """A row of captions.parquet whose caption a person wrote; `task` is of its corpus, "" where that has none."""
+    rule, _ = rule_task(instruction)
+    edits = atoms(instruction)
+    own = correction.task or task or rule
+    failed = check_caption(correction.caption, edits[0], own) if own and len(edits) == 1 else []
+    return {
+        "id": identity,
+        "instruction": instruction,
+        "caption": correction.caption,
+        "task": own,
+        "task_source": "person" if correction.task else "corpus" if task else "rules",
+        "rule_task": rule,
+        "llm_task": "",
+        "agree": len({label for label in (own, rule) if label}) <= 1,
+        "edits": edits,
+        "turns": [],
+        "origin": "person",
+        "checks": failed if states_what_stays(correction.caption) else [*failed, "stays"],
+    }
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if text[:1] in _FORMULA and text else text
+
+
+def _plain(text: str) -> str:
+    return text[1:] if text[:1] == "'" and text[1:2] in _FORMULA and len(text) > 1 else text
