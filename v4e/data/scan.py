@@ -18,16 +18,16 @@ from v4e.data.leakage import instruction_hash, plain
 from v4e.data.quality import MAX_TEXT, bad_id
 from v4e.data.sources.corpora import CORPORA, Corpus
 from v4e.data.sources.files import File
-from v4e.data.sources.read import Label, labels
+from v4e.data.sources.read import Label, label_groups
 from v4e.tasks import rule_task
 
-FLUSH = 65_536  # new candidates held before the best are picked
+FLUSH = 8_192  # new candidates held before the best are picked
 NO_TASK = {
     "differ": "label and rules name different tasks",
     "unsure": "task known by a weak rule or a vague label alone",
     "none": "no label, and no rule applies",
 }
-ruled = lru_cache(1 << 16)(rule_task)  # corpora repeat themselves
+ruled = lru_cache(1 << 13)(rule_task)  # corpora repeat themselves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,9 @@ def scan(file: File, policy: Policy) -> Scan:
     corpus, found = CORPORA[file.corpus], _Found()
     passed, dropped, agreement = Counter[Cell](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     damaged = []
-    for row_group in range(file.row_groups):
+    for number, group in enumerate(label_groups(file)):
         try:
-            for label in labels(file, row_group):
+            for label in group:
                 words = plain(label.instruction)
                 verdict = classify(label, words, corpus, policy)
                 if verdict.agreement:
@@ -92,7 +92,7 @@ def scan(file: File, policy: Policy) -> Scan:
                     _flush(found, policy)
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            damaged.append((f"{file.uri} row group {row_group}", reason))
+            damaged.append((f"{file.uri} row group {number}", reason))
     _flush(found, policy)
     return Scan(candidates=found.best, passed=passed, dropped=dropped, agreement=agreement, damaged=tuple(damaged))
 

@@ -27,7 +27,6 @@ class File:
     size: int  # bytes
     stamp: str  # changes when the file does, as far as its filesystem tells
     rows: int
-    row_groups: int
 
     @property
     def stem(self) -> str:
@@ -89,11 +88,11 @@ def _open(corpus: Corpus, uri: str) -> File | Unreadable:
     """A file by its footer, or its lines."""
     try:
         if corpus.listing:
-            size, rows, groups = 0, count_rows(uri), 1
+            size, rows = 0, count_rows(uri)
         else:
             fs, path = url_to_fs(uri)
             with fs.open(path) as file, pq.ParquetFile(file) as parquet:
-                size, rows, groups = fs.size(path) or 0, parquet.metadata.num_rows, parquet.num_row_groups
+                size, rows = fs.size(path) or 0, parquet.metadata.num_rows
                 names = parquet.schema_arrow.names
             wanted = [name for pair in corpus.pairs for name in (pair.source, pair.edit, pair.instruction)]
             if missing := [name for name in (*corpus.id, *wanted) if name not in names]:
@@ -101,7 +100,7 @@ def _open(corpus: Corpus, uri: str) -> File | Unreadable:
                 return Unreadable(corpus=corpus.name, uri=uri, reason=reason)
     except (pa.ArrowException, OSError, ValueError) as error:
         return Unreadable(corpus=corpus.name, uri=uri, reason=_line(error))
-    return File(number=0, corpus=corpus.name, uri=uri, size=size, stamp=_stamp(uri), rows=rows, row_groups=groups)
+    return File(number=0, corpus=corpus.name, uri=uri, size=size, stamp=_stamp(uri), rows=rows)
 
 
 def _stamp(uri: str) -> str:

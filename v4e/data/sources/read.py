@@ -1,6 +1,6 @@
 """Rows of a corpus's file: labels and scores alone, or the images of chosen rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -28,22 +28,26 @@ class Label:
     size: tuple[int, int] | None  # (width, height), pixels
 
 
-def labels(file: File, row_group: int) -> Iterator[Label]:
-    """The edits of one row group, in order; no image is read.
+def label_groups(file: File) -> Iterator[Iterator[Label]]:
+    """The edits of each row group, in order; no image is read. Each group must be read before the next is asked for.
 
     Raises:
-        pyarrow.ArrowException, OSError: the file is damaged there.
+        pyarrow.ArrowException, OSError: in a group, where the file is damaged there; those behind it can be read.
     """
     corpus = CORPORA[file.corpus]
-    for number, row in _label_rows(file, corpus, row_group):
-        row_id = _id(file, corpus, row, number)
-        label = _text(row.get(corpus.label))
-        scores = {name: _number(row.get(name)) for name in corpus.scores}
-        sides = [_number(row.get(name)) for name in corpus.sizes]
-        size = (int(sides[0]), int(sides[1])) if sides and sides[0] and sides[1] else None
-        for index, pair in enumerate(corpus.pairs):
-            text = _instruction(row.get(pair.instruction))
-            yield Label((number, index), row_id + pair.suffix, text, label, scores, size)
+    if corpus.listing:
+        yield _labels(file, corpus, enumerate(listed(file.uri)))
+        return
+    wanted = {*corpus.id, corpus.label, *corpus.scores, *corpus.sizes, *(pair.instruction for pair in corpus.pairs)}
+    fs, path = url_to_fs(file.uri)
+    with fs.open(path) as opened, pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as parquet:
+        columns = [name for name in parquet.schema_arrow.names if name in wanted]
+        first = 0
+        for group in range(parquet.num_row_groups):
+            batches = parquet.iter_batches(READ_TEXTS, row_groups=[group], columns=columns)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            yield _labels(file, corpus, enumerate(rows, first))
+            first += parquet.metadata.row_group(group).num_rows
 
 
 def triplets(file: File, places: Sequence[Place]) -> Iterator[tuple[Place, RawTriplet]]:
@@ -71,20 +75,16 @@ def triplets(file: File, places: Sequence[Place]) -> Iterator[tuple[Place, RawTr
             )
 
 
-def _label_rows(file: File, corpus: Corpus, row_group: int) -> Iterator[tuple[int, Mapping[str, object]]]:
-    if corpus.listing:
-        yield from enumerate(listed(file.uri))
-        return
-    texts = [pair.instruction for pair in corpus.pairs]
-    wanted = {*corpus.id, corpus.label, *corpus.scores, *corpus.sizes, *texts}
-    fs, path = url_to_fs(file.uri)
-    with fs.open(path) as opened, pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as parquet:
-        columns = [name for name in parquet.schema_arrow.names if name in wanted]
-        number = sum(parquet.metadata.row_group(index).num_rows for index in range(row_group))
-        for batch in parquet.iter_batches(READ_TEXTS, row_groups=[row_group], columns=columns):
-            for row in batch.to_pylist():
-                yield number, row
-                number += 1
+def _labels(file: File, corpus: Corpus, rows: Iterable[tuple[int, Mapping[str, object]]]) -> Iterator[Label]:
+    for number, row in rows:
+        row_id = _id(file, corpus, row, number)
+        label = _text(row.get(corpus.label))
+        scores = {name: _number(row.get(name)) for name in corpus.scores}
+        sides = [_number(row.get(name)) for name in corpus.sizes]
+        size = (int(sides[0]), int(sides[1])) if sides and sides[0] and sides[1] else None
+        for index, pair in enumerate(corpus.pairs):
+            text = _instruction(row.get(pair.instruction))
+            yield Label((number, index), row_id + pair.suffix, text, label, scores, size)
 
 
 def _image_rows(
