@@ -168,7 +168,7 @@ def test_what_cannot_be_read_at_all_is_refused(corpora: Path, tmp_path: Path):
         (tmp_path / folder / "0.parquet").write_bytes(
             (corpora / "hqedit/data/train-00000-of-00190.parquet").read_bytes()
         )
-    with pytest.raises(ValueError, match=r"2 files are called 0\.parquet.*rename"):
+    with pytest.raises(ValueError, match=r"2 are called 0, .*rename"):
         corpus_files(Ingest(hqedit=(str(tmp_path / "a"), str(tmp_path / "b"))))
 
 

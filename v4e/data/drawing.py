@@ -21,7 +21,7 @@ PHRASES = {  # of each task, as people write them; c and d are colors, t and u t
     "motion": ("raise the man's {s} hand near the {t}", "make the woman smile at the {t}", "make the dog sit"),
     "portrait": ("smooth the skin of the man with the {t}", "give the woman {c} lipstick", "make his beard longer"),
     "style": ("turn the picture of the {t} into a watercolor", "make it a pencil sketch", "apply anime style"),
-    "tone": ("make it a {c} sunset", "change the season to winter", "make the image look warmer"),
+    "tone": ("give the photo a warm {c} tone", "change the season to winter", "make the image look warmer"),
 }
 
 

@@ -30,7 +30,8 @@ class Corpus:
     licence: str
     listing: bool = False  # images in files beside JSON or CSV, not in Parquet
     pairs: tuple[Pair, ...]
-    id: tuple[str, ...] = ()  # columns that name a row together; none = the file's name and the row's number
+    id: tuple[str, ...] = ()  # columns that name a row together; none = the file's name and `within`
+    within: str = ""  # column that names a row within its file, where it is given; else the row's number does
     label: str = ""  # column
     scores: tuple[str, ...] = ()  # columns
     sizes: tuple[str, ...] = ()  # columns of width and height, pixels
@@ -151,7 +152,7 @@ _CORPORA = (
         licence="your own",
         listing=True,
         pairs=(Pair(source="source", edit="edit", instruction="instruction"),),
-        id=("id",),
+        within="id",
         label="task",
         tasks=own_tasks,
         judge=unscored,

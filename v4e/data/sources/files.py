@@ -31,7 +31,8 @@ class File:
     @property
     def stem(self) -> str:
         """What its rows are named after where they have no ids."""
-        return self.uri.rsplit("/", 1)[-1].removesuffix(".parquet")
+        folder, name = self.uri.rsplit("/", 2)[-2:]
+        return folder if CORPORA[self.corpus].listing else name.removesuffix(".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +116,8 @@ def _check_stems(corpus: Corpus, files: list[File]) -> None:
     stem, count = Counter(file.stem for file in files).most_common(1)[0]
     if count > 1:
         raise ValueError(
-            f"ingest.{corpus.name}: {count} files are called {stem}.parquet, and rows of {corpus.title} have no ids "
-            "but their file's name and their number: rename one of them"
+            f"ingest.{corpus.name}: {count} are called {stem}, which is part of the ids of {corpus.title}'s rows: "
+            "rename one of them"
         )
 
 

@@ -127,11 +127,10 @@ def _image(file: File, corpus: Corpus, value: object, column: str) -> bytes | No
 
 
 def _id(file: File, corpus: Corpus, row: Mapping[str, object], number: int) -> str:
-    """``img_id-turn_index`` where the corpus names its rows, else ``file:row``; "" where a name is missing."""
-    parts = [_text(row.get(name)) for name in corpus.id]
-    if corpus.listing and not any(parts):
-        return f"{file.uri.rsplit('/', 2)[-2]}:{number}"
-    return "-".join(parts) if corpus.id else f"{file.stem}:{number}"
+    """``img_id-turn_index`` where the corpus names its rows, else ``file:row``."""
+    if corpus.id:
+        return "-".join(_text(row.get(name)) for name in corpus.id)
+    return f"{file.stem}:{_text(row.get(corpus.within)) or number}"
 
 
 def _instruction(value: object) -> str:
