@@ -27,6 +27,7 @@ from v4e.data.store import Store
 from v4e.io import read_json
 from v4e.recipes import parse
 from v4e.tasks import TASKS
+from v4e.world.write import write_split
 
 NAMES = ("omniedit", "hqedit", "ultraedit", "gptedit", "magicbrush", "folder")
 NONE = np.array([], np.uint64)
@@ -181,3 +182,13 @@ def test_reasons_are_counted_without_numbers_and_names():
     assert kind("source: 160 x 63: a side is below ingest.min_side") == "source: N x N: a side is below ingest.min_side"
     assert kind("shares an image with hqedit/a:1") == "shares an image with another triplet"
     assert kind("edit: corrupt image (OSError: 3 bytes)") == "edit: corrupt image"
+
+
+def test_the_world_is_a_corpus_too(tmp_path: Path):
+    """Its labels are tasks of ours; its images are smaller than what is asked for by default."""
+    write_split(str(tmp_path / "world.parquet"), "train", 2, 0)
+    [file], _ = corpus_files(Ingest(triplets=(str(tmp_path / "world.parquet"),)))
+    for side, passed in ((32, 22), (33, 0)):
+        made = Ingest(triplets=(file.uri,), count=22, min_side=side, disagree="corpus", unsure="keep")
+        found = scan(file, Policy(ingest=made, seed=0, keep=kept(made), refused=frozenset()))
+        assert found.passed.total() == passed
