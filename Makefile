@@ -35,6 +35,7 @@ photos: install ## the main job on photographs: those inside scikit-image
 	$(PY) pipelines/demo.py run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
 
 bench: install ## every claim with a number, measured again (hours), into benchmarks/results
+	$(PY) benchmarks/data.py
 	$(PY) benchmarks/load_shard.py
 	$(PY) benchmarks/stream.py
 	$(PY) benchmarks/control_plane.py

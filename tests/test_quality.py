@@ -33,6 +33,12 @@ def png_header(width: int, height: int) -> bytes:
 
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8))
+
+
+def animated(form: str) -> bytes:
+    return encode(PHOTO, form, save_all=True, append_images=[PHOTO.rotate(90), PHOTO.rotate(180)])
+
+
 GOOD = RawTriplet(id="a/1", instruction=" make it red\n", task="color", source=encode(PHOTO), edit=encode(PHOTO))
 
 
@@ -56,7 +62,8 @@ def test_a_good_row_is_decoded():
         ({"source": encode(PHOTO)[:-40]}, "source: corrupt image"),
         ({"source": encode(PHOTO)[:60] + b"\xff" * 20 + encode(PHOTO)[80:]}, "source: corrupt image"),
         ({"edit": encode(PHOTO.resize((9, 7)))}, "mismatched sizes: source 9 x 6, edit 9 x 7"),
-        ({"source": encode(PHOTO, "GIF")}, "source: corrupt image"),
+        ({"source": encode(PHOTO, "TIFF")}, "source: corrupt image"),
+        *(({"source": animated(form)}, f"source: an animated {form}") for form in ("GIF", "PNG", "WEBP")),
         ({"source": png_header(30_000, 8)}, f"source: 30000 x 8, limit {MAX_SIDE} pixels a side"),
         ({"source": png_header(30_000, 30_000)}, "source: "),
         ({"source": png_header(2_000, 2_000)}, "source: 2000 x 2000, limit data.max_pixels=1000000"),
@@ -83,6 +90,10 @@ def test_transparency_lies_on_white():
     pixels = np.asarray(decode_image(encode(Image.fromarray(layer)), "source", LIMIT))
     assert pixels[0, 0].tolist() == [200, 0, 0] and pixels[1, 1].tolist() == [255, 255, 255]
     assert abs(int(pixels[0, 1, 0]) - 127) <= 1
+
+
+def test_a_still_gif_is_an_image():
+    assert decode_image(encode(PHOTO, "GIF"), "source", LIMIT).size == PHOTO.size
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])

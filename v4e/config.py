@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 from v4e.config_checks import ABOVE_0, AT_LEAST_1, BELOW_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.config_ingest import Ingest
 from v4e.data.weights import parse_weights
 
 if TYPE_CHECKING:
@@ -446,6 +447,7 @@ class Config:
     run: Run = field(default_factory=Run)
     models: Models = field(default_factory=Models)
     data: Data = field(default_factory=Data)
+    ingest: Ingest = field(default_factory=Ingest)
     caption: Caption = field(default_factory=Caption)
     precompute: Precompute = field(default_factory=Precompute)
     teacher: Teacher = field(default_factory=Teacher)

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -57,15 +59,25 @@ def open_uri(uri: str, mode: str = "rb") -> Any:
 
 def write_atomic(uri: str, data: bytes) -> None:
     """Write beside `uri`, then rename: a reader or a crash never meets half a file."""
+    with open_atomic(uri, f".{uuid.uuid4().hex[:8]}") as f:
+        f.write(data)
+
+
+@contextmanager
+def open_atomic(uri: str, mark: str = "") -> Iterator[BinaryIO]:
+    """A file to write, which gets the name `uri` once it is complete, and never where the body raises.
+
+    Until then its name is `uri` with `mark` and ``.tmp``: with a mark of their own, several may write to one `uri`.
+    """
     fs, path = url_to_fs(uri)
     fs.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-    with fs.open(temporary, "wb") as f:
-        f.write(data)
+    unfinished = f"{path}{mark}.tmp"
+    with fs.open(unfinished, "wb") as f:
+        yield f
     if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
-        os.replace(temporary, path)  # fsspec's local move copies when the target exists
+        os.replace(unfinished, path)  # fsspec's local move copies when the target exists
     else:
-        fs.mv(temporary, path)
+        fs.mv(unfinished, path)
 
 
 def write_json_atomic(uri: str, value: Any) -> None:

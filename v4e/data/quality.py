@@ -11,7 +11,8 @@ from v4e.data.sources import RawTriplet
 from v4e.tasks import TASKS
 from v4e.types import EditTriplet
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+MOVING = ("PNG", "WEBP", "GIF")  # a JPEG with several pictures holds the same one for other screens
 MAX_SIDE = 16_384  # pixels; wider files are panoramas or attacks
 MAX_TEXT = 2_000  # characters of an instruction
 MAX_ID = 180  # bytes: it becomes a file name
@@ -65,6 +66,8 @@ def decode_image(data: bytes | None, name: str, max_pixels: int) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(image, name, max_pixels)
+        if image.format in MOVING and getattr(image, "is_animated", False):
+            raise BadTriplet(f"{name}: an animated {image.format}, expected a still image")
         image.load()
         return _rgb(ImageOps.exif_transpose(image))
     except BadTriplet:

@@ -1,4 +1,4 @@
-"""``data.weights``: how often the samples of a task or a corpus are drawn an epoch."""
+"""Weights by name: how often the samples of a task or a corpus are drawn an epoch, or its share of a set."""
 
 import math
 from fractions import Fraction
@@ -7,8 +7,8 @@ FINEST = 100  # denominator: weights are exact fractions, so that no epoch is a 
 MOST = 100
 
 
-def parse_weights(text: str) -> dict[str, Fraction]:
-    """``"color=2,tone=0.5"`` to exact numbers by name.
+def parse_weights(text: str, key: str = "data.weights") -> dict[str, Fraction]:
+    """``"color=2,tone=0.5"`` to exact numbers by name; errors name `key`, the setting that it is of.
 
     Raises:
         ValueError: not of this form, a name twice, or a weight that is out of range.
@@ -22,10 +22,10 @@ def parse_weights(text: str) -> dict[str, Fraction]:
             number = math.nan
         if not (name and (number == 0 or 1 / FINEST <= number <= MOST)):
             raise ValueError(
-                f"data.weights={text}: expected name=number, of 0 or from {1 / FINEST} to {MOST}, got {part!r}: "
-                "set e.g. data.weights=color=2,tone=0.5"
+                f"{key}={text}: expected name=number, of 0 or from {1 / FINEST} to {MOST}, got {part!r}: "
+                f"set e.g. {key}=color=2,tone=0.5"
             )
         if name in weights:
-            raise ValueError(f"data.weights={text}: {name} is given twice: expected once")
+            raise ValueError(f"{key}={text}: {name} is given twice: expected once")
         weights[name] = Fraction(value).limit_denominator(FINEST)
     return weights

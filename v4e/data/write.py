@@ -1,7 +1,6 @@
 """Writing triplets as Parquet in OmniEdit's schema, so that every corpus of ours is read like any other."""
 
 import io
-import os
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Protocol
@@ -9,11 +8,9 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
-from v4e.io import open_uri
+from v4e.io import open_atomic
 
 Pixels = Image.Image | np.ndarray  # an array is uint8 RGB, (h, w, 3)
 ROW_GROUP = 64  # rows: what a reader holds, and one task's work
@@ -60,17 +57,11 @@ def write_triplets(uri: str, triplets: Iterable[Triplet], metadata: Mapping[str,
     """
     rows = iter(triplets)
     written = 0
-    fs, path = url_to_fs(uri)
-    unfinished = f"{path}.tmp"
     schema = SCHEMA.with_metadata(dict(metadata or {}))
-    with open_uri(fs.unstrip_protocol(unfinished), "wb") as file, pq.ParquetWriter(file, schema) as writer:
+    with open_atomic(uri) as file, pq.ParquetWriter(file, schema) as writer:
         while group := list(islice(rows, ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist([_row(triplet) for triplet in group], schema=schema))
             written += len(group)
-    if isinstance(fs, LocalFileSystem):
-        os.replace(unfinished, path)  # fsspec's local move copies when the target exists
-    else:
-        fs.mv(unfinished, path)
     return written
 
 

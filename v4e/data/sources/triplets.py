@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
-from v4e.io import open_uri
+from v4e.data.sources.find import find_files
+from v4e.data.sources.images import image_bytes
 
 TEXT_COLUMNS = ("omni_edit_id", "edited_prompt_list")
 LABELS = ("task", "corpus", "turns")  # columns that need not be there
@@ -53,16 +54,7 @@ def parts(uri: str, limit: int = 0, key: str = "data.train", images: bool = True
         ValueError: what is there is not Parquet, has no rows or not OmniEdit's columns; or `uri`'s protocol is unknown.
     """
     fix = f"set {key} to a Parquet file, folder or glob in OmniEdit's schema"
-    try:
-        fs, path = url_to_fs(uri)
-    except (ValueError, ImportError) as error:  # a protocol of no filesystem, or of one that is not installed
-        raise ValueError(f"{uri} cannot be opened ({error}): {fix}") from error
-    if any(letter in path for letter in "*?["):
-        files = sorted(fs.glob(path))
-    elif fs.isdir(path):
-        files = sorted(file for file in fs.find(path) if file.endswith(".parquet"))
-    else:
-        files = [path] if fs.exists(path) else []
+    fs, files = find_files(uri, (".parquet",), fix)
     if not files:
         raise FileNotFoundError(f"no triplets at {uri}: {fix}")
     columns = (*TEXT_COLUMNS, *(IMAGE_COLUMNS if images else ()))
@@ -102,7 +94,8 @@ def _parts_of(fs: AbstractFileSystem, path: str, columns: tuple[str, ...], fix: 
 
 
 def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
-    source, edit = (_image(row.get(name), fs, path) for name in IMAGE_COLUMNS)
+    folder = path.rsplit("/", 1)[0]
+    source, edit = (image_bytes(row.get(name), fs, folder) for name in IMAGE_COLUMNS)
     phrasings = row["edited_prompt_list"] or [""]
     return RawTriplet(
         id=_text(row["omni_edit_id"]),
@@ -118,23 +111,6 @@ def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
 def _text(value: object) -> str:
     """Some corpora number their rows."""
     return "" if value is None else str(value)
-
-
-def _image(value: object, fs: AbstractFileSystem, path: str) -> bytes | None:
-    """The bytes of an image column, plain or in a struct; local builds may hold a path beside the file instead."""
-    if not isinstance(value, dict):
-        return value if isinstance(value, bytes) else None
-    if value.get("bytes") is not None:
-        return value["bytes"]
-    return _beside(fs, path.rsplit("/", 1)[0], value.get("path") or "")
-
-
-def _beside(fs: AbstractFileSystem, folder: str, name: str) -> bytes | None:
-    """A file below `folder`; None where there is none, or where `name` leads out of it."""
-    if not name or name.startswith("/") or ".." in name.split("/") or not fs.isfile(f"{folder}/{name}"):
-        return None
-    with open_uri(fs.unstrip_protocol(f"{folder}/{name}")) as file:
-        return file.read()
 
 
 def _first(whole: list[Part], limit: int) -> list[Part]:

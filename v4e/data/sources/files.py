@@ -1,0 +1,125 @@
+"""The files of the corpora that a run names: found, opened and checked before anything is read."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+
+from v4e.config_ingest import Ingest
+from v4e.data.sources.corpora import CORPORA, Corpus
+from v4e.data.sources.find import find_files
+from v4e.data.sources.listing import count_rows, listings
+
+OPENERS = 16  # files opened at a time: a footer is a round trip to an object store
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One file of a corpus; of GPT-Image-Edit, one folder of metadata."""
+
+    number: int  # in the order of corpora and URIs, whatever order they were found in
+    corpus: str
+    uri: str
+    size: int  # bytes
+    stamp: str  # changes when the file does, as far as its filesystem tells
+    rows: int
+
+    @property
+    def stem(self) -> str:
+        """What its rows are named after where they have no ids."""
+        folder, name = self.uri.rsplit("/", 2)[-2:]
+        return folder if CORPORA[self.corpus].listing else name.removesuffix(".parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A file that is left out, and why."""
+
+    corpus: str
+    uri: str
+    reason: str
+
+
+def corpus_files(ingest: Ingest) -> tuple[list[File], list[Unreadable]]:
+    """All files of the corpora that `ingest` names, sorted, and those that cannot be used.
+
+    Raises:
+        FileNotFoundError: a place of a corpus has no files.
+        ValueError: no corpus is named, or none of a corpus's files can be read in its schema.
+    """
+    named = [corpus for name, corpus in CORPORA.items() if getattr(ingest, name)]
+    if not named:
+        keys = ", ".join(f"ingest.{name}" for name in CORPORA)
+        raise ValueError(f"no corpus is named: set one of {keys}; python -m v4e.data.fixtures OUT writes small ones")
+    files, unreadable = [], []
+    for corpus in named:
+        uris = sorted({uri for place in getattr(ingest, corpus.name) for uri in _uris(corpus, place)})
+        with ThreadPoolExecutor(OPENERS) as threads:
+            found = list(threads.map(lambda uri, corpus=corpus: _open(corpus, uri), uris))
+        good = [file for file in found if isinstance(file, File)]
+        bad = [file for file in found if isinstance(file, Unreadable)]
+        if not good:
+            raise ValueError(
+                f"ingest.{corpus.name}: none of {len(bad)} files can be read as {corpus.title}, the first: "
+                f"{bad[0].uri}: {bad[0].reason}"
+            )
+        _check_stems(corpus, good)
+        files += good
+        unreadable += bad
+    return [replace(file, number=number) for number, file in enumerate(files)], unreadable
+
+
+def _uris(corpus: Corpus, place: str) -> Iterator[str]:
+    fix = f"set ingest.{corpus.name} to its files, folder or glob"
+    if corpus.listing:
+        found = listings(place, fix)
+    else:
+        fs, paths = find_files(place, (".parquet",), fix)
+        found = [fs.unstrip_protocol(path) for path in paths]
+    if not found:
+        raise FileNotFoundError(f"nothing of {corpus.title} at {place}: {fix}")
+    yield from found
+
+
+def _open(corpus: Corpus, uri: str) -> File | Unreadable:
+    """A file by its footer, or its lines."""
+    try:
+        if corpus.listing:
+            size, rows = 0, count_rows(uri)
+        else:
+            fs, path = url_to_fs(uri)
+            with fs.open(path) as file, pq.ParquetFile(file) as parquet:
+                size, rows = fs.size(path) or 0, parquet.metadata.num_rows
+                names = parquet.schema_arrow.names
+            wanted = [name for pair in corpus.pairs for name in (pair.source, pair.edit, pair.instruction)]
+            if missing := [name for name in (*corpus.id, *wanted) if name not in names]:
+                reason = f"no column {missing[0]!r}, only {', '.join(names)}"
+                return Unreadable(corpus=corpus.name, uri=uri, reason=reason)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return Unreadable(corpus=corpus.name, uri=uri, reason=_line(error))
+    return File(number=0, corpus=corpus.name, uri=uri, size=size, stamp=_stamp(uri), rows=rows)
+
+
+def _stamp(uri: str) -> str:
+    fs, path = url_to_fs(uri)
+    info = fs.info(path)
+    return str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or "")
+
+
+def _check_stems(corpus: Corpus, files: list[File]) -> None:
+    if corpus.id:
+        return
+    stem, count = Counter(file.stem for file in files).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"ingest.{corpus.name}: {count} are called {stem}, which is part of the ids of {corpus.title}'s rows: "
+            "rename one of them"
+        )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

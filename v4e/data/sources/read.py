@@ -1,0 +1,148 @@
+"""Rows of a corpus's file: labels and scores alone, or the images of chosen rows."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+
+from v4e.data.sources.corpora import CORPORA, Corpus, Scores
+from v4e.data.sources.files import File
+from v4e.data.sources.images import image_bytes
+from v4e.data.sources.listing import listed, listed_image
+from v4e.data.sources.triplets import READ_ROWS, READ_TEXTS, RawTriplet
+
+Place = tuple[int, int]  # row of a file, pair of the row
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """All that is known of an edit without its images."""
+
+    place: Place
+    id: str
+    instruction: str  # phrasing 0
+    label: str  # the corpus's own
+    scores: Scores
+    size: tuple[int, int] | None  # (width, height), pixels
+
+
+def label_groups(file: File) -> Iterator[Iterator[Label]]:
+    """The edits of each row group, in order; no image is read. Each group must be read before the next is asked for.
+
+    Raises:
+        pyarrow.ArrowException, OSError: in a group, where the file is damaged there; those behind it can be read.
+    """
+    corpus = CORPORA[file.corpus]
+    if corpus.listing:
+        yield _labels(file, corpus, enumerate(listed(file.uri)))
+        return
+    wanted = {*corpus.id, corpus.label, *corpus.scores, *corpus.sizes, *(pair.instruction for pair in corpus.pairs)}
+    fs, path = url_to_fs(file.uri)
+    with fs.open(path) as opened, pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as parquet:
+        columns = [name for name in parquet.schema_arrow.names if name in wanted]
+        first = 0
+        for group in range(parquet.num_row_groups):
+            batches = parquet.iter_batches(READ_TEXTS, row_groups=[group], columns=columns)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            yield _labels(file, corpus, enumerate(rows, first))
+            first += parquet.metadata.row_group(group).num_rows
+
+
+def triplets(file: File, places: Sequence[Place]) -> Iterator[tuple[Place, RawTriplet]]:
+    """The edits at `places`, which rise, with their images; row groups without any are not touched.
+
+    Raises:
+        pyarrow.ArrowException, OSError: the file is damaged there.
+    """
+    corpus = CORPORA[file.corpus]
+    wanted = {number: [index for _, index in same] for number, same in groupby(places, key=lambda place: place[0])}
+    for number, row in _image_rows(file, corpus, wanted):
+        for index in wanted[number]:
+            pair = corpus.pairs[index]
+            source, edit = (_image(file, corpus, row.get(name), name) for name in (pair.source, pair.edit))
+            yield (
+                (number, index),
+                RawTriplet(
+                    id=_id(file, corpus, row, number) + pair.suffix,
+                    instruction=_instruction(row.get(pair.instruction)),
+                    task=_text(row.get(corpus.label)),
+                    corpus=corpus.name,
+                    source=source,
+                    edit=edit,
+                ),
+            )
+
+
+def _labels(file: File, corpus: Corpus, rows: Iterable[tuple[int, Mapping[str, object]]]) -> Iterator[Label]:
+    for number, row in rows:
+        row_id = _id(file, corpus, row, number)
+        label = _text(row.get(corpus.label))
+        scores = {name: _number(row.get(name)) for name in corpus.scores}
+        sides = [_number(row.get(name)) for name in corpus.sizes]
+        size = (int(sides[0]), int(sides[1])) if sides and sides[0] and sides[1] else None
+        for index, pair in enumerate(corpus.pairs):
+            text = _instruction(row.get(pair.instruction))
+            yield Label((number, index), row_id + pair.suffix, text, label, scores, size)
+
+
+def _image_rows(
+    file: File, corpus: Corpus, wanted: Mapping[int, list[int]]
+) -> Iterator[tuple[int, Mapping[str, object]]]:
+    if corpus.listing:
+        last = max(wanted, default=-1)
+        for number, row in enumerate(listed(file.uri)):
+            if number in wanted:
+                yield number, row
+            if number >= last:
+                return
+        return
+    sides = [name for pair in corpus.pairs for name in (pair.source, pair.edit, pair.instruction)]
+    needed = {*corpus.id, corpus.label, *sides}
+    fs, path = url_to_fs(file.uri)
+    with fs.open(path) as opened, pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as parquet:
+        columns = [name for name in parquet.schema_arrow.names if name in needed]
+        first = 0
+        for index in range(parquet.num_row_groups):
+            count = parquet.metadata.row_group(index).num_rows
+            here = [number for number in wanted if first <= number < first + count]
+            number = first
+            batches = parquet.iter_batches(READ_ROWS, row_groups=[index], columns=columns) if here else iter(())
+            for batch in batches:
+                for at in range(batch.num_rows):
+                    if number + at in wanted:
+                        yield number + at, batch.slice(at, 1).to_pylist()[0]
+                number += batch.num_rows
+                if number > max(here):
+                    break
+            first += count
+
+
+def _image(file: File, corpus: Corpus, value: object, column: str) -> bytes | None:
+    if corpus.listing:
+        return listed_image(file.uri, value, column)
+    fs, path = url_to_fs(file.uri)
+    return image_bytes(value, fs, path.rsplit("/", 1)[0])
+
+
+def _id(file: File, corpus: Corpus, row: Mapping[str, object], number: int) -> str:
+    """``img_id-turn_index`` where the corpus names its rows, else ``file:row``."""
+    if corpus.id:
+        return "-".join(_text(row.get(name)) for name in corpus.id)
+    return f"{file.stem}:{_text(row.get(corpus.within)) or number}"
+
+
+def _instruction(value: object) -> str:
+    """Phrasing 0 of a list of paraphrases, or the one that there is."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return " ".join(_text(value).split())
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value == value else None
