@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
+from v4e.config_bench import Bench, Judge
 from v4e.config_checks import ABOVE_0, AT_LEAST_1, BELOW_1, NOT_NEGATIVE, POSITIVE, check, require
 from v4e.data.weights import parse_weights
 
@@ -434,6 +435,8 @@ class Config:
     watch: Watch = field(default_factory=Watch)
     ablate: Ablate = field(default_factory=Ablate)
     plan: Plan = field(default_factory=Plan)
+    bench: Bench = field(default_factory=Bench)
+    judge: Judge = field(default_factory=Judge)
 
     def __post_init__(self):
         require(

@@ -1,0 +1,5 @@
+"""tbd"""
+
+
+def run(config):
+    pass
