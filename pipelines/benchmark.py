@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
 from pipelines import benchmark_report
 from pipelines._cli import main
-from pipelines.benchmark_edits import generate, models
+from pipelines.benchmark_edits import generate_all, models
 from pipelines.benchmark_judge import judge_all
 from v4e.bench.places import folder, read
 from v4e.bench.rubrics import rubric
@@ -46,9 +46,7 @@ def run(config: Config) -> None:
         )
     if "generate" in bench.stages:
         with stage(config.run.dir, "benchmark: edits"):
-            for name, of_models in suites.items():
-                for model, suite in zip(chosen, of_models, strict=True):
-                    generate(config, model, name, suite)
+            generate_all(config, chosen, suites)
     if "judge" in bench.stages:
         judge_all(config, {name: found for name, found in suites.items() if name in JUDGED}, chosen)
     if "report" in bench.stages:

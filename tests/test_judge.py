@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bench_fixture import arguments, config_of, honest, http_judge, lines, outputs, plant, scores_of, words_of
 from PIL import Image
-from processes import finish, kill_once, start
+from processes import kill_once, start
 
 from pipelines import benchmark
 from v4e.bench.estimate import estimate, image_tokens
@@ -196,7 +196,7 @@ def test_without_a_key_it_says_so(benchmarks, edits, tmp_path, monkeypatch):
 
 def test_the_fake_judge_makes_no_headline_even_forced(benchmarks, edits, tmp_path):
     run = copy(edits, tmp_path / "run")
-    finish(start("benchmark.py", arguments(benchmarks, run, "judge.kind=fake", "bench.force=true")))
+    benchmark.run(parse(arguments(benchmarks, run, "judge.kind=fake", "bench.force=true")))
     for suite, part in (("gedit", "en"), ("imgedit", "all"), ("uge", "all")):
         found = scores_of(run, suite, "fake")
         assert found["judge"] == "fake" and found[part]["headline"] is None

@@ -14,15 +14,20 @@ from PIL import Image
 CHRONO_FRAMES = 5  # ours: source, and the frames that become the edit; its own default of 81 is for videos
 
 
+def class_of(folder: str) -> str:
+    """The name of its pipeline class."""
+    config = cast(dict, diffusers.DiffusionPipeline.load_config(folder))
+    name = config["_class_name"]
+    return name[0] if isinstance(name, list | tuple) else name
+
+
 def load(folder: str, dtype: torch.dtype) -> Any:
     """The pipeline, onto the GPU if there is one.
 
     Raises:
         ValueError: diffusers has not its class, or the class takes no image and prompt.
     """
-    config = cast(dict, diffusers.DiffusionPipeline.load_config(folder))
-    name = config["_class_name"]
-    name = name[0] if isinstance(name, list | tuple) else name
+    name = class_of(folder)
     if not hasattr(diffusers, name):
         raise ValueError(
             f"{folder} is a {name}, which diffusers {diffusers.__version__} has not: edit with its own program, put "
