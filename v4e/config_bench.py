@@ -36,6 +36,11 @@ class Bench:
     gpus: int = 0  # of each of them
     draws: int = 2000  # of the bootstrap behind a 95 % interval
     gallery: int = 200  # edits in the page, spread over groups and scores; 0 = all
+    pairs: str = ""  # of pipelines/preservation.py: JSON Lines of pairs, or PIE-Bench's mapping_file.json
+    edits: str = ""  # folder of the edits of PIE-Bench
+    clip: str = ""  # folder of CLIP (ViT-B/32) in transformers' layout; "" = without CLIP-I, CLIP-T, CLIP-dir
+    dino: str = ""  # folder of dino-vits16; "" = without DINO
+    lpips: str = ""  # torch.hub's folder with torchvision's SqueezeNet; "" = without LPIPS
     against: str = ""  # bench.dir of an earlier run: the report shows what got worse
 
     def __post_init__(self):
