@@ -65,7 +65,7 @@ FREE = {  # settings that decide no figure
     ),
     "eval": ("batch", "actors"),
     "watch": ("samples_every", "per_task", "tracker", "window", "min_fall", "drift_db", "max_bad_steps"),
-    "ablate": ("seeds",),
+    "ablate": ("seeds", "sizes"),
     "plan": ("train_tflops", "infer_tflops", "instruction_tokens", "caption_tokens"),
 }
 

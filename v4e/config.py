@@ -393,9 +393,14 @@ class Ablate:
     """Ablations: every variant with several seeds."""
 
     seeds: int = 3  # run.seed, run.seed + 1, ...; with fewer than 2 there is no verdict
+    sizes: tuple[int, ...] = (50, 100, 200, 400, 800)  # of pipelines/efficiency.py: numbers of training triplets
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "seeds")
+        require(
+            len(self.sizes) > 0 and tuple(sorted(set(self.sizes))) == self.sizes and self.sizes[0] >= 1,
+            f"ablate.sizes={self.sizes} must be distinct numbers in rising order, e.g. ablate.sizes=50,100,200",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
