@@ -46,3 +46,4 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/payload.py
 	$(PY) benchmarks/demo.py
 	$(PY) benchmarks/ablate.py run.dir=runs/ablate optim.steps=600
+	$(PY) benchmarks/efficiency.py run.dir=runs/efficiency optim.steps=600

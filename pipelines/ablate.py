@@ -65,7 +65,7 @@ FREE = {  # settings that decide no figure
     ),
     "eval": ("batch", "actors"),
     "watch": ("samples_every", "per_task", "tracker", "window", "min_fall", "drift_db", "max_bad_steps"),
-    "ablate": ("seeds",),
+    "ablate": ("seeds", "sizes"),
     "plan": ("train_tflops", "infer_tflops", "instruction_tokens", "caption_tokens"),
 }
 
@@ -161,7 +161,7 @@ def settings(config: Config) -> dict[str, object]:
     flat: dict[str, object] = {
         f"{section}.{key}": list(value) if isinstance(value, tuple) else value
         for section, fields in to_json(config).items()
-        if section != "recipe"
+        if section not in ("recipe", "bench", "judge")
         for key, value in fields.items()
         if key not in FREE.get(section, ())
     }

@@ -34,3 +34,14 @@ def cluster():
     connect()
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def benchmarks(tmp_path_factory) -> Path:
+    """GEdit-Bench and ImgEdit-Bench as a user would have them, with two rows of our own in each group."""
+    import bench_fixture  # noqa: F401  (makes scripts/ importable)
+    import benchmark_fixture
+
+    folder = tmp_path_factory.mktemp("benchmarks")
+    benchmark_fixture.write(folder)
+    return folder

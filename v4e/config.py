@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
+from v4e.config_bench import Bench, Judge
 from v4e.config_checks import ABOVE_0, AT_LEAST_1, BELOW_1, NOT_NEGATIVE, POSITIVE, check, require
 from v4e.config_ingest import Ingest
 from v4e.data.weights import parse_weights
@@ -420,9 +421,14 @@ class Ablate:
     """Ablations: every variant with several seeds."""
 
     seeds: int = 3  # run.seed, run.seed + 1, ...; with fewer than 2 there is no verdict
+    sizes: tuple[int, ...] = (50, 100, 200, 400, 800)  # of pipelines/efficiency.py: numbers of training triplets
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "seeds")
+        require(
+            len(self.sizes) > 0 and tuple(sorted(set(self.sizes))) == self.sizes and self.sizes[0] >= 1,
+            f"ablate.sizes={self.sizes} must be distinct numbers in rising order, e.g. ablate.sizes=50,100,200",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -463,6 +469,8 @@ class Config:
     watch: Watch = field(default_factory=Watch)
     ablate: Ablate = field(default_factory=Ablate)
     plan: Plan = field(default_factory=Plan)
+    bench: Bench = field(default_factory=Bench)
+    judge: Judge = field(default_factory=Judge)
 
     def __post_init__(self):
         require(

@@ -1,0 +1,131 @@
+"""A few rows of our own in the exact layouts of GEdit-Bench and ImgEdit-Bench: for tests, and to try the pipeline.
+
+python scripts/benchmark_fixture.py FOLDER [ROWS]
+
+Writes gedit/data/train-00000-of-00001.parquet, imgedit/Benchmark.tar, imgedit_code/ (items and own-worded prompts),
+gedit_code/ (own-worded prompts) and multiturn/. Images and instructions are of the evolution world; nothing is taken
+from the benchmarks.
+"""
+
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from v4e.bench import gedit, imgedit
+from v4e.bench.rubrics import OWN_ONE, OWN_PQ, OWN_SC, OWN_THREE, PROMPTS, SCALE, UGE, VIE
+from v4e.tasks import TASKS
+from v4e.world import Record, make_record
+
+TASK_OF = dict(
+    zip(
+        gedit.GROUPS,
+        (
+            *("background", "color", "material", "motion", "portrait", "style"),
+            *("addition", "removal", "replacement", "text", "tone"),
+        ),
+        strict=True,
+    )
+)
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def write(folder: Path, rows: int = 2) -> None:
+    """`rows` items of each group of GEdit-Bench and language, of each family of ImgEdit-Bench, and of UGE."""
+    _gedit(folder, rows)
+    _imgedit(folder, rows)
+
+
+def picture(record: Record) -> bytes:
+    """Its source as PNG, twice as large: sources of another size than the tiny models' own."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.asarray(record.source))
+    image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _gedit(folder: Path, rows: int) -> None:
+    found = []
+    for number in range(rows):
+        for group, task in TASK_OF.items():
+            for language in ("en", "cn"):
+                record = make_record("heldout", task, number, 0)
+                image = {"bytes": picture(record), "path": None}
+                found.append(
+                    {
+                        "task_type": group,
+                        "key": f"{group}-{number}",
+                        "instruction": record.instruction + ("" if language == "en" else "。"),
+                        "instruction_language": language,
+                        "input_image": image,
+                        "input_image_raw": image,
+                        "Intersection_exist": number == 0,
+                    }
+                )
+    schema = pa.schema(
+        [
+            *((name, pa.string()) for name in ("task_type", "key", "instruction", "instruction_language")),
+            *(("input_image", IMAGE), ("input_image_raw", IMAGE), ("Intersection_exist", pa.bool_())),
+        ]
+    )
+    file = folder / "gedit" / "data" / "train-00000-of-00001.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(found, schema), file)
+    names = {
+        "_context_no_delimit": SCALE,
+        "_prompts_0shot_two_image_edit_rule": OWN_SC.split("Give two")[0].replace("<instruction>", "see below"),
+        "_prompts_0shot_tie_rule_SC": OWN_SC,
+        "_prompts_0shot_rule_PQ": OWN_PQ,
+    }
+    _text(folder / "gedit_code" / VIE, "".join(f"{name} = {text!r}\n" for name, text in names.items()))
+
+
+def _imgedit(folder: Path, rows: int) -> None:
+    code, images = folder / "imgedit_code", {}
+    basic, uge, turns = {}, {}, {}
+    for number in range(rows):
+        for at, group in enumerate(imgedit.GROUPS):
+            record = make_record("heldout", TASKS[at], number, 1)
+            key = str(100 * number + at)
+            basic[key] = {"id": f"{group}/{number:09d}.png", "prompt": record.instruction, "edit_type": group}
+            images[f"Benchmark/singleturn/{group}/{number:09d}.png"] = picture(record)
+        record = make_record("heldout", TASKS[number], number, 2)
+        uge[str(number + 1)] = {"id": f"{number:09d}.png", "prompt": record.instruction}
+        images[f"Benchmark/hard/{number:09d}.png"] = picture(record)
+        texts = {f"turn{k}": make_record("heldout", TASKS[k], number, 3).instruction for k in (1, 2, 3)}
+        turns[str(number + 1)] = {"id": f"turns-{number}.png"} | texts
+        images[f"Benchmark/multiturn/turns-{number}.png"] = picture(make_record("heldout", TASKS[0], number, 3))
+    _text(code / imgedit.ITEMS, json.dumps(basic, indent=4))
+    _text(code / imgedit.UGE_ITEMS, json.dumps(uge, indent=4))
+    prompts = {group: OWN_THREE.replace("{group}", group) for group in imgedit.GROUPS}
+    _text(code / PROMPTS, json.dumps(prompts, indent=2))
+    _text(code / UGE, f"prompt = {OWN_ONE.split('Score: N')[0]!r}\n")
+    _text(folder / "multiturn" / "content_memory.json", json.dumps(turns, indent=4))
+    tar = folder / "imgedit" / "Benchmark.tar"
+    tar.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(tar, "w") as out:
+        for name, data in images.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+
+
+def _text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        raise SystemExit(str(__doc__))
+    write(Path(sys.argv[1]), *(int(n) for n in sys.argv[2:]))
+    print(f"written to {sys.argv[1]}; docs/benchmarks.md says what to do with it")

@@ -1,0 +1,67 @@
+"""Image editors of others, through diffusers' own pipeline classes: FLUX.1 Kontext, Qwen-Image-Edit, ChronoEdit, ...
+
+``model_index.json`` names the class. What a class calls its arguments is read from its signature, so that any edit
+pipeline that takes an image and a prompt works.
+"""
+
+import inspect
+from typing import Any, cast
+
+import diffusers
+import torch
+from PIL import Image
+
+CHRONO_FRAMES = 5  # ours: source, and the frames that become the edit; its own default of 81 is for videos
+
+
+def class_of(folder: str) -> str:
+    """The name of its pipeline class."""
+    config = cast(dict, diffusers.DiffusionPipeline.load_config(folder))
+    name = config["_class_name"]
+    return name[0] if isinstance(name, list | tuple) else name
+
+
+def load(folder: str, dtype: torch.dtype) -> Any:
+    """The pipeline, onto the GPU if there is one.
+
+    Raises:
+        ValueError: diffusers has not its class, or the class takes no image and prompt.
+    """
+    name = class_of(folder)
+    if not hasattr(diffusers, name):
+        raise ValueError(
+            f"{folder} is a {name}, which diffusers {diffusers.__version__} has not: edit with its own program, put "
+            "the edits into the official layout (docs/benchmarks.md), and leave generate out of bench.stages"
+        )
+    takes = inspect.signature(getattr(diffusers, name).__call__).parameters
+    if not {"image", "prompt"} <= set(takes):
+        raise ValueError(f"{folder} is a {name}, which takes no image and prompt: it is no instruction editor")
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def arguments(pipeline: Any, *, steps: int, guidance: float, width: int, height: int) -> dict[str, Any]:
+    """What a call gets beside image, prompt and generator; steps of 0 and guidance below 0 are the pipeline's own.
+
+    Video editors get the size and `CHRONO_FRAMES` frames; image editors choose the size themselves.
+    """
+    takes = inspect.signature(type(pipeline).__call__).parameters
+    found: dict[str, Any] = {}
+    if steps:
+        found["num_inference_steps"] = steps
+    if guidance >= 0:  # Qwen-Image-Edit's guidance_scale is for distilled models, its true one is not
+        qwen = "true_cfg_scale" in takes and takes["true_cfg_scale"].default != 1.0
+        found["true_cfg_scale" if qwen else "guidance_scale"] = guidance
+    if "true_cfg_scale" in takes and takes["true_cfg_scale"].default != 1.0:
+        found["negative_prompt"] = " "  # else its guidance is silently off
+    if "num_frames" in takes:
+        found |= {"num_frames": CHRONO_FRAMES, "width": width, "height": height}
+    return found
+
+
+def edit(pipeline: Any, image: Image.Image, instruction: str, seed: int, settings: dict[str, Any]) -> Image.Image:
+    """One edit; its noise is drawn on the CPU, so that every machine draws the same."""
+    generator = torch.Generator().manual_seed(seed)
+    made = pipeline(image=image, prompt=instruction, generator=generator, output_type="pil", **settings)
+    return made.frames[0][-1] if hasattr(made, "frames") else made.images[0]

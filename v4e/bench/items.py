@@ -1,0 +1,128 @@
+"""The items of a benchmark, where their images lie, and what the judge is asked about them."""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One edit that a benchmark asks for."""
+
+    key: str  # the benchmark's own
+    group: str  # GEdit's task_type, ImgEdit's edit_type
+    instruction: str
+    source: str  # path of the source image that the judge sees
+    edited: str  # path of the edit, in the official layout below the model's folder
+    language: str = "en"
+    intersection: bool = False  # GEdit's Intersection_exist
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """One benchmark as the user's copy has it."""
+
+    name: str
+    items: tuple[Item, ...]  # in the copy's order
+    groups: tuple[str, ...]  # in the official order
+    hashes: dict[str, str]  # file to sha256
+    whole: bool  # the items are those of the official set, all of them
+    notes: tuple[str, ...] = ()  # what is not as the official set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An encoded image as it is sent."""
+
+    data: bytes
+    kind: str  # jpeg or png: what the data URI says
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One call of the judge."""
+
+    text: str
+    pictures: tuple[Picture, ...]
+    images_first: bool = False
+    max_tokens: int = 0  # 0 = as many as the judge likes
+    seed: int | None = None  # of the first try; None = none is sent
+    temperature: float | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides the reply, beside the judge."""
+        settings = f"{self.images_first}/{self.max_tokens}/{self.seed}/{self.temperature}"
+        total = hashlib.sha256(f"{settings}\0{self.text}\0".encode())
+        for picture in self.pictures:
+            total.update(f"{picture.kind}/{len(picture.data)}\0".encode() + picture.data)
+        return total.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came back."""
+
+    text: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    refusal: str = ""  # why there is no text: a content policy, too long a request
+
+
+Ask = Callable[[Sequence[Question], int], list[Reply]]  # questions, number of the try -> their replies, in order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rubric:
+    """How one suite is judged: the questions about an item, and how their replies are read."""
+
+    name: str  # official, given, own, editscore
+    kinds: tuple[str, ...]  # names of an item's questions, e.g. SC and PQ
+    build: Callable[[Item, str], Question]  # item, kind -> question; raises OSError where an image cannot be read
+    read: Callable[[str, Item, str], list[float] | None]  # reply, item, kind -> scores; None where it cannot be read
+    hashes: dict[str, str]  # prompt to sha256
+
+
+def open_image(path: str) -> Image.Image:
+    """The image, decoded.
+
+    Raises:
+        OSError: there is none, or it is damaged.
+    """
+    image = Image.open(path)
+    try:
+        image.load()
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what damaged files raise beside OSError
+        raise OSError(f"{path}: {error}") from error
+    return image
+
+
+def encode(image: Image.Image, kind: str) -> Picture:
+    """`image` as JPEG of Pillow's default quality, or as PNG."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, kind.upper())
+    return Picture(data=buffer.getvalue(), kind=kind)
+
+
+def sha256(path: str | Path) -> str:
+    """Of a file's bytes as they are, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_of_each(items: Sequence[Item], limit: int) -> tuple[Item, ...]:
+    """The first `limit` items of each group and language; all with 0."""
+    if not limit:
+        return tuple(items)
+    seen: dict[tuple[str, str], int] = {}
+    kept = []
+    for item in items:
+        at = (item.group, item.language)
+        seen[at] = seen.get(at, 0) + 1
+        if seen[at] <= limit:
+            kept.append(item)
+    return tuple(kept)

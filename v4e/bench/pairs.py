@@ -1,0 +1,98 @@
+"""Pairs of source and edit to measure without a judge: a JSON Lines file, or PIE-Bench's mapping file."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from v4e.bench.items import open_image
+from v4e.metrics import preservation, reference
+
+KEYS = ("id", "source", "edit", "truth", "mask", "source_caption", "target_caption", "group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One edit; paths are absolute. What is empty is not known, and its metrics are left out."""
+
+    id: str
+    source: str
+    edit: str
+    truth: str = ""
+    mask: str = ""  # an image, white where the edit may change pixels
+    pie_mask: tuple[int, ...] = ()
+    source_caption: str = ""
+    target_caption: str = ""
+    group: str = ""
+
+
+def read(file: str, edits: str) -> Iterator[Pair]:
+    """JSON Lines of `KEYS`, paths relative to the file; or, where its name ends in .json, PIE-Bench's mapping file,
+    whose images lie in annotation_images/ beside it, and the edits under the same names below `edits`.
+
+    Raises:
+        ValueError: a line has no source or edit, or an unknown key.
+    """
+    place = Path(file)
+    if place.suffix == ".json":
+        for key, found in json.loads(place.read_text(encoding="utf-8")).items():
+            yield Pair(
+                id=key,
+                source=str(place.parent / "annotation_images" / found["image_path"]),
+                edit=str(Path(edits) / found["image_path"]),
+                pie_mask=tuple(found["mask"]),
+                source_caption=_plain(found["original_prompt"]),
+                target_caption=_plain(found["editing_prompt"]),
+                group=str(found.get("editing_type_id", "")),
+            )
+        return
+    for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):
+        found = json.loads(line)
+        if not {"source", "edit"} <= set(found) <= set(KEYS):
+            raise ValueError(
+                f"{file}, line {number}: expected source, edit and any of {', '.join(KEYS)}, got {list(found)}"
+            )
+        paths = {k: str(place.parent / found[k]) for k in ("source", "edit", "truth", "mask") if found.get(k)}
+        yield Pair(**{"id": str(number), **found, **paths})
+
+
+def measure(pair: Pair, encoders: reference.Encoders, lpips: preservation.Lpips | None) -> dict[str, float]:
+    """All metrics that the pair's data and the encoders allow, ``<rule>.<metric>`` to figure.
+
+    Raises:
+        OSError: an image is missing or damaged.
+    """
+    source, edit = (open_image(path).convert("RGB") for path in (pair.source, pair.edit))
+    fitted = edit.resize(source.size)
+    a, b = np.asarray(source), np.asarray(fitted)
+    found = {"sharpness.source": preservation.sharpness(a), "sharpness.edit": preservation.sharpness(b)}
+    if pair.pie_mask:
+        whole = (preservation.SIDE, preservation.SIDE)
+        a_pie, b_pie = (np.asarray(i.resize(whole)) for i in (source, edit))
+        scored = preservation.pie(a_pie, b_pie, preservation.pie_mask(pair.pie_mask), lpips)
+        found |= {f"pie.{k}": v for k, v in (scored or {}).items()}
+    mask = _mask(pair, source, a)
+    if mask is not None:
+        found |= {f"outside.{k}": v for k, v in (preservation.outside(a, b, mask) or {}).items()}
+    if pair.truth:
+        scored = reference.magicbrush(edit, open_image(pair.truth), pair.target_caption, encoders)
+        found |= {f"magicbrush.{k}": v for k, v in scored.items()}
+    scored = reference.emu_edit(edit, source, pair.source_caption, pair.target_caption, encoders)
+    return found | {f"emu_edit.{k}": v for k, v in scored.items()}
+
+
+def _mask(pair: Pair, source: Image.Image, pixels: np.ndarray) -> np.ndarray | None:
+    if pair.mask:
+        return np.asarray(open_image(pair.mask).convert("L").resize(source.size, Image.Resampling.NEAREST)) > 127
+    if pair.truth:
+        truth = open_image(pair.truth).convert("RGB").resize(source.size)
+        return preservation.derived_mask(pixels, np.asarray(truth))
+    return None
+
+
+def _plain(prompt: str) -> str:
+    """PIE-Bench brackets the words that differ."""
+    return prompt.replace("[", "").replace("]", "")
