@@ -81,7 +81,7 @@ async def stream(
 def _described(work: Work) -> dict:
     fields = work.fields
     form = fields.clip_format if fields.output == "clip" else fields.output_format
-    quality = "high" if fields.quality == "standard" else fields.quality
+    quality = fields.quality if fields.quality in ("low", "medium") else "high"  # auto is no answer
     return {"size": work.size, "quality": quality, "background": "opaque", "output_format": form}
 
 
