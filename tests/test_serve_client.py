@@ -8,7 +8,7 @@ import openai
 import pytest
 from openai.types import ImageEditCompletedEvent, ImageEditPartialImageEvent, ImagesResponse
 from PIL import Image
-from serving import SMALL, opened, picture, png, served
+from benchmarks.served import SMALL, opened, picture, png, served
 
 from serve.engine import Engine
 from serve.errors import Lost

@@ -113,6 +113,7 @@ function show(done) {
   shown = done;
   compare(done.before, done.after, `The edit: ${done.fields.prompt}`);
   $("clip").src = done.clip;
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) $("clip").play().catch(() => {}); // or by its button
   $("save").href = done.after;
   $("save-clip").href = done.clip;
   for (const id of ["actions", "clip"]) $(id).hidden = false;

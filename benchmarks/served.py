@@ -1,4 +1,4 @@
-"""The serving application over real HTTP in this process: the real model, without Ray."""
+"""The serving application over real HTTP in this process, the real model in it, without Ray; pictures for it."""
 
 import asyncio
 import io
