@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from serve.errors import ApiError, invalid
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+ASPECT = 8  # at most: beyond it the model's grid would be a line of cells
 MIME = {
     "png": "image/png",
     "jpeg": "image/jpeg",
@@ -63,6 +64,11 @@ def _opened(blob: bytes, param: str, most_pixels: int) -> Image.Image:
                 got = f"{image.width}x{image.height}"
                 message = f"{param}: {got} is more than the {most_pixels} pixels that this server takes: scale it down."
                 raise ApiError(413, message, code="image_too_large", param=param)
+            if max(image.size) > ASPECT * min(image.size):
+                message = (
+                    f"{param}: {image.width}x{image.height}: expected an aspect between 1:{ASPECT} and {ASPECT}:1."
+                )
+                raise invalid(param, message, "unsupported_value")
             image.load()
             turned = ImageOps.exif_transpose(image)
     except ApiError:

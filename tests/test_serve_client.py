@@ -8,8 +8,8 @@ import openai
 import pytest
 from openai.types import ImageEditCompletedEvent, ImageEditPartialImageEvent, ImagesResponse
 from PIL import Image
-from benchmarks.served import SMALL, opened, picture, png, served
 
+from benchmarks.served import SMALL, opened, picture, png, served
 from serve.engine import Engine
 from serve.errors import Lost
 from serve.settings import Settings

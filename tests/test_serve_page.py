@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from benchmarks.served import SMALL, opened, picture, png, served
 
+from benchmarks.served import SMALL, opened, picture, png, served
 from serve.engine import Engine
 from serve.settings import Settings
 from v4e.tasks import TABLE1

@@ -9,6 +9,7 @@ import httpx
 import openai
 import psutil
 import pytest
+
 from benchmarks.served import picture, png
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
