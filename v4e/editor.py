@@ -3,8 +3,8 @@
 Shapes: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, cast
 
@@ -27,6 +27,7 @@ OnStep = Callable[[int, Tensor], bool | None]
 class Edit:
     image: Image.Image  # of the source's size
     clip: list[Image.Image]  # P frames of the model's size, the source's reconstruction first
+    how: tuple[str, ...] = ()  # names of the options in use that are not exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +37,17 @@ class Editor:
     dit: WanTransformer3DModel
     frozen: Frozen
     scheduler: UniPCMultistepScheduler
+    loras: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(
-        cls, folder: str, *, dtype: torch.dtype = torch.float32, attention: str = "native", fold_pad: bool = True
+        cls,
+        folder: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        attention: str = "native",
+        fold_pad: bool = True,
+        loras: Mapping[str, str] | None = None,
     ) -> "Editor":
         """From a diffusers pipeline folder or hub id, onto the GPU if there is one."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -48,7 +56,20 @@ class Editor:
             move(model, device)
         dit = move(load_dit(folder, dtype, attention, fold_pad), device).eval().requires_grad_(False)
         scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
-        return cls(dit=dit, frozen=frozen, scheduler=cast(UniPCMultistepScheduler, scheduler))
+        return cls(dit=dit, frozen=frozen, scheduler=cast(UniPCMultistepScheduler, scheduler), loras=loras or {})
+
+    @staticmethod
+    def size(image: Image.Image, max_pixels: int) -> tuple[int, int]:
+        """(height, width) on the 16-pixel grid, of the image's aspect and at most `max_pixels`."""
+        scale = min(1.0, (max_pixels / (image.width * image.height)) ** 0.5)
+        height, width = (max(16, int(side * scale) // 16 * 16) for side in (image.height, image.width))
+        return height, width
+
+    @torch.no_grad()
+    def preview(self, x0_hat_BCFHW: Tensor) -> list[Image.Image]:
+        """The tail of each prediction as an image."""
+        clip_BCPHW = decode_clip(self.frozen.vae, x0_hat_BCFHW.to(self.dit.patch_embedding.weight.dtype))
+        return to_images(clip_BCPHW[:, :, -1])
 
     @property
     def device(self) -> torch.device:
@@ -66,6 +87,8 @@ class Editor:
         frames: int = 5,
         steps: int = 8,
         guidance: float = 1.0,
+        negatives: list[str] | None = None,
+        lora: str | None = None,
         shift: float | None = None,
         solver: Literal["euler", "unipc"] = "euler",
         last_images: list[Image.Image] | None = None,
@@ -84,6 +107,8 @@ class Editor:
             raise ValueError(
                 f"{len(images)} images, {len(instructions)} instructions, {len(seeds)} seeds: expected as many of each"
             )
+        if lora is not None and lora not in self.loras:
+            raise ValueError(f"lora {lora!r} is not loaded: expected one of {sorted(self.loras)}")
         frozen, device, dtype = self.frozen, self.device, self.dit.patch_embedding.weight.dtype
         sources = _fit(images, height, width)
         source_BCHW = to_pixels(sources, height, width).to(device)
@@ -96,7 +121,11 @@ class Editor:
             image_BID = torch.cat([image_BID, last_BID], 1)
         z_cond_BCFHW = encode_clip(frozen.vae, video)
         text = encode_text(frozen.text_encoder, frozen.tokenizer, instructions)
-        empty = encode_text(frozen.text_encoder, frozen.tokenizer, [""] * len(images)) if guidance != 1 else None
+        empty = (
+            encode_text(frozen.text_encoder, frozen.tokenizer, negatives or [""] * len(images))
+            if guidance != 1
+            else None
+        )
         z_BCFHW = sample(
             self.dit,
             Inputs(y_BCFHW=condition(z_cond_BCFHW, last=last_images is not None), text=text, image_BID=image_BID),

@@ -1,0 +1,91 @@
+"""Answers in the shapes of OpenAI's image API: one response, or a stream of server-sent events."""
+
+import asyncio
+import base64
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from serve import pictures
+from serve.errors import ApiError, crashed
+from serve.order import Step
+from serve.service import Work
+
+log = logging.getLogger("ray.serve")
+
+
+def usage(work: Work) -> dict:
+    """Tokens of the model: 16 x 16 pixels of the grid each. Those of the text are not counted."""
+    order = work.orders[0]
+    cells = order.height // 16 * (order.width // 16)
+    out = len(work.orders) * cells * ((order.frames - 1) // 4 + 1)
+    return {
+        "input_tokens": cells,
+        "input_tokens_details": {"image_tokens": cells, "text_tokens": 0},
+        "output_tokens": out,
+        "total_tokens": cells + out,
+    }
+
+
+def response(work: Work, items: list[dict], base_url: str) -> dict:
+    """The body of a response without a stream."""
+    return {
+        "created": int(time.time()),
+        "data": [with_url(work, item, base_url) for item in items],
+        **_described(work),
+        "usage": usage(work),
+    }
+
+
+def with_url(work: Work, item: dict, base_url: str) -> dict:
+    """With the address of its file, where the client asked for that instead of the bytes."""
+    if work.fields.response_format != "url":
+        return item
+    urls = {f"{kind}url": f"{base_url}v1/results/{item[f'{kind}id']}" for kind in ("", "clip_") if f"{kind}id" in item}
+    return item | urls
+
+
+async def stream(
+    work: Work, events: AsyncGenerator[Step | dict, None], request_id: str, base_url: str
+) -> AsyncGenerator[bytes, None]:
+    """Server-sent events exactly as OpenAI's clients type them.
+
+    Progress is in comments: clients hand events of a type that they do not know to their users as malformed previews.
+    """
+    shared = {"created_at": int(time.time()), **_described(work)}
+    index = 0
+    try:
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, dict):
+                    done = with_url(work, event, base_url) | shared | {"usage": usage(work)}
+                    yield _sse("image_edit.completed", {"b64_json": ""} | done)
+                    continue
+                yield f": step {event.step}/{event.steps}\n\n".encode()
+                if event.preview is not None:
+                    form = work.fields.output_format
+                    blob = await asyncio.to_thread(pictures.encode, event.preview, form, work.fields.output_compression)
+                    partial = shared | {"output_format": form}
+                    partial |= {"b64_json": base64.b64encode(blob).decode(), "partial_image_index": index}
+                    yield _sse("image_edit.partial_image", partial)
+                    index += 1
+    except ApiError as error:
+        yield _sse("error", error.envelope)
+    except Exception:
+        log.exception("stream %s crashed", request_id)
+        yield _sse("error", crashed(request_id).envelope)
+
+
+def _described(work: Work) -> dict:
+    fields = work.fields
+    form = fields.clip_format if fields.output == "clip" else fields.output_format
+    quality = fields.quality if fields.quality in ("low", "medium") else "high"  # auto is no answer
+    return {"size": work.size, "quality": quality, "background": "opaque", "output_format": form}
+
+
+def _sse(kind: str, body: dict) -> bytes:
+    """One event. An error has no type of its own: that is how clients know it."""
+    whole = body if kind == "error" else {"type": kind, **body}
+    return f"event: {kind}\ndata: {json.dumps(whole)}\n\n".encode()

@@ -1,0 +1,52 @@
+"""The application: ``serve run serve.app:app``, or ``serve.app:build name=value ...`` for other settings."""
+
+import os
+
+from ray.serve import Application
+from ray.serve.config import AutoscalingConfig
+
+from serve.ingress import Front, Model
+from serve.service import PER_REPLICA
+from serve.settings import settings_from
+
+FRONT_REQUESTS = 1000  # at once, most of them polls or waiting in our own queue, which has its own bound
+
+
+def build(args: dict[str, str]) -> Application:
+    """The application with these settings over those of the environment (``serve/settings.py`` lists them).
+
+    Raises:
+        ValueError: a setting is wrong; nothing has been loaded yet.
+    """
+    settings = settings_from(args, os.environ)
+    model = Model.options(  # type: ignore[attr-defined]
+        name="Model",
+        max_ongoing_requests=PER_REPLICA,
+        graceful_shutdown_timeout_s=settings.drain_s,
+        health_check_period_s=2.0,
+        health_check_timeout_s=30.0,
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=settings.replicas,
+            max_replicas=settings.max_replicas,
+            target_ongoing_requests=PER_REPLICA / 2,
+            upscale_delay_s=10.0,
+            downscale_delay_s=300.0,
+        ),
+        ray_actor_options={"num_cpus": settings.threads, "num_gpus": settings.gpus},
+    )
+    front = Front.options(  # type: ignore[attr-defined]
+        name="Front",
+        num_replicas=1,
+        max_ongoing_requests=FRONT_REQUESTS,
+        graceful_shutdown_timeout_s=settings.drain_s,
+        health_check_period_s=2.0,
+        ray_actor_options={"num_cpus": 0.1},
+    )
+    return front.bind(settings, model.bind(settings))
+
+
+def __getattr__(name: str) -> Application:
+    """`app` with the environment's settings; made when asked for, so that importing this file checks nothing."""
+    if name == "app":
+        return build({})
+    raise AttributeError(name)

@@ -1,0 +1,132 @@
+"""One model and its thread: edits one after the other, each step told, stopped between two steps when nobody waits."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, cast
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from serve.order import Done, Event, Order, Step
+from serve.settings import Settings
+from v4e.editor import Editor
+from v4e.models.load import DTYPES
+
+log = logging.getLogger("ray.serve")
+
+
+class _Stopped(Exception):
+    """Nobody waits for this edit any more. Raised between steps, it also spares the last decode."""
+
+
+class Engine:
+    """Edits orders. Warm when it is made."""
+
+    def __init__(self, settings: Settings):
+        torch.set_num_threads(settings.threads)
+        self._stall_s = settings.stall_s
+        self._editor = Editor.load(
+            settings.model,
+            dtype=DTYPES[settings.dtype],
+            attention=settings.attention,
+            fold_pad=settings.attention == "native",
+            loras=settings.adapters,
+        )
+        self._thread = ThreadPoolExecutor(1, "model")
+        self._steps = 0
+        self._busy_since: float | None = None  # when the model was last seen to move
+        for size in settings.warm_sizes:
+            self._warm(size, settings)
+
+    async def edit(self, order: Order) -> AsyncGenerator[Event, None]:
+        """Steps, if the order wants them told, then the edit.
+
+        Closing or cancelling the iteration stops the model after the step it is in.
+        """
+        loop, events, stop = asyncio.get_running_loop(), asyncio.Queue(), threading.Event()
+
+        def tell(event: Step) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+        future = loop.run_in_executor(self._thread, self._edit, order, stop, tell)
+        future.add_done_callback(events.put_nowait)
+        try:
+            while (event := await events.get()) is not future:
+                yield event
+            yield future.result()
+        finally:
+            stop.set()
+            future.cancel()
+
+    async def ready(self) -> bool:
+        """That it answers at all says so."""
+        return True
+
+    async def steps(self) -> int:
+        """Steps that the model has made so far."""
+        return self._steps
+
+    def check_health(self) -> None:
+        """Serve replaces the replica if this raises."""
+        since = self._busy_since
+        if since is not None and time.monotonic() - since > self._stall_s:
+            raise RuntimeError(f"the model has made no step for more than stall_s={self._stall_s} s")
+
+    def _edit(self, order: Order, stop: threading.Event, tell: Callable[[Step], None]) -> Done:
+        start = self._busy_since = time.monotonic()
+
+        def on_step(step: int, x0_hat_BCFHW: Tensor) -> None:
+            self._steps += 1
+            self._busy_since = time.monotonic()
+            if stop.is_set():
+                raise _Stopped
+            if order.tell:
+                preview = self._editor.preview(x0_hat_BCFHW)[0] if step in order.preview_at else None
+                tell(Step(step=step + 1, steps=order.steps, preview=preview))
+
+        try:
+            if stop.is_set():
+                raise _Stopped
+            [edit] = self._editor.edit(
+                [order.image],
+                [order.instruction],
+                height=order.height,
+                width=order.width,
+                seeds=[order.seed],
+                frames=order.frames,
+                steps=order.steps,
+                guidance=order.guidance,
+                negatives=None if order.negative is None else [order.negative],
+                lora=order.lora,
+                shift=order.shift,
+                solver=cast(Literal["euler", "unipc"], order.solver),
+                on_step=on_step,
+            )
+        finally:
+            self._busy_since = None
+        return Done(image=edit.image, clip=edit.clip, how=edit.how, seconds=time.monotonic() - start)
+
+    def _warm(self, size: tuple[int, int], settings: Settings) -> None:
+        """Everything a request of this size will touch is loaded, allocated and, with compilation on, compiled."""
+        start, image = time.monotonic(), Image.new("RGB", size, "gray")
+        height, width = self._editor.size(image, settings.max_pixels)
+        order = Order(
+            image=image,
+            instruction="make it blue",
+            seed=0,
+            height=height,
+            width=width,
+            frames=settings.frames,
+            steps=1,
+            guidance=settings.guidance,
+            solver="euler",
+            tell=True,
+            preview_at=frozenset({0}),
+        )
+        self._edit(order, threading.Event(), lambda _step: None)
+        log.info("warm at %d x %d after %.1f s", width, height, time.monotonic() - start)

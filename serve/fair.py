@@ -1,0 +1,92 @@
+"""Who is next: a bounded queue in which keys take turns, however many edits each of them has waiting."""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from serve.errors import ApiError
+
+
+class Turn:
+    """A place in the queue; `go` is set when a replica is free for it."""
+
+    def __init__(self, owner: str):
+        self.owner = owner
+        self.go = asyncio.Event()
+        self.went = 0.0  # when that was
+        self.left = False
+
+
+class FairQueue:
+    """At most `slots` edits run and `waiting` wait. Keys are served round robin, each key's edits in order."""
+
+    def __init__(self, slots: int, waiting: int):
+        self._slots, self._most = slots, waiting
+        self._lines: OrderedDict[str, deque[Turn]] = OrderedDict()  # the key at the front is next
+        self._held: dict[str, int] = {}  # edits of a key, waiting and running
+        self._edit_s = 1.0  # how long an edit has lately held its slot
+        self.running = 0
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    @contextmanager
+    def turns(self, owner: str, count: int, per_owner: int) -> Iterator[list[Turn]]:
+        """Places for `count` edits of `owner`, all or none; given back at the end, used or not.
+
+        Raises:
+            ApiError: 429, as the queue is full or the owner has `per_owner` edits in it already.
+        """
+        held = self._held.get(owner, 0)
+        if held and held + count > per_owner:
+            message = f"This key has {held} edits waiting or running, of {per_owner} that it may have: wait for some."
+            raise ApiError(429, message, code="concurrency_limit_exceeded", retry_after_s=self._edit_s)
+        free = max(0, self._slots - self.running) + self._most - self.waiting
+        if count > free and (self.running or self.waiting):
+            message = f"{self.waiting} edits are waiting, of {self._most} that may: try again."
+            raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
+        places = [Turn(owner) for _ in range(count)]
+        self._held[owner] = held + count
+        self._lines.setdefault(owner, deque()).extend(places)
+        self._next()
+        try:
+            yield places
+        finally:
+            for turn in places:
+                self.leave(turn)
+
+    def leave(self, turn: Turn) -> None:
+        """Gives a place back; a second time does nothing."""
+        if turn.left:
+            return
+        turn.left = True
+        self._held[turn.owner] -= 1
+        if not self._held[turn.owner]:
+            del self._held[turn.owner]
+        if turn.go.is_set():
+            self.running -= 1
+            self._edit_s += 0.2 * (time.monotonic() - turn.went - self._edit_s)
+        else:
+            line = self._lines[turn.owner]
+            line.remove(turn)
+            if not line:
+                del self._lines[turn.owner]
+        self._next()
+
+    def _next(self) -> None:
+        while self.running < self._slots and self._lines:
+            owner, line = next(iter(self._lines.items()))
+            turn = line.popleft()
+            self._lines.move_to_end(owner)
+            if not line:
+                del self._lines[owner]
+            self.running += 1
+            turn.went = time.monotonic()
+            turn.go.set()
+
+    def _wait_s(self) -> float:
+        """When there may be room again, at the pace of late."""
+        return min(60.0, max(1.0, self._edit_s * self.waiting / self._slots / 2))

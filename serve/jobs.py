@@ -1,0 +1,165 @@
+"""Edits that outlive their connection, and this process: jobs in the store, worked on by whoever holds their lease."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import sqlite3
+
+from fastapi.encoders import jsonable_encoder
+
+from serve import answers, pictures
+from serve.errors import ApiError, crashed
+from serve.fields import JobFields
+from serve.keys import Owner
+from serve.order import Step
+from serve.parse import Body
+from serve.service import Service, Work
+from serve.webhook import tell
+
+log = logging.getLogger("ray.serve")
+
+LEASE_S = 10.0  # after this long without a sign of its server, a job is taken over
+PREVIEWS = 3
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+class Jobs:
+    """Takes jobs from the store and runs them, through the same queue as everybody."""
+
+    def __init__(self, service: Service):
+        self._service, self._store = service, service.store
+        self._tasks: dict[str, asyncio.Task] = {}
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Works until it is cancelled."""
+        while True:
+            self._store.hold(list(self._tasks), LEASE_S)
+            for row in self._store.lease(LEASE_S):
+                task = asyncio.create_task(self._work(row))
+                self._tasks[row["id"]] = task
+                task.add_done_callback(lambda task, name=row["id"]: self._forget(name, task))
+            self._store.purge()
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), LEASE_S / 4)
+
+    async def stop(self) -> None:
+        """Ends what runs. Whoever comes next takes the jobs over at once."""
+        tasks = dict(self._tasks)
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        self._store.hold(list(tasks), 0)
+
+    def create(self, owner: Owner, body: Body, steps: int, idempotency: str | None, fingerprint: str) -> sqlite3.Row:
+        """A new job; the earlier one of the same idempotency key and the same body.
+
+        Raises:
+            ApiError: 409 of the same key with another body, 429 of too many unfinished jobs.
+        """
+        most = self._service.settings.waiting + owner.edits
+        if self._store.unfinished(owner.name) >= most:
+            message = f"This key has {most} unfinished jobs, as many as it may have."
+            raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
+        assert isinstance(body.fields, JobFields)
+        row = self._store.add_job(
+            owner=owner.name,
+            idempotency=idempotency,
+            fingerprint=fingerprint,
+            fields=body.fields.model_dump_json(exclude_unset=True),
+            source=body.source,
+            mask=body.mask,
+            steps=steps,
+            webhook=body.fields.webhook_url,
+        )
+        assert row is not None
+        if row["fingerprint"] != fingerprint:
+            message = "This Idempotency-Key was used for another request: use a new one."
+            raise ApiError(409, message, code="idempotency_key_reused")
+        self._wake.set()
+        return row
+
+    def cancel(self, row: sqlite3.Row) -> None:
+        """Ends a job, waiting or running. One that has ended stays as it is."""
+        if row["status"] in ENDED:
+            return
+        self._store.update_job(row["id"], unless="succeeded", status="cancelled", preview=None)
+        if task := self._tasks.get(row["id"]):
+            task.cancel()
+        self._store.hold([row["id"]], 0)  # for its webhook
+        self._wake.set()
+
+    def _forget(self, name: str, task: asyncio.Task) -> None:
+        if self._tasks.get(name) is task:
+            del self._tasks[name]
+
+    async def _work(self, row: sqlite3.Row) -> None:
+        if row["status"] not in ENDED:
+            await self._edit(row)
+        if row["webhook"] and not row["told"]:
+            now = self._store.job(row["id"], row["owner"])
+            if now is not None and now["status"] in ENDED:
+                event = {"type": f"edit.job.{now['status']}", "data": shown(now, previews=False)}
+                event["data"].pop("result", None)  # small enough for any receiver; the job has it
+                await tell(row["webhook"], event, self._service.settings)
+                self._store.update_job(row["id"], told=1)
+
+    async def _edit(self, row: sqlite3.Row) -> None:
+        name, store = row["id"], self._store
+        try:
+            fields = JobFields.model_validate_json(row["fields"])
+            body = Body(fields=fields, source=row["source"], mask=row["mask"])
+            work = await self._service.prepare(body, previews=PREVIEWS, tell=fields.n == 1)
+            items = await self._items(row, work)
+            result = jsonable_encoder(answers.response(work, items, "/"))
+            ended = {"status": "succeeded", "result": json.dumps(result), "step": row["steps"]}
+        except ApiError as error:
+            ended = {"status": "failed", "error": json.dumps(error.envelope["error"])}
+        except Exception:
+            log.exception("%s crashed", name)
+            ended = {"status": "failed", "error": json.dumps(crashed(name).envelope["error"])}
+        store.update_job(name, unless="cancelled", preview=None, source=b"", mask=None, **ended)
+
+    async def _items(self, row: sqlite3.Row, work: Work) -> list[dict]:
+        """The edits of a job, told to the store as they evolve. A job waits where a request is sent away."""
+        owner = Owner(name=row["owner"], rate=None, edits=self._service.settings.per_key)
+        while True:
+            try:
+                if len(work.orders) > 1:
+                    self._store.update_job(row["id"], unless="cancelled", status="running")
+                    return await self._service.edit(owner, work)
+                items = []
+                async for event in self._service.events(owner, work):
+                    if isinstance(event, Step):
+                        await self._progress(row["id"], event)
+                    else:
+                        items.append(event)
+                return items
+            except ApiError as error:
+                if error.status != 429:
+                    raise
+                await asyncio.sleep(min(error.retry_after_s or 1.0, 2.0))
+
+    async def _progress(self, name: str, event: Step) -> None:
+        told: dict = {"status": "running", "step": event.step}
+        if event.preview is not None:
+            told["preview"] = await asyncio.to_thread(pictures.encode, event.preview, "jpeg", 85)
+        self._store.update_job(name, unless="cancelled", **told)
+
+
+def shown(row: sqlite3.Row, *, previews: bool = True) -> dict:
+    """A job as clients see it."""
+    return {
+        "id": row["id"],
+        "object": "edit.job",
+        "status": row["status"],
+        "created_at": int(row["created"]),
+        "expires_at": int(row["expires"]),
+        "progress": {"step": row["step"], "steps": row["steps"]},
+        "preview_b64_json": base64.b64encode(row["preview"]).decode() if previews and row["preview"] else None,
+        "result": json.loads(row["result"]) if row["result"] else None,
+        "error": json.loads(row["error"]) if row["error"] else None,
+    }

@@ -1,0 +1,73 @@
+"""Requests from this server to addresses that its clients name: guarded, so that they reach nothing inside."""
+
+import ipaddress
+import socket
+
+import aiohttp
+
+from serve.errors import ApiError, invalid
+from serve.settings import Outside
+
+TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
+
+
+class ForbiddenAddress(OSError):
+    """A name led to an address that is not of the public internet."""
+
+
+def session(reach: Outside) -> aiohttp.ClientSession:
+    """A client that follows no proxies of the environment and, with `reach` public, connects to no private address.
+
+    The check is made on the very address that is connected to, so that a name which resolves to one address when it
+    is checked and to another when it is used gains nothing.
+    """
+
+    def checked(address) -> socket.socket:
+        family, kind, proto, _, where = address
+        ip = ipaddress.ip_address(where[0].partition("%")[0])
+        mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None) or ip
+        if (reach != "any" and not (ip.is_global and mapped.is_global)) or ip.is_multicast:
+            raise ForbiddenAddress(f"{ip} is not an address of the public internet")
+        return socket.socket(family, kind, proto)
+
+    connector = aiohttp.TCPConnector(socket_factory=checked, limit=16, force_close=True)
+    return aiohttp.ClientSession(
+        connector=connector, timeout=TIMEOUT, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+    )
+
+
+def check_url(url: str, param: str, reach: Outside) -> None:
+    """Refuses what is no http(s) URL without credentials, or any URL where `reach` is off.
+
+    Raises:
+        ApiError: 400.
+    """
+    if reach == "off":
+        raise invalid(param, f"{param}: this server fetches no URLs: send the bytes.", "unsupported_value")
+    try:
+        parts = aiohttp.client.URL(url)
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.host or parts.user or parts.password:
+        raise invalid(param, f"{param}: expected a URL http://... or https://... without a user and a password.")
+
+
+async def fetch(url: str, param: str, reach: Outside, most_bytes: int) -> bytes:
+    """The body at `url`, of at most `most_bytes`; redirects are not followed.
+
+    Raises:
+        ApiError: 400, 413. It does not tell a closed port from a missing page: that would make this server a scanner.
+    """
+    check_url(url, param, reach)
+    body = bytearray()
+    try:
+        async with session(reach) as client, client.get(url, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise aiohttp.ClientError
+            async for chunk in answer.content.iter_chunked(1 << 16):
+                body += chunk
+                if len(body) > most_bytes:
+                    raise ApiError(413, f"{param}: more than {most_bytes} bytes.", code="image_too_large", param=param)
+    except (aiohttp.ClientError, OSError, ValueError, TimeoutError):
+        raise invalid(param, f"{param}: this URL could not be read.", "invalid_image_url") from None
+    return bytes(body)

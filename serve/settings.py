@@ -1,0 +1,135 @@
+"""What a server is: one frozen dataclass, from the arguments of the app builder and the environment."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from limits import parse as parse_rate
+from pydantic import TypeAdapter, ValidationError
+
+from v4e.config_checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+
+PREFIX = "V4E_SERVE_"
+TINY = str(Path(__file__).resolve().parent.parent / "v4e" / "assets" / "tiny-wan-i2v")
+Outside = Literal["off", "public", "any"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every field is an argument ``name=value`` of the app and a variable ``V4E_SERVE_NAME``; the argument wins."""
+
+    model: str = TINY  # a folder that export.py wrote, or any Wan I2V pipeline
+    model_name: str = "v4e"  # what clients call it
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    attention: str = "native"  # as models.attention of a run
+    loras: str = ""  # adapters that requests may name: name=file,name=file
+    threads: int = 1  # CPU threads of a replica's model
+    gpus: float = 0.0  # of a replica
+
+    max_pixels: int = 128 * 128  # of the model's grid; larger images are edited at this area and brought back
+    steps: int = 8
+    max_steps: int = 50
+    frames: int = 5
+    max_frames: int = 81
+    guidance: float = 1.0
+    warm: str = "64x64,128x128"  # WIDTHxHEIGHT buckets that a replica edits once before it is ready
+
+    replicas: int = 1  # at least
+    max_replicas: int = 1  # above `replicas`, Serve adds some while edits wait
+    waiting: int = 64  # edits that may wait for a replica; then 429
+    per_key: int = 16  # edits of one key, waiting and running
+    rate: str = ""  # requests of one key, e.g. 60/minute; "" is no limit
+    deadline_s: float = 600.0  # from arrival to result; requests may ask for less
+    attempts: int = 3  # replicas that an edit is given to when they die under it
+    stall_s: float = 300.0  # a model that makes no step for so long is replaced
+    drain_s: float = 60.0  # what runs may take when a replica is to stop
+
+    upload_mib: float = 20.0  # of one request's body
+    source_pixels: int = 40_000_000  # of one picture, before it is decoded
+    urls: Outside = "off"  # pictures by URL: off, public = addresses of the internet only, any = also private ones
+    webhooks: Outside = "off"  # the same, for where the end of a job is told
+    webhook_secret: str = ""  # signs webhooks: whsec_<base64 of at least 24 bytes>
+    keys: str = ""  # lines of a keys file, separated by commas
+    keys_file: str = ""  # what `python -m serve.keys NAME` printed, one key a line
+
+    state: str = "runs/serve"  # folder of jobs and results
+    state_mib: float = 1024.0  # of results; the oldest go first
+    ttl_s: float = 86_400.0  # of jobs and results
+
+    def __post_init__(self):
+        check(self, AT_LEAST_1, "threads", "steps", "replicas", "attempts", "per_key", "source_pixels")
+        check(self, POSITIVE, "deadline_s", "stall_s", "drain_s", "upload_mib", "state_mib", "ttl_s")
+        check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance")
+        require(self.max_pixels >= 256, f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell")
+        require(self.max_steps >= self.steps, f"settings.max_steps={self.max_steps} is below steps={self.steps}")
+        require(
+            self.frames >= 5 and self.frames % 4 == 1,
+            f"settings.frames={self.frames}: Wan's VAE needs 4k+1 frames and an edit needs at least 5: set frames=5",
+        )
+        require(self.max_frames >= self.frames, f"settings.max_frames={self.max_frames} is below frames={self.frames}")
+        require(
+            self.max_replicas >= self.replicas,
+            f"settings.max_replicas={self.max_replicas} is below replicas={self.replicas}: set max_replicas higher",
+        )
+        require(bool(self.model_name.strip()), "settings.model_name is empty: expected a name that clients send")
+        require(
+            self.webhooks == "off" or self.webhook_secret.startswith("whsec_"),
+            "settings.webhooks needs settings.webhook_secret, whsec_ and at least 24 random bytes in base64, so that "
+            "receivers can tell who speaks",
+        )
+        if self.rate:
+            try:
+                parse_rate(self.rate)
+            except ValueError as error:
+                raise ValueError(f"settings.rate={self.rate!r}: expected a rate such as 60/minute ({error})") from None
+        _ = self.warm_sizes, self.adapters
+
+    @property
+    def warm_sizes(self) -> list[tuple[int, int]]:
+        """(width, height) of each bucket of `warm`."""
+        sizes = []
+        for text in filter(None, (part.strip() for part in self.warm.split(","))):
+            match = re.fullmatch(r"(\d+)x(\d+)", text)
+            require(match is not None, f"settings.warm: {text!r} is no size: expected WIDTHxHEIGHT, e.g. 128x128")
+            assert match is not None
+            sizes.append((int(match[1]), int(match[2])))
+        return sizes
+
+    @property
+    def adapters(self) -> dict[str, str]:
+        """Adapter files by name, from `loras`."""
+        pairs = [part.strip().partition("=") for part in self.loras.split(",") if part.strip()]
+        for name, eq, file in pairs:
+            require(bool(name and eq and file), f"settings.loras: {name!r}: expected name=file,name=file")
+        return {name: file for name, _, file in pairs}
+
+    @property
+    def upload_bytes(self) -> int:
+        return int(self.upload_mib * 2**20)
+
+
+def settings_from(args: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Of the app builder's `args` over the environment's variables.
+
+    Raises:
+        ValueError: one line that names the setting, what was got and what was expected.
+    """
+    names = [f.name for f in fields(Settings)]
+    unknown = sorted(set(args) - set(names)) + sorted(
+        name for name in environ if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in names
+    )
+    require(not unknown, f"unknown setting {', '.join(unknown)}: expected among {', '.join(names)}")
+    given = {n: environ[PREFIX + n.upper()] for n in names if PREFIX + n.upper() in environ} | dict(args)
+    try:
+        checked = TypeAdapter(Settings).validate_python(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = first["loc"][0] if first["loc"] else ""
+        text = str(first["msg"]).removeprefix("Value error, ")
+        # A secret may be what is wrong: it is not repeated.
+        got = "" if not name or name in ("keys", "webhook_secret") else f"settings.{name}={given.get(str(name))!r}: "
+        raise ValueError(got + text) from None
+    return checked

@@ -1,0 +1,181 @@
+"""Jobs: asked for once, watched, ended, taken over from a server that died, and told to another server."""
+
+import base64
+import json
+import threading
+import time
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import openai
+import pytest
+
+from benchmarks.served import SMALL, opened, picture, png, served
+from serve import jobs as jobs_module
+from serve import webhook
+from serve.engine import Engine
+from serve.settings import Settings
+from serve.store import Store
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@pytest.fixture(scope="module")
+def settings(random_family, tmp_path_factory):
+    model, state = str(random_family / "tiny-wan-i2v"), str(tmp_path_factory.mktemp("state"))
+    return Settings(model=model, state=state, webhooks="any", webhook_secret=SECRET, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def engine(settings):
+    return Engine(settings)
+
+
+@pytest.fixture(scope="module")
+def url(settings, engine):
+    with served(settings, engine) as url:
+        yield url
+
+
+def create(url: str, key: str | None = None, **form) -> httpx.Response:
+    headers = {"idempotency-key": key} if key else {}
+    data = {"prompt": "x", "seed": "1"} | form
+    return httpx.post(f"{url}/v1/edits/jobs", files={"image": png()}, data=data, headers=headers)
+
+
+def read(url: str, name: str) -> dict:
+    return httpx.get(f"{url}/v1/edits/jobs/{name}").json()
+
+
+def followed(url: str, name: str, timeout_s: float = 60.0) -> list[dict]:
+    """All that was seen of a job until its end."""
+    seen, deadline = [read(url, name)], time.monotonic() + timeout_s
+    while seen[-1]["status"] not in ENDED:
+        assert time.monotonic() < deadline, seen[-1]
+        time.sleep(0.01)
+        seen.append(read(url, name))
+    return seen
+
+
+def test_a_job_evolves_to_the_edit_that_a_request_gives(url):
+    answer = create(url, num_inference_steps="50")
+    assert answer.status_code == 202
+    seen = followed(url, answer.json()["id"])
+    steps = [job["progress"]["step"] for job in seen]
+    assert steps == sorted(steps) and len(set(steps)) > 5 and steps[-1] == 50
+    previews = [job["preview_b64_json"] for job in seen if job["preview_b64_json"]]
+    assert opened(base64.b64decode(previews[0])).size == (32, 32)
+    form = {"prompt": "x", "seed": "1", "num_inference_steps": "50"}
+    direct = httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).json()
+    assert seen[-1]["result"]["data"][0]["b64_json"] == direct["data"][0]["b64_json"]
+
+
+def test_asked_twice_it_is_one_job(url):
+    first, again = create(url, "k1"), create(url, "k1")
+    assert first.json()["id"] == again.json()["id"]
+    other = create(url, "k1", prompt="y")
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_reused")
+    assert other.headers["x-should-retry"] == "false"
+    assert create(url, "k2").json()["id"] != first.json()["id"]
+
+
+def test_a_cancelled_job_ends_and_frees_the_model(url, engine):
+    before = engine._steps
+    name = create(url, num_inference_steps="50").json()["id"]
+    while read(url, name)["status"] == "queued":
+        pass
+    assert httpx.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
+    form = {"prompt": "x", "num_inference_steps": "1"}
+    httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data=form)
+    assert engine._steps - before < 50
+    assert read(url, name)["status"] == "cancelled"
+    assert httpx.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
+
+
+def test_n_edits_and_errors_of_a_job(url):
+    done = followed(url, create(url, n="2", num_inference_steps="1").json()["id"])[-1]
+    assert [item["seed"] for item in done["result"]["data"]] == [1, 2]
+    late = followed(url, create(url, num_inference_steps="50", deadline_s="0.05").json()["id"])[-1]
+    assert (late["status"], late["error"]["code"]) == ("failed", "deadline_exceeded")
+    assert create(url, stream="true").status_code == 400
+
+
+class Receiver(ThreadingHTTPServer):
+    """Refuses the first delivery, takes the second."""
+
+    def __init__(self):
+        self.got: list[tuple[bytes, dict]] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.got.append((body, dict(self.headers)))  # type: ignore[attr-defined]
+        self.send_response(503 if len(self.server.got) == 1 else 204)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_args):
+        pass
+
+
+def test_openais_client_believes_our_webhooks(url, monkeypatch):
+    monkeypatch.setattr(webhook, "PAUSES_S", (0.01, 0.01))
+    receiver = Receiver()
+    try:
+        address = f"http://127.0.0.1:{receiver.server_port}/told"
+        name = create(url, webhook_url=address, num_inference_steps="1").json()["id"]
+        deadline = time.monotonic() + 30
+        while len(receiver.got) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        body, headers = receiver.got[1]
+        client = openai.OpenAI(api_key="none", webhook_secret=SECRET)
+        client.webhooks.verify_signature(body.decode(), headers)
+        with pytest.raises(openai.InvalidWebhookSignatureError):
+            client.webhooks.verify_signature(body.decode() + " ", headers)
+        event = json.loads(body)
+        assert (event["type"], event["data"]["id"]) == ("edit.job.succeeded", name)
+        assert receiver.got[0][1]["webhook-id"] == headers["webhook-id"]  # a repeat can be told from a new event
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+
+
+def test_a_webhook_is_refused_where_they_are_off(settings, engine, tmp_path):
+    with served(replace(settings, webhooks="off", state=str(tmp_path)), engine) as url:
+        assert create(url, webhook_url="http://127.0.0.1:1/").json()["error"]["param"] == "webhook_url"
+
+
+def test_the_jobs_of_a_dead_server_are_made_by_the_next(settings, engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs_module, "LEASE_S", 0.2)
+    settings = replace(settings, state=str(tmp_path))
+    store = Store(settings.state, settings.ttl_s, 1e9)
+    row = store.add_job(
+        owner="anyone",
+        idempotency=None,
+        fingerprint="f",
+        fields='{"prompt": "x", "num_inference_steps": 1}',
+        source=png(picture()),
+        mask=None,
+        steps=1,
+        webhook=None,
+    )
+    assert row is not None
+    assert [job["id"] for job in store.lease(0.2)] == [row["id"]]  # and here its server dies
+    assert store.lease(0.2) == []
+    with served(settings, engine) as url:
+        assert followed(url, row["id"])[-1]["status"] == "succeeded"
+
+
+def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):
+    store = Store(str(tmp_path / "short"), 0.0, 1e9)
+    assert store.result(store.keep("image/png", b"x")) is None
+    store.purge()
+    assert store._one("SELECT COUNT(*) AS n FROM results")["n"] == 0
+    small = Store(str(tmp_path / "small"), 60.0, 1000.0)
+    names = [small.keep("image/png", bytes(300)) for _ in range(5)]
+    assert small.result(names[0]) is None and small.result(names[-1]) is not None
+    assert small._bytes <= 1000

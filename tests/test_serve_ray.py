@@ -1,0 +1,162 @@
+"""The application on Ray Serve, as users start it: real processes, killed and left alone by their clients."""
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from benchmarks.served import picture, png
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+STEPS = 40
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def url(cluster, random_family, tmp_path_factory):
+    from ray import serve
+
+    from serve.app import build
+
+    port = free_port()
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    state, model = str(tmp_path_factory.mktemp("state")), str(random_family / "tiny-wan-i2v")
+    serve.run(build({"model": model, "state": state, "max_pixels": "16384", "warm": "32x32", "waiting": "4"}))
+    yield f"http://127.0.0.1:{port}"
+    serve.shutdown()
+
+
+def steps_made() -> int:
+    from ray import serve
+
+    return serve.get_deployment_handle("Model", "default").steps.remote().result(timeout_s=60)
+
+
+def pid_of(deployment: str) -> int:
+    name = f"ServeReplica:default:{deployment}"
+    ours = psutil.Process().children(recursive=True)
+    [pid] = [p.pid for p in ours if p.status() != "zombie" and any(name in part for part in p.cmdline())]
+    return pid
+
+
+def slow_edit(url: str, steps: int = STEPS, **more) -> httpx.Response:
+    """An edit of so many pixels and steps that there is time to do something under it."""
+    form = {"prompt": "x", "num_inference_steps": str(steps), "seed": "1", **more}
+    return httpx.post(f"{url}/v1/images/edits", files={"image": png(picture(0, (128, 128)))}, data=form, timeout=300)
+
+
+def until(condition, timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def idle(url: str) -> bool:
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return {"v4e_edits_waiting 0.0", "v4e_edits_running 0.0"} <= set(lines)
+
+
+def test_the_client_edits_and_streams(url):
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        whole = client.images.edit(image=png(), prompt="x", extra_body={"seed": 1})
+        assert whole._request_id and "," not in whole._request_id
+        events = list(
+            client.images.edit(image=png(), prompt="x", stream=True, partial_images=2, extra_body={"seed": 1})
+        )
+        assert [event.type.split(".")[1] for event in events] == ["partial_image", "partial_image", "completed"]
+        assert events[-1].b64_json == whole.data[0].b64_json
+    assert httpx.get(f"{url}/readyz").status_code == 200
+
+
+def test_a_client_that_leaves_a_stream_frees_the_model_within_a_step(url):
+    before, form = steps_made(), {"prompt": "x", "stream": "true", "num_inference_steps": str(STEPS)}
+    files = {"image": png(picture(0, (128, 128)))}
+    with httpx.stream("POST", f"{url}/v1/images/edits", files=files, data=form, timeout=60) as answer:
+        assert ": step 3/40" in answer.iter_lines()
+    until(lambda: idle(url))
+    slow_edit(url, 1)  # the model is free: this one ran
+    # Three were told, one is under way when the news arrives, one more may be told meanwhile; and the last edit's own.
+    assert steps_made() - before <= 3 + 2 + 1
+
+
+def test_a_client_that_leaves_while_it_waits_frees_the_model(url):
+    before = steps_made()
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{url}/v1/images/edits",
+            files={"image": png(picture(0, (128, 128)))},
+            data={"prompt": "x", "num_inference_steps": "50"},
+            timeout=1.0,
+        )
+    until(lambda: idle(url))
+    slow_edit(url, 1)
+    assert steps_made() - before < 50
+
+
+def test_a_deadline_is_kept(url):
+    answer = slow_edit(url, 50, deadline_s="0.5")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_a_full_queue_says_when_to_come_back(url):
+    until(lambda: idle(url))
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: slow_edit(url, 4), range(16)))
+    codes = sorted({answer.status_code for answer in answers})
+    assert codes == [200, 429]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.json()["error"]["code"] for answer in refused} == {"queue_full"}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+
+
+def test_a_killed_replicas_edit_is_made_again(url):
+    expected = slow_edit(url, 8).json()["data"][0]["b64_json"]
+    before = steps_made()
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(slow_edit, url, 8)
+        until(lambda: steps_made() > before)
+        psutil.Process(pid_of("Model")).kill()
+        assert answer.result().status_code == 200, answer.result().text
+        assert answer.result().json()["data"][0]["b64_json"] == expected
+    assert "v4e_replicas_lost_total 1.0" in httpx.get(f"{url}/metrics").text
+
+
+def test_a_job_survives_the_front(url):
+    form = {"prompt": "x", "num_inference_steps": str(STEPS), "seed": "1"}
+    files = {"image": png(picture(0, (128, 128)))}
+    job = httpx.post(f"{url}/v1/edits/jobs", files=files, data=form, timeout=60).json()
+
+    def poll() -> dict:
+        answer = httpx.get(f"{url}/v1/edits/jobs/{job['id']}", timeout=60)
+        return answer.json() if answer.status_code == 200 else {"status": "unknown", "progress": {"step": 0}}
+
+    until(lambda: poll()["progress"]["step"] >= 2)
+    psutil.Process(pid_of("Front")).kill()
+    until(lambda: poll()["status"] in ("succeeded", "failed"), 120)
+    assert poll()["result"]["data"][0]["b64_json"] == slow_edit(url).json()["data"][0]["b64_json"]
+
+
+def test_what_waits_for_a_killed_front_is_answered(url):
+    answers: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: answers.append(slow_edit(url)))
+    before = steps_made()
+    thread.start()
+    until(lambda: steps_made() > before)
+    psutil.Process(pid_of("Front")).kill()
+    thread.join(60)
+    assert not thread.is_alive() and answers[0].status_code in (500, 503)
+    until(lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200)
+    assert slow_edit(url, 1).status_code == 200

@@ -1,0 +1,204 @@
+"""What strangers send, who may ask, what may be reached, and what is kept of it all."""
+
+import asyncio
+import subprocess
+import sys
+from dataclasses import replace
+
+import aiohttp
+import httpx
+import openai
+import pytest
+from PIL import Image
+
+from benchmarks.fuzz import FORMATS, generate, hostile, send_files
+from benchmarks.served import SMALL, opened, picture, png, served
+from serve import pictures
+from serve.engine import Engine
+from serve.errors import ApiError
+from serve.ingress import check_host
+from serve.keys import digest
+from serve.outside import fetch, session
+from serve.settings import Settings, settings_from
+
+KEY, OTHER = "v4e-" + "k" * 43, "v4e-" + "o" * 43
+
+
+@pytest.fixture(scope="module")
+def settings(random_family, tmp_path_factory):
+    model, state = str(random_family / "tiny-wan-i2v"), str(tmp_path_factory.mktemp("state"))
+    return Settings(model=model, state=state, upload_mib=1.0, steps=1, max_steps=2, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def engine(settings):
+    return Engine(settings)
+
+
+@pytest.fixture(scope="module")
+def url(settings, engine):
+    with served(settings, engine) as url:
+        yield url
+
+
+def test_hostile_files_break_nothing(url):
+    assert len({name for name, _ in hostile()}) >= 150
+    rows = send_files(url)
+    assert [row for row in rows if row["wrong"]] == []
+    assert {200, 400, 413} == {row["status"] for row in rows}  # harmless ones are among them
+    assert httpx.get(f"{url}/readyz").status_code == 200
+
+
+def test_generated_requests_break_nothing(url):
+    pytest.importorskip("schemathesis")
+    counted = generate(url, 75)
+    assert counted["cases"] >= 75 and counted["server_errors"] == 0
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_decoding_is_by_bytes_and_keeps_pixels_only(form, tmp_path):
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "where I live", 6
+    picture(0, (40, 20)).save(tmp_path / "a", form, exif=exif.tobytes())
+    image = pictures.decode((tmp_path / "a").read_bytes(), "image", 10**6)
+    assert image.size == ((20, 40) if form != "GIF" else (40, 20))  # turned as EXIF says
+    for out in ("png", "jpeg", "webp"):
+        made = pictures.encode(image, out, 90)
+        assert b"where I live" not in made and b"Exif" not in made
+        assert not opened(made).getexif()
+
+
+def test_a_lossless_result_is_the_pixels():
+    image = picture(5)
+    for form in ("png", "webp"):
+        assert opened(pictures.encode(image, form, 100)).tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_is_cut_off_at_its_limit(url, chunked):
+    body = (bytes(1 << 16) for _ in range(1 << 12)) if chunked else bytes(2 << 20)
+    with httpx.Client() as client:
+        try:
+            answer = client.post(f"{url}/v1/images/edits", content=body, headers={"content-type": "application/json"})
+        except httpx.WriteError:  # it was closed on us as we went on sending
+            return
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+
+
+def test_keys_are_needed_limited_and_never_kept(settings, engine, tmp_path, capfd):
+    made = subprocess.run([sys.executable, "-m", "serve.keys", "ann"], capture_output=True, text=True, check=True)
+    key = made.stderr.split()[-1]
+    assert made.stdout == f"ann:{digest(key)}\n" and key not in made.stdout
+    file = tmp_path / "keys.txt"
+    file.write_text(f"# ours\n{made.stdout}bob:{digest(OTHER)}:2/hour:1\n")
+    limited = replace(settings, keys_file=str(file), state=str(tmp_path))
+    with served(limited, engine) as url:
+        for wrong, code in ((None, "missing_api_key"), (f"Bearer {KEY}", "invalid_api_key")):
+            answer = httpx.get(f"{url}/v1/models", headers={"authorization": wrong} if wrong else {})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, code)
+        with pytest.raises(openai.AuthenticationError) as caught:
+            openai.OpenAI(base_url=f"{url}/v1", api_key=KEY).images.edit(image=png(), prompt="x")
+        assert (caught.value.code, caught.value.type) == ("invalid_api_key", "authentication_error")
+        assert httpx.get(f"{url}/metrics").status_code == 401
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        ann = openai.OpenAI(base_url=f"{url}/v1", api_key=key)
+        assert [model.id for model in ann.models.list()] == ["v4e"]
+        bob = openai.OpenAI(base_url=f"{url}/v1", api_key=OTHER, max_retries=0)
+        bob.models.list()
+        bob.models.list()
+        with pytest.raises(openai.RateLimitError) as limited_by:
+            bob.models.list()
+        assert (limited_by.value.code, limited_by.value.type) == ("rate_limit_exceeded", "rate_limit_error")
+        assert 0 < int(limited_by.value.response.headers["retry-after-ms"]) <= 3_600_000
+        assert len(list(ann.models.list())) == 1  # bob's limit is his own
+        job = httpx.post(
+            f"{url}/v1/edits/jobs",
+            files={"image": png()},
+            data={"prompt": "x"},
+            headers={"authorization": f"Bearer {key}"},
+        ).json()
+        for who, status in ((key, 200), (OTHER, 429)):
+            path = f"{url}/v1/edits/jobs/{job['id']}"
+            assert httpx.get(path, headers={"authorization": f"Bearer {who}"}).status_code == status
+        text = httpx.get(f"{url}/metrics", headers={"authorization": f"Bearer {key}"}).text
+    printed = "".join(capfd.readouterr())
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for secret in (key, OTHER, KEY):
+        assert secret not in printed and secret not in text and secret.encode() not in kept
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "myhost"])
+def test_it_is_not_open_to_others_without_keys(host):
+    with pytest.raises(ValueError, match="no API keys: set keys_file"):
+        check_host(host, keys=False)
+    check_host(host, keys=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_this_machine_may_ask_without(host):
+    check_host(host, keys=False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0", "localhost", "2130706433"],
+)
+def test_addresses_inside_are_not_reached(url, address):
+    port = url.rsplit(":", 1)[1]
+
+    async def reach(how):
+        async with session(how) as client, client.get(f"http://{address}:{port}/healthz") as answer:
+            return answer.status
+
+    with pytest.raises((aiohttp.ClientError, ValueError)):
+        asyncio.run(reach("public"))
+    if address == "127.0.0.1":
+        assert asyncio.run(reach("any")) == 200
+
+
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "ftp://a.example/", "http://user:secret@a.example/", "//x", "", "http://"]
+)
+def test_other_schemes_are_refused(target):
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(fetch(target, "image", "public", 100))
+    assert caught.value.status == 400 and "secret" not in caught.value.message
+
+
+def test_urls_where_they_are_on(settings, engine, url, tmp_path):
+    mine = httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data={"prompt": "x", "response_format": "url"})
+    address = mine.json()["data"][0]["url"]
+    with served(replace(settings, urls="any", state=str(tmp_path)), engine) as other:
+        form = {"prompt": "x", "url": address}
+        assert httpx.post(f"{other}/v1/images/edits", files={"none": ""}, data=form).status_code == 400
+        body = {"prompt": "x", "images": [{"image_url": address}]}
+        assert httpx.post(f"{other}/v1/images/edits", json=body).status_code == 200
+        body["images"][0]["image_url"] = f"{url}/healthz"
+        assert httpx.post(f"{other}/v1/images/edits", json=body).json()["error"]["code"] == "invalid_image"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"step": 8}, "unknown setting step: expected among"),
+        ({"steps": "many"}, "settings.steps='many'"),
+        ({"frames": 6}, "set frames=5"),
+        ({"replicas": 3}, "max_replicas=1 is below replicas=3"),
+        ({"warm": "big"}, "settings.warm: 'big' is no size"),
+        ({"rate": "often"}, "expected a rate such as 60/minute"),
+        ({"webhooks": "public"}, "needs settings.webhook_secret"),
+        ({"loras": "x"}, "expected name=file"),
+        ({"urls": "all"}, "settings.urls='all'"),
+    ],
+)
+def test_wrong_settings_are_named_early(args, words):
+    with pytest.raises(ValueError, match=words):
+        settings_from(args, {})
+
+
+def test_settings_of_the_environment_give_way_to_arguments():
+    environ = {"V4E_SERVE_STEPS": "4", "V4E_SERVE_WAITING": "7", "HOME": "/"}
+    made = settings_from({"steps": "5"}, environ)
+    assert (made.steps, made.waiting) == (5, 7)
+    with pytest.raises(ValueError, match="V4E_SERVE_STEP"):
+        settings_from({}, {"V4E_SERVE_STEP": "1"})
