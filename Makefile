@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 
-.PHONY: help install demo test long unit lint pretrain ablate photos bench
+.PHONY: help install demo serve test long unit lint pretrain ablate photos bench
 
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,6 +11,9 @@ install: ## create .venv and install everything (CPU)
 
 demo: install ## train an image editor on two CPU cores and write runs/demo/report.html
 	$(PY) pipelines/demo.py
+
+serve: install ## the editor behind HTTP, with a page: http://127.0.0.1:8000
+	RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/serve run serve.app:app
 
 test: install ## run all tests but those that take minutes
 	$(PY) -m pytest
@@ -45,5 +48,8 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/tensor_parallel.py
 	$(PY) benchmarks/payload.py
 	$(PY) benchmarks/demo.py
+	$(PY) benchmarks/serve.py
+	$(PY) benchmarks/soak.py
+	$(PY) benchmarks/fuzz.py
 	$(PY) benchmarks/ablate.py run.dir=runs/ablate optim.steps=600
 	$(PY) benchmarks/efficiency.py run.dir=runs/efficiency optim.steps=600

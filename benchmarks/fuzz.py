@@ -132,7 +132,8 @@ def send_files(url: str) -> list[dict]:
 
 def generate(url: str, cases: int, seed: int = 0) -> dict[str, int]:
     """About `cases` requests by schemathesis from /openapi.json; how many there were and how many failed the server."""
-    report = Path(tempfile.mkdtemp()) / "fuzz.ndjson"
+    folder = Path(tempfile.mkdtemp())  # it also keeps a cache where it runs
+    report = folder / "fuzz.ndjson"
     # It is told how many to make of each operation: there are eleven, and those without a body run out early.
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json"),
@@ -141,7 +142,7 @@ def generate(url: str, cases: int, seed: int = 0) -> dict[str, int]:
         *("--suppress-health-check", "all", "--request-timeout", "60", "--report-ndjson-path", str(report)),
         *("--include-path-regex", "^/(v1|healthz|readyz)", "--report", "ndjson", "--no-color"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if not report.exists():
         raise RuntimeError(f"schemathesis did not run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     sent = failed = 0

@@ -1,0 +1,46 @@
+"""The application on a Ray and a port of its own, for benchmarks that measure or kill it."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+PROXY = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+
+
+@contextmanager
+def on_ray(**settings: str) -> Iterator[str]:
+    """Its base URL; state in a fresh folder."""
+    os.environ[PROXY] = "serve.proxy:middlewares"  # read by the proxy when Ray starts it
+    import ray
+    from ray import serve
+
+    from actors.cluster import connect
+    from serve.app import build
+
+    connect()
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    try:
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        serve.run(build({"state": tempfile.mkdtemp(), **settings}))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def replicas(deployment: str) -> list[psutil.Process]:
+    """The living processes of a deployment that this process has started."""
+    name, found = f"ServeReplica:default:{deployment}", []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and any(name in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
