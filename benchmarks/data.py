@@ -90,14 +90,14 @@ def measure(folder: Path) -> dict:
     """One pass over the files below `folder`, in this process."""
     ingest = Ingest(**{name: (str(folder / name),) for name in CORPORA})
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew: importing torch takes more than the work
-    before, start = peak_mib(), time.perf_counter()
+    before, start, cpu_start = peak_mib(), time.perf_counter(), time.process_time()
     files, _ = corpus_files(ingest)
     policy = Policy(ingest=ingest, seed=0, keep=kept(ingest), refused=frozenset())
     found = merge_scans((scan(file, policy) for file in files), policy)
     none = np.array([], np.uint64)
     selection = Selection(ingest=ingest, corpora=tuple(CORPORA), candidates=found.candidates, excluded=none)
     wanted = int(selection.wanted_SK.sum())
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
     return {
         "rows": sum(file.rows for file in files),
         "edits": found.agreement.total(),
@@ -105,6 +105,7 @@ def measure(folder: Path) -> dict:
         "candidates": sum(len(found) for found in found.candidates.values()),
         "wanted": wanted,
         "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu, 2),
         "before_mib": before,
         "rss_mib": peak_mib(),
     }
@@ -145,6 +146,7 @@ def main() -> None:
         rows,
         {
             "rows_per_s": round(sizes[-1] / median(of(sizes[-1], "seconds"))),
+            "rows_per_cpu_s": round(sizes[-1] / median(of(sizes[-1], "cpu_seconds"))),
             f"rss_1e{exponent}_over_1e4": round(median(large / small for small, large in pairs), 3),
             "seconds_largest": median(of(sizes[-1], "seconds")),
             "rss_mib_largest": median(of(sizes[-1], "rss_mib")),
