@@ -298,8 +298,15 @@ def random_llm(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("llm")
     tokenizer = AutoTokenizer.from_pretrained(resolve_model(""))
-    size = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
-    config = LlamaConfig(vocab_size=len(tokenizer), num_hidden_layers=2, head_dim=32, tie_word_embeddings=False, **size)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+    )
     LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
