@@ -289,3 +289,60 @@ def test_a_model_that_is_not_there_ends_in_an_error(cluster, tmp_path: Path):
 
     with pytest.raises(RuntimeError, match="captioner"):
         list(write_batches([(0, [REQUEST])], Caption(model=str(tmp_path))))
+
+
+@pytest.fixture(scope="module")
+def random_llm(tmp_path_factory) -> Path:
+    """A language model of random weights with 4 heads, which two ranks can share; SmolLM2's tokenizer."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("llm")
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model(""))
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+    )
+    LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.long
+def test_a_model_split_over_two_ranks_answers_and_survives_the_death_of_one(cluster, random_llm: Path):
+    """Its captions are nonsense, so every row gets the template; the engine, its ranks and their end are real."""
+    from actors.captioners import write_batches
+
+    config = Caption(model=str(random_llm), tp=2, candidates=2, vote="all")
+    asked = [Request(instruction=f"remove the lamp {n}", task="removal") for n in range(4)]
+    killed = []
+    rows = {}
+    for batch in write_batches(((n, asked) for n in range(6)), config, 6):
+        assert batch.index not in rows
+        rows[batch.index] = batch.written
+        if len(rows) == 2:
+            killed += _ranks()
+            os.kill(killed[-1], signal.SIGKILL)
+    assert len(killed) == 2 and sorted(rows) == list(range(6))
+    assert all(
+        written.origin == "template" and written.label.llm in TASKS for batch in rows.values() for written in batch
+    )
+
+
+def _ranks() -> list[int]:
+    """Processes of vLLM's ranks below this test's process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_text()
+            if "Worker" in command and "VLLM" in command and _is_ours(int(folder.name)):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return sorted(found)

@@ -5,7 +5,7 @@ from v4e.words import COLORS, MATERIALS
 
 def any_of(*lines: str) -> str:
     """One group of the alternatives in `lines`, longest first; ``_`` stands for a blank or hyphen, ``*`` for an end."""
-    found = sorted(set(" ".join(lines).split()), key=len, reverse=True)
+    found = sorted(set(" ".join(lines).split()), key=lambda word: (-len(word), word))
     return "(?:" + "|".join(word.replace("*", r"\w*").replace("_", "[ -]") for word in found) + ")"
 
 
@@ -131,4 +131,32 @@ SCENE = any_of(
     "greenhouse",
     "vineyard orchard snowfield tundra dreamland wonderland battlefield courtroom laboratory factory warehouse garage",
     "tower square plaza downtown suburb* room sky horizon landscape scene view wonderland background heaven hell",
+)
+
+# verbs that begin a request, and what "it" can be
+WHOLE = (
+    r"(?:it|everything|(?:this|that)(?! (?!into|to|in|look|as|like|more|an?|from|by|using|with|feel|be)\w)|(?:the |"
+    r"this |my |that )?(?:(?:whole|entire|old|faded|complete) )*(?:image|picture|photo|photograph|pic|scene|shot|"
+    r"view|frame|drawing|painting|thing|selfie|landscape))"
+)
+CHANGE = (
+    r"(?:make|turn|change|convert|transform|give|set|switch|cover|let|have|render|swap|replace|morph|alter|modify|"
+    r"adjust|shift|redraw|reimagine|remake|redo|restyle|stylize|style|apply|use|get|show|edit|update|bring|build|put|"
+    r"tint)"
+)
+PAINT = r"(?:(?:re)?(?:paint|colou?r|dye|tint|hue)|spray[ -]paint)"
+ADD = (
+    r"(?:add|put|place|insert|draw|include|introduce|create|hang|stick|superimpose|attach|throw in|pop|drop in|mount|"
+    r"overlay|decorate|equip|fill|plant|sprinkle|scatter|append|install|position|arrange|park|seat|sketch in|paint "
+    r"in|bring in|compose)"
+)
+REMOVE = (
+    r"(?:remove|delete|erase|get rid of|take (?:away|out|off)|eliminate|clear|wipe|clean(?: up| off| away)?|crop out|"
+    r"edit out|photoshop out|cut out|lose|hide|vanish|strip|do away with|throw (?:out|away)|discard|exclude|omit|"
+    r"ditch|scrap|banish|subtract|wash off|dispose of|leave out|rid|paint out|peel off|pull out|pluck|take)"
+)
+TEXT = (
+    r"\b(?:texts?|words?|letters?|lettering|slogan|fonts?|writing|inscription|headline|caption|subtitle|title|"
+    r"typography|typo|spelling|handwriting|signature|translate|sentence|phrase|characters|numbers?|digits?|speech "
+    r"bubble|(?:my|the|store|shop|brand|first|last) name|price|date on|lyrics|quote|message)\b"
 )

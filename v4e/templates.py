@@ -3,8 +3,7 @@
 import re
 
 from v4e.captions import check_caption
-from v4e.lexicon import MOVE
-from v4e.rules import WHOLE
+from v4e.lexicon import MOVE, WHOLE
 from v4e.slots import Slots, slots
 from v4e.tasks import TABLE1, TASKS, atoms, normalize, rule_task
 from v4e.words import COLORS, definite, plural, sentence, with_article

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from v4e.rules import WHOLE
+from v4e.lexicon import WHOLE
 from v4e.slots import Slots, slots
 from v4e.tasks import atoms, normalize, rule_task
 from v4e.words import QUOTED, definite

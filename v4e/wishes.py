@@ -7,18 +7,17 @@ from v4e.lexicon import COLOR, MATERIAL
 from v4e.words import words_of
 
 _LEAD = re.compile(
-    r"^(?:please|pls|plz|kindly|now|just|hey|hi|ok(?:ay)?|then|also|and|finally|next|first|maybe|perhaps|simply|"
-    r"(?:can|could|would|will) you(?: please| maybe| kindly| possibly)?|would you mind|you (?:should|could|can)|"
-    r"i(?:'d| would)? (?:want|like|love|need) you to|i(?:'d| would)? (?:want|like|love) to(?! (?:see|have|get|change))|"
-    r"i (?:want|need) to(?! (?:see|have|get))|let's(?! (?:see|have))|try to|go ahead and|help me(?: to)?|feel free "
-    r"to)[ ,]+",
+    r"^(?:please|pls|plz|kindly|now|just|hey|hi|ok(?:ay)?|then|also|and|finally|next|first|maybe|perhaps|simply|(?"
+    r":can|could|would|will) you(?: please| maybe| kindly| possibly)?|would you mind|you (?:should|could|can)|i(?:'d|"
+    r" would)? (?:want|like|love|need) you to|i(?:'d| would)? (?:want|like|love) to(?! (?:see|have|get|change))|i (?"
+    r":want|need) to(?! (?:see|have|get))|let's(?! (?:see|have))|try to|go ahead and|help me(?: to)?|feel free to)[ "
+    r",]+",
     re.I,
 )
 _TAIL = re.compile(
-    r"[ ,]+(?:please|pls|plz|thanks?(?: you)?|for me|if (?:possible|you can)|would be (?:nice|great|good|lovely)|"
-    r"and nothing else|instead|in (?:this|the) (?:image|picture|photo|shot)|so that it's not in the (?:image|"
-    r"picture|photo) "
-    r"anymore)$",
+    r"[ ,]+(?:please|pls|plz|thanks?(?: you)?|for me|if (?:possible|you can)|would be (?:nice|great|good|lovely)|and "
+    r"nothing else|instead|in (?:this|the) (?:image|picture|photo|shot)|so that it's not in the (?:image|picture|"
+    r"photo) anymore)$",
     re.I,
 )
 _DETERMINER = re.compile(
@@ -47,42 +46,39 @@ _PRONOUN = r"(?:it|they|he|she|them|him|her|me|i)\b"
 _NEW = r"(?:an?|another|some|more|one|two|three|four|several|many|a few|a couple of|additional|extra)\b"
 _MODAL = r"(?:should|ought to|must|needs? to|has to|have to|could|shall|might|can|would)"
 _WANT = (
-    r"(?:i(?:'d| would)? (?:really |rather )?(?:want|like|love|prefer|need|wish(?: for)?)(?: to (?:see|have|get))?|"
-    r"i would rather (?:see|have)|(?:can|could|may) (?:we|i) (?:have|get|see)|let(?:'s| us) (?:see|have)|let me see|"
-    r"how about|"
-    r"it (?:would|might) be (?:nice|great|good|cool) (?:to have|to see|with|if there (?:was|were)|if we had)|imagine|"
-    r"what about|we need|give me)"
+    r"(?:i(?:'d| would)? (?:really |rather )?(?:want|like|love|prefer|need|wish(?: for)?)(?: to (?:see|have|get))?|i "
+    r"would rather (?:see|have)|(?:can|could|may) (?:we|i) (?:have|get|see)|let(?:'s| us) (?:see|have)|let me see|"
+    r"how about|it (?:would|might) be (?:nice|great|good|cool) (?:to have|to see|with|if there (?:was|were)|if we "
+    r"had)|imagine|what about|we need|give me)"
 )
 _GONE = r"(?:gone|removed|deleted|erased|taken away|taken out|invisible|absent|edited out|cut out|away)"
 _BE = r"(?:be|become|look like|look|appear|turn into|get|turn)"
 _DEMAND = (
-    r"(?:put|make|place|use|have|let there be|i want|i'd like|add|draw|give me|show|insert|there should be|"
-    r"there (?:is|are)|let it be|turn it into)"
+    r"(?:put|make|place|use|have|let there be|i want|i'd like|add|draw|give me|show|insert|there should be|there (?"
+    r":is|are)|let it be|turn it into)"
 )
 
 # (pattern of the whole text, what it becomes); all are tried in order, each on what the one before left
 _REWRITES: tuple[tuple[str, str], ...] = (
     # a remark, then the request itself
     (
-        r"[^,.\"']*\b(?:is|are|looks?|seems?|feels?) (?:a bit |a little |way |really |so )?(?:too |lonely|empty|boring|"
-        r"dull|tired|bland)"
-        r"[^,.\"']*[,.] (?!but )(?P<r>.+)",
+        r"[^,.\"']*\b(?:is|are|looks?|seems?|feels?) (?:a bit |a little |way |really |so )?(?:too |lonely|empty|"
+        r"boring|dull|tired|bland)[^,.\"']*[,.] (?!but )(?P<r>.+)",
         r"\g<r>",
     ),
     (
-        r"there(?: is|'s| are) (?P<x>an? .+?|some .+?|two .+?)(?:, | - |; )(?:please )?(?:remove|delete|erase|get rid "
-        r"of) (?:it|him|her|them)",
+        r"there(?: is|'s| are) (?P<x>an? .+?|some .+?|two .+?)(?:, | - |; )(?:please )?(?:remove|delete|erase|get "
+        r"rid of) (?:it|him|her|them)",
         r"remove \g<x>",
     ),
     (
-        r"(?P<x>(?:the|his|her|my|this) [^,:]+)(?:: | - )(?P<v>make|turn|paint|color|get rid of|remove|replace|"
-        r"swap) (?:it|them|this)(?P<r>\b.*)",
+        r"(?P<x>(?:the|his|her|my|this) [^,:]+)(?:: | - )(?P<v>make|turn|paint|color|get rid of|remove|replace|swap) "
+        r"(?:it|them|this)(?P<r>\b.*)",
         r"\g<v> \g<x>\g<r>",
     ),
     (
-        r"(?:he|she|it|they|\w+ \w+) (?:is|are) (?:currently )?(?:holding|wearing|carrying|eating|riding) (?P<x>.+?), "
-        r"(?:but )?(?:please )?"
-        r"(?:make|turn) (?:it|that|them) (?:into )?(?P<y>.+)",
+        r"(?:he|she|it|they|\w+ \w+) (?:is|are) (?:currently )?(?:holding|wearing|carrying|eating|riding) (?P<x>.+?)"
+        r", (?:but )?(?:please )?(?:make|turn) (?:it|that|them) (?:into )?(?P<y>.+)",
         r"replace \g<x> with \g<y>",
     ),
     (r"(?:he|she|they|it) (?:is|are) \w+ing, (?P<r>(?:make|have|let) .+)", r"\g<r>"),
@@ -95,14 +91,14 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"replace \g<x> with \g<y>",
     ),
     (
-        r"(?:instead of|in place of|rather than|in lieu of) (?P<x>[^,]+?)(?:, ?(?:please )?|(?= (?:have|put|add|place|"
+        r"(?:instead of|in place of|rather than|in lieu of) (?P<x>[^,]+?)(?:, ?(?:please )?|(?= (?:have|put|add|"
+        r"place|"
         r"use|show|draw|i want|i'd like)\b))(?: ?(?:" + _DEMAND + r"))? ?(?P<y>.+?)(?: there| instead)?",
         r"replace \g<x> with \g<y>",
     ),
     (
         r"(?:put|place|draw|use|get|have|show|add) (?P<y>.+?)(?: in there| there)? (?:where (?P<x>.+?) (?:is|are|was|"
-        r"were|stands)|"
-        r"(?:instead of|rather than|in place of|in the place of|in lieu of) (?P<z>.+))",
+        r"were|stands)|(?:instead of|rather than|in place of|in the place of|in lieu of) (?P<z>.+))",
         r"replace \g<x>\g<z> with \g<y>",
     ),
     (
@@ -115,8 +111,8 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"replace \g<x> with \g<y>",
     ),
     (
-        r"(?:i think |i believe )?(?P<y>an? .+?) would (?:look|be|fit|suit|work) (?:better|nicer|best) (?:than|instead "
-        r"of|in place of) (?P<x>.+)",
+        r"(?:i think |i believe )?(?P<y>an? .+?) would (?:look|be|fit|suit|work) (?:better|nicer|best) (?:than|"
+        r"instead of|in place of) (?P<x>.+)",
         r"replace \g<x> with \g<y>",
     ),
     (r"(?P<x>[^\"']+?) ?(?:->|=>|→|-->) ?(?P<y>.+)", r"turn \g<x> into \g<y>"),
@@ -146,8 +142,8 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"what if there (?:was|were|is|are) (?P<x>.+)", r"add \g<x>"),
     (r"what if (?P<x>.+?) (?:was|were|is|are|became|looked like) (?P<y>.+)", r"make \g<x> \g<y>"),
     (
-        r"what (?:would|will|might) (?P<x>.+?) look like (?:if (?:it|he|she|they|this|that|(?:the|my) \w+) (?:was|were)"
-        r"|in|as|with|made of) (?P<y>.+)",
+        r"what (?:would|will|might) (?P<x>.+?) look like (?:if (?:it|he|she|they|this|that|(?:the|my) \w+) (?:was|"
+        r"were)|in|as|with|made of) (?P<y>.+)",
         r"make \g<x> \g<y>",
     ),
     (r"what (?:would|will) it look like if (?P<x>.+?) (?:was|were|is|are) (?P<y>.+)", r"make \g<x> \g<y>"),
@@ -206,8 +202,8 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (_WANT + r" (?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*)", r"\g<x>"),
     (_WANT + r" (?P<x>.+)", r"add \g<x>"),
     (
-        r"(?:make|create|draw) (?P<y>an? .+) (?:from|out of|of) (?P<x>this|it|(?:this|the|my) (?:image|photo|"
-        r"picture|scene))",
+        r"(?:make|create|draw) (?P<y>an? .+) (?:from|out of|of) (?P<x>this|it|(?:this|the|my) (?:image|photo|picture|"
+        r"scene))",
         r"turn \g<x> into \g<y>",
     ),
     (
