@@ -16,7 +16,7 @@ serve: install ## the editor behind HTTP, with a page: http://127.0.0.1:8000
 	RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/serve run serve.app:app
 
 test: install ## run all tests but those that take minutes
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 long: install ## run the tests that take minutes: a cluster that shrinks and grows, benchmarks in a short form
 	$(PY) -m pytest -m long
