@@ -10,8 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from serve import answers
@@ -26,7 +25,9 @@ from serve.outside import check_url
 from serve.parse import read_body
 from serve.service import Service, Work
 
-PAGE = Path(__file__).parent / "page"
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+# The page's files by name, read once: no path of a request is ever opened.
+PAGE = {file.name: file.read_bytes() for file in (Path(__file__).parent / "page").iterdir() if file.suffix in KINDS}
 STARTED = int(time.time())
 CODES = {404: "not_found", 405: "method_not_allowed"}
 SSE = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -164,10 +165,15 @@ def create_api(service: Service, ready: Callable[[], Awaitable[bool]]) -> Guard:
         return HTMLResponse(page(api.openapi()))
 
     @api.get("/", include_in_schema=False)
-    async def index() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+    async def index() -> Response:
+        return await page_file("index.html")
 
-    api.mount("/page", StaticFiles(directory=PAGE), name="page")
+    @api.get("/page/{name}", include_in_schema=False)
+    async def page_file(name: str) -> Response:
+        if name not in PAGE:
+            raise not_found(f"There is no {name[:64]!r}.")
+        return Response(PAGE[name], media_type=KINDS[Path(name).suffix])
+
     return Guard(api, upload_bytes=settings.upload_bytes, metrics=service.metrics)
 
 

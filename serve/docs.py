@@ -25,6 +25,7 @@ WHY = {
     400: "A field or a picture is wrong; param names it.",
     401: "No key, or one that is not known.",
     404: "No such thing.",
+    408: "Not ready by the deadline that the request set.",
     409: "The idempotency key was used for another request.",
     413: "Too large.",
     415: "Neither multipart nor JSON.",
@@ -32,7 +33,7 @@ WHY = {
     429: "Too many requests or edits: retry-after says when.",
     500: "The server failed.",
     503: "No replica: retry-after says when.",
-    504: "Not ready by the deadline.",
+    504: "Not ready by the server's own deadline.",
 }
 ERRORS: dict[int | str, dict] = {
     status: {"description": words, "content": {"application/json": {"schema": ERROR}}} for status, words in WHY.items()

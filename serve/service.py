@@ -80,7 +80,7 @@ class Service:
     async def events(self, owner: Owner, work: Work) -> AsyncGenerator[Step | dict, None]:
         """Steps of the only edit of a request, previews ready to be shown, then its item."""
         with self.queue.turns(owner.name, 1, owner.edits) as [turn]:
-            async with aclosing(self._run(turn, work.orders[0], work.deadline)) as events:
+            async with aclosing(self._run(turn, work.orders[0], work)) as events:
                 async for event in events:
                     if isinstance(event, Done):
                         yield await self.item(work, work.orders[0], event)
@@ -110,24 +110,24 @@ class Service:
         return item
 
     async def _item(self, work: Work, turn: Turn, order: Order) -> dict:
-        async with aclosing(self._run(turn, order, work.deadline)) as events:
+        async with aclosing(self._run(turn, order, work)) as events:
             async for event in events:
                 if isinstance(event, Done):
                     self.queue.leave(turn)  # the next edit need not wait for this one's encoding
                     return await self.item(work, order, event)
         raise overloaded("The model gave no result: try again.")
 
-    async def _run(self, turn: Turn, order: Order, deadline: float) -> AsyncGenerator[Event, None]:
+    async def _run(self, turn: Turn, order: Order, work: Work) -> AsyncGenerator[Event, None]:
         """Events of an order, once each, from as many replicas as die under it."""
         outcome, told, arrived = "cancelled", 0, time.monotonic()
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
+            async with asyncio.timeout(work.deadline - time.monotonic()):
                 await turn.go.wait()
             self.metrics.stage_seconds.labels("queue").observe(time.monotonic() - arrived)
             for _ in range(self.settings.attempts):
                 try:
                     async with aclosing(self._edits(order)) as events:
-                        async for event in _until(deadline, events):
+                        async for event in _until(work.deadline, events):
                             if isinstance(event, Step):
                                 if event.step <= told:
                                     continue  # a second replica begins at the first step
@@ -144,7 +144,9 @@ class Service:
         except TimeoutError:
             outcome = "late"
             message = "The edit was not ready by its deadline; it has been stopped."
-            raise ApiError(504, message, code="deadline_exceeded", param="deadline_s") from None
+            # The server's own deadline is its fault, one that the client chose is not.
+            status = 504 if work.fields.deadline_s is None else 408
+            raise ApiError(status, message, code="deadline_exceeded", param="deadline_s") from None
         except (ApiError, GeneratorExit, asyncio.CancelledError):
             raise
         except BaseException:

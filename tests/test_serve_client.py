@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import httpx
 import openai
@@ -276,3 +277,14 @@ def test_when_all_die_it_is_worth_another_try(settings, engine):
         answer = httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data={"prompt": "x"})
         assert (answer.status_code, answer.json()["error"]["code"], len(asked)) == (503, "overloaded", 3)
         assert (answer.headers["retry-after"], answer.headers["x-should-retry"]) == ("5", "true")
+
+
+def test_the_servers_own_deadline_is_its_fault_and_not_tried_again(settings, engine, tmp_path):
+    edits, asked = counting(lambda order, _count: engine.edit(order))
+    with served(replace(settings, deadline_s=0.05, state=str(tmp_path)), engine, edits) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+        for extra, status in ({}, 504), ({"deadline_s": 0.01}, 408):
+            with pytest.raises(openai.APIStatusError) as caught:
+                client.images.edit(image=png(), prompt="x", extra_body={"num_inference_steps": 50} | extra)
+            assert (caught.value.status_code, caught.value.code) == (status, "deadline_exceeded")
+    assert len(asked) <= 2
