@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from posixpath import dirname
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -46,15 +47,18 @@ def run(config: Config) -> None:
     refused = read_hashes(ingest.refuse)
     made = fingerprint(config, files, refused)
     uris = {"train": train_uri(config)} | ({"heldout": heldout_uri(config)} if ingest.heldout else {})
-    told = join(train_uri(config).rsplit("/", 1)[0], "manifest.json")
-    _check_outputs(uris.values(), config.run.overwrite)
+    told = join(dirname(train_uri(config)) or ".", "manifest.json")
+    _check_outputs(config, uris.values())
     plan("corpora", _plan_rows(config, files, refused) | {"output": ", ".join(uris.values())})
     for one in unreadable:
         say(f"left out: {one.uri}: {one.reason}")
-    if exists(told) and not config.run.overwrite and all(made_by(uri) == made for uri in uris.values()):
+    under_way = join(config.run.dir, "ingest")
+    if config.run.overwrite:
+        drop_parts(under_way)
+    elif exists(told) and read_json(told)["fingerprint"] == made and all(made_by(uri) == made for uri in uris.values()):
         plan("triplets, made before", table(read_json(told)))
         return
-    folder = join(config.run.dir, "ingest", made[:16])
+    folder = join(under_way, made[:16])
     policy = Policy(ingest=ingest, seed=config.run.seed, keep=kept(ingest), refused=refused)
     excluded = [hashes_of(uri, config.data.max_pixels) for uri in ingest.exclude]
     connect()
@@ -65,10 +69,10 @@ def run(config: Config) -> None:
         outputs = {name: (uri, ones) for (name, uri), ones in zip(uris.items(), chosen, strict=False)}
         for uri, triplets in outputs.values():
             write_chosen(uri, triplets, made)
-    report = manifest(config, files, unreadable, scan, selection, outputs)
+    report = {"fingerprint": made} | manifest(config, files, unreadable, scan, selection, outputs)
     write_json_atomic(told, report)
     replace_rejected(config.run.dir, STAGE, _rejected(unreadable, scan, selection))
-    drop_parts(folder)
+    drop_parts(under_way)
     plan("triplets", table(report))
 
 
@@ -105,12 +109,17 @@ def corpora_of(files: Sequence[File]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(file.corpus for file in files))
 
 
-def _check_outputs(uris: Iterable[str], overwrite: bool) -> None:
+def _check_outputs(config: Config, uris: Iterable[str]) -> None:
     for uri in uris:
-        if not overwrite and made_by(uri) == "":
+        if not config.run.overwrite and made_by(uri) == "":
             raise ValueError(
                 f"{uri} is there and was not made by ingest: choose another run.dir, or set run.overwrite=true"
             )
+    if not config.ingest.heldout and made_by(heldout_uri(config)):
+        raise ValueError(
+            f"{heldout_uri(config)} is of an earlier set, and the new one may share images with it: "
+            "set ingest.heldout as before, or remove that file"
+        )
 
 
 def _plan_rows(config: Config, files: Sequence[File], refused: Collection[str]) -> dict[str, str]:

@@ -142,6 +142,9 @@ def test_a_killed_run_ends_in_the_same_bytes_and_precompute_reads_them(
     ingest.run(parse(settings(corpora, whole)))
     assert [path.stat().st_mtime_ns for path in (whole / "triplets").iterdir()] == stamps, "nothing is left to do"
 
+    with pytest.raises(ValueError, match=r"heldout\.parquet is of an earlier set"):
+        ingest.run(parse([*settings(corpora, whole)[:-2], "ingest.min_side=64"]))
+
     config = parse(
         [f"run.dir={whole}", f"models.student={random_family / 'tiny-wan-i2v'}", "data.limit=12", "precompute.actors=1"]
     )
@@ -176,6 +179,8 @@ def test_a_file_of_another_program_is_not_written_over(corpora: Path, tmp_path: 
     with pytest.raises(ValueError, match=r"was not made by ingest: .*run\.overwrite=true"):
         ingest.run(parse(settings(corpora, tmp_path / "run", f"data.train={mine}")))
     assert mine.read_bytes() == before
+    with pytest.raises(ValueError, match="was not made by ingest"):
+        ingest.run(parse(settings(corpora, tmp_path / "run", f"data.train={mine.parent}")))
 
 
 def test_reasons_are_counted_without_numbers_and_names():

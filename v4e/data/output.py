@@ -30,11 +30,11 @@ def made_by(uri: str) -> str | None:
     """The fingerprint of what ingest made `uri` of; "" where another program wrote it, None where there is none."""
     if not exists(uri):
         return None
-    with open_uri(uri) as file:
-        try:
+    try:
+        with open_uri(uri) as file:
             metadata = pq.read_schema(file).metadata or {}
-        except (pa.ArrowException, OSError):
-            return ""
+    except (pa.ArrowException, OSError):
+        return ""
     return metadata.get(KEY, b"").decode()
 
 
