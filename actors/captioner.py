@@ -38,7 +38,7 @@ class Captioner:
     def __init__(self, config: Caption, key: str = ""):
         self.config = config
         self.engine = Endpoint(config, key) if config.url else Vllm(config)
-        self.bias: list[float] = []
+        self.known_bias: list[float] = []
 
     def ready(self) -> None:
         """Answers once the engine has started."""
@@ -46,8 +46,6 @@ class Captioner:
     def write(self, index: int, requests: Sequence[Request]) -> Batch:
         """Captions one batch; ``index`` comes back with it."""
         start, before = time.monotonic(), self.engine.tokens
-        if self.config.vote != "never" and not self.bias:
-            self.bias = label_bias(self.engine)
         written = write(
             requests,
             self.engine,
@@ -60,6 +58,11 @@ class Captioner:
         tokens = self.engine.tokens - before
         return Batch(index=index, written=written, tokens=tokens, seconds=time.monotonic() - start)
 
+    def bias(self) -> list[float]:
+        """:func:`v4e.vote.label_bias`, measured once."""
+        self.known_bias = self.known_bias or label_bias(self.engine)
+        return self.known_bias
+
 
 class Vllm:
     """A :class:`v4e.icg.Engine` on vLLM in this process, on CPU or on GPUs."""
@@ -68,6 +71,7 @@ class Vllm:
         try:
             from vllm import LLM, SamplingParams
             from vllm.sampling_params import StructuredOutputsParams
+            from vllm.utils.network_utils import get_open_port
             from vllm.v1.engine.exceptions import EngineDeadError
         except (ImportError, OSError, RuntimeError) as error:
             raise RuntimeError(
@@ -78,12 +82,22 @@ class Vllm:
         self.tokens = 0  # generated so far
         self.params, self.dead = SamplingParams, EngineDeadError
         self.answer = StructuredOutputsParams(json=ANSWER, disable_any_whitespace=True)
-        cpu = config.gpus == 0
+        cpu, ranks = config.gpus == 0, config.tp or max(1, config.gpus)
+        if ranks == 1:
+            os.environ |= {
+                "RANK": "0",
+                "LOCAL_RANK": "0",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(get_open_port()),
+            }
         self.llm = LLM(
             model=resolve_model(config.model),
             dtype="bfloat16",
             max_model_len=2048,
-            tensor_parallel_size=config.tp or max(1, config.gpus),
+            tensor_parallel_size=ranks,
+            # The only executor that compiles grammars before it schedules, and so schedules the same prompts the same
+            # way each time: a batch asked for again gives the same captions.
+            distributed_executor_backend="external_launcher" if ranks == 1 else "mp",
             enable_prefix_caching=True,
             use_tqdm_on_load=False,
             enforce_eager=cpu,  # compiling takes minutes on CPU and gains nothing there

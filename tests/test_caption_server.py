@@ -73,7 +73,7 @@ def test_captions_and_votes_come_from_vllms_own_server(url: str):
         Request(instruction="a bit more drama please"),  # no rule knows it
         Request(instruction="write “Öl & 茶” on the sign"),
     ]
-    rows = write(asked, engine, bias, candidates=3, vote="unsure")
+    rows = write(asked, engine, lambda: bias, candidates=3, vote="unsure")
     assert [row.label.task for row in rows[:2]] == ["color", "removal"] and rows[2].label.llm in TASKS
     assert engine.tokens > 0 and sum(row.origin != "template" for row in rows) >= 1
     for request, row in zip(asked, rows, strict=True):

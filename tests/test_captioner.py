@@ -51,7 +51,7 @@ BIAS = [0.0] * len(TASKS)
 
 def test_a_good_first_answer_is_taken_and_closed_by_us():
     engine = Engine(f" {GOOD[:-1]}, while the dog barks.")
-    (written,) = write([REQUEST], engine, BIAS, candidates=4)
+    (written,) = write([REQUEST], engine, lambda: BIAS, candidates=4)
     assert (written.origin, written.checks, written.label.source) == ("llm", (), "corpus")
     assert written.caption == (
         "The red circle gradually turns blue, while reflections and all other elements remain consistent."
@@ -62,7 +62,7 @@ def test_a_good_first_answer_is_taken_and_closed_by_us():
 def test_samples_are_asked_only_for_rows_that_failed():
     engine = Engine(GOOD, "The red circle turns.", "The fox slowly turns blue.", "The circle gradually turns blue.")
     other = Request(instruction="make the circle blue", task="color")  # GOOD invents its red
-    first, second = write([REQUEST, other], engine, BIAS, candidates=4)
+    first, second = write([REQUEST, other], engine, lambda: BIAS, candidates=4)
     assert (first.origin, second.origin) == ("llm", "llm")
     assert second.caption.startswith("The circle gradually turns blue, while")
     assert engine.calls == [(2, 1), (1, 3)]
@@ -70,7 +70,7 @@ def test_samples_are_asked_only_for_rows_that_failed():
 
 def test_the_best_of_the_refused_is_asked_for_again_once_with_the_reason():
     engine = Engine("nonsense", "The circle turns blue.", "The dog.", retried=("No.", GOOD, "More."))
-    (written,) = write([REQUEST], engine, BIAS, candidates=3)
+    (written,) = write([REQUEST], engine, lambda: BIAS, candidates=3)
     assert (written.origin, written.checks) == ("retry", ())
     assert engine.calls == [(1, 1), (1, 2), (1, 3)]
     asked = engine.prompts[-1].question
@@ -86,18 +86,18 @@ def test_answers_that_are_no_json_or_cut_off_are_no_captions():
 
 def test_template_is_the_fallback():
     engine = Engine("nonsense", "more nonsense", "", retried=("still nonsense",) * 3)
-    (written,) = write([REQUEST], engine, BIAS, candidates=3, refined=True)
+    (written,) = write([REQUEST], engine, lambda: BIAS, candidates=3, refined=True)
     assert written.origin == "template" and written.checks == ()
     assert written.caption.startswith("The red circle's color gradually shifts to blue, while reflections")
     assert written.caption.endswith("temporally coherent.")
-    (single,) = write([REQUEST], engine, BIAS, candidates=1)
+    (single,) = write([REQUEST], engine, lambda: BIAS, candidates=1)
     assert single.origin == "template" and engine.calls[-2:] == [(1, 1), (1, 1)]
 
 
 def test_one_question_for_equal_edits_and_one_for_each_atomic_edit():
     engine = Engine(GOOD, "x", "The tree gradually fades away.")
     both = Request(instruction="make the red circle blue and remove the tree", task="color")
-    rows = write([REQUEST, REQUEST, both], engine, BIAS, candidates=3)
+    rows = write([REQUEST, REQUEST, both], engine, lambda: BIAS, candidates=3)
     assert engine.calls == [(2, 1), (1, 2)]
     assert rows[0] == rows[1] and rows[2].origin == "llm"
     assert rows[2].edits == ("make the red circle blue", "remove the tree") and rows[2].turns == ()
@@ -109,7 +109,7 @@ def test_one_question_for_equal_edits_and_one_for_each_atomic_edit():
 def test_a_session_gets_a_caption_for_each_turn_and_one_for_all():
     engine = Engine("x", retried=("x",))
     session = Request(instruction="of the session", turns=("add a hat", "make it blue"))
-    (written,) = write([session], engine, BIAS, candidates=1)
+    (written,) = write([session], engine, lambda: BIAS, candidates=1)
     assert written.edits == ("add a hat", "make the hat blue")
     assert written.turns == (
         "A hat gradually appears, while everything else remains still.",
@@ -123,24 +123,24 @@ def test_a_session_gets_a_caption_for_each_turn_and_one_for_all():
 def test_labels_come_from_corpus_then_rules_then_model():
     engine = Engine("x", "x")
     asked = [REQUEST, Request(instruction="remove the tree"), Request(instruction="surprise me")]
-    rows = write(asked, engine, BIAS, candidates=1)
+    rows = write(asked, engine, lambda: BIAS, candidates=1)
     assert [(row.label.task, row.label.source) for row in rows] == [
         ("color", "corpus"),
         ("removal", "rules"),
         ("style", "llm"),
     ]
     with pytest.raises(ValueError, match="empty"):
-        write([Request(instruction=" ")], engine, BIAS, candidates=1)
+        write([Request(instruction=" ")], engine, lambda: BIAS, candidates=1)
     with pytest.raises(ValueError, match="expected one of addition"):
-        write([Request(instruction="x", task="attribute_modification")], engine, BIAS, candidates=1)
-    (unknown,) = write([asked[2]], engine, [], candidates=1, vote="never")
+        write([Request(instruction="x", task="attribute_modification")], engine, lambda: BIAS, candidates=1)
+    (unknown,) = write([asked[2]], engine, list, candidates=1, vote="never")
     assert (unknown.label.task, unknown.caption, unknown.edits) == ("", "", ())
 
 
 def test_every_label_is_stored_and_agreement_is_of_all_of_them():
     engine = Engine("x")
     asked = [REQUEST, Request(instruction="convert to oil painting style"), Request(instruction="remove the tree")]
-    rows = write(asked, engine, BIAS, candidates=1, vote="all")
+    rows = write(asked, engine, lambda: BIAS, candidates=1, vote="all")
     assert [(r.label.task, r.label.rule, r.label.llm, r.label.source, r.label.agree) for r in rows] == [
         ("color", "color", "style", "corpus", False),
         ("style", "style", "style", "both", True),

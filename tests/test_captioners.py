@@ -29,7 +29,7 @@ def test_captions_come_from_a_server_and_its_answers_are_held_to_the_schema():
     with serve() as server:
         config = config_of(server)
         engine = Endpoint(config)
-        rows = write([BLUE, TREE, HAT], engine, [], candidates=3, vote="never")
+        rows = write([BLUE, TREE, HAT], engine, list, candidates=3, vote="never")
         assert [row.origin for row in rows] == ["llm", "llm", "template"]
         assert rows[0].caption.startswith("The red circle gradually turns blue, while reflections")
         formats = [body["response_format"]["json_schema"]["schema"] for body in server.asked]
@@ -44,7 +44,7 @@ def test_captions_come_from_a_server_and_its_answers_are_held_to_the_schema():
 def test_a_server_that_starts_again_costs_no_row():
     with serve() as server:
         server.failures = 2
-        (row,) = write([BLUE], Endpoint(config_of(server)), [], candidates=1, vote="never")
+        (row,) = write([BLUE], Endpoint(config_of(server)), list, candidates=1, vote="never")
         assert row.origin == "llm" and len(server.asked) == 3
 
 

@@ -9,7 +9,7 @@ from v4e.prompts import Prompt, caption_prompt, read_answer
 from v4e.tasks import TASKS
 from v4e.templates import core_caption, join_atoms, part_task
 from v4e.turns import resolve
-from v4e.vote import Ask, Labelled, Scorer, label_all
+from v4e.vote import Ask, Bias, Labelled, Scorer, label_all
 from v4e.words import sentence
 
 Edit = tuple[str, str]  # an atomic instruction, its task
@@ -50,7 +50,7 @@ class Written:
 def write(
     requests: Sequence[Request],
     engine: Engine,
-    bias: Sequence[float],
+    bias: Bias,
     *,
     candidates: int,
     vote: Ask = "unsure",
@@ -59,8 +59,7 @@ def write(
 ) -> list[Written]:
     """Captions ``requests``, in order; those whose task nobody knows get none (an empty caption).
 
-    Captions of several atomic edits of one instruction are joined in order to one evolution. `bias` is that of
-    :func:`v4e.vote.label_bias`; without votes it is not read.
+    Captions of several atomic edits of one instruction are joined in order to one evolution.
 
     Raises:
         ValueError: an instruction is empty, or a task is not one of TASKS.

@@ -6,7 +6,7 @@ P(instruction | examples of the task), where the label is only in the condition.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -28,6 +28,7 @@ class Scorer(Protocol):
 
 MAX_BYTES = 500  # of an instruction that are read: a task is named at the start, and the context is short
 Ask = Literal["never", "unsure", "all"]
+Bias = Callable[[], Sequence[float]]  # that of label_bias; called only where the model votes
 # what a rule's word counts beside the model's two scores, of standard deviation 1 each; from the blind set's dev half
 SURE, UNSURE = 6.0, 2.0
 
@@ -49,7 +50,7 @@ class Labelled:
 
 
 def label_all(
-    instructions: Sequence[str], given: Sequence[tuple[str, str]], scorer: Scorer, bias: Sequence[float], ask: Ask
+    instructions: Sequence[str], given: Sequence[tuple[str, str]], scorer: Scorer, bias: Bias, ask: Ask
 ) -> list[Labelled]:
     """Labels `instructions`; `given` has each one's (task, source) where its corpus or a person names one, else "".
 
@@ -59,7 +60,7 @@ def label_all(
     asked = [
         at for at, (_, sure) in enumerate(ruled) if ask == "all" or (ask == "unsure" and not given[at][0] and not sure)
     ]
-    scores = dict(zip(asked, votes(scorer, [instructions[at] for at in asked], bias), strict=True)) if asked else {}
+    scores = dict(zip(asked, votes(scorer, [instructions[at] for at in asked], bias()), strict=True)) if asked else {}
     found = []
     for at, (rule, sure) in enumerate(ruled):
         llm = best(scores[at]) if at in scores else ""
