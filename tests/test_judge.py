@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import shutil
+import statistics
 import threading
 from pathlib import Path
 
@@ -101,6 +102,27 @@ def test_the_request_is_the_official_one(benchmarks, edits, tmp_path):
         kind, data = image["image_url"]["url"].split(",")
         assert kind == "data:image/png;base64"
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == (40, 48)  # files as they are
+
+
+def test_figures_are_those_of_the_raw_replies(benchmarks, edits, tmp_path):
+    """From replies.jsonl to the overall in plain Python: the root is taken of each item, not of means."""
+    run = copy(edits, tmp_path / "run")
+    benchmark.run(parse(arguments(benchmarks, run, "bench.suites=gedit,imgedit", "judge.kind=fake")))
+    least: dict[str, dict[str, int]] = {}
+    for record in lines(run / "bench/gedit/theirs/fake/replies.jsonl"):
+        found = json.loads(record["reply"])["score"]
+        least.setdefault(record["key"], {})[record["kind"]] = min(found)
+    by_group: dict[str, list[float]] = {}
+    for key, found in least.items():
+        by_group.setdefault(key.rsplit("-", 1)[0], []).append((found["SC"] * found["PQ"]) ** 0.5)
+    overall = statistics.fmean(statistics.fmean(roots) for roots in by_group.values())
+    scores = scores_of(run, "gedit", "fake")["en"]["macro"]
+    assert len(by_group) == 11 and scores["O"]["value"] == pytest.approx(overall)
+    assert overall < (scores["SC"]["value"] * scores["PQ"]["value"]) ** 0.5
+    averages = json.loads((run / "bench/imgedit/theirs/average_score.json").read_text())
+    for record in lines(run / "bench/imgedit/theirs/fake/replies.jsonl"):
+        numbers = [int(line.split(": ")[1]) for line in record["reply"].splitlines()]
+        assert len(numbers) == 3 and averages[record["key"]] == round(sum(numbers) / 3, 2)
 
 
 def test_qwen_s_order_and_settings(benchmarks, edits, tmp_path):
