@@ -8,7 +8,7 @@ import ray
 # Read by Ray Train in the driver: a dead worker is noticed in a fraction of a second, not in two.
 TRAIN_ENV = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
@@ -29,7 +29,7 @@ def connect(*, cpus: int = 0, store_bytes: int = LOCAL_OBJECT_STORE) -> None:
         return
     for name, value in TRAIN_ENV.items():
         os.environ.setdefault(name, value)
-    if os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
+    if joins():
         ray.init(runtime_env={"env_vars": WORKER_ENV}, logging_level=logging.WARNING)
         return
     # Else NIXL, where teacher.transport asks for it, listens on the node's address; this process reads by it as well.
@@ -45,3 +45,14 @@ def connect(*, cpus: int = 0, store_bytes: int = LOCAL_OBJECT_STORE) -> None:
         logging_level=logging.WARNING,
         log_to_driver=False,
     )
+
+
+def joins() -> bool:
+    """Whether :func:`connect` joins a cluster that is there, rather than start one on this machine."""
+    return bool(os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
+
+
+def gpu_types() -> list[str]:
+    """The kinds of GPU that the cluster's nodes have now, as Ray calls them, in lower case."""
+    prefix = "accelerator_type:"
+    return sorted(name.removeprefix(prefix).lower() for name in ray.cluster_resources() if name.startswith(prefix))

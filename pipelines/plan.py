@@ -1,7 +1,9 @@
 """Predicts a run: the balance of teacher and student, the pace, and the rate of the hidden-state stream.
 
 Needs the config files of both models and nothing else: no weights, no store, no Ray. --json prints it for programs.
-What ranks reach, in TFLOP/s, is yours to say (plan.train_tflops, plan.infer_tflops) or is measured on this machine.
+With plan.gpu=h100 it plans for a cluster: who is where, GiB of a GPU by part, hours, costs, the first limit that
+breaks, and the nearest settings that fit. There speeds are stated shares of the GPU's data sheet (plan.train_share,
+plan.infer_share); elsewhere they are measured on this machine. plan.train_tflops and plan.infer_tflops go before both.
 """
 
 import json
@@ -16,9 +18,13 @@ if __name__ == "__main__":
 
 from pipelines._cli import main
 from v4e import startup
+from v4e.cluster_plan import GIB, ClusterPlan, grid_of, parts_gib, plan_cluster, work_for
+from v4e.cluster_rows import cluster_rows, verdict_rows
+from v4e.cluster_search import Suggestion, nearest
 from v4e.config import Config
+from v4e.gpus import cluster_of
 from v4e.models.sizes import Pipeline, pipeline
-from v4e.plan import Speed, Work, pace_of, pool_size, replicas_needed, seconds_of, work_of
+from v4e.plan import Speed, Work, pace_of, pool_size, replicas_needed, seconds_of
 from v4e.plan_rows import balance_row, pace_rows, stream_row, work_row
 from v4e.progress import plan
 from v4e.speed import teacher_tflops, training_tflops
@@ -29,16 +35,46 @@ def run(config: Config, *, as_json: bool = False) -> None:
     student = pipeline(config.models.student, "models.student")
     teacher = pipeline(config.models.teacher, "models.teacher")
     startup.check_models(config, cast(startup.Dit, student.transformer), cast(startup.Dit, teacher.transformer))
-    grid_FHW = config.data.latent_frames, config.data.height // student.stride, config.data.width // student.stride
-    work = work_of(
-        config,
-        student.dit,
-        teacher.dit,
-        grid_FHW=grid_FHW,
-        image_tokens=student.image_tokens,
-        instruction=config.plan.instruction_tokens,
-        evolution=config.plan.caption_tokens,
-    )
+    if cluster := cluster_of(config.plan):
+        found = plan_cluster(config, student, teacher, cluster)
+        suggestion = nearest(config, student, teacher, cluster) if found.limits else None
+        if as_json:
+            print(json.dumps(document(config, found, suggestion), indent=2))
+        else:
+            plan(f"plan of {config.recipe}", cluster_rows(config, found, cluster) | verdict_rows(found, suggestion))
+        return
+    run_here(config, student, teacher, as_json=as_json)
+
+
+def document(config: Config, found: ClusterPlan, suggestion: Suggestion | None) -> dict:
+    """A cluster plan for programs."""
+    held = found.held
+    return {
+        "recipe": config.recipe,
+        "fits": not found.limits,
+        "limits": [asdict(limit) for limit in found.limits],
+        "nearest": None if suggestion is None else suggestion.changes,
+        "gpus": {"training": found.training_gpus, "teacher": found.teacher_gpus},
+        "training_gpu_gib": parts_gib(config, held) | {"peak": held.student_gpu / GIB},
+        "teacher_gpu_gib": {"weights": held.teacher_weights / GIB, "activations": held.teacher_activations / GIB},
+        "node_gib": held.host / GIB,
+        "store_gib": held.store / GIB,
+        "checkpoints_gib": held.checkpoints / GIB,
+        "work": asdict(found.work),
+        "balance": found.work.balance,
+        "speed": asdict(found.speed),
+        "seconds": asdict(found.seconds),
+        "bound": found.bound,
+        "pace": asdict(found.pace),
+        "replicas": found.replicas,
+        "hours": {"rollout": found.rollout_h, "training": found.training_h},
+        "cost": found.cost,
+    }
+
+
+def run_here(config: Config, student: Pipeline, teacher: Pipeline, *, as_json: bool) -> None:
+    """A plan with speeds that are given, or measured on this machine."""
+    grid_FHW, work = grid_of(config, student), work_for(config, student, teacher)
     speed = speed_of(config, work, student, teacher, grid_FHW)
     student_s, teacher_s = seconds_of(config, work, speed)
     replicas = pool_size(config, replicas_needed(config, student_s, teacher_s))

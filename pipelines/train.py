@@ -3,8 +3,10 @@
 Reads the store and its rollouts, starts the teacher pool and the training workers, and trains to optim.steps.
 Checkpoints and metrics.jsonl lie below run.dir, a folder or a URI that all nodes can write to; the same command goes on
 from the last checkpoint. On an object store (s3://, gs://) metrics.jsonl is brought up to date with every checkpoint.
+A run that cannot fit the GPUs or the machine that it is about to use is refused first: see pipelines/plan.py.
 """
 
+import os
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -20,7 +22,7 @@ from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from actors.cluster import connect
+from actors.cluster import connect, gpu_types, joins
 from actors.metrics import endpoints
 from actors.student_worker import train_student
 from actors.teacher_pool import await_pool, start_pool, stop_pool
@@ -32,8 +34,10 @@ from v4e.config import Config
 from v4e.data.ids import training_ids
 from v4e.data.mixing import mix_of, mix_rows
 from v4e.data.store import RolloutStore, Store, remove
+from v4e.fit import check_cluster, check_host
+from v4e.gpus import GPUS, cluster_of
 from v4e.io import join, write_json_atomic
-from v4e.models.sizes import dit
+from v4e.models.sizes import Pipeline, dit
 from v4e.plan import Work, work_of
 from v4e.plan_rows import balance_row, compared, stream_row
 from v4e.progress import bar, plan, say
@@ -68,6 +72,7 @@ def run(config: Config) -> None:
     plan("training", describe(config, student, work, ids, done))
     if done >= config.optim.steps:
         return
+    check_fits(config, student, teacher, ids)
     validation.run(config)
     connect()
     say(f"metrics for Prometheus: {' '.join(endpoints())}")
@@ -122,6 +127,29 @@ def ready_ids(config: Config, student: startup.Dit) -> list[str]:
             "run pipelines/rollout.py with this recipe first"
         )
     return ids
+
+
+def check_fits(config: Config, student: startup.Dit, teacher: startup.Dit, ids: list[str]) -> None:
+    """Refuses what cannot fit the cluster's GPUs, by plan.gpu or by what its nodes say, or this machine's memory.
+
+    Raises:
+        ValueError: naming the first limit that breaks, and the nearest settings that fit.
+    """
+    sample = Store.open(config).read(ids[0])
+    pixels, latents = config.data.height * config.data.width, sample.z_tail_CHW[0].numel()
+    student_sizes, teacher_sizes = (
+        Pipeline(transformer=model, stride=round((pixels / latents) ** 0.5), image_tokens=len(sample.source_ID))
+        for model in (student, teacher)
+    )
+    if config.train.gpus_per_worker:
+        connect()
+        known = [name for name in gpu_types() if name in GPUS]
+        smallest = min(known, key=lambda name: GPUS[name].gib, default="")
+        if cluster := cluster_of(config.plan, smallest):
+            check_cluster(config, student_sizes, teacher_sizes, cluster, len(ids))
+    elif not joins():
+        host_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        check_host(config, student_sizes, teacher_sizes, host_gib)
 
 
 def work_ahead(config: Config, student: startup.Dit, teacher: startup.Dit, ids: list[str]) -> Work:

@@ -58,6 +58,22 @@ def student_memory(config: Config, dit: Dit, reads: Reads, *, workers: int, imag
     )
 
 
+def teacher_memory(config: Config, dit: Dit, reads: Reads, *, image_tokens: int) -> tuple[int, int]:
+    """Bytes of one rank of a replica: its weights, and what a forward holds beside them at most.
+
+    Ranks split the blocks; each reads whole tokens. A rollout is of ``teacher.batch`` samples, a target of
+    ``optim.batch``, which keeps its taps too, twice while they are stacked.
+    """
+    size, tp, width = BYTES[config.models.dtype], config.teacher.tp, dit.width
+    blocks = dit.layers * block_parameters(dit)
+    weights = size * (parameter_count(dit, image_tokens) - blocks + math.ceil(blocks / tp))
+    attention = (2 * size + 8) * width + (4 * size + 4) * width // tp  # q, k, v, one of them rotated in float32
+    feed = (2 * size + 4) * width + 2 * size * dit.ffn // tp
+    token = reads.clip * max(attention, feed)
+    taps = 2 * size * len(config.kd.taps) * reads.clip * width if config.kd.weight > 0 else 0
+    return weights, max(config.teacher.batch * token, config.optim.batch * (token + taps))
+
+
 def unsharded_bytes(config: Config, dit: Dit, parameters: int, trained: int, workers: int) -> int:
     """Of what FSDP2 brings together: what is outside the blocks for a whole step, and of a block in its backward the
     weights, those of the next one, the buffer that they came in, the gradients, and these in float32 to be reduced.
@@ -107,6 +123,16 @@ def adapter_parameters(dit: Dit, lora: Lora) -> int:
     layers |= {"attn2.add_k_proj": square, "attn2.add_v_proj": square, "ffn.net.0.proj": ffn, "ffn.net.2": ffn}
     ends = tuple(f".{target}" for target in lora.targets)
     return lora.rank * dit.layers * sum(size for name, size in layers.items() if f".{name}".endswith(ends))
+
+
+def checkpoint_bytes(config: Config, dit: Dit, image_tokens: int) -> int:
+    """Of a checkpoint: weights, their average and two moments of what is trained."""
+    return 4 * EXACT * trained_parameters(config, dit, image_tokens)
+
+
+def trained_parameters(config: Config, dit: Dit, image_tokens: int) -> int:
+    """Those that have gradients: all, or the adapters'."""
+    return adapter_parameters(dit, config.lora) if config.lora.rank else parameter_count(dit, image_tokens)
 
 
 def parameter_count(dit: Dit, image_tokens: int) -> int:

@@ -111,6 +111,13 @@ def packed_bytes(shape_KBND: Sequence[int], payload: Payload) -> int:
     return taps * batch * tokens * (2 * width if payload == "bf16" else width + SCALE)
 
 
+def tensor_parallel_bytes(config: Config, dit: Dit, reads: Reads) -> int:
+    """That a rank takes in of a target's sums over ranks: three a block, of which a ring passes on all twice."""
+    tp = config.teacher.tp
+    blocks = (max(config.kd.taps) + 1) if config.kd.taps else dit.layers
+    return round(3 * blocks * reads.clip * dit.width * 2 * 2 * (tp - 1) / tp)
+
+
 # A run
 
 

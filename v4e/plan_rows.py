@@ -50,7 +50,7 @@ def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
     has = f"{least}" if least == most else f"{least} to {most}"
     rows = {
         "pace": f"{pace.step_s:.3g} s a step, {pace.samples_per_s:.3g} samples/s; "
-        f"{steps} steps in {_duration(steps * pace.step_s)}",
+        f"{steps} steps in {duration(steps * pace.step_s)}",
     }
     if config.kd.weight > 0:
         rows |= {
@@ -112,10 +112,11 @@ def _count(workers: int) -> str:
     return f"{workers} worker{'' if workers == 1 else 's'}"
 
 
-def _flops(number: int) -> str:
-    return f"{number / 1e12:.4g} TFLOP" if number >= 1e12 else f"{number / 1e9:.4g} GFLOP"
-
-
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In the unit that people would use."""
     minutes = seconds / 60
     return f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _flops(number: int) -> str:
+    return f"{number / 1e12:.4g} TFLOP" if number >= 1e12 else f"{number / 1e9:.4g} GFLOP"
