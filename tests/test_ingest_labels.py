@@ -169,7 +169,7 @@ def test_a_scan_is_the_same_however_rows_are_shuffled_over_files(tmp_path: Path,
         {
             "omni_edit_id": f"task_attr_mod_color_{n}" if n % 3 else f"task_obj_add_{n}",
             "task": "attribute_modification" if n % 3 else "addition",
-            "edited_prompt_list": [f"make the mug number {n // 2} red" if n % 3 else f"add a hat to man {n}"],
+            "edited_prompt_list": [f"make the mug of guest {n // 2} red" if n % 3 else f"add a hat to man {n}"],
             "o_score": 6.5 + n % 7 / 2,
         }
         for n in range(120)

@@ -63,12 +63,13 @@ def chosen(settings: Config) -> list[str]:
 
 
 def test_samples_are_fixed_by_seed_and_ids_whatever_their_order(tmp_path):
-    corpus = [triplet(n, task) for n, task in enumerate(("color", "removal", "color", "color", "removal", "size") * 3)]
+    corpus = [triplet(n, task) for n, task in enumerate(("color", "removal", "color", "color", "removal", "motion") * 3)]
+    corpus.append(replace(triplet(90, "size"), instruction="add a tree"))  # no task of ours: its instruction says which
     first = settings(tmp_path / "a")
     write_triplets(heldout_uri(first), corpus)
     ids = chosen(first)
     by_id = {t.id: t.task for t in corpus}
-    assert sorted(by_id[key] for key in ids) == ["color", "color", "removal", "removal", "size", "size"]
+    assert sorted(by_id[key] for key in ids) == ["color", "color", "motion", "motion", "removal", "removal", "size"]
     turned = settings(tmp_path / "b")
     write_triplets(heldout_uri(turned), [*corpus[::-1], corpus[3]])
     assert chosen(turned) == ids
