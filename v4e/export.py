@@ -21,7 +21,7 @@ from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
 from diffusers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
@@ -31,6 +31,7 @@ from v4e.config import Lora
 from v4e.io import exists
 from v4e.lora import adapter_names, is_adapter, merged
 from v4e.models.dtype import dtype_of
+from v4e.models.hub import local_folder
 from v4e.models.shard import empty_dit, read_part, weight_files
 
 INDEX = "model_index.json"
@@ -62,9 +63,7 @@ def export_pipeline(
         ValueError: the checkpoint is not of a student that started from `base`.
     """
     saved = saved_shapes(checkpoint, weights)
-    source = Path(base)
-    if not source.is_dir():
-        source = Path(snapshot_download(base, ignore_patterns=["transformer/*.safetensors"]))
+    source = local_folder(base, ignore=("transformer/*.safetensors",))
     settings = cast(dict, WanTransformer3DModel.load_config(source / "transformer"))
     shapes = {name: tuple(weight.shape) for name, weight in empty_dit(str(source)).state_dict().items()}
     expected = adapter_shapes(shapes, saved, lora.rank) if lora.rank else shapes

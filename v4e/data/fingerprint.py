@@ -5,9 +5,8 @@ import json
 import os
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-
 from v4e.config import Config
+from v4e.models.hub import local_folder
 
 SCHEMA = 1  # of the files below a store: raise it when their meaning changes
 REMEMBER = 64 << 20  # bytes from which a file's hash is kept in the user's cache
@@ -71,7 +70,7 @@ def folder_hash(model: str, parts: tuple[str, ...]) -> str:
             raise FileNotFoundError(
                 f"{model} does not exist: set models.student and models.teacher to pipeline folders"
             )
-        root = Path(snapshot_download(model, allow_patterns=[f"{part}/*" for part in parts]))
+        root = local_folder(model, tuple(f"{part}/*" for part in parts))
     total = hashlib.sha256()
     for part in parts:
         files = sorted(path for path in (root / part).glob("*") if path.is_file())

@@ -22,6 +22,7 @@ from v4e.config import Config
 from v4e.lora import start_dtype, trainable
 from v4e.models.attention import fold_pads
 from v4e.models.encoders import encode_text
+from v4e.models.hub import is_original
 from v4e.models.shard import empty_dit, fill_shards, load_shard
 from v4e.parallel import shard_student
 
@@ -53,6 +54,11 @@ def check_folder(folder: str) -> None:
     """
     path = Path(folder)
     local = path.is_absolute() or folder.startswith(".") or folder.count("/") != 1 or path.exists()
+    if local and is_original(path):
+        raise FileNotFoundError(
+            f"{folder} is a model in Wan's original layout: python -m v4e.models.convert {folder} "
+            "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers OUT makes a diffusers pipeline folder of it"
+        )
     if local and not (path / "model_index.json").exists():
         raise FileNotFoundError(
             f"{folder} is no diffusers pipeline folder (no model_index.json there): "

@@ -11,7 +11,6 @@ import torch.distributed as dist
 from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
 from diffusers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
-from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
@@ -20,6 +19,7 @@ from torch.distributed.tensor import DTensor
 from v4e.ema import local
 from v4e.lora import base_name, is_adapter, start_value
 from v4e.models.dtype import dtype_of
+from v4e.models.hub import TRANSFORMER, local_folder
 from v4e.tensor_parallel import own_part, put, split
 
 
@@ -84,11 +84,12 @@ def empty_dit(folder: str) -> WanTransformer3DModel:
 
 
 def weight_files(folder: str) -> dict[str, Path]:
-    """The file that holds each weight of the transformer; of a hub id they are fetched first."""
-    root = Path(folder)
-    if not root.exists():
-        root = Path(snapshot_download(folder, allow_patterns=["transformer/*.json", "transformer/*.safetensors"]))
-    root = root / "transformer"
+    """The file that holds each weight of the transformer; of a hub id they are fetched first.
+
+    Raises:
+        FileNotFoundError: they are neither here nor to be had.
+    """
+    root = local_folder(folder, TRANSFORMER) / "transformer"
     index = root / SAFE_WEIGHTS_INDEX_NAME
     if index.exists():
         return {name: root / file for name, file in json.loads(index.read_text())["weight_map"].items()}
