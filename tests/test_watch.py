@@ -63,7 +63,9 @@ def chosen(settings: Config) -> list[str]:
 
 
 def test_samples_are_fixed_by_seed_and_ids_whatever_their_order(tmp_path):
-    corpus = [triplet(n, task) for n, task in enumerate(("color", "removal", "color", "color", "removal", "motion") * 3)]
+    corpus = [
+        triplet(n, task) for n, task in enumerate(("color", "removal", "color", "color", "removal", "motion") * 3)
+    ]
     corpus.append(replace(triplet(90, "size"), instruction="add a tree"))  # no task of ours: its instruction says which
     first = settings(tmp_path / "a")
     write_triplets(heldout_uri(first), corpus)
