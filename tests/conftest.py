@@ -45,3 +45,20 @@ def benchmarks(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("benchmarks")
     benchmark_fixture.write(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def engine(settings):
+    """The model of a module's `settings`, a fixture of its own."""
+    from serve.engine import Engine
+
+    return Engine(settings)
+
+
+@pytest.fixture(scope="module")
+def url(settings, engine):
+    """Where it is served."""
+    from benchmarks.served import served
+
+    with served(settings, engine) as url:
+        yield url

@@ -11,7 +11,6 @@ from openai.types import ImageEditCompletedEvent, ImageEditPartialImageEvent, Im
 from PIL import Image
 
 from benchmarks.served import SMALL, opened, picture, png, served
-from serve.engine import Engine
 from serve.errors import Lost
 from serve.settings import Settings
 
@@ -25,17 +24,6 @@ def settings(random_family, tmp_path_factory):
         source_pixels=1_000_000,
         **SMALL,
     )
-
-
-@pytest.fixture(scope="module")
-def engine(settings):
-    return Engine(settings)
-
-
-@pytest.fixture(scope="module")
-def url(settings, engine):
-    with served(settings, engine) as url:
-        yield url
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import pytest
 from benchmarks.served import SMALL, opened, picture, png, served
 from serve import jobs as jobs_module
 from serve import webhook
-from serve.engine import Engine
 from serve.settings import Settings
 from serve.store import Store
 
@@ -26,17 +25,6 @@ ENDED = ("succeeded", "failed", "cancelled")
 def settings(random_family, tmp_path_factory):
     model, state = str(random_family / "tiny-wan-i2v"), str(tmp_path_factory.mktemp("state"))
     return Settings(model=model, state=state, webhooks="any", webhook_secret=SECRET, **SMALL)
-
-
-@pytest.fixture(scope="module")
-def engine(settings):
-    return Engine(settings)
-
-
-@pytest.fixture(scope="module")
-def url(settings, engine):
-    with served(settings, engine) as url:
-        yield url
 
 
 def create(url: str, key: str | None = None, **form) -> httpx.Response:

@@ -14,7 +14,6 @@ from PIL import Image
 from benchmarks.fuzz import FORMATS, generate, hostile, send_files
 from benchmarks.served import SMALL, opened, picture, png, served
 from serve import pictures
-from serve.engine import Engine
 from serve.errors import ApiError
 from serve.ingress import check_host
 from serve.keys import digest
@@ -28,17 +27,6 @@ KEY, OTHER = "v4e-" + "k" * 43, "v4e-" + "o" * 43
 def settings(random_family, tmp_path_factory):
     model, state = str(random_family / "tiny-wan-i2v"), str(tmp_path_factory.mktemp("state"))
     return Settings(model=model, state=state, upload_mib=1.0, steps=1, max_steps=2, **SMALL)
-
-
-@pytest.fixture(scope="module")
-def engine(settings):
-    return Engine(settings)
-
-
-@pytest.fixture(scope="module")
-def url(settings, engine):
-    with served(settings, engine) as url:
-        yield url
 
 
 def test_hostile_files_break_nothing(url):

@@ -1,5 +1,7 @@
 """The paper's Tables 4, 5 and 6 as printed: what our rows stand beside. Judges and dates differ between rows."""
 
+from v4e.bench import imgedit
+
 PRINTED = "as printed in the paper, its judge and date unnamed"
 AXES4 = ("SC", "PQ", "O")
 TABLE4: dict[str, tuple[float | None, float | None, float]] = {
@@ -19,17 +21,7 @@ TABLE4: dict[str, tuple[float | None, float | None, float]] = {
     "LightBagel": (6.34, 7.31, 6.06),
     "Video4Edit": (7.37, 7.44, 6.71),
 }
-COLUMNS5 = (
-    "add",
-    "adjust",
-    "extract",
-    "replace",
-    "remove",
-    "background",
-    "style",
-    "compose",
-    "action",
-)  # Hybrid = compose
+COLUMNS5 = imgedit.GROUPS  # Hybrid = compose
 TABLE5: dict[str, tuple[tuple[float, ...] | None, float]] = {
     "GPT-4o": ((4.61, 4.33, 2.90, 4.35, 3.66, 4.57, 4.93, 3.96, 4.89), 4.20),
     "MagicBrush": ((2.84, 1.58, 1.51, 1.97, 1.58, 1.75, 2.38, 1.62, 1.22), 1.90),
