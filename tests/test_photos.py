@@ -15,11 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import photo_edits
 import photos
 
-from v4e import editor
+from v4e import sampler
 from v4e.data.features import encode_samples
 from v4e.data.quality import decode_triplet
 from v4e.data.sources import parts, rows
 from v4e.data.store import Texts
+from v4e.editor import Editor
 from v4e.io import read_json
 from v4e.models.load import load_frozen
 from v4e.recipes import parse
@@ -208,9 +209,9 @@ def test_the_editor_sees_what_the_store_holds(random_family, splits, monkeypatch
         seen.append((y, image_BID))
         return predict(dit, x_t, t, y, text, image_BID, **options)
 
-    predict = editor.predict
-    monkeypatch.setattr(editor, "predict", spy)
-    student = editor.Editor.load(folder)
+    predict = sampler.predict
+    monkeypatch.setattr(sampler, "predict", spy)
+    student = Editor.load(folder)
     edits = student.edit([triplet.source], [triplet.instruction], height=32, width=32, seeds=[0], steps=1)
     [(y_BCFHW, image_BID)] = seen
     torch.testing.assert_close(image_BID[0], sample.source_ID, atol=1e-5, rtol=1e-5)

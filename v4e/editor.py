@@ -1,26 +1,32 @@
 """The one inference path of samples, evaluation and serving: image and instruction in, edit and evolution out.
 
-Shapes: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames.
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames, I image tokens,
+T text tokens, D width.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Literal, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
-from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
 from PIL import Image
 from torch import Tensor
 
-from v4e import flow
+from v4e import inexact, sampler
+from v4e.adapters import Adapters
 from v4e.batch import Inputs
-from v4e.conditioning import TEMPORAL, condition, flf_video, i2v_video
-from v4e.models.dit import predict
+from v4e.conditioning import condition, flf_video, i2v_video
+from v4e.content_cache import ContentCache
+from v4e.images import fit, grid_size, restore
+from v4e.inexact import Inexact
 from v4e.models.encoders import decode_clip, encode_clip, encode_images, encode_text, to_images, to_pixels
-from v4e.models.load import Frozen, load_dit, load_frozen, move
+from v4e.models.framewise import framewise
+from v4e.models.load import Frozen, load_dit, load_frozen, load_vae, move
+from v4e.sampler import OnStep, Solver
 
-OnStep = Callable[[int, Tensor], bool | None]
+EXACT = Inexact()
+CACHE_BYTES = 256 * 2**20  # about 100 sources and instructions of Wan 14B at 720p
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +38,15 @@ class Edit:
 
 @dataclass(frozen=True, kw_only=True)
 class Editor:
-    """A student (or any Wan I2V pipeline), ready to edit."""
+    """A student (or any Wan I2V pipeline), ready to edit; one edit at a time."""
 
     dit: WanTransformer3DModel
     frozen: Frozen
+    decoder: AutoencoderKLWan  # the VAE of `frozen`, or a copy that is not exact
     scheduler: UniPCMultistepScheduler
-    loras: Mapping[str, str] = field(default_factory=dict)
+    adapters: Adapters
+    cache: ContentCache
+    options: Inexact = EXACT
 
     @classmethod
     def load(
@@ -48,28 +57,48 @@ class Editor:
         attention: str = "native",
         fold_pad: bool = True,
         loras: Mapping[str, str] | None = None,
+        held_loras: int = 4,
+        cache_bytes: int = CACHE_BYTES,
+        options: Inexact = EXACT,
     ) -> "Editor":
-        """From a diffusers pipeline folder or hub id, onto the GPU if there is one."""
+        """From a diffusers pipeline folder or hub id, onto the GPU if there is one.
+
+        `loras` are files by the names that edits ask for them by; at most `held_loras` are in memory. `cache_bytes`
+        of encoded sources and texts are kept from edit to edit. The VAE is float32 in every `dtype`.
+
+        Raises:
+            FileNotFoundError: the folder or a LoRA's file is not there.
+            ValueError: a LoRA does not fit, or this machine cannot do one of `options`.
+        """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        inexact.check(options, device)
         frozen = load_frozen(folder, dtype)
-        for model in (frozen.vae, frozen.text_encoder, frozen.image_encoder):
+        vae = frozen.vae if dtype == torch.float32 else load_vae(folder, torch.float32)
+        frozen = replace(frozen, vae=framewise(move(vae, device)))
+        for model in (frozen.text_encoder, frozen.image_encoder):
             move(model, device)
         dit = move(load_dit(folder, dtype, attention, fold_pad), device).eval().requires_grad_(False)
+        inexact.apply(dit, options)
         scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
-        return cls(dit=dit, frozen=frozen, scheduler=cast(UniPCMultistepScheduler, scheduler), loras=loras or {})
+        return cls(
+            dit=dit,
+            frozen=frozen,
+            decoder=inexact.decoder_of(frozen.vae, options),
+            scheduler=cast(UniPCMultistepScheduler, scheduler),
+            adapters=Adapters(dit, loras or {}, most=held_loras),
+            cache=ContentCache(cache_bytes),
+            options=options,
+        )
 
     @staticmethod
     def size(image: Image.Image, max_pixels: int) -> tuple[int, int]:
         """(height, width) on the 16-pixel grid, of the image's aspect and at most `max_pixels`."""
-        scale = min(1.0, (max_pixels / (image.width * image.height)) ** 0.5)
-        height, width = (max(16, int(side * scale) // 16 * 16) for side in (image.height, image.width))
-        return height, width
+        return grid_size(image.width, image.height, max_pixels)
 
     @torch.no_grad()
     def preview(self, x0_hat_BCFHW: Tensor) -> list[Image.Image]:
         """The tail of each prediction as an image."""
-        clip_BCPHW = decode_clip(self.frozen.vae, x0_hat_BCFHW.to(self.dit.patch_embedding.weight.dtype))
-        return to_images(clip_BCPHW[:, :, -1])
+        return to_images(decode_clip(self.decoder, x0_hat_BCFHW)[:, :, -1])
 
     @property
     def device(self) -> torch.device:
@@ -81,139 +110,133 @@ class Editor:
         images: list[Image.Image],
         instructions: list[str],
         *,
-        height: int,
-        width: int,
         seeds: list[int],
+        height: int | None = None,
+        width: int | None = None,
+        max_pixels: int | None = None,
         frames: int = 5,
         steps: int = 8,
         guidance: float = 1.0,
         negatives: list[str] | None = None,
         lora: str | None = None,
         shift: float | None = None,
-        solver: Literal["euler", "unipc"] = "euler",
+        solver: Solver = "euler",
         last_images: list[Image.Image] | None = None,
         on_step: OnStep | None = None,
     ) -> list[Edit]:
         """Edit a batch, each image by its instruction.
 
-        Images of any size are brought to (`height`, `width`) pixels and the edits back to their source's size. `shift`
-        defaults to the scheduler's own. `last_images` are the last frames for an FLF2V model. `on_step(step,
-        x0_hat_BCFHW)` sees the prediction after each step; returning False stops there and yields that prediction.
+        Images of any size are brought to (`height`, `width`) pixels, or to those that `max_pixels` gives all of them,
+        and the edits back to their source's size. With `guidance` other than 1 each step is led away from `negatives`,
+        which are empty by default. `lora` is the name of one given to :meth:`load`. `shift` defaults to the
+        scheduler's own. `last_images` are the last frames for an FLF2V model. `on_step(step, x0_hat_BCFHW)` sees the
+        prediction after each step; returning False stops there and yields that prediction.
 
         Raises:
-            ValueError: differing numbers of images, instructions and seeds.
+            ValueError: an argument means nothing, or does not fit the others or the model.
         """
-        if not len(images) == len(instructions) == len(seeds):
-            raise ValueError(
-                f"{len(images)} images, {len(instructions)} instructions, {len(seeds)} seeds: expected as many of each"
+        _check_counts(images, instructions, seeds, negatives, last_images)
+        if frames < 5 or frames % 4 != 1:
+            raise ValueError(f"frames={frames}: Wan's VAE needs 4k+1 frames and an edit at least 5: use 5, 9, 13, ...")
+        if steps < 1:
+            raise ValueError(f"steps={steps}: expected at least 1")
+        height, width = self._size(images, height, width, max_pixels)
+        self.adapters.use(lora)
+        inputs = self._inputs(fit(images, height, width), instructions, frames, last_images)
+        with inexact.step_cache(self.dit, self.options):
+            z_BCFHW = sampler.sample(
+                self.dit,
+                inputs,
+                seeds=seeds,
+                steps=steps,
+                shift=self.scheduler.config["flow_shift"] if shift is None else shift,
+                solver=solver,
+                scheduler=self.scheduler,
+                guidance=guidance,
+                empty=[self._text(text) for text in negatives or [""] * len(images)] if guidance != 1 else None,
+                on_step=on_step,
             )
-        if lora is not None and lora not in self.loras:
-            raise ValueError(f"lora {lora!r} is not loaded: expected one of {sorted(self.loras)}")
-        frozen, device, dtype = self.frozen, self.device, self.dit.patch_embedding.weight.dtype
-        sources = _fit(images, height, width)
-        source_BCHW = to_pixels(sources, height, width).to(device)
-        image_BID = encode_images(frozen.image_encoder, frozen.image_processor, sources)
-        video = i2v_video(source_BCHW, frames)
-        if last_images is not None:
-            lasts = _fit(last_images, height, width)
-            video = flf_video(source_BCHW, to_pixels(lasts, height, width).to(device), frames)
-            last_BID = encode_images(frozen.image_encoder, frozen.image_processor, lasts)
-            image_BID = torch.cat([image_BID, last_BID], 1)
-        z_cond_BCFHW = encode_clip(frozen.vae, video)
-        text = encode_text(frozen.text_encoder, frozen.tokenizer, instructions)
-        empty = (
-            encode_text(frozen.text_encoder, frozen.tokenizer, negatives or [""] * len(images))
-            if guidance != 1
-            else None
-        )
-        z_BCFHW = sample(
-            self.dit,
-            Inputs(y_BCFHW=condition(z_cond_BCFHW, last=last_images is not None), text=text, image_BID=image_BID),
-            seeds=seeds,
-            steps=steps,
-            shift=self.scheduler.config["flow_shift"] if shift is None else shift,
-            solver=solver,
-            scheduler=self.scheduler,
-            guidance=guidance,
-            empty=empty,
-            on_step=on_step,
-        )
-        clip_BCPHW = decode_clip(frozen.vae, z_BCFHW.to(dtype))
         edits = []
-        for image, clip_CPHW in zip(images, clip_BCPHW, strict=True):
+        for image, clip_CPHW in zip(images, decode_clip(self.decoder, z_BCFHW), strict=True):
             clip = to_images(clip_CPHW.transpose(0, 1))
-            edits.append(Edit(image=clip[-1].resize(image.size, Image.Resampling.LANCZOS), clip=clip))
+            edits.append(Edit(image=restore(clip[-1], image), clip=clip, how=self.options.names))
         return edits
 
+    def _size(
+        self, images: list[Image.Image], height: int | None, width: int | None, max_pixels: int | None
+    ) -> tuple[int, int]:
+        """(height, width) of all `images` on the model's grid."""
+        if height is None or width is None:
+            if max_pixels is None:
+                raise ValueError("no size: give height and width, or max_pixels, such as 832 * 480 for Wan 480p")
+            sizes = [self.size(image, max_pixels) for image in images]
+            if len(set(sizes)) > 1:
+                got = ", ".join(f"{wide} x {tall}" for tall, wide in sizes)
+                raise ValueError(f"a batch is of one size, these images come to {got}: edit them one by one")
+            height, width = sizes[0]
+        positions = self.dit.config["rope_max_seq_len"]
+        stride = self.frozen.vae.config["scale_factor_spatial"] * self.dit.config["patch_size"][1]
+        if height % stride or width % stride:
+            raise ValueError(f"{width} x {height} pixels: expected multiples of {stride}, the sides of a token")
+        if max(height, width) > positions * stride:
+            raise ValueError(f"{width} x {height} pixels: this model has positions for {positions * stride} a side")
+        return height, width
 
-@torch.no_grad()
-def sample(
-    dit: WanTransformer3DModel,
-    inputs: Inputs,
-    *,
-    seeds: list[int],
-    steps: int,
-    shift: float,
-    solver: Literal["euler", "unipc"],
-    scheduler: UniPCMultistepScheduler,
-    guidance: float = 1.0,
-    empty: list[Tensor] | None = None,
-    dtype: torch.dtype | None = None,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """Clip latents z_BCFHW, float32, of B encoded edits, each from the noise of its seed.
+    def _inputs(
+        self,
+        sources: list[Image.Image],
+        instructions: list[str],
+        frames: int,
+        last_images: list[Image.Image] | None,
+    ) -> Inputs:
+        """All that the DiT sees beside (x_t, t). Each sample is encoded alone: it does not depend on its neighbours."""
+        width, height = sources[0].size
+        if last_images is None:
+            z_cond = [self._condition(source, frames) for source in sources]
+            image_BID = torch.cat([self._image(source) for source in sources])
+        else:
+            lasts = fit(last_images, height, width)
+            pairs = list(zip(sources, lasts, strict=True))
+            z_cond = [self._condition(source, frames, last) for source, last in pairs]
+            image_BID = torch.cat([torch.cat([self._image(image) for image in pair], 1) for pair in pairs])
+        return Inputs(
+            y_BCFHW=condition(torch.cat(z_cond), last=last_images is not None),
+            text=[self._text(text) for text in instructions],
+            image_BID=image_BID,
+        )
 
-    `scheduler` holds UniPC's settings. `empty` are the empty prompts that `guidance` other than 1 leads away from.
-    `dtype` as for ``models.dit.predict``. `dit` may be sharded: then all its ranks call this, equally often.
-    """
-    device = inputs.y_BCFHW.device
+    def _condition(self, source: Image.Image, frames: int, *last: Image.Image) -> Tensor:
+        """z_cond_BCFHW of one source, and of its last frame for FLF2V."""
 
-    def velocity(x_t_BCFHW: Tensor, t: float) -> Tensor:
-        t_B = torch.full((len(seeds),), t, device=device)
-        u, _ = predict(dit, x_t_BCFHW, t_B, inputs.y_BCFHW, inputs.text, inputs.image_BID, dtype=dtype)
-        if empty is not None:
-            u_0, _ = predict(dit, x_t_BCFHW, t_B, inputs.y_BCFHW, empty, inputs.image_BID, dtype=dtype)
-            u = u_0 + guidance * (u - u_0)
-        return u.float()
+        def encode() -> Tensor:
+            width, height = source.size
+            pixels = [to_pixels([image], height, width).to(self.device) for image in (source, *last)]
+            return encode_clip(self.frozen.vae, (flf_video if last else i2v_video)(*pixels, frames))
 
-    _, c, f, h, w = inputs.y_BCFHW.shape
-    shape = (c - TEMPORAL, f, h, w)  # without the mask channels
-    noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    x_BCFHW = torch.stack(noise).to(device)
-    if solver == "euler":
-        return _euler(velocity, x_BCFHW, steps, shift, on_step)
-    return _unipc(velocity, x_BCFHW, steps, shift, on_step, scheduler)
+        return self.cache.get(f"condition of {frames} frames", source, *last, make=encode)
 
+    def _image(self, image: Image.Image) -> Tensor:
+        """image_BID of one image."""
+        frozen = self.frozen
+        return self.cache.get(
+            "image", image, make=lambda: encode_images(frozen.image_encoder, frozen.image_processor, [image])
+        )
 
-def _fit(images: list[Image.Image], height: int, width: int) -> list[Image.Image]:
-    """The images as `to_pixels` sees them. The student was trained on CLIP states of these, not of the originals."""
-    return [image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS) for image in images]
-
-
-def _euler(velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None) -> Tensor:
-    """Euler along ``flow.times``."""
-    times = flow.times(steps, shift).tolist()
-    for step, (t, t_next) in enumerate(pairwise(times)):
-        u = velocity(x, t)
-        x0_hat = x - t * u
-        x = flow.euler_step(x, u, t, t_next)
-        if on_step is not None and on_step(step, x0_hat) is False:
-            return x0_hat
-    return x
+    def _text(self, text: str) -> Tensor:
+        """text_TD without pads."""
+        frozen = self.frozen
+        return self.cache.get("text", text, make=lambda: encode_text(frozen.text_encoder, frozen.tokenizer, [text])[0])
 
 
-def _unipc(
-    velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None, settings: UniPCMultistepScheduler
-) -> Tensor:
-    """diffusers' UniPC, Wan's own solver."""
-    made = UniPCMultistepScheduler.from_config(settings.config, flow_shift=shift)
-    scheduler = cast(UniPCMultistepScheduler, made)  # a tuple only where unused settings are asked for
-    scheduler.set_timesteps(steps, device=x.device)
-    for step, timestep in enumerate(scheduler.timesteps):
-        t = float(timestep) / scheduler.config["num_train_timesteps"]
-        u = velocity(x, t)
-        x0_hat = x - float(scheduler.sigmas[step]) * u
-        x = scheduler.step(u, timestep, x, return_dict=False)[0]
-        if on_step is not None and on_step(step, x0_hat) is False:
-            return x0_hat
-    return x
+def _check_counts(
+    images: Sequence, instructions: Sequence, seeds: Sequence, negatives: Sequence | None, lasts: Sequence | None
+) -> None:
+    if not images:
+        raise ValueError("0 images: expected at least one")
+    if not len(images) == len(instructions) == len(seeds):
+        raise ValueError(
+            f"{len(images)} images, {len(instructions)} instructions, {len(seeds)} seeds: expected as many of each"
+        )
+    for name, given in (("negatives", negatives), ("last_images", lasts)):
+        if given is not None and len(given) != len(images):
+            raise ValueError(f"{len(given)} {name} of {len(images)} images: expected as many")

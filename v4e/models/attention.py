@@ -1,27 +1,35 @@
-"""Cross-attention that computes the pad tokens of a text once.
+"""Wan's cross-attention, with what it computes in vain left out: exact, in the order of rounding.
 
 Wan attends to 512 text tokens, of which an edit instruction fills about 20; the others are the same zero vector, so
 they all have the same key and value. Attention over n equal keys is attention over one of them with log(n) added to
-its logit: exact, at a fraction of the cost.
+its logit. Keys and values depend on text and image alone: the steps of an edit can share them (models/reuse.py).
 """
 
 import math
 
 import torch
+from diffusers import WanTransformer3DModel
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
+KeyValue = tuple[Tensor, Tensor]
 
-class FoldedTextProcessor:
+
+class CrossAttention:
     """Drop-in for diffusers' ``WanAttnProcessor`` in cross-attention over ``[image tokens, text tokens]``.
 
     `text_len` text tokens are given, the last of which stands for `pads` equal ones; set by :func:`set_fold` before
-    each forward, because it differs from batch to batch.
+    each forward, because it differs from batch to batch. With `kept` keys and values are looked up there first: the
+    image's, and those of the texts called `branch`.
     """
 
-    def __init__(self) -> None:
-        self.text_len, self.pads = 512, 1
+    _attention_backend = None  # diffusers' set_attention_backend writes here
+
+    def __init__(self, *, fold: bool) -> None:
+        self.fold, self.text_len, self.pads = fold, 512, 1
+        self.kept: dict[str, KeyValue] | None = None
+        self.branch = ""
 
     def __call__(
         self,
@@ -31,36 +39,57 @@ class FoldedTextProcessor:
         attention_mask: Tensor | None = None,
         rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        image_kv, text = None, encoder_hidden_states
-        if attn.add_k_proj is not None and attn.add_v_proj is not None:
-            split = encoder_hidden_states.shape[1] - self.text_len
-            image, text = encoder_hidden_states[:, :split], encoder_hidden_states[:, split:]
-            image_kv = attn.norm_added_k(attn.add_k_proj(image)), attn.add_v_proj(image)
-        heads = (attn.heads, -1)
+        heads, backend = (attn.heads, -1), self._attention_backend
         query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, heads)
-        key = attn.norm_k(attn.to_k(text)).unflatten(2, heads)
-        value = attn.to_v(text).unflatten(2, heads)
-        bias = torch.zeros(text.shape[1], dtype=query.dtype, device=query.device)
-        bias[-1] = math.log(self.pads)
-        out = dispatch_attention_fn(query, key, value, attn_mask=bias.expand(1, 1, query.shape[1], -1)).flatten(2, 3)
-        if image_kv is not None:
-            key, value = (states.unflatten(2, heads) for states in image_kv)
-            out = out + dispatch_attention_fn(query, key, value).flatten(2, 3)
+        image, text = self._keys_values(attn, encoder_hidden_states)
+        key, value = (states.unflatten(2, heads) for states in text)
+        bias = None
+        if self.pads > 1:
+            bias = torch.zeros(key.shape[1], dtype=query.dtype, device=query.device)
+            bias[-1] = math.log(self.pads)
+            bias = bias.expand(1, 1, query.shape[1], -1)
+        out = dispatch_attention_fn(query, key, value, attn_mask=bias, backend=backend).flatten(2, 3)
+        if image is not None:
+            key, value = (states.unflatten(2, heads) for states in image)
+            out = out + dispatch_attention_fn(query, key, value, backend=backend).flatten(2, 3)
         return attn.to_out[1](attn.to_out[0](out.type_as(query)))
 
+    def _keys_values(self, attn: WanAttention, context: Tensor) -> tuple[KeyValue | None, KeyValue]:
+        """Of the image, if the model sees one, and of the text."""
+        kept = self.kept
+        split = context.shape[1] - self.text_len if attn.add_k_proj is not None else 0
+        image = None
+        if attn.add_k_proj is not None and attn.add_v_proj is not None:
+            if kept is not None and "image" in kept:
+                image = kept["image"]
+            else:
+                states = context[:, :split]
+                image = attn.norm_added_k(attn.add_k_proj(states)), attn.add_v_proj(states)
+        if kept is not None and self.branch in kept:
+            text = kept[self.branch]
+        else:
+            states = context[:, split:]
+            text = attn.norm_k(attn.to_k(states)), attn.to_v(states)
+        if kept is not None:
+            kept[self.branch] = text
+            if image is not None:
+                kept["image"] = image
+        return image, text
 
-def fold_pads(dit) -> None:
-    """Give every cross-attention of `dit` the folding processor."""
+
+def fold_pads(dit: WanTransformer3DModel) -> None:
+    """Let every cross-attention of `dit` compute the pad tokens of a text once."""
     for block in dit.blocks:
-        block.attn2.set_processor(FoldedTextProcessor())
+        block.attn2.set_processor(CrossAttention(fold=True))
 
 
-def set_fold(dit, text_len: int, pads: int) -> None:
-    """Tell the folding processors what the next forward's text looks like; nothing to do for the stock ones."""
+def set_fold(dit: WanTransformer3DModel, text_len: int, pads: int) -> None:
+    """Tell the cross-attentions what the next forward's text looks like; nothing to do for the stock ones."""
     for block in dit.blocks:
-        if isinstance(block.attn2.processor, FoldedTextProcessor):
+        if isinstance(block.attn2.processor, CrossAttention):
             block.attn2.processor.text_len, block.attn2.processor.pads = text_len, pads
 
 
-def folds(dit) -> bool:
-    return isinstance(dit.blocks[0].attn2.processor, FoldedTextProcessor)
+def folds(dit: WanTransformer3DModel) -> bool:
+    processor = dit.blocks[0].attn2.processor
+    return isinstance(processor, CrossAttention) and processor.fold

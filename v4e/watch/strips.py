@@ -23,7 +23,6 @@ from v4e.batch import student_inputs
 from v4e.config import Config
 from v4e.data.features import VAE_PIXELS
 from v4e.data.store import RolloutStore, Store
-from v4e.editor import sample
 from v4e.ema import EMA, local
 from v4e.flow import sample_seed
 from v4e.io import write_atomic
@@ -31,6 +30,7 @@ from v4e.journal import Record
 from v4e.metrics.exact import score, summarize
 from v4e.models.encoders import decode_clip, to_images
 from v4e.models.load import DTYPES, empty_prompt, load_vae, move
+from v4e.sampler import sample
 from v4e.watch import validation
 from v4e.watch.files import add_to_curves, rewind, strip_uri
 from v4e.watch.picture import png, rows
