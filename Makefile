@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 
-.PHONY: help install demo serve test long unit lint pretrain ablate photos bench
+.PHONY: help install demo serve test long unit lint pretrain ablate photos bench gpu-check
 
 help: ## show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: ## create .venv and install everything (CPU)
 	@bash scripts/install-cpu.sh
@@ -53,3 +53,6 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/fuzz.py
 	$(PY) benchmarks/ablate.py run.dir=runs/ablate optim.steps=600
 	$(PY) benchmarks/efficiency.py run.dir=runs/efficiency optim.steps=600
+
+gpu-check: ## on a machine with GPUs: kernels, parity, NCCL, NIXL, vLLM, a tiny run, 14B's blocks; needs an environment with CUDA
+	@python=python; [ -x .venv/bin/python ] && python=.venv/bin/python; $$python -W ignore benchmarks/gpu_check.py

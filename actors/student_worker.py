@@ -14,6 +14,7 @@ import ray.train.torch
 import torch
 from ray.actor import ActorHandle
 
+from actors import notice
 from actors.meter import Meter
 from actors.metrics import StepMetrics
 from actors.target_stream import TargetStream
@@ -71,9 +72,13 @@ def train_student(loop: dict[str, Any]) -> None:
         if rank == 0:
             journal.append(metrics_path, record)
             for_prometheus.record(record)
-        if saver.due(step):
+        goes = notice.of_a_node(config.train)
+        if saver.due(step) or goes:
             saver.save(step, trainer.state_dict())
             ray.train.report({"step": step, **metrics})
+        if goes and step < config.optim.steps:
+            saver.wait()
+            notice.await_restart(goes, step)
     saver.wait()
 
 

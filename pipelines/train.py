@@ -48,6 +48,7 @@ from v4e.watch.trackers import check_trackers, trackers
 
 POLL_S, POLL_REMOTE_S = 0.5, 5.0  # between looks at metrics.jsonl, in a folder and on another filesystem
 RESIZE_S = 30.0  # between looks at whether more workers can be had, where train.min_workers lets them vary
+GRACE_S = 15.0  # after the time of a node that goes: started again before it is gone, the run would wait for it
 TERMS = ("loss", "kd", "tail", "flow")
 
 
@@ -95,7 +96,7 @@ def run(config: Config) -> None:
                 name="train",
                 storage_path=ray_path,
                 storage_filesystem=PyFileSystem(FSSpecHandler(ray_fs)),
-                failure_config=FailureConfig(max_failures=config.train.max_failures),
+                failure_config=FailureConfig(max_failures=config.train.max_failures, preemption_grace_s=GRACE_S),
             ),
         )
         if pool is not None:

@@ -310,6 +310,8 @@ class Train:
     checkpoint_every: int = 100  # steps; 0 = by checkpoint_minutes alone
     checkpoint_minutes: float = 0.0  # since the last one; 0 = by checkpoint_every alone
     keep: int = 2  # checkpoints
+    notice: bool = True  # that a node goes: save at once, and go on with the nodes that remain
+    notice_s: float = 10.0  # left of it, or more; with less the run goes on from the last checkpoint
     log_every: int = 10  # steps
     max_failures: int = 3  # worker restarts before the run gives up
     gpus_per_worker: int = 0
@@ -322,6 +324,7 @@ class Train:
     def __post_init__(self):
         check(self, AT_LEAST_1, "workers", "keep", "log_every")
         check(self, NOT_NEGATIVE, "checkpoint_every", "checkpoint_minutes", "max_failures", "gpus_per_worker", "shard")
+        check(self, NOT_NEGATIVE, "notice_s")
         require(
             self.checkpoint_every > 0 or self.checkpoint_minutes > 0,
             "train.checkpoint_every and train.checkpoint_minutes are both 0: a crash would cost the whole run; "

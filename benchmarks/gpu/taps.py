@@ -1,0 +1,30 @@
+"""Taps and velocity of a DiT in bfloat16, by native and flash attention, against the same weights in float32."""
+
+import torch
+
+from benchmarks.gpu.sizes import BF16, Figures, Size, device_of, distance, expect, inputs_of, made
+from v4e.models.dit import hidden_states, predict
+
+
+@torch.inference_mode()
+def check(device: str, size: Size) -> Figures:
+    """Errors of velocity and taps; that the teacher's way, which stops at the last tap, gives the student's states."""
+    on, taps = device_of(device), tuple(range(size.blocks))
+    u_BCFHW, h_KBND = predict(made(size, "float32", on), *inputs_of(size, "float32", on), taps=taps)
+    figures: Figures = {}
+    for attention in ("native", "flash"):
+        try:
+            model = made(size, "bfloat16", on, attention)
+        except (ImportError, RuntimeError, ValueError) as error:
+            if attention == "native":
+                raise
+            figures[attention] = f"not here: {str(error).splitlines()[0][:80]}"
+            continue
+        inputs = inputs_of(size, "bfloat16", on)
+        u, h = predict(model, *inputs, taps=taps)
+        figures[f"{attention} velocity error"] = expect(f"{attention}'s velocity error", distance(u, u_BCFHW), BF16)
+        worst = max(distance(ours, truth) for ours, truth in zip(h, h_KBND, strict=True))
+        figures[f"{attention} tap error"] = expect(f"{attention}'s tap error", worst, BF16)
+        stopped = distance(hidden_states(model, *inputs, taps=taps), torch.stack(h))
+        figures[f"{attention} stopped at the tap"] = expect("teacher's way against the student's", stopped, 1e-3)
+    return figures
