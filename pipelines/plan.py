@@ -4,6 +4,9 @@ Needs the config files of both models and nothing else: no weights, no store, no
 With plan.gpu=h100 it plans for a cluster: who is where, GiB of a GPU by part, hours, costs, the first limit that
 breaks, and the nearest settings that fit. There speeds are stated shares of the GPU's data sheet (plan.train_share,
 plan.infer_share); elsewhere they are measured on this machine. plan.train_tflops and plan.infer_tflops go before both.
+
+python pipelines/plan.py scale plan.gpu=h100 plan.gpus=512 plan.triplets=10_000_000 recipe=... simulates a whole pipeline
+with faults, from raw triplets to serving.
 """
 
 import json
@@ -16,6 +19,7 @@ from typing import cast
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pipelines import plan_scale
 from pipelines._cli import main
 from v4e import startup
 from v4e.cluster_plan import GIB, ClusterPlan, grid_of, parts_gib, plan_cluster, work_for
@@ -114,4 +118,8 @@ def speed_of(config: Config, work: Work, student: Pipeline, teacher: Pipeline, g
 if __name__ == "__main__":
     as_json = "--json" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--json"]
-    main(__doc__, partial(run, as_json=as_json))
+    if sys.argv[1:2] == ["scale"]:
+        del sys.argv[1]
+        main(plan_scale.__doc__, partial(plan_scale.run, as_json=as_json))
+    else:
+        main(__doc__, partial(run, as_json=as_json))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from v4e.config_bench import Bench, Judge
 from v4e.config_checks import ABOVE_0, AT_LEAST_1, BELOW_1, NOT_NEGATIVE, POSITIVE, check, require
 from v4e.config_ingest import Ingest
+from v4e.config_scale import Scale
 from v4e.data.weights import parse_weights
 
 if TYPE_CHECKING:
@@ -488,6 +489,7 @@ class Config:
     watch: Watch = field(default_factory=Watch)
     ablate: Ablate = field(default_factory=Ablate)
     plan: Plan = field(default_factory=Plan)
+    scale: Scale = field(default_factory=Scale)
     bench: Bench = field(default_factory=Bench)
     judge: Judge = field(default_factory=Judge)
 
