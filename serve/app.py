@@ -29,8 +29,10 @@ def build(args: dict[str, str]) -> Application:
             min_replicas=settings.replicas,
             max_replicas=settings.max_replicas,
             target_ongoing_requests=PER_REPLICA / 2,
-            upscale_delay_s=10.0,
-            downscale_delay_s=300.0,
+            upscale_delay_s=settings.upscale_s,
+            downscale_delay_s=settings.downscale_s,
+            look_back_period_s=settings.upscale_s,
+            metrics_interval_s=settings.upscale_s / 2,
         ),
         ray_actor_options={"num_cpus": settings.threads, "num_gpus": settings.gpus},
     )

@@ -39,6 +39,8 @@ class Settings:
 
     replicas: int = 1  # at least
     max_replicas: int = 1  # above `replicas`, Serve adds some while edits wait
+    upscale_s: float = 10.0  # for how long they must wait until it does
+    downscale_s: float = 300.0  # for how long a replica must be one too many until it goes
     waiting: int = 64  # edits that may wait for a replica; then 429
     per_key: int = 16  # edits of one key, waiting and running
     rate: str = ""  # requests of one key, e.g. 60/minute; "" is no limit
@@ -61,7 +63,7 @@ class Settings:
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "threads", "steps", "replicas", "attempts", "per_key", "source_pixels")
-        check(self, POSITIVE, "deadline_s", "stall_s", "drain_s", "upload_mib", "state_mib", "ttl_s")
+        check(self, POSITIVE, "deadline_s", "stall_s", "drain_s", "upscale_s", "downscale_s", "upload_mib", "state_mib", "ttl_s")
         check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance")
         require(self.max_pixels >= 256, f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell")
         require(self.max_steps >= self.steps, f"settings.max_steps={self.max_steps} is below steps={self.steps}")
