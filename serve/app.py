@@ -2,23 +2,33 @@
 
 import os
 
+import click
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
 from serve.ingress import Front, Model
 from serve.service import PER_REPLICA
 from serve.settings import settings_from
+from serve.startup import check
 
 FRONT_REQUESTS = 1000  # at once, most of them polls or waiting in our own queue, which has its own bound
+
+
+class WrongSetting(click.ClickException, ValueError):
+    """A setting is wrong. `serve run` and `serve build` print it as one line."""
 
 
 def build(args: dict[str, str]) -> Application:
     """The application with these settings over those of the environment (``serve/settings.py`` lists them).
 
     Raises:
-        ValueError: a setting is wrong; nothing has been loaded yet.
+        WrongSetting: nothing has been loaded yet.
     """
-    settings = settings_from(args, os.environ)
+    try:
+        settings = settings_from(args, os.environ)
+        check(settings)
+    except ValueError as error:
+        raise WrongSetting(str(error)) from None
     model = Model.options(  # type: ignore[attr-defined]
         name="Model",
         max_ongoing_requests=PER_REPLICA,

@@ -1,9 +1,11 @@
 """What a server is: one frozen dataclass, from the arguments of the app builder and the environment."""
 
+import base64
+import binascii
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -53,8 +55,8 @@ class Settings:
     source_pixels: int = 40_000_000  # of one picture, before it is decoded
     urls: Outside = "off"  # pictures by URL: off, public = addresses of the internet only, any = also private ones
     webhooks: Outside = "off"  # the same, for where the end of a job is told
-    webhook_secret: str = ""  # signs webhooks: whsec_<base64 of at least 24 bytes>
-    keys: str = ""  # lines of a keys file, separated by commas
+    webhook_secret: str = field(default="", repr=False)  # signs webhooks: whsec_<base64 of at least 24 bytes>
+    keys: str = field(default="", repr=False)  # lines of a keys file, separated by commas
     keys_file: str = ""  # what `python -m serve.keys NAME` printed, one key a line
 
     state: str = "runs/serve"  # folder of jobs and results
@@ -63,7 +65,18 @@ class Settings:
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "threads", "steps", "replicas", "attempts", "per_key", "source_pixels")
-        check(self, POSITIVE, "deadline_s", "stall_s", "drain_s", "upscale_s", "downscale_s", "upload_mib", "state_mib", "ttl_s")
+        check(
+            self,
+            POSITIVE,
+            "deadline_s",
+            "stall_s",
+            "drain_s",
+            "upscale_s",
+            "downscale_s",
+            "upload_mib",
+            "state_mib",
+            "ttl_s",
+        )
         check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance")
         require(self.max_pixels >= 256, f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell")
         require(self.max_steps >= self.steps, f"settings.max_steps={self.max_steps} is below steps={self.steps}")
@@ -78,7 +91,7 @@ class Settings:
         )
         require(bool(self.model_name.strip()), "settings.model_name is empty: expected a name that clients send")
         require(
-            self.webhooks == "off" or self.webhook_secret.startswith("whsec_"),
+            self.webhooks == "off" or _is_secret(self.webhook_secret),
             "settings.webhooks needs settings.webhook_secret, whsec_ and at least 24 random bytes in base64, so that "
             "receivers can tell who speaks",
         )
@@ -111,6 +124,13 @@ class Settings:
     @property
     def upload_bytes(self) -> int:
         return int(self.upload_mib * 2**20)
+
+
+def _is_secret(text: str) -> bool:
+    try:
+        return text.startswith("whsec_") and len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) >= 24
+    except binascii.Error:
+        return False
 
 
 def settings_from(args: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:
