@@ -33,6 +33,7 @@ def build(args: dict[str, str]) -> Application:
         name="Model",
         max_ongoing_requests=PER_REPLICA,
         graceful_shutdown_timeout_s=settings.drain_s,
+        max_surge_percent=100 if settings.surge else 0,
         health_check_period_s=2.0,
         health_check_timeout_s=30.0,
         autoscaling_config=AutoscalingConfig(
@@ -50,7 +51,9 @@ def build(args: dict[str, str]) -> Application:
         name="Front",
         num_replicas=1,
         max_ongoing_requests=FRONT_REQUESTS,
-        graceful_shutdown_timeout_s=settings.drain_s,
+        # The next one starts before this one stops, and this one until all its requests are answered.
+        max_surge_percent=100,
+        graceful_shutdown_timeout_s=settings.deadline_s + settings.drain_s,
         health_check_period_s=2.0,
         ray_actor_options={"num_cpus": 0.1},
     )

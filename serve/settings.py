@@ -49,7 +49,8 @@ class Settings:
     deadline_s: float = 600.0  # from arrival to result; requests may ask for less
     attempts: int = 3  # replicas that an edit is given to when they die under it
     stall_s: float = 300.0  # a model that makes no step for so long is replaced
-    drain_s: float = 60.0  # what runs may take when a replica is to stop
+    drain_s: float = 60.0  # what runs may take when a replica is to stop; after it, it is made again elsewhere
+    surge: bool = False  # a redeploy starts new replicas before old ones stop; where there is no room it waits for it
 
     upload_mib: float = 20.0  # of one request's body
     source_pixels: int = 40_000_000  # of one picture, before it is decoded

@@ -2,7 +2,9 @@
 
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -35,18 +37,38 @@ def deploy(settings: dict[str, str], **changed: str) -> None:
     serve.run(app.build({**settings, **changed}))
 
 
+@contextmanager
+def watched(url: str) -> Iterator[list[int]]:
+    """Statuses of /healthz, asked again and again."""
+    seen, enough = [], threading.Event()
+
+    def ask() -> None:
+        while not enough.wait(0.1):
+            seen.append(httpx.get(f"{url}/healthz", timeout=60).status_code)
+
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(ask)
+        try:
+            yield seen
+        finally:
+            enough.set()
+            asking.result()
+
+
 def test_a_redeploy_answers_what_is_under_way(url, settings):
     expected, before = slow_edit(url).json()["data"][0]["b64_json"], steps_made()
     old = {process_of("Front").pid, process_of("Model").pid}
     with ThreadPoolExecutor(3) as threads:
         answers = [threads.submit(slow_edit, url) for _ in range(3)]  # one runs, two wait
         until(lambda: steps_made() > before + 2)
-        deploy(settings, model_name="second")
+        with watched(url) as seen:
+            deploy(settings, model_name="second")
+        assert len(seen) > 5 and set(seen) == {200}
         for answer in answers:
             assert answer.result().status_code == 200, answer.result().text
             assert answer.result().json()["data"][0]["b64_json"] == expected
     assert httpx.get(f"{url}/v1/models").json()["data"][0]["id"] == "second"
-    assert not old & {process_of("Front").pid, process_of("Model").pid}
+    until(lambda: not old & {process.pid for name in ("Front", "Model") for process in replicas(name)})
 
 
 def test_replicas_grow_while_edits_wait_and_go_when_none_do(url, settings):
