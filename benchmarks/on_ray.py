@@ -16,12 +16,24 @@ def on_ray(**settings: str) -> Iterator[str]:
     """Its base URL; state in a fresh folder."""
     os.environ[PROXY] = "serve.proxy:middlewares"  # read by the proxy when Ray starts it
     import ray
-    from ray import serve
 
     from actors.cluster import connect
-    from serve.app import build
 
     connect()
+    try:
+        with on_serve(**settings) as url:
+            yield url
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def on_serve(**settings: str) -> Iterator[str]:
+    """The same on the Ray that this process has joined."""
+    from ray import serve
+
+    from serve.app import build
+
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -31,7 +43,6 @@ def on_ray(**settings: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         serve.shutdown()
-        ray.shutdown()
 
 
 def replicas(deployment: str) -> list[psutil.Process]:

@@ -2,35 +2,48 @@
 
 import os
 
+import click
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
 from serve.ingress import Front, Model
 from serve.service import PER_REPLICA
 from serve.settings import settings_from
+from serve.startup import check
 
 FRONT_REQUESTS = 1000  # at once, most of them polls or waiting in our own queue, which has its own bound
+
+
+class WrongSetting(click.ClickException, ValueError):
+    """A setting is wrong. `serve run` and `serve build` print it as one line."""
 
 
 def build(args: dict[str, str]) -> Application:
     """The application with these settings over those of the environment (``serve/settings.py`` lists them).
 
     Raises:
-        ValueError: a setting is wrong; nothing has been loaded yet.
+        WrongSetting: nothing has been loaded yet.
     """
-    settings = settings_from(args, os.environ)
+    try:
+        settings = settings_from(args, os.environ)
+        check(settings)
+    except ValueError as error:
+        raise WrongSetting(str(error)) from None
     model = Model.options(  # type: ignore[attr-defined]
         name="Model",
         max_ongoing_requests=PER_REPLICA,
         graceful_shutdown_timeout_s=settings.drain_s,
+        max_surge_percent=100 if settings.surge else 0,
         health_check_period_s=2.0,
         health_check_timeout_s=30.0,
         autoscaling_config=AutoscalingConfig(
             min_replicas=settings.replicas,
             max_replicas=settings.max_replicas,
             target_ongoing_requests=PER_REPLICA / 2,
-            upscale_delay_s=10.0,
-            downscale_delay_s=300.0,
+            upscale_delay_s=settings.upscale_s,
+            downscale_delay_s=settings.downscale_s,
+            look_back_period_s=settings.upscale_s,
+            metrics_interval_s=settings.upscale_s / 2,
         ),
         ray_actor_options={"num_cpus": settings.threads, "num_gpus": settings.gpus},
     )
@@ -38,7 +51,9 @@ def build(args: dict[str, str]) -> Application:
         name="Front",
         num_replicas=1,
         max_ongoing_requests=FRONT_REQUESTS,
-        graceful_shutdown_timeout_s=settings.drain_s,
+        # The next one starts before this one stops, and this one until all its requests are answered.
+        max_surge_percent=100,
+        graceful_shutdown_timeout_s=settings.deadline_s + settings.drain_s,
         health_check_period_s=2.0,
         ray_actor_options={"num_cpus": 0.1},
     )

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import cast
@@ -31,6 +32,14 @@ class Model(Engine):
     @serve.multiplexed(max_num_models_per_replica=4)
     async def _adapter(self, name: str) -> str:
         return name
+
+    def check_health(self) -> None:
+        try:
+            super().check_health()
+        except RuntimeError:
+            # Serve would let what runs here finish first, and it never will. As a death it is made again elsewhere.
+            log.exception("this replica ends itself")
+            os._exit(1)
 
     async def edit(self, order: Order) -> AsyncGenerator[Event, None]:
         if order.lora is not None:

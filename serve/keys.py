@@ -5,7 +5,7 @@ import math
 import secrets
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from limits import RateLimitItem, parse
@@ -81,13 +81,16 @@ def _owner(line: str, default: Owner) -> tuple[str, Owner]:
     hashed, rate, edits = [*rest, "", "", ""][:3]
     if not name or len(rest) > 3 or len(hashed) != 64 or set(hashed) - set("0123456789abcdef"):
         # The line itself is not repeated: it may hold a key in plain text.
-        raise ValueError(
-            f"the keys' line that starts with {name[:12]!r} is no name:sha256[:rate[:edits]]: make it with "
-            "`python -m serve.keys NAME`"
-        )
-    return hashed, Owner(
-        name=name, rate=parse(rate) if rate else default.rate, edits=int(edits) if edits else default.edits
-    )
+        which = f"of {name[:64]}" if rest else "without a colon"
+        message = f"the keys' line {which} is no name:sha256[:rate[:edits]]: make it with `python -m serve.keys NAME`"
+        raise ValueError(message)
+    try:
+        own = {"rate": parse(rate)} if rate else {}
+        own |= {"edits": max(1, int(edits))} if edits else {}
+    except ValueError:
+        message = f"the key of {name}: expected name:sha256:rate:edits, e.g. :60/minute:4, got :{':'.join(rest[1:])}"
+        raise ValueError(message) from None
+    return hashed, replace(default, name=name, **own)
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """What a server is: one frozen dataclass, from the arguments of the app builder and the environment."""
 
+import base64
+import binascii
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -39,20 +41,23 @@ class Settings:
 
     replicas: int = 1  # at least
     max_replicas: int = 1  # above `replicas`, Serve adds some while edits wait
+    upscale_s: float = 10.0  # for how long they must wait until it does
+    downscale_s: float = 300.0  # for how long a replica must be one too many until it goes
     waiting: int = 64  # edits that may wait for a replica; then 429
     per_key: int = 16  # edits of one key, waiting and running
     rate: str = ""  # requests of one key, e.g. 60/minute; "" is no limit
     deadline_s: float = 600.0  # from arrival to result; requests may ask for less
     attempts: int = 3  # replicas that an edit is given to when they die under it
     stall_s: float = 300.0  # a model that makes no step for so long is replaced
-    drain_s: float = 60.0  # what runs may take when a replica is to stop
+    drain_s: float = 60.0  # what runs may take when a replica is to stop; after it, it is made again elsewhere
+    surge: bool = False  # a redeploy starts new replicas before old ones stop; where there is no room it waits for it
 
     upload_mib: float = 20.0  # of one request's body
     source_pixels: int = 40_000_000  # of one picture, before it is decoded
     urls: Outside = "off"  # pictures by URL: off, public = addresses of the internet only, any = also private ones
     webhooks: Outside = "off"  # the same, for where the end of a job is told
-    webhook_secret: str = ""  # signs webhooks: whsec_<base64 of at least 24 bytes>
-    keys: str = ""  # lines of a keys file, separated by commas
+    webhook_secret: str = field(default="", repr=False)  # signs webhooks: whsec_<base64 of at least 24 bytes>
+    keys: str = field(default="", repr=False)  # lines of a keys file, separated by commas
     keys_file: str = ""  # what `python -m serve.keys NAME` printed, one key a line
 
     state: str = "runs/serve"  # folder of jobs and results
@@ -61,7 +66,18 @@ class Settings:
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "threads", "steps", "replicas", "attempts", "per_key", "source_pixels")
-        check(self, POSITIVE, "deadline_s", "stall_s", "drain_s", "upload_mib", "state_mib", "ttl_s")
+        check(
+            self,
+            POSITIVE,
+            "deadline_s",
+            "stall_s",
+            "drain_s",
+            "upscale_s",
+            "downscale_s",
+            "upload_mib",
+            "state_mib",
+            "ttl_s",
+        )
         check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance")
         require(self.max_pixels >= 256, f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell")
         require(self.max_steps >= self.steps, f"settings.max_steps={self.max_steps} is below steps={self.steps}")
@@ -76,7 +92,7 @@ class Settings:
         )
         require(bool(self.model_name.strip()), "settings.model_name is empty: expected a name that clients send")
         require(
-            self.webhooks == "off" or self.webhook_secret.startswith("whsec_"),
+            self.webhooks == "off" or _is_secret(self.webhook_secret),
             "settings.webhooks needs settings.webhook_secret, whsec_ and at least 24 random bytes in base64, so that "
             "receivers can tell who speaks",
         )
@@ -109,6 +125,13 @@ class Settings:
     @property
     def upload_bytes(self) -> int:
         return int(self.upload_mib * 2**20)
+
+
+def _is_secret(text: str) -> bool:
+    try:
+        return text.startswith("whsec_") and len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) >= 24
+    except binascii.Error:
+        return False
 
 
 def settings_from(args: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:

@@ -31,6 +31,7 @@ def cluster():
     from actors.cluster import connect
 
     os.environ |= {"RAY_metrics_report_interval_ms": "1000"}  # instead of 10 s, for the test of metrics
+    os.environ |= {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.proxy:middlewares"}  # as `make serve` does
     connect()
     yield
     ray.shutdown()

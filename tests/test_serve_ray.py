@@ -1,15 +1,14 @@
 """The application on Ray Serve, as users start it: real processes, killed and left alone by their clients."""
 
-import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
-import psutil
 import pytest
+from serve_ray import idle, process_of, slow_edit, steps_made, until
 
+from benchmarks.on_ray import on_serve
 from benchmarks.served import picture, png
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -17,55 +16,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 STEPS = 40
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def url(cluster, random_family, tmp_path_factory):
-    from ray import serve
-
-    from serve.app import build
-
-    port = free_port()
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
     state, model = str(tmp_path_factory.mktemp("state")), str(random_family / "tiny-wan-i2v")
-    serve.run(build({"model": model, "state": state, "max_pixels": "16384", "warm": "32x32", "waiting": "4"}))
-    yield f"http://127.0.0.1:{port}"
-    serve.shutdown()
-
-
-def steps_made() -> int:
-    from ray import serve
-
-    return serve.get_deployment_handle("Model", "default").steps.remote().result(timeout_s=60)
-
-
-def pid_of(deployment: str) -> int:
-    name = f"ServeReplica:default:{deployment}"
-    ours = psutil.Process().children(recursive=True)
-    [pid] = [p.pid for p in ours if p.status() != "zombie" and any(name in part for part in p.cmdline())]
-    return pid
-
-
-def slow_edit(url: str, steps: int = STEPS, **more) -> httpx.Response:
-    """An edit of so many pixels and steps that there is time to do something under it."""
-    form = {"prompt": "x", "num_inference_steps": str(steps), "seed": "1", **more}
-    return httpx.post(f"{url}/v1/images/edits", files={"image": png(picture(0, (128, 128)))}, data=form, timeout=300)
-
-
-def until(condition, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
-
-
-def idle(url: str) -> bool:
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
-    return {"v4e_edits_waiting 0.0", "v4e_edits_running 0.0"} <= set(lines)
+    with on_serve(model=model, state=state, max_pixels="16384", warm="32x32", waiting="4") as url:
+        yield url
 
 
 def test_the_client_edits_and_streams(url):
@@ -128,7 +83,7 @@ def test_a_killed_replicas_edit_is_made_again(url):
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(slow_edit, url, 8)
         until(lambda: steps_made() > before)
-        psutil.Process(pid_of("Model")).kill()
+        process_of("Model").kill()
         assert answer.result().status_code == 200, answer.result().text
         assert answer.result().json()["data"][0]["b64_json"] == expected
     assert "v4e_replicas_lost_total 1.0" in httpx.get(f"{url}/metrics").text
@@ -144,8 +99,8 @@ def test_a_job_survives_the_front(url):
         return answer.json() if answer.status_code == 200 else {"status": "unknown", "progress": {"step": 0}}
 
     until(lambda: poll()["progress"]["step"] >= 2)
-    psutil.Process(pid_of("Front")).kill()
-    until(lambda: poll()["status"] in ("succeeded", "failed"), 120)
+    process_of("Front").kill()
+    until(lambda: poll()["status"] in ("succeeded", "failed"))
     assert poll()["result"]["data"][0]["b64_json"] == slow_edit(url).json()["data"][0]["b64_json"]
 
 
@@ -155,8 +110,9 @@ def test_what_waits_for_a_killed_front_is_answered(url):
     before = steps_made()
     thread.start()
     until(lambda: steps_made() > before)
-    psutil.Process(pid_of("Front")).kill()
+    process_of("Front").kill()
     thread.join(60)
-    assert not thread.is_alive() and answers[0].status_code in (500, 503)
+    assert not thread.is_alive() and answers[0].status_code == 503
+    assert answers[0].json()["error"]["code"] == "overloaded" and answers[0].headers["x-should-retry"] == "true"
     until(lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200)
     assert slow_edit(url, 1).status_code == 200

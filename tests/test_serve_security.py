@@ -1,9 +1,16 @@
 """What strangers send, who may ask, what may be reached, and what is kept of it all."""
 
 import asyncio
+import base64
+import os
+import re
+import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import aiohttp
 import httpx
@@ -13,13 +20,16 @@ from PIL import Image
 
 from benchmarks.fuzz import FORMATS, generate, hostile, send_files
 from benchmarks.served import SMALL, opened, picture, png, served
-from serve import pictures
+from serve import pictures, webhook
+from serve.app import WrongSetting, build
 from serve.errors import ApiError
 from serve.ingress import check_host
 from serve.keys import digest
 from serve.outside import fetch, session
 from serve.settings import Settings, settings_from
 
+ROOT = Path(__file__).resolve().parent.parent
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 KEY, OTHER = "v4e-" + "k" * 43, "v4e-" + "o" * 43
 
 
@@ -144,6 +154,76 @@ def test_addresses_inside_are_not_reached(url, address):
         assert asyncio.run(reach("any")) == 200
 
 
+class Inside(ThreadingHTTPServer):
+    """A picture that only this machine may see, at / and, by a redirect, at /moved."""
+
+    def __init__(self):
+        self.asked: list[str] = []
+        super().__init__(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        self.send_response(302 if self.path == "/moved" else 200)
+        self.send_header("location", "/")
+        self.end_headers()
+        self.wfile.write(png())
+
+    do_POST = do_GET
+
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture
+def inside():
+    with Inside() as server:
+        yield server
+        server.shutdown()
+
+
+def test_redirects_are_not_followed(inside):
+    base = f"http://127.0.0.1:{inside.server_port}"
+    assert asyncio.run(fetch(f"{base}/", "image", "any", 10**6)) == png()
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(fetch(f"{base}/moved", "image", "any", 10**6))
+    assert (caught.value.code, inside.asked) == ("invalid_image_url", ["/", "/moved"])
+
+
+def test_more_than_may_be_fetched_is_not(inside):
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(fetch(f"http://127.0.0.1:{inside.server_port}/", "image", "any", 100))
+    assert caught.value.status == 413
+
+
+def test_a_name_that_changes_its_mind_gains_nothing(inside, monkeypatch):
+    """Public when it is looked up first, this machine when it is connected to."""
+    answers = iter(["1.1.1.1"])
+
+    def getaddrinfo(_host, port, *_args, **_more):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers, "127.0.0.1"), port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    address = f"http://two.faced.example:{inside.server_port}/"
+    assert socket.getaddrinfo("two.faced.example", 80)[0][4][0] == "1.1.1.1"
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(fetch(address, "image", "public", 10**6))
+    assert (caught.value.code, inside.asked) == ("invalid_image_url", [])
+    assert asyncio.run(fetch(address, "image", "any", 10**6)) == png()  # it is the address that was refused
+
+
+def test_webhooks_reach_nothing_inside(inside, monkeypatch):
+    monkeypatch.setattr(webhook, "PAUSES_S", (0.0,))
+    for reach, told in (("public", False), ("any", False)):  # the second is redirected, which is no yes
+        event = {"type": "edit.job.succeeded", "data": {"id": "job_0"}}
+        settings = Settings(webhooks=reach, webhook_secret=SECRET)  # type: ignore[arg-type]
+        address = f"http://127.0.0.1:{inside.server_port}/moved"
+        assert asyncio.run(webhook.tell(address, event, settings)) is told
+    assert inside.asked == ["/moved", "/moved"]
+
+
 @pytest.mark.parametrize(
     "target", ["file:///etc/passwd", "ftp://a.example/", "http://user:secret@a.example/", "//x", "", "http://"]
 )
@@ -175,6 +255,8 @@ def test_urls_where_they_are_on(settings, engine, url, tmp_path):
         ({"warm": "big"}, "settings.warm: 'big' is no size"),
         ({"rate": "often"}, "expected a rate such as 60/minute"),
         ({"webhooks": "public"}, "needs settings.webhook_secret"),
+        ({"webhooks": "public", "webhook_secret": "whsec_c2hvcnQ="}, "at least 24 random bytes"),
+        ({"webhooks": "public", "webhook_secret": "whsec_" + "!" * 40}, "at least 24 random bytes"),
         ({"loras": "x"}, "expected name=file"),
         ({"urls": "all"}, "settings.urls='all'"),
     ],
@@ -190,3 +272,42 @@ def test_settings_of_the_environment_give_way_to_arguments():
     assert (made.steps, made.waiting) == (5, 7)
     with pytest.raises(ValueError, match="V4E_SERVE_STEP"):
         settings_from({}, {"V4E_SERVE_STEP": "1"})
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"model": "/nowhere"}, "settings.model: /nowhere is no"),
+        ({"loras": "red=/nowhere/red.safetensors"}, "settings.loras: red=/nowhere/red.safetensors"),
+        ({"loras": f"red={__file__}"}, "expected a .safetensors file"),
+        ({"attention": "fast"}, "settings.attention=fast: expected one of"),
+        ({"attention": "flash"}, "set dtype=bfloat16"),
+        ({"keys_file": "/nowhere"}, "settings.keys_file=/nowhere: No such file"),
+        ({"keys": KEY}, "no name:sha256"),
+        ({"keys": f"ann:{'0' * 64}:often"}, "the key of ann: expected name:sha256:rate:edits"),
+        ({"keys": f"ann:{'0' * 64}::few"}, "the key of ann: expected name:sha256:rate:edits"),
+        ({"state": f"{__file__}/state"}, "cannot be written to"),
+    ],
+)
+def test_what_would_fail_in_a_replica_is_refused_before(args, words):
+    with pytest.raises(WrongSetting, match=re.escape(words)) as caught:
+        build(args)
+    assert "\n" not in caught.value.message and KEY not in caught.value.message
+
+
+def test_the_command_line_says_it_in_one_line():
+    for command, environ in (
+        (["serve.app:build", "replicas=2"], {}),
+        (["serve.app:app"], {"V4E_SERVE_REPLICAS": "2"}),
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", "from ray.serve.scripts import cli; cli()", "run", *command],
+            cwd=ROOT,
+            env=os.environ | environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 1
+        said = "Error: settings.max_replicas=1 is below replicas=2: set max_replicas higher"
+        assert ran.stderr.splitlines()[-1] == said and "Traceback" not in ran.stderr

@@ -1,0 +1,46 @@
+"""What can be checked of a server's settings before anything is loaded: files, keys, names."""
+
+import os
+from pathlib import Path
+
+from diffusers.models.attention_dispatch import AttentionBackendName
+
+from serve.keys import Keys
+from serve.settings import Settings
+from v4e.config_checks import require
+from v4e.models.load import check_folder
+from v4e.startup import HALF_ONLY
+
+
+def check(settings: Settings) -> None:
+    """Refuses what would fail only when a replica starts, minutes later and in another process.
+
+    Raises:
+        ValueError: one line that names the setting, what was got and what was expected.
+    """
+    try:
+        check_folder(settings.model)
+    except FileNotFoundError as error:
+        raise ValueError(f"settings.model: {error}") from None
+    for name, file in settings.adapters.items():
+        message = f"settings.loras: {name}={file}: expected a .safetensors file that exists"
+        require(file.endswith(".safetensors") and Path(file).is_file(), message)
+    name, names = settings.attention, [backend.value for backend in AttentionBackendName]
+    require(name in names, f"settings.attention={name}: expected one of {', '.join(names)}")
+    message = f"settings.attention={name} computes in 16 bits, settings.dtype=float32: set dtype=bfloat16"
+    require(settings.dtype != "float32" or not any(word in name for word in HALF_ONLY), message)
+    try:
+        Keys(settings)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        message = f"settings.keys_file={settings.keys_file}: {why}: expected what `python -m serve.keys NAME` prints"
+        raise ValueError(message) from None
+    _check_writable(Path(settings.state))
+
+
+def _check_writable(folder: Path) -> None:
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    message = f"settings.state={folder}: {there} cannot be written to: expected a folder for jobs and results"
+    require(there.is_dir() and os.access(there, os.W_OK | os.X_OK), message)
