@@ -102,8 +102,8 @@ class Endpoint:
 
     def _no_likelihoods(self) -> str:
         return (
-            f"{self.config.url} tells no likelihoods (completions with echo and logprobs, as vLLM's server has them), "
-            "which the vote on tasks needs: set caption.vote=never"
+            f"caption.url={self.config.url} tells no likelihoods (completions with echo and logprobs, as vLLM's server "
+            "has them), which the vote on tasks needs: set caption.vote=never"
         )
 
     def _sent(self, create: Callable[..., Any], what: str = "", **asked: Any) -> Any:

@@ -92,7 +92,9 @@ def test_a_refusal_leaves_the_actors_process_in_one_line(cluster):
 
     with serve() as server:
         server.key = "secret"
-        with pytest.raises(ValueError, match=r"^caption\.url=\S+ refuses the key \(401: Unauthorized\): set OPENAI_API_KEY"):
+        with pytest.raises(
+            ValueError, match=r"^caption\.url=\S+ refuses the key \(401: Unauthorized\): set OPENAI_API_KEY"
+        ):
             list(write_batches([(0, [BLUE])], config_of(server)))
         assert len(server.asked) == 1, "nothing was asked but whether it answers"
 

@@ -67,7 +67,7 @@ def _lines(uri: str, sheet: csv.DictReader) -> Iterator[dict]:
     try:
         yield from sheet
     except csv.Error as error:
-        raise ValueError(f"caption.corrections={uri}, line {sheet.line_num}: {error}: save it as CSV again") from error
+        raise ValueError(f"caption.corrections={uri} is no whole CSV ({error}): save it again") from error
 
 
 def person_row(identity: str, instruction: str, task: str, correction: Correction) -> dict:
