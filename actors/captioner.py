@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 
@@ -19,6 +20,7 @@ from v4e.config import Caption
 from v4e.gguf import resolve_model
 from v4e.icg import Request, Written, write
 from v4e.prompts import ANSWER, Prompt
+from v4e.tasks import TASKS
 from v4e.vote import label_bias
 
 
@@ -41,7 +43,12 @@ class Captioner:
         self.known_bias: list[float] = []
 
     def ready(self) -> None:
-        """Answers once the engine has started."""
+        """Answers once the engine has started.
+
+        Raises:
+            ValueError: it cannot do what the config asks of it.
+        """
+        self.engine.ready()
 
     def write(self, index: int, requests: Sequence[Request]) -> Batch:
         """Captions one batch; ``index`` comes back with it."""
@@ -72,7 +79,6 @@ class Vllm:
             from vllm import LLM, SamplingParams
             from vllm.sampling_params import StructuredOutputsParams
             from vllm.utils.network_utils import get_open_port
-            from vllm.v1.engine.exceptions import EngineDeadError
         except (ImportError, OSError, RuntimeError) as error:
             raise RuntimeError(
                 f"vLLM cannot be imported ({error}): on CPU install it by scripts/install-cpu.sh, which "
@@ -80,7 +86,7 @@ class Vllm:
             ) from error
         self.config = config
         self.tokens = 0  # generated so far
-        self.params, self.dead = SamplingParams, EngineDeadError
+        self.params = SamplingParams
         self.answer = StructuredOutputsParams(json=ANSWER, disable_any_whitespace=True)
         cpu, ranks = config.gpus == 0, config.tp or max(1, config.gpus)
         if ranks == 1:
@@ -106,6 +112,18 @@ class Vllm:
             # vLLM caches whole blocks of a prefix, and the CPU's default block of 128 is a whole prompt
             block_size=32 if cpu else None,
         )
+        executor: Any = self.llm.llm_engine.model_executor
+        self.ranks = [rank.proc for rank in executor.workers] if ranks > 1 else []
+        executor.register_failure_callback(_end)  # vLLM watches its ranks, also while nothing is asked
+
+    def ready(self) -> None:
+        """Looks whether the model can vote, where it is to.
+
+        Raises:
+            ValueError: the tokenizer begins two tasks with the same token.
+        """
+        if self.config.vote != "never":
+            self._first_tokens(TASKS)
 
     def ask(self, prompts: list[Prompt], samples: int) -> list[list[str]]:
         """``samples`` answers for each prompt, the likeliest first; one is greedy, more are at the temperature."""
@@ -128,15 +146,8 @@ class Vllm:
         return [[text.text for text in found] for found in ranked]
 
     def prefer(self, prompts: list[str], words: tuple[str, ...]) -> list[list[float]]:
-        """log P of each word's first token, by one decode step.
-
-        Raises:
-            ValueError: the tokenizer begins two words with the same token.
-        """
-        tokenizer = self.llm.get_tokenizer()
-        first = [tokenizer.encode(f" {word}", add_special_tokens=False)[0] for word in words]
-        if len(set(first)) < len(first):
-            raise ValueError(f"{self.config.model}: two task labels begin with the same token, choose another model")
+        """log P of each word's first token, by one decode step."""
+        first = self._first_tokens(words)
         params = self.params(max_tokens=1, temperature=0.0, logprob_token_ids=first)
         steps = [found[0] for a in self._generate(prompts, params) if (found := a.outputs[0].logprobs)]
         return [[step[token].logprob for token in first] for step in steps]
@@ -153,11 +164,28 @@ class Vllm:
             for answer, text in zip(answers, texts, strict=True)
         ]
 
+    def _first_tokens(self, words: tuple[str, ...]) -> list[int]:
+        tokenizer = self.llm.get_tokenizer()
+        first = [tokenizer.encode(f" {word}", add_special_tokens=False)[0] for word in words]
+        if len(set(first)) < len(first):
+            raise ValueError(
+                f"caption.model={self.config.model}: two task labels begin with the same token, so it cannot vote: "
+                "choose another model, or set caption.vote=never"
+            )
+        return first
+
     def _generate(self, prompts, params) -> list:
         try:
             return self.llm.generate(prompts, params, use_tqdm=False)
-        except self.dead:  # a rank of a tensor-parallel engine is gone: only a new process gets a new engine
-            os._exit(1)
+        except Exception:  # a dead rank is told in several ways, as its neighbours' error too
+            if all(rank.is_alive() for rank in self.ranks):
+                raise
+            _end()
+
+
+def _end() -> NoReturn:
+    """Ends this process: a model that lost a rank does not come back in it, Ray's restart of the actor does."""
+    os._exit(1)
 
 
 def engine_env(config: Caption) -> dict[str, str]:

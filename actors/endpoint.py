@@ -1,12 +1,14 @@
 """The ICG's model behind a server that speaks OpenAI's protocol: vLLM's own, or any other."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from v4e.config import Caption
-from v4e.prompts import ANSWER, Prompt
+from v4e.prompts import ANSWER, Prompt, caption_prompt
+from v4e.tasks import TASKS
 
 RETRIES = 5  # of one request, by the client, with growing pauses: a server that starts again answers 500 meanwhile
 Asked = TypeVar("Asked")
@@ -18,23 +20,39 @@ class Endpoint:
 
     def __init__(self, config: Caption, key: str = ""):
         try:
-            from openai import APIStatusError, OpenAI
+            from openai import APIConnectionError, APIStatusError, OpenAI
         except ImportError as error:
             raise RuntimeError("caption.url needs the openai package: pip install -e .[icg]") from error
         self.config = config
         self.tokens = 0  # generated so far
-        self.refused = APIStatusError
+        self.unreached, self.refused = APIConnectionError, APIStatusError
         self.client = OpenAI(base_url=config.url, api_key=key or "none", timeout=config.timeout_s, max_retries=RETRIES)
 
+    def ready(self) -> None:
+        """Asks for one caption, and where votes are wanted for one of them: what the server cannot do is told at once.
+
+        Raises:
+            ValueError: one line that names the setting to change.
+        """
+        self.ask([caption_prompt("remove the tree", "removal")], 1)
+        if self.config.vote != "never":
+            self.prefer(["Category:"], TASKS[:1])
+        self.tokens = 0
+
     def ask(self, prompts: list[Prompt], samples: int) -> list[list[str]]:
-        """``samples`` answers for each prompt: greedy for one, else at the config's temperature."""
+        """``samples`` answers for each prompt: greedy for one, else at the config's temperature.
+
+        Raises:
+            ValueError: the server is not there, refuses, or speaks another protocol.
+        """
 
         def one(prompt: Prompt):
             messages = prompt.messages()
             told = "\0".join(message["content"] for message in messages)
-            return self.client.chat.completions.create(
+            return self._sent(
+                self.client.chat.completions.create,
                 model=self.config.model,
-                messages=messages,  # pyright: ignore[reportArgumentType]
+                messages=messages,
                 n=samples,
                 temperature=0.0 if samples == 1 else self.config.temperature,
                 max_tokens=self.config.max_tokens,
@@ -58,17 +76,21 @@ class Endpoint:
         """log P(text | context).
 
         Raises:
-            ValueError: the server does not tell how likely its prompt's tokens are.
+            ValueError: the server is not there, or does not tell how likely its prompt's tokens are.
         """
 
         def one(pair: tuple[str, str]) -> float:
             context, text = pair
-            try:
-                answer = self.client.completions.create(
-                    model=self.config.model, prompt=context + text, echo=True, logprobs=0, max_tokens=1, temperature=0.0
-                )
-            except self.refused as error:
-                raise ValueError(f"{self._no_likelihoods()} ({error})") from error
+            answer = self._sent(
+                self.client.completions.create,
+                what=self._no_likelihoods(),
+                model=self.config.model,
+                prompt=context + text,
+                echo=True,
+                logprobs=0,
+                max_tokens=1,
+                temperature=0.0,
+            )
             told = answer.choices[0].logprobs
             if told is None or not told.text_offset or not told.token_logprobs:
                 raise ValueError(self._no_likelihoods())
@@ -80,9 +102,32 @@ class Endpoint:
 
     def _no_likelihoods(self) -> str:
         return (
-            f"{self.config.url} tells no likelihoods (completions with echo and logprobs, as vLLM's server has them), "
-            "which the vote on tasks needs: set caption.vote=never"
+            f"caption.url={self.config.url} tells no likelihoods (completions with echo and logprobs, as vLLM's server "
+            "has them), which the vote on tasks needs: set caption.vote=never"
         )
+
+    def _sent(self, create: Callable[..., Any], what: str = "", **asked: Any) -> Any:
+        """The answer of `create`; `what` is wrong where the server answers that it cannot do it."""
+        url, c = f"caption.url={self.config.url}", self.config
+        try:
+            answer = create(**asked)
+        except self.unreached as error:
+            why = " ".join(str(error.__cause__ or error).split())
+            raise ValueError(f"{url} does not answer ({why}): is the server running there?") from error
+        except self.refused as error:
+            why = f"{error.status_code}: {' '.join(str(error.message).split())[:200]}"
+            if error.status_code in (401, 403):
+                raise ValueError(f"{url} refuses the key ({why}): set OPENAI_API_KEY to its key") from error
+            if not what:
+                what = (
+                    f"{url} refuses to be asked for {c.model} ({why}): is caption.model a name that it gives a model?"
+                )
+            raise ValueError(what) from error
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{url} answers no JSON: expected a URL such as http://HOST:PORT/v1") from error
+        if not hasattr(answer, "choices") or not answer.choices:
+            raise ValueError(f"{url} answers no JSON of OpenAI's protocol: expected a URL such as http://HOST:PORT/v1")
+        return answer
 
     def _all(self, one: Callable[[Asked], Told], asked: list[Asked]) -> list[Told]:
         """Every answer in order, ``caption.parallel`` requests at a time."""

@@ -1,8 +1,8 @@
 """How well instructions are sorted into tasks and told as evolutions: python benchmarks/captions.py [half=test|dev].
 
-The instructions are the blind ones of benchmarks/instructions. Everything goes the way of pipelines/caption.py: rules,
-the small CPU model's vote on every row, its candidates, the retry with the reason, the template. Only the test half
-makes a result; the dev half prints its errors, to improve rules by.
+The instructions are those of benchmarks/instructions. Everything goes the way of pipelines/caption.py: rules, the small
+CPU model's vote on every row, its candidates, the retry with the reason, the template. Only the blind set's test half
+and the fresh set make a result; the dev half prints its errors, to improve rules by.
 """
 
 import sys
@@ -17,23 +17,36 @@ from actors.cluster import connect
 from benchmarks.result import write_result
 from v4e.config import Caption
 from v4e.icg import MADE, Request, Written
+from v4e.prompts import prompt_hash
 from v4e.tasks import TABLE1, TASKS, rule_task
 
-BLIND = Path(__file__).resolve().parent / "instructions" / "blind.txt"
+INSTRUCTIONS = Path(__file__).resolve().parent / "instructions"
 COMMAND = "python benchmarks/captions.py half=test"
 
 
-def read_blind(half: str) -> list[tuple[str, str]]:
-    """(instruction, task) of the ``dev`` half, items 1, 3, 5, ... of each task, or the ``test`` half."""
+Item = tuple[str, str]  # an instruction, and the task that its author means
+
+
+def read_blind(half: str) -> list[Item]:
+    """The ``dev`` half of the blind set, items 1, 3, 5, ... of each task, or the ``test`` half."""
+    first = {"dev": 0, "test": 1}[half]
+    return [(text, task) for task, texts in _by_task("blind.txt").items() for text in texts[first::2]]
+
+
+def read_fresh() -> list[Item]:
+    """The fresh set: no rule was ever changed after looking at it."""
+    return [(text, task) for task, texts in _by_task("fresh.txt").items() for text in texts]
+
+
+def _by_task(name: str) -> dict[str, list[str]]:
     of_label = {row.label: task for task, row in TABLE1.items()}
     found: dict[str, list[str]] = {}
-    for line in BLIND.read_text().splitlines():
+    for line in (INSTRUCTIONS / name).read_text().splitlines():
         if line.startswith("# "):
             mine = found.setdefault(of_label[line[2:]], [])
         else:
             mine.append(line)
-    first = {"dev": 0, "test": 1}[half]
-    return [(text, task) for task, texts in found.items() for text in texts[first::2]]
+    return found
 
 
 def caption_all(instructions: list[str]) -> tuple[list[Written], float]:
@@ -51,14 +64,16 @@ def caption_all(instructions: list[str]) -> tuple[list[Written], float]:
     return written, sum(answer.tokens for answer in answers.values()) / seconds
 
 
-def rows_of(items: list[tuple[str, str]], written: list[Written]) -> list[dict]:
-    """Figures of each task."""
-    rows = []
+def rows_of(name: str, items: list[Item], written: list[Written]) -> list[dict]:
+    """Figures of each task of the set `name`."""
+    rows, prompts = [], prompt_hash()
     for task in TASKS:
         mine = [(text, row) for (text, own), row in zip(items, written, strict=True) if own == task]
         made = Counter(row.origin for _, row in mine)
         rows.append(
             {
+                "set": name,
+                "prompts": prompts,
                 "task": task,
                 "n": len(mine),
                 "rules": sum(rule_task(text)[0] == task for text, _ in mine),
@@ -72,9 +87,7 @@ def rows_of(items: list[tuple[str, str]], written: list[Written]) -> list[dict]:
     return rows
 
 
-def summary_of(
-    items: list[tuple[str, str]], written: list[Written], rows: list[dict], speed: float
-) -> dict[str, float]:
+def summary_of(items: list[Item], written: list[Written], rows: list[dict]) -> dict[str, float]:
     total = {
         name: sum(row[name] for row in rows)
         for name in ("n", "rules", "llm_label", "rules_llm", *MADE, "generic", "passed")
@@ -94,19 +107,22 @@ def summary_of(
         "agree_accuracy": sum(agree) / len(agree),
         "checks_passed": total["passed"] / total["n"],
     }
-    return {name: round(value, 4) for name, value in shares.items()} | {"tokens_per_s": round(speed, 1)}
+    return {name: round(value, 4) for name, value in shares.items()}
 
 
 def main() -> None:
     half = dict(arg.split("=", 1) for arg in sys.argv[1:]).get("half", "test")
-    items = read_blind(half)
-    written, speed = caption_all([text for text, _ in items])
-    rows = rows_of(items, written)
-    summary = summary_of(items, written, rows, speed)
+    blind, fresh = read_blind(half), read_fresh() if half == "test" else []
+    written, speed = caption_all([text for text, _ in (*blind, *fresh)])
+    of_blind, of_fresh = written[: len(blind)], written[len(blind) :]
+    rows = rows_of("blind", blind, of_blind)
+    summary = summary_of(blind, of_blind, rows) | {"tokens_per_s": round(speed, 1)}
     if half == "test":
-        write_result("captions", COMMAND, rows, summary)
+        more = rows_of("fresh", fresh, of_fresh)
+        told = {f"fresh_{key}": value for key, value in summary_of(fresh, of_fresh, more).items()}
+        write_result("captions", COMMAND, [*rows, *more], summary | told)
         return
-    for (text, task), row in zip(items, written, strict=True):
+    for (text, task), row in zip(blind, written, strict=True):
         if row.label.task != task or row.checks or row.origin == "template":
             print(f"{task}: {text}\n  {row.label}\n  {row.origin} {list(row.checks)} {row.caption}")
     print(summary)

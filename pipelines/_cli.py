@@ -8,7 +8,7 @@ from v4e.config import Config
 from v4e.io import check_dir
 from v4e.recipes import describe, fail, parse
 
-USER_ERRORS = (ValueError, FileNotFoundError)
+USER_ERRORS = (ValueError, FileNotFoundError, TimeoutError)
 
 
 def main(doc: str | None, run: Callable[[Config], None]) -> None:

@@ -182,7 +182,7 @@ def _save(config: Config, kept: list[dict], fell: list[dict], before: Mapping[st
     """Both files, where they change; rows of triplets outside this run's limit stay where they were."""
     here = {row["id"] for row in (*kept, *fell)}
     for uri, rows in ((captions_uri(config), kept), (dropped_uri(config), fell)):
-        there = read_captions(uri)
+        there = {} if config.run.overwrite else read_captions(uri)
         others = [row for key, row in there.items() if key not in here and key in before]
         if [*rows, *others] != list(there.values()):
             write_captions(uri, [*rows, *others])

@@ -31,7 +31,7 @@ from v4e.data.scans import read_scan, scan_to, scan_uri
 from v4e.data.select import Selection, kept, splits
 from v4e.data.sources.corpora import CORPORA
 from v4e.data.sources.files import File, Unreadable, corpus_files
-from v4e.io import exists, join, read_json, write_json_atomic
+from v4e.io import check_dir, exists, join, read_json, write_json_atomic
 from v4e.paths import heldout_uri, train_uri
 from v4e.progress import bar, plan, say
 from v4e.stages import stage
@@ -111,6 +111,7 @@ def corpora_of(files: Sequence[File]) -> tuple[str, ...]:
 
 def _check_outputs(config: Config, uris: Iterable[str]) -> None:
     for uri in uris:
+        check_dir("the folder of data.train or data.heldout", dirname(uri) or ".")
         if not config.run.overwrite and made_by(uri) == "":
             raise ValueError(
                 f"{uri} is there and was not made by ingest: choose another run.dir, or set run.overwrite=true"

@@ -25,6 +25,9 @@ class Server(ThreadingHTTPServer):
         self.delay_s = 0.0  # before an answer
         self.failures = 0  # requests that still get a 500
         self.scores = True  # whether completions tell likelihoods
+        self.key = ""  # that it wants; "" = any
+        self.models = ("any",)
+        self.page = False  # whether it is another program, which shows everybody its page
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
 
@@ -35,6 +38,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append(body)
         time.sleep(self.server.delay_s)
+        if self.server.page:
+            return self._reply(200, b"<html><body>It works!</body></html>", "text/html")
+        if self.server.key not in ("", self.headers["authorization"].removeprefix("Bearer ")):
+            return self._send(401, {"error": {"message": "Unauthorized"}})
+        if body["model"] not in self.server.models:
+            return self._send(404, {"error": {"message": f"The model `{body['model']}` does not exist."}})
         if self.server.failures:
             self.server.failures -= 1
             return self._send(500, {"error": {"message": "starting"}})
@@ -45,9 +54,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(200, _echo(body))
 
     def _send(self, status: int, answer: dict) -> None:
-        data = json.dumps(answer).encode()
+        self._reply(status, json.dumps(answer).encode(), "application/json")
+
+    def _reply(self, status: int, data: bytes, kind: str) -> None:
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

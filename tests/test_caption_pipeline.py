@@ -103,6 +103,16 @@ def test_captions_come_back_from_files_and_parts(tmp_path: Path):
     assert read_captions(parts) == {} and pq.read_schema(whole).equals(SCHEMA)
 
 
+def test_a_file_that_is_no_captions_is_refused_by_its_name(tmp_path: Path):
+    path = tmp_path / "captions.parquet"
+    path.write_bytes(b"half a file")
+    with pytest.raises(ValueError, match=r"captions\.parquet cannot be read .*run\.overwrite=true"):
+        read_captions(str(path))
+    pq.write_table(pa.table({"id": ["x"]}), path)
+    with pytest.raises(ValueError, match=r"no column 'instruction', only id: .*run\.overwrite=true"):
+        read_captions(str(path))
+
+
 def todo(rows: list[tuple[str, str, str]]) -> dict[str, Request]:
     return {row[0]: Request(instruction=row[1], task=row[2] if row[2] in TASKS else "") for row in rows}
 

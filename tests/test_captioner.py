@@ -177,11 +177,15 @@ def test_prompts_hold_the_instruction_last():
 def test_models_are_named_by_content(tmp_path: Path):
     assert resolve_model("org/model") == model_name("org/model") == "org/model"
     one, two = tmp_path / "m.gguf", tmp_path / "n.gguf"
-    one.write_bytes(b"weights")
-    two.write_bytes(b"others")
+    one.write_bytes(b"GGUF weights")
+    two.write_bytes(b"GGUF others")
     assert model_name(str(one)).startswith("m-") and model_name(str(one))[2:] != model_name(str(two))[2:]
-    with pytest.raises(FileNotFoundError, match=r"set caption\.model"):
-        model_name(str(tmp_path / "none.gguf"))
+    for nothing in ("none.gguf", "", "none"):  # no file, a folder without a model, no folder
+        with pytest.raises(FileNotFoundError, match=r"set caption\.model"):
+            model_name(str(tmp_path / nothing))
+    two.write_bytes(b"others")
+    with pytest.raises(ValueError, match="is no GGUF file"):
+        model_name(str(two))
 
 
 @pytest.mark.slow
@@ -287,8 +291,9 @@ def test_a_captioner_that_does_not_answer_ends_in_an_error(cluster):
 def test_a_model_that_is_not_there_ends_in_an_error(cluster, tmp_path: Path):
     from actors.captioners import write_batches
 
-    with pytest.raises(RuntimeError, match="captioner"):
+    with pytest.raises(ValueError, match=r"no captioner starts: .*config") as caught:
         list(write_batches([(0, [REQUEST])], Caption(model=str(tmp_path))))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -315,33 +320,45 @@ def random_llm(tmp_path_factory) -> Path:
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.long
-def test_a_model_split_over_two_ranks_answers_and_survives_the_death_of_one(cluster, random_llm: Path):
+def test_a_model_split_over_two_ranks_answers_and_survives_the_death_of_either(cluster, random_llm: Path):
     """Its captions are nonsense, so every row gets the template; the engine, its ranks and their end are real."""
     from actors.captioners import write_batches
 
-    config = Caption(model=str(random_llm), tp=2, candidates=2, vote="all")
+    config = Caption(model=str(random_llm), tp=2, candidates=1, vote="never")
     asked = [Request(instruction=f"remove the lamp {n}", task="removal") for n in range(4)]
-    killed = []
+    killed: list[int] = []
     rows = {}
-    for batch in write_batches(((n, asked) for n in range(6)), config, 6):
-        assert batch.index not in rows
+    killer = threading.Thread(target=_kill_a_rank, args=(1, killed, "ray::Captioner.write"))
+    for batch in write_batches(((n, asked) for n in range(4)), config, 4):
+        assert batch.index not in rows, "a batch came twice"
         rows[batch.index] = batch.written
+        if len(rows) == 1:  # nothing is asked at this moment
+            _kill_a_rank(0, killed)
         if len(rows) == 2:
-            killed += _ranks()
-            os.kill(killed[-1], signal.SIGKILL)
-    assert len(killed) == 2 and sorted(rows) == list(range(6))
-    assert all(
-        written.origin == "template" and written.label.llm in TASKS for batch in rows.values() for written in batch
-    )
+            killer.start()
+    killer.join()
+    assert len(killed) == 2 and sorted(rows) == list(range(4))
+    assert all(written.origin == "template" for batch in rows.values() for written in batch)
 
 
-def _ranks() -> list[int]:
-    """Processes of vLLM's ranks below this test's process."""
+def _kill_a_rank(number: int, killed: list[int], busy: str = "") -> None:
+    """SIGKILLs that rank of the model, once a process called `busy` is there if one is named."""
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit:
+        ranks = _ours("Worker")
+        if len(ranks) == 2 and (not busy or _ours(busy)):
+            os.kill(ranks[number], signal.SIGKILL)
+            killed.append(ranks[number])
+            return
+        time.sleep(0.05)
+
+
+def _ours(title: str) -> list[int]:
+    """Processes below this test's with `title` in their command lines."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            command = (folder / "cmdline").read_text()
-            if "Worker" in command and "VLLM" in command and _is_ours(int(folder.name)):
+            if title in (folder / "cmdline").read_text() and _is_ours(int(folder.name)):
                 found.append(int(folder.name))
         except OSError:
             continue

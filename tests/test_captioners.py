@@ -59,6 +59,46 @@ def test_likelihoods_are_of_the_text_alone_and_a_server_without_them_is_refused(
             engine.likelihood([("context", " four")])
 
 
+def test_what_is_wrong_with_a_server_is_told_in_one_line_before_any_work():
+    with serve() as server:
+        server.key = "secret"
+        Endpoint(config_of(server, vote="all"), "secret").ready()
+        assert "set OPENAI_API_KEY" in told(config_of(server))
+        server.key = ""
+        assert "(404: " in (said := told(config_of(server, model="other"))) and "caption.model" in said
+        server.scores = False
+        assert "set caption.vote=never" in told(config_of(server, vote="unsure"))
+        Endpoint(config_of(server)).ready()
+        server.page = True
+        assert "no JSON" in told(config_of(server))
+        closed = config_of(server)
+    assert "is the server running there?" in told(closed, retries=0)
+
+
+def told(config: Caption, retries: int | None = None) -> str:
+    engine = Endpoint(config)
+    if retries is not None:
+        engine.client.max_retries = retries
+    with pytest.raises(ValueError, match=r"^caption\.url=http") as caught:
+        engine.ready()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_refusal_leaves_the_actors_process_in_one_line(cluster):
+    from actors.captioners import write_batches
+
+    with serve() as server:
+        server.key = "secret"
+        with pytest.raises(
+            ValueError, match=r"^caption\.url=\S+ refuses the key \(401: Unauthorized\): set OPENAI_API_KEY"
+        ):
+            list(write_batches([(0, [BLUE])], config_of(server)))
+        assert len(server.asked) == 1, "nothing was asked but whether it answers"
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_the_pool_grows_while_there_is_work_takes_no_more_than_it_holds_and_survives_a_kill(cluster):

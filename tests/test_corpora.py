@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fsspec import filesystem
+from fsspec import filesystem, register_implementation
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from v4e.config_ingest import Ingest
 from v4e.data.drawing import drawings
@@ -170,6 +171,29 @@ def test_what_cannot_be_read_at_all_is_refused(corpora: Path, tmp_path: Path):
         )
     with pytest.raises(ValueError, match=r"2 are called 0, .*rename"):
         corpus_files(Ingest(hqedit=(str(tmp_path / "a"), str(tmp_path / "b"))))
+
+
+class Locked(MemoryFileSystem):
+    """An object store that lets nobody look."""
+
+    protocol = "locked"
+
+    def isdir(self, path):
+        raise PermissionError("no key")
+
+
+def test_a_store_that_lets_nobody_look_is_told_with_its_setting():
+    register_implementation("locked", Locked, clobber=True)
+    with pytest.raises(
+        ValueError, match=r"locked://a cannot be listed \(PermissionError: no key\): set ingest\.hqedit"
+    ):
+        corpus_files(Ingest(hqedit=("locked://a",)))
+
+
+def test_settings_without_a_number_are_refused():
+    for key, value in (("candidates", float("inf")), ("min_clip_dir", float("nan")), ("min_side", 0)):
+        with pytest.raises(ValueError, match=rf"^ingest\.{key}=\S+ must be "):
+            Ingest(**{key: value})
 
 
 def test_any_filesystem_and_any_order(corpora: Path):

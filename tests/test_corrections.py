@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v4e.corrections import Correction, person_row, read_csv, write_csv
@@ -37,6 +37,7 @@ def test_corrections_come_back_from_what_spreadsheets_save(tmp_path: Path, delim
     assert read_csv(str(path)) == {"a/1": wanted, "a/2": wanted}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20), unique=True, min_size=1)
 )
@@ -53,6 +54,13 @@ def test_no_cell_is_a_formula_and_ids_come_back(tmp_path_factory, identities: li
 def test_bad_files_are_refused(tmp_path: Path):
     path = tmp_path / "audit.csv"
     with pytest.raises(FileNotFoundError, match=r"caption\.corrections"):
+        read_csv(str(path))
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_csv(str(tmp_path))
+    with pytest.raises(ValueError, match=r"caption\.corrections=s3x://a cannot be opened"):
+        read_csv("s3x://a")
+    path.write_text('id,correct_task,correct_caption\n1,tone,"half a cell\n')
+    with pytest.raises(ValueError, match=r"no whole CSV \(unexpected end of data\)"):
         read_csv(str(path))
     path.write_text("id,task\n1,tone\n")
     with pytest.raises(ValueError, match="no column 'correct_task'"):

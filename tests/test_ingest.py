@@ -181,6 +181,8 @@ def test_a_file_of_another_program_is_not_written_over(corpora: Path, tmp_path: 
     assert mine.read_bytes() == before
     with pytest.raises(ValueError, match="was not made by ingest"):
         ingest.run(parse(settings(corpora, tmp_path / "run", f"data.train={mine.parent}")))
+    with pytest.raises(ValueError, match=r"data\.train.* is a file, expected a folder"):
+        ingest.run(parse(settings(corpora, tmp_path / "run", f"data.train={mine}/train.parquet")))
 
 
 def test_reasons_are_counted_without_numbers_and_names():

@@ -115,7 +115,7 @@ def test_benchmark_instructions_are_refused_by_their_hashes(tmp_path: Path):
     assert not classify(replace(OMNI, instruction=other), plain(other), CORPORA["omniedit"], policy).reason
     with pytest.raises(ValueError, match=r"line 1 is no sha256 but 'Add'.*v4e\.data\.leakage"):
         read_hashes(str(prompts))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"^ingest\.refuse="):
         read_hashes(str(tmp_path / "none.txt"))
 
 

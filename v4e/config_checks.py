@@ -12,6 +12,7 @@ class Rule(NamedTuple):
     words: str
 
 
+FINITE = Rule(math.isfinite, "a number, not inf or nan")
 AT_LEAST_1 = Rule(lambda value: value >= 1, "at least 1")
 NOT_NEGATIVE = Rule(lambda value: math.isfinite(value) and value >= 0, "a number, not negative")
 POSITIVE = Rule(lambda value: math.isfinite(value) and value > 0, "a number above 0")

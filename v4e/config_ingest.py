@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from v4e.config_checks import AT_LEAST_1, NOT_NEGATIVE, check, require
+from v4e.config_checks import AT_LEAST_1, FINITE, NOT_NEGATIVE, check, require
 from v4e.data.weights import parse_weights
 
 
@@ -40,6 +40,7 @@ class Ingest:
     def __post_init__(self):
         check(self, AT_LEAST_1, "count", "per_instruction", "candidates", "min_side", "max_aspect", "readers")
         check(self, NOT_NEGATIVE, "heldout", "min_o_score", "min_change", "max_outside")
+        check(self, FINITE, "candidates", "min_clip_dir")
         require(
             0 <= self.hash_distance <= 16,
             f"ingest.hash_distance={self.hash_distance}: images that differ by more than 16 of 64 bits have nothing in "

@@ -2,13 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import fsspec
-
 from v4e.captions import check_caption, states_what_stays
-from v4e.io import write_atomic
+from v4e.io import read_text, write_atomic
 from v4e.tasks import TASKS, atoms, rule_task
 
 SHOWN = ("id", "instruction", "task", "rule_task", "llm_task", "origin", "checks", "caption")
@@ -42,23 +40,16 @@ def read_csv(uri: str) -> dict[str, Correction]:
         FileNotFoundError: there is no such file.
         ValueError: it is no CSV with these columns, names an unknown task, or corrects a row twice.
     """
-    fs, path = fsspec.core.url_to_fs(uri)
-    if not fs.exists(path):
-        raise FileNotFoundError(
-            f"caption.corrections={uri} does not exist: expected a CSV that `caption.py audit` wrote"
-        )
-    try:
-        text = fs.cat_file(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"caption.corrections={uri} is not UTF-8 ({error}): save it as CSV UTF-8") from error
+    text = read_text("caption.corrections", uri)
     head = text.split("\n", 1)[0]  # spreadsheets of some countries write semicolons
-    sheet = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",")
+    mark = ";" if head.count(";") > head.count(",") else ","
+    sheet = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     if missing := [name for name in ("id", *WANTED) if name not in (sheet.fieldnames or ())]:
         raise ValueError(
             f"caption.corrections={uri} has no column {missing[0]!r}: expected the columns that audit wrote"
         )
     found: dict[str, Correction] = {}
-    for row in sheet:
+    for row in _lines(uri, sheet):
         task, caption = ((row[name] or "").strip() for name in WANTED)
         if not (task or caption):
             continue
@@ -70,6 +61,13 @@ def read_csv(uri: str) -> dict[str, Correction]:
             raise ValueError(f"{where}: {key} is corrected twice, leave one")
         found[key] = Correction(task=task, caption=_plain(caption))
     return found
+
+
+def _lines(uri: str, sheet: csv.DictReader) -> Iterator[dict]:
+    try:
+        yield from sheet
+    except csv.Error as error:
+        raise ValueError(f"caption.corrections={uri} is no whole CSV ({error}): save it again") from error
 
 
 def person_row(identity: str, instruction: str, task: str, correction: Correction) -> dict:

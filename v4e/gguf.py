@@ -45,13 +45,25 @@ def resolve_model(model: str) -> str:
 
 
 def model_name(model: str) -> str:
-    """A name that identifies the weights behind ``caption.model``; GGUF files are named by their content."""
+    """A name that identifies the weights behind ``caption.model``; GGUF files are named by their content.
+
+    Raises:
+        FileNotFoundError: a path that leads to no model.
+        ValueError: a .gguf that is none.
+    """
+    fix = "set caption.model to a .gguf, a folder or a hub id"
     if model and not model.endswith(".gguf"):
+        is_path = model.startswith(("/", "./", "../", "~")) or Path(model).exists()
+        if is_path and not Path(model, "config.json").is_file():
+            raise FileNotFoundError(f"caption.model={model} is no folder with a model's config.json: {fix}")
         return model
     gguf = Path(model) if model else packaged_smollm2()
     if not gguf.is_file():
-        raise FileNotFoundError(f"{gguf} does not exist: set caption.model to a .gguf, a folder or a hub id")
+        raise FileNotFoundError(f"{gguf} does not exist: {fix}")
     with gguf.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ValueError(f"{gguf} is no GGUF file: {fix}")
+        file.seek(0)
         return f"{gguf.stem}-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
 
 

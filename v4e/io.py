@@ -34,12 +34,16 @@ def exists(uri: str) -> bool:
 
 
 def check_dir(key: str, uri: str) -> None:
-    """Refuses a local folder that cannot be made, for `key` of the config.
+    """Refuses a place that cannot be written to, for `key` of the config: of URIs, only an unknown protocol's.
 
     Raises:
-        ValueError: a file is in the way, or the folder that there is may not be written to.
+        ValueError: a file is in the way, the folder that there is may not be written to, or no filesystem is there.
     """
     if "://" in uri:
+        try:
+            url_to_fs(uri)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"{key}={uri} cannot be opened ({error}): choose another {key}") from error
         return
     place = Path(uri).absolute()
     there = next(path for path in (place, *place.parents) if path.exists())
@@ -47,6 +51,24 @@ def check_dir(key: str, uri: str) -> None:
         raise ValueError(f"{key}={uri}: {there} is a file, expected a folder: choose another {key}")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"{key}={uri}: {there} may not be written to: choose another {key}, or change its permissions")
+
+
+def read_text(key: str, uri: str) -> str:
+    """The UTF-8 text at `uri`, which `key` of the config names; a byte order mark is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: its protocol is unknown, or it is no UTF-8.
+    """
+    try:
+        fs, path = url_to_fs(uri)
+        if not fs.isfile(path):
+            raise FileNotFoundError(f"{key}={uri}: there is no such file")
+        return fs.cat_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{key}={uri} is not UTF-8 ({error}): save it so") from error
+    except (ValueError, ImportError) as error:
+        raise ValueError(f"{key}={uri} cannot be opened ({error})") from error
 
 
 def open_uri(uri: str, mode: str = "rb") -> Any:

@@ -44,13 +44,28 @@ def read_instructions(uri: str, limit: int = 0) -> list[tuple[str, str, str]]:
 
 
 def read_captions(uri: str) -> dict[str, dict]:
-    """id to row, of a file or of a folder of parts; empty where there is none."""
+    """id to row, of a file or of a folder of parts; empty where there is none.
+
+    Raises:
+        ValueError: a file is not what :func:`write_captions` wrote.
+    """
     fs, path = fsspec.core.url_to_fs(uri)
     if not fs.exists(path):
         return {}
     files = [file for file in fs.find(path) if file.endswith(".parquet")]
-    tables = [pq.read_table(file, filesystem=fs, schema=SCHEMA) for file in sorted(files)]
+    tables = [_read(fs, file) for file in sorted(files)]
     return {row["id"]: row for table in tables for row in table.to_pylist()}
+
+
+def _read(fs: fsspec.AbstractFileSystem, path: str) -> pa.Table:
+    fix = "remove it, or set run.overwrite=true to write it anew"
+    try:
+        table = pq.read_table(path, filesystem=fs)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} cannot be read as captions ({error}): {fix}") from error
+    if missing := [name for name in SCHEMA.names if name not in table.column_names]:
+        raise ValueError(f"{path} has no column {missing[0]!r}, only {', '.join(table.column_names)}: {fix}")
+    return table
 
 
 def write_captions(uri: str, rows: list[dict]) -> None:

@@ -8,7 +8,7 @@ import re
 import sys
 import unicodedata
 
-from v4e.io import open_uri, write_atomic
+from v4e.io import open_uri, read_text, write_atomic
 
 LINE = re.compile(r"[0-9a-f]{64}")
 
@@ -29,12 +29,11 @@ def read_hashes(uri: str) -> frozenset[str]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line of it is no hash.
+        ValueError: it is no text, or a line of it is no hash.
     """
     if not uri:
         return frozenset()
-    with open_uri(uri) as file:
-        lines = file.read().decode().split()
+    lines = read_text("ingest.refuse", uri).split()
     for number, line in enumerate(lines, 1):
         if not LINE.fullmatch(line):
             raise ValueError(

@@ -21,6 +21,14 @@ class Pair:
     suffix: str = ""  # of its id
 
 
+def unlabelled(_label: str, _id: str) -> Tasks:
+    return ()
+
+
+def unscored(_scores: Scores, _task: str, _ingest: Ingest) -> tuple[float, str]:
+    return 0.0, ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
     """One corpus: everything that reading it needs to know."""
@@ -35,16 +43,8 @@ class Corpus:
     label: str = ""  # column
     scores: tuple[str, ...] = ()  # columns
     sizes: tuple[str, ...] = ()  # columns of width and height, pixels
-    tasks: Callable[[str, str], Tasks]  # of a label and an id
-    judge: Callable[[Scores, str, Ingest], tuple[float, str]]  # scores and task to quality, and why not
-
-
-def unlabelled(_label: str, _id: str) -> Tasks:
-    return ()
-
-
-def unscored(_scores: Scores, _task: str, _ingest: Ingest) -> tuple[float, str]:
-    return 0.0, ""
+    tasks: Callable[[str, str], Tasks] = unlabelled  # of a label and an id
+    judge: Callable[[Scores, str, Ingest], tuple[float, str]] = unscored  # scores and task to quality, and why not
 
 
 def own_tasks(label: str, _id: str) -> Tasks:
@@ -114,8 +114,6 @@ _CORPORA = (
             Pair(source="input_image", edit="output_image", instruction="edit"),
             Pair(source="output_image", edit="input_image", instruction="inverse_edit", suffix="-inverse"),
         ),
-        tasks=unlabelled,
-        judge=unscored,
     ),
     Corpus(
         name="ultraedit",
@@ -123,7 +121,6 @@ _CORPORA = (
         licence="CC BY 4.0 (some of its photographs come from ShareGPT4V, CC BY-NC)",
         pairs=(Pair(source="source_image", edit="edited_image", instruction="edit_prompt"),),
         scores=("clip_sim_dir", "dinov2_sim"),
-        tasks=unlabelled,
         judge=ultraedit_judge,
     ),
     Corpus(
@@ -135,7 +132,6 @@ _CORPORA = (
         id=("dataset_source", "task", "id"),
         label="task",
         tasks=omniedit_tasks,
-        judge=unscored,
     ),
     Corpus(
         name="magicbrush",
@@ -143,8 +139,6 @@ _CORPORA = (
         licence="CC BY 4.0",
         pairs=(Pair(source="source_img", edit="target_img", instruction="instruction"),),
         id=("img_id", "turn_index"),
-        tasks=unlabelled,
-        judge=unscored,
     ),
     Corpus(
         name="folder",
@@ -155,7 +149,6 @@ _CORPORA = (
         within="id",
         label="task",
         tasks=own_tasks,
-        judge=unscored,
     ),
     Corpus(
         name="triplets",
@@ -166,7 +159,6 @@ _CORPORA = (
         label="task",
         sizes=("width", "height"),
         tasks=own_tasks,
-        judge=unscored,
     ),
 )
 CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _CORPORA}

@@ -8,14 +8,22 @@ def find_files(uri: str, endings: tuple[str, ...], fix: str) -> tuple[AbstractFi
     """The filesystem of `uri` and the paths there, sorted; of a folder's files, those whose names end so.
 
     Raises:
-        ValueError: the protocol is of no filesystem, or of one that is not installed; the message ends with `fix`.
+        ValueError: the protocol is of no filesystem, or of one that is not installed, or it lets nobody look; the
+            message ends with `fix`.
     """
     try:
         fs, path = url_to_fs(uri)
     except (ValueError, ImportError) as error:
         raise ValueError(f"{uri} cannot be opened ({error}): {fix}") from error
+    try:
+        return fs, _find(fs, path, endings)
+    except Exception as error:  # every object store has errors of its own: no key, no right, no network
+        raise ValueError(f"{uri} cannot be listed ({type(error).__name__}: {error}): {fix}") from error
+
+
+def _find(fs: AbstractFileSystem, path: str, endings: tuple[str, ...]) -> list[str]:
     if any(letter in path for letter in "*?["):
-        return fs, sorted(fs.glob(path))
+        return sorted(fs.glob(path))
     if fs.isdir(path):
-        return fs, sorted(file for file in fs.find(path) if file.endswith(endings))
-    return fs, [path] if fs.exists(path) else []
+        return sorted(file for file in fs.find(path) if file.endswith(endings))
+    return [path] if fs.exists(path) else []

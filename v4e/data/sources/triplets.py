@@ -101,11 +101,15 @@ def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
         id=_text(row["omni_edit_id"]),
         instruction=_text(phrasings[0] if isinstance(phrasings, list) else phrasings),
         task=_text(row.get("task")),
-        turns=tuple(map(_text, row.get("turns") or ())),
+        turns=_turns(row.get("turns")),
         corpus=_text(row.get("corpus")),
         source=source,
         edit=edit,
     )
+
+
+def _turns(value: object) -> tuple[str, ...]:
+    return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),) if value else ()
 
 
 def _text(value: object) -> str:
