@@ -54,11 +54,13 @@ def test_a_model_on_vllm_scores_what_it_sees_and_what_it_cannot_say_has_failed(b
 
 
 def test_an_engine_that_is_killed_is_started_again_and_says_the_same(model, cluster):
+    import ray
     from ray.util.state import list_actors
 
     ask = engines(Judge(kind="vllm", model=str(model), timeout_s=600))
     questions = [Question(text=OWN_PQ + SCALE, pictures=(encode(plain(c), "png"),), max_tokens=20) for c in SAYS]
     first = ask(questions, 0)
-    [engine] = list_actors(filters=[("class_name", "=", "VlmJudge"), ("state", "=", "ALIVE")])
+    here = ray.get_runtime_context().gcs_address
+    [engine] = list_actors(here, filters=[("class_name", "=", "VlmJudge"), ("state", "=", "ALIVE")])
     os.kill(engine.pid, signal.SIGKILL)
     assert ask(questions, 0) == first and [r.text.strip() for r in first] == list(SAYS.values())
