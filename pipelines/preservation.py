@@ -1,7 +1,8 @@
 """Preservation and reference metrics of edits that exist already, without a judge.
 
 Reads bench.pairs (JSON Lines, or PIE-Bench's mapping_file.json with bench.edits) and writes preservation.jsonl and
-preservation.json below <bench.dir>. Encoders come from the folders bench.clip, bench.dino and bench.lpips.
+preservation.json below <bench.dir>. Encoders come from the folders bench.clip, bench.dino, bench.pie_clip,
+bench.pie_dino and bench.lpips.
 """
 
 import json
@@ -13,12 +14,10 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines._cli import main
-from v4e.bench.pairs import measure, read
+from v4e.bench.pairs import load_tools, measure, read
 from v4e.bench.places import bench_dir
 from v4e.config import Config
 from v4e.io import join, write_atomic, write_json_atomic
-from v4e.metrics.preservation import load_lpips
-from v4e.metrics.reference import load_encoders
 from v4e.progress import bar, plan
 
 
@@ -33,15 +32,14 @@ def run(config: Config) -> None:
         raise FileNotFoundError(
             f"bench.pairs={bench.pairs}: expected a JSON Lines file, or PIE-Bench's mapping_file.json"
         )
-    encoders = load_encoders(bench.clip, bench.dino)
-    lpips = load_lpips(bench.lpips) if bench.lpips else None
+    tools = load_tools(bench)
     pairs = list(read(bench.pairs, bench.edits))[: bench.limit or None]
     rows = []
     with bar("pairs", len(pairs), unit="pairs") as advance:
         for pair in pairs:
             try:
                 rows.append(
-                    {"id": pair.id, "group": pair.group, "figures": measure(pair, encoders, lpips), "reason": ""}
+                    {"id": pair.id, "group": pair.group, "figures": measure(pair, tools), "reason": ""}
                 )
             except (OSError, ValueError) as error:
                 rows.append({"id": pair.id, "group": pair.group, "figures": {}, "reason": str(error)})

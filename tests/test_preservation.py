@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ from transformers import (
 )
 
 from pipelines import preservation as pipeline
-from v4e.bench.pairs import read
-from v4e.metrics import preservation, reference
+from v4e.bench.pairs import load_tools, read
+from v4e.config_bench import Bench
+from v4e.metrics import pie, preservation, reference
 from v4e.metrics.bootstrap import difference, interval
 from v4e.models.tiny import build_tokenizer
 from v4e.recipes import parse
@@ -67,13 +69,13 @@ def test_an_untouched_rest_is_perfect_and_a_mask_over_all_has_no_outside():
     found = preservation.outside(source, np.where(mask[..., None], other, source), mask)
     assert found and found["psnr"] == 100.0 and found["mse"] == 0.0
     assert preservation.outside(source, source, mask) == {"psnr": 100.0, "mse": 0.0, "ssim": pytest.approx(1.0)}
-    for rule in (preservation.outside, preservation.pie):
+    for rule in (preservation.outside, pie.background):
         assert rule(source, other, np.ones((SIZE, SIZE), bool)) is None
 
 
 def test_ssim_is_scikit_image_s():
     source, edit = images(1)
-    found = preservation.pie(source, edit, np.zeros((SIZE, SIZE), bool))
+    found = pie.background(source, edit, np.zeros((SIZE, SIZE), bool))
     theirs = structural_similarity(
         source, edit, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
@@ -83,7 +85,7 @@ def test_ssim_is_scikit_image_s():
 def test_pie_blackens_the_edit_and_averages_over_all():
     source, edit = images(2)
     mask = box(10, 30, 10, 30)
-    found = preservation.pie(source, edit, mask, lambda a, b: ((a - b) ** 2).mean())
+    found = pie.background(source, edit, mask, lambda a, b: ((a - b) ** 2).mean())
     a, b = (np.where(mask[..., None], 0, i).astype(float) / 255 for i in (source, edit))
     mse = ((a - b) ** 2).mean()
     assert found and found["mse"] == pytest.approx(mse, rel=1e-5)
@@ -92,7 +94,7 @@ def test_pie_blackens_the_edit_and_averages_over_all():
 
 
 def test_pie_s_run_lengths():
-    mask = preservation.pie_mask([9, 3, 20, 100], side=6)
+    mask = pie.pie_mask([9, 3, 20, 100], side=6)
     expected = {(y, x) for y in range(6) for x in range(6) if y in (0, 5) or x in (0, 5)}
     expected |= {divmod(at, 6) for at in (*range(9, 12), *range(20, 36))}
     assert {tuple(map(int, at)) for at in np.argwhere(mask)} == expected
@@ -116,7 +118,7 @@ def test_blur_costs_sharpness():
     assert preservation.sharpness(np.full((9, 9, 3), 7, np.uint8)) == 0
 
 
-# Reference metrics
+# Reference metrics and encoders
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +166,59 @@ def test_rules_of_magicbrush_and_emu_edit(encoders):
     assert set(reference.magicbrush(edit.resize((20, 30)), truth, "", reference.Encoders())) == {"l1", "l2"}
 
 
+def keys_of_last_block(folder: Path, image: np.ndarray) -> np.ndarray:
+    """(N, D) by the weights themselves, from the hidden states that enter the block."""
+    vit = ViTModel.from_pretrained(folder).eval()
+    pixels = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1))[None]  # 0 to 255, as officially
+    pixels = torch.nn.functional.interpolate(pixels, (224, 224), mode="bilinear")
+    pixels = (pixels - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(
+        3, 1, 1
+    )
+    with torch.no_grad():
+        hidden = vit(pixels, interpolate_pos_encoding=True, output_hidden_states=True).hidden_states[-2]
+        block = vit.layers[-1]
+        entering = block.layernorm_before(hidden)[0].numpy()
+    return entering @ block.attention.k_proj.weight.detach().numpy().T + block.attention.k_proj.bias.detach().numpy()
+
+
+def test_structure_distance_is_of_the_cosines_between_the_last_block_s_keys(encoders):
+    source, edit = images(6)
+    similar = []
+    for image in (source, edit):
+        keys = keys_of_last_block(encoders / "dino", image).astype(np.float64)
+        norms = np.sqrt((keys**2).sum(1))
+        similar.append(keys @ keys.T / norms[:, None] / norms[None])
+    structure = pie.load_structure(str(encoders / "dino"))
+    assert structure(source).shape == (14 * 14 + 1,) * 2
+    found = pie.structure_distance(source, edit, structure)
+    assert found == pytest.approx(((similar[0] - similar[1]) ** 2).mean(), rel=1e-3) and found > 1e-5
+    assert pie.structure_distance(source, source, structure) == 0
+
+
+def test_pie_s_clip_similarity_is_a_hundred_cosines(encoders):
+    folder, (source, edit), mask = encoders / "clip", images(7), box(10, 30, 10, 40)
+
+    model, processor = CLIPModel.from_pretrained(folder), CLIPProcessor.from_pretrained(folder, use_fast=False)
+    tools = reference.load_encoders(str(folder))
+    found = pie.clip_similarity(source, edit, mask, "a red star", "a blue star", tools)
+    asked = {
+        "clip_source": (source, "a red star"),
+        "clip_target": (edit, "a blue star"),
+        "clip_target_part": (edit * mask[..., None], "a blue star"),
+    }
+    for name, (image, caption) in asked.items():
+        cosine = model(
+            **processor(text=[caption], images=[Image.fromarray(image)], return_tensors="pt", padding=True)
+        ).logits_per_image.item() / math.exp(model.logit_scale.item())
+        assert found[name] == pytest.approx(max(0, 100 * cosine), abs=1e-3)
+    assert set(found) == set(asked) and found["clip_target"] != found["clip_target_part"]
+    assert pie.clip_similarity(source, edit, mask, "", "", reference.Encoders()) == {}
+
+
 def test_what_is_absent_is_refused(tmp_path):
+    for key in ("pie_clip", "pie_dino", "lpips"):
+        with pytest.raises(FileNotFoundError, match=rf"bench\.{key}="):
+            load_tools(Bench(**{key: str(tmp_path)}))
     for key in ("clip", "dino"):
         with pytest.raises(FileNotFoundError, match=rf"bench\.{key}="):
             reference.load_encoders(**{key: str(tmp_path)})
@@ -213,6 +267,25 @@ def test_pie_bench_s_mapping_file(tmp_path):
     [pair] = read(str(tmp_path / "mapping_file.json"), "edits")
     assert (pair.source, pair.edit) == (str(tmp_path / "annotation_images/0/a.jpg"), "edits/0/a.jpg")
     assert (pair.source_caption, pair.target_caption, pair.pie_mask) == ("a cat sits", "a dog sits", (5, 7))
+
+
+def test_pie_bench_from_the_command_line(tmp_path, encoders):
+    """Sources, edits, weights: every one of its figures; without the weights those that need none."""
+    source, edit = images(8)
+    for folder, image in ((tmp_path / "annotation_images", source), (tmp_path / "edits", edit)):
+        folder.mkdir()
+        Image.fromarray(image).resize((512, 512)).save(folder / "a.png")
+    row = {"image_path": "a.png", "original_prompt": "a [red] star", "editing_prompt": "a [blue] star"}
+    row |= {"mask": [20 * 512, 512 * 100], "editing_type_id": "6"}  # type: ignore[dict-item]
+    (tmp_path / "mapping_file.json").write_text(json.dumps({"0": row}))
+    args = [f"run.dir={tmp_path}", f"bench.pairs={tmp_path / 'mapping_file.json'}", f"bench.edits={tmp_path / 'edits'}"]
+    weights = [f"bench.pie_clip={encoders / 'clip'}", f"bench.pie_dino={encoders / 'dino'}"]
+    free = {"pie.psnr", "pie.mse", "pie.ssim", "emu_edit.l1", "sharpness.source", "sharpness.edit"}
+    heavy = {"pie.structure_distance", "pie.clip_source", "pie.clip_target", "pie.clip_target_part"}
+    for more, names in (([], free), (weights, free | heavy)):
+        pipeline.run(parse([*args, *more]))
+        found = json.loads((tmp_path / "bench" / "preservation.json").read_text())
+        assert set(found) == names and all(f["n_scored"] == f["n_total"] == 1 for f in found.values())
 
 
 # Intervals

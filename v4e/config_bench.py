@@ -40,6 +40,8 @@ class Bench:
     edits: str = ""  # folder of the edits of PIE-Bench
     clip: str = ""  # folder of CLIP (ViT-B/32) in transformers' layout; "" = without CLIP-I, CLIP-T, CLIP-dir
     dino: str = ""  # folder of dino-vits16; "" = without DINO
+    pie_clip: str = ""  # folder of CLIP (ViT-L/14) for PIE-Bench; "" = without its CLIP similarities
+    pie_dino: str = ""  # folder of dino-vitb8 for PIE-Bench; "" = without its structure distance
     lpips: str = ""  # torch.hub's folder with torchvision's SqueezeNet; "" = without LPIPS
     against: str = ""  # bench.dir of an earlier run: the report shows what got worse
 

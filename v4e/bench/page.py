@@ -1,10 +1,11 @@
-"""``report.html`` of a benchmark: tables, bars by task, a gallery, what changed. One file, nothing fetched."""
+"""``report.html`` of a benchmark: tables, bars and heat maps by task, a gallery, what changed. One file, nothing
+fetched."""
 
 import base64
 import io
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -32,6 +33,8 @@ def render(
         entries = gallery(suite, results, models)
         total += len(entries)
         shown += [_with_pictures(entry) for entry in spread(entries, most)]
+    charts = [(suite, part) for suite in suites for part in _parts(suite, results)]
+    charts = [chart for chart in charts if len(_groups(*chart, results)) > 1]
     sources = dict.fromkeys(row.source for table in found for row in table.rows if row.source != PRINTED)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     # "</" would end the script element, whatever it stands in
@@ -41,14 +44,13 @@ def render(
         tables=found,
         printed=PRINTED,
         notes={source: n for n, source in enumerate(sources, 1)},
-        bars=[bars(suite, part, results, models) for suite in suites for part in _parts(suite, results)],
+        charts=[{"bars": bars(*chart, results, models), "heat": heat(*chart, results, models)} for chart in charts],
         diffs=diffs,
         data=data,
         shown=len(shown),
         total=total,
         suites=suites,
         models=models,
-        best=BEST,
         groups=list(dict.fromkeys(e["group"] for e in shown)),
     )
 
@@ -61,20 +63,39 @@ def _parts(suite: str, results: Results) -> list[str]:
     return [p for p in dict.fromkeys(found) if "intersection" not in p]
 
 
+def _groups(suite: str, part: str, results: Results) -> list[str]:
+    return next(list(r[part]["groups"]) for (s, _), r in results.items() if s == suite and part in r)
+
+
 def bars(suite: str, part: str, results: Results, models: Sequence[str]) -> dict:
     """One row a group, one bar a model: the suite's last axis."""
     axis = AXES[suite][-1]
     mine = [m for m in models if part in results.get((suite, m), {})]
-    groups = list(results[suite, mine[0]][part]["groups"])
-    rows = []
-    for group in groups:
-        cells = []
-        for model in mine:
-            mean = results[suite, model][part]["groups"][group][axis]
-            share = 0.0 if mean["value"] is None else 100 * mean["value"] / BEST[suite]
-            cells.append({"model": model, "share": share, **mean})
-        rows.append({"group": group, "cells": cells})
+    rows = [
+        {"group": g, "cells": [_cell(suite, results[suite, m][part]["groups"][g][axis]) for m in mine]}
+        for g in _groups(suite, part, results)
+    ]
     return {"title": f"{suite} {part}: {axis} by task", "models": mine, "rows": rows}
+
+
+def heat(suite: str, part: str, results: Results, models: Sequence[str]) -> dict:
+    """One row a model and axis, one column a group."""
+    groups = _groups(suite, part, results)
+    rows = [
+        {
+            "name": f"{m} {axis}" if len(AXES[suite]) > 1 else m,
+            "cells": [_cell(suite, results[suite, m][part]["groups"][g][axis]) for g in groups],
+        }
+        for m in models
+        if part in results.get((suite, m), {})
+        for axis in AXES[suite]
+    ]
+    return {"groups": groups, "rows": rows, "best": BEST[suite]}
+
+
+def _cell(suite: str, mean: Mapping) -> dict:
+    """A figure, and how far it is to the best one in percent."""
+    return {"share": 0.0 if mean["value"] is None else 100 * mean["value"] / BEST[suite], **mean}
 
 
 def gallery(suite: str, results: Results, models: Sequence[str]) -> list[dict]:
@@ -113,17 +134,19 @@ def spread(entries: Sequence[dict], most: int) -> list[dict]:
 
 
 def _with_pictures(entry: dict) -> dict:
-    edits = [{k: v for k, v in e.items() if k != "path"} | {"image": thumbnail(e["path"])} for e in entry["edits"]]
-    return {k: v for k, v in entry.items() if k != "source"} | {"image": thumbnail(entry["source"]), "edits": edits}
+    edits = [{k: v for k, v in e.items() if k != "path"} | {"image": thumbnail(e["path"])[0]} for e in entry["edits"]]
+    image, aspect = thumbnail(entry["source"])
+    return {k: v for k, v in entry.items() if k != "source"} | {"image": image, "aspect": aspect, "edits": edits}
 
 
-def thumbnail(path: str) -> str:
-    """A data URI; "" where there is no image, or a damaged one."""
+def thumbnail(path: str) -> tuple[str, float]:
+    """(data URI, width / height); ("", 1) where there is no image, or a damaged one."""
     try:
         image = open_image(path).convert("RGB")
     except OSError:
-        return ""
+        return "", 1.0
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=85)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return uri, round(image.width / image.height, 4)

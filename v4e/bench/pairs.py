@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from v4e.bench.items import open_image
-from v4e.metrics import preservation, reference
+from v4e.config_bench import Bench
+from v4e.metrics import pie, preservation, reference
 
 KEYS = ("id", "source", "edit", "truth", "mask", "source_caption", "target_caption", "group")
 
@@ -59,8 +60,32 @@ def read(file: str, edits: str) -> Iterator[Pair]:
         yield Pair(**{"id": str(number), **found, **paths})
 
 
-def measure(pair: Pair, encoders: reference.Encoders, lpips: preservation.Lpips | None) -> dict[str, float]:
-    """All metrics that the pair's data and the encoders allow, ``<rule>.<metric>`` to figure.
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What there is of encoders; a metric without its own is left out."""
+
+    encoders: reference.Encoders = field(default_factory=reference.Encoders)
+    pie_clip: reference.Encoders = field(default_factory=reference.Encoders)
+    structure: pie.Structure | None = None
+    lpips: preservation.Lpips | None = None
+
+
+def load_tools(bench: Bench) -> Tools:
+    """From the folders that the config names.
+
+    Raises:
+        FileNotFoundError: one of them is not there.
+    """
+    return Tools(
+        encoders=reference.load_encoders(bench.clip, bench.dino),
+        pie_clip=reference.load_encoders(bench.pie_clip, key="pie_clip"),
+        structure=pie.load_structure(bench.pie_dino) if bench.pie_dino else None,
+        lpips=preservation.load_lpips(bench.lpips) if bench.lpips else None,
+    )
+
+
+def measure(pair: Pair, tools: Tools) -> dict[str, float]:
+    """All metrics that the pair's data and `tools` allow, ``<rule>.<metric>`` to figure.
 
     Raises:
         OSError: an image is missing or damaged.
@@ -70,18 +95,24 @@ def measure(pair: Pair, encoders: reference.Encoders, lpips: preservation.Lpips 
     a, b = np.asarray(source), np.asarray(fitted)
     found = {"sharpness.source": preservation.sharpness(a), "sharpness.edit": preservation.sharpness(b)}
     if pair.pie_mask:
-        whole = (preservation.SIDE, preservation.SIDE)
-        a_pie, b_pie = (np.asarray(i.resize(whole)) for i in (source, edit))
-        scored = preservation.pie(a_pie, b_pie, preservation.pie_mask(pair.pie_mask), lpips)
-        found |= {f"pie.{k}": v for k, v in (scored or {}).items()}
+        found |= {f"pie.{k}": v for k, v in _pie(pair, source, edit, tools).items()}
     mask = _mask(pair, source, a)
     if mask is not None:
         found |= {f"outside.{k}": v for k, v in (preservation.outside(a, b, mask) or {}).items()}
     if pair.truth:
-        scored = reference.magicbrush(edit, open_image(pair.truth), pair.target_caption, encoders)
+        scored = reference.magicbrush(edit, open_image(pair.truth), pair.target_caption, tools.encoders)
         found |= {f"magicbrush.{k}": v for k, v in scored.items()}
-    scored = reference.emu_edit(edit, source, pair.source_caption, pair.target_caption, encoders)
+    scored = reference.emu_edit(edit, source, pair.source_caption, pair.target_caption, tools.encoders)
     return found | {f"emu_edit.{k}": v for k, v in scored.items()}
+
+
+def _pie(pair: Pair, source: Image.Image, edit: Image.Image, tools: Tools) -> dict[str, float]:
+    a, b = (np.asarray(image.resize((pie.SIDE, pie.SIDE))) for image in (source, edit))
+    mask = pie.pie_mask(pair.pie_mask)
+    found = pie.background(a, b, mask, tools.lpips) or {}
+    if tools.structure:
+        found["structure_distance"] = pie.structure_distance(a, b, tools.structure)
+    return found | pie.clip_similarity(a, b, mask, pair.source_caption, pair.target_caption, tools.pie_clip)
 
 
 def _mask(pair: Pair, source: Image.Image, pixels: np.ndarray) -> np.ndarray | None:

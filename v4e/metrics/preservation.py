@@ -1,9 +1,9 @@
-"""What an edit leaves alone: PSNR, SSIM, MSE and LPIPS outside the edit, PIE-Bench's form of them, sharpness.
+"""What an edit leaves alone: PSNR, SSIM and MSE outside the edit, LPIPS, sharpness.
 
 Images are uint8 RGB (h, w, 3) of one size; a mask is bool (h, w) and True where the edit may change pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 THRESHOLD = 12  # of 255: a larger difference to the ground truth is an edit, not compression (ours)
 DILATE = 0.01  # of the longer side: what an edit may touch around it (ours)
-SIDE = 512  # PIE-Bench's images
 BACKBONES = {"squeeze": "squeezenet1_1-b8a52dc0.pth", "alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
 Lpips = Callable[[Tensor, Tensor], Tensor]  # images (1, 3, h, w) in [-1, 1]
 
@@ -32,16 +31,6 @@ def derived_mask(
     return ndimage.binary_dilation(changed, iterations=steps) if steps and changed.any() else changed
 
 
-def pie_mask(encoded: Sequence[int], side: int = SIDE) -> np.ndarray:
-    """PIE-Bench's run-length code [start, length, ...] as a mask; the border counts as edited, as officially."""
-    flat = np.zeros(side * side, bool)
-    for start, length in zip(encoded[::2], encoded[1::2], strict=True):
-        flat[start : start + length] = True
-    mask = flat.reshape(side, side)
-    mask[[0, -1], :] = mask[:, [0, -1]] = True
-    return mask
-
-
 def outside(source: np.ndarray, edit: np.ndarray, mask: np.ndarray) -> dict[str, float] | None:
     """``{"psnr", "mse", "ssim"}`` over the pixels outside the mask alone; None where it covers all.
 
@@ -50,24 +39,11 @@ def outside(source: np.ndarray, edit: np.ndarray, mask: np.ndarray) -> dict[str,
     """
     if mask.all():
         return None
-    a, b = _tensor(source), _tensor(edit)
+    a, b = to_tensor(source), to_tensor(edit)
     keep = torch.from_numpy(~mask)
     mse = float(((a - b) ** 2)[0][:, keep].mean())
     _, map_BCHW = structural_similarity_index_measure(a, b, data_range=1.0, return_full_image=True)  # type: ignore[misc]
-    return {"psnr": _psnr(mse), "mse": mse, "ssim": float(map_BCHW[0][:, keep].mean())}
-
-
-def pie(source: np.ndarray, edit: np.ndarray, mask: np.ndarray, lpips: Lpips | None = None) -> dict[str, float] | None:
-    """PIE-Bench's figures outside the edit: both images times (1 - mask), then means over *all* pixels; None where the
-    mask covers all. The black that both share lifts PSNR and SSIM: compare them with PIE-Bench's tables alone.
-    """
-    if mask.all():
-        return None
-    a, b = (_tensor(image * ~mask[..., None]) for image in (source, edit))
-    mse = float(((a - b) ** 2).mean())
-    ssim = structural_similarity_index_measure(b, a, data_range=1.0)
-    found = {"psnr": _psnr(mse), "mse": mse, "ssim": float(ssim)}  # type: ignore[arg-type]
-    return found if lpips is None else found | {"lpips": float(lpips(b * 2 - 1, a * 2 - 1))}
+    return {"psnr": psnr(mse), "mse": mse, "ssim": float(map_BCHW[0][:, keep].mean())}
 
 
 def sharpness(image: np.ndarray) -> float:
@@ -100,10 +76,10 @@ def load_lpips(folder: str, net: str = "squeeze") -> Lpips:
         torch.hub.set_dir(before)
 
 
-def _tensor(image: np.ndarray) -> Tensor:
+def to_tensor(image: np.ndarray) -> Tensor:
     """(1, 3, h, w) in [0, 1]."""
     return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
 
 
-def _psnr(mse: float) -> float:
+def psnr(mse: float) -> float:
     return float(10 * np.log10(1 / mse)) if mse else 100.0

@@ -25,18 +25,15 @@ class Encoders:
     dino: Embed | None = None
 
 
-def load_encoders(clip: str = "", dino: str = "") -> Encoders:
-    """From folders; an empty name leaves the encoder out.
+def load_encoders(clip: str = "", dino: str = "", *, key: str = "clip") -> Encoders:
+    """From folders; an empty name leaves the encoder out. `key` is the option that named CLIP's.
 
     Raises:
         FileNotFoundError: a folder is not there.
     """
-    for key, folder in (("clip", clip), ("dino", dino)):
-        if folder and not (Path(folder) / "config.json").is_file():
-            raise FileNotFoundError(
-                f"bench.{key}={folder} holds no config.json: expected a model's folder in transformers' layout, or "
-                f"leave bench.{key} empty to go without its metrics"
-            )
+    for option, folder in ((key, clip), ("dino", dino)):
+        if folder:
+            check_folder(option, folder)
     found = Encoders()
     if clip:
         model, processor = CLIPModel.from_pretrained(clip).eval(), CLIPProcessor.from_pretrained(clip, use_fast=False)
@@ -54,6 +51,19 @@ def load_encoders(clip: str = "", dino: str = "") -> Encoders:
             dino=lambda image: vit(**prepare(images=image, return_tensors="pt")).last_hidden_state[0, 0].detach(),
         )
     return found
+
+
+def check_folder(key: str, folder: str) -> None:
+    """Of a model that transformers can load.
+
+    Raises:
+        FileNotFoundError: it is not; names the option ``bench.<key>``.
+    """
+    if not (Path(folder) / "config.json").is_file():
+        raise FileNotFoundError(
+            f"bench.{key}={folder} holds no config.json: expected a model's folder in transformers' layout, or leave "
+            f"bench.{key} empty to go without its metrics"
+        )
 
 
 def magicbrush(edit: Image.Image, truth: Image.Image, caption: str, encoders: Encoders) -> dict[str, float]:
@@ -80,22 +90,22 @@ def emu_edit(
         unit = torch.nn.functional.normalize
         image = unit(encoders.clip_image(edit), dim=0) - unit(encoders.clip_image(source), dim=0)
         text = unit(encoders.clip_text(target_caption), dim=0) - unit(encoders.clip_text(source_caption), dim=0)
-        found["clip_dir"] = _cosine(image, text)
+        found["clip_dir"] = cosine(image, text)
     return found
 
 
 def _similarities(edit: Image.Image, other: Image.Image, encoders: Encoders) -> dict[str, float]:
     named = {"clip_i": encoders.clip_image, "dino": encoders.dino}
-    return {name: _cosine(embed(edit), embed(other)) for name, embed in named.items() if embed}
+    return {name: cosine(embed(edit), embed(other)) for name, embed in named.items() if embed}
 
 
 def _text(edit: Image.Image, caption: str, encoders: Encoders) -> dict[str, float]:
     if not caption or encoders.clip_image is None or encoders.clip_text is None:
         return {}
-    return {"clip_t": _cosine(encoders.clip_image(edit), encoders.clip_text(caption))}
+    return {"clip_t": cosine(encoders.clip_image(edit), encoders.clip_text(caption))}
 
 
-def _cosine(a: Tensor, b: Tensor) -> float:
+def cosine(a: Tensor, b: Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(a.double(), b.double(), dim=0))
 
 
