@@ -55,7 +55,8 @@ def sample(
             return u
 
         def velocity(x_t_BCFHW: Tensor, t: float) -> Tensor:
-            t_B, step = torch.full((len(seeds),), t, device=device), next(numbers)
+            # in float64, so that UniPC's whole timesteps of a thousand come out whole
+            t_B, step = torch.full((len(seeds),), t, device=device, dtype=torch.float64), next(numbers)
             u = branch("text", inputs.text, step, x_t_BCFHW, t_B)
             if empty is not None:
                 u_0 = branch("empty", empty, step, x_t_BCFHW, t_B)

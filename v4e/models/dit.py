@@ -111,7 +111,7 @@ def _forward(
         image_BID = image_BID.reshape(2 * len(image_BID), -1, image_BID.shape[-1])
     return dit(
         hidden_states=torch.cat([x_t_BCFHW, y_BCFHW], 1).to(dtype),
-        timestep=1000 * t_B.to(torch.float32),
+        timestep=(1000 * t_B).to(torch.float32),
         encoder_hidden_states=text_BTD.to(dtype),
         encoder_hidden_states_image=image_BID.to(dtype),
         return_dict=False,
