@@ -22,7 +22,7 @@ from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from actors.cluster import connect, gpu_types, joins
+from actors.cluster import LOCAL_OBJECT_STORE, connect, gpu_types, joins
 from actors.metrics import endpoints
 from actors.student_worker import train_student
 from actors.teacher_pool import await_pool, start_pool, stop_pool
@@ -73,9 +73,9 @@ def run(config: Config) -> None:
     plan("training", describe(config, student, work, ids, done))
     if done >= config.optim.steps:
         return
-    check_fits(config, student, teacher, ids)
+    check_fits(config, student, teacher, ids, store_bytes(config, work))
     validation.run(config)
-    connect()
+    connect(store_bytes=store_bytes(config, work))
     say(f"metrics for Prometheus: {' '.join(endpoints())}")
     with stage(config.run.dir, "train"):
         pool = start_pool(config) if distils else None
@@ -130,8 +130,15 @@ def ready_ids(config: Config, student: startup.Dit) -> list[str]:
     return ids
 
 
-def check_fits(config: Config, student: startup.Dit, teacher: startup.Dit, ids: list[str]) -> None:
+def store_bytes(config: Config, work: Work) -> int:
+    """Of a local Ray's object store: twice the targets that all workers may hold or ask for, so that none is spilled."""
+    return max(LOCAL_OBJECT_STORE, 2 * config.train.workers * config.teacher.prefetch * work.target_bytes)
+
+
+def check_fits(config: Config, student: startup.Dit, teacher: startup.Dit, ids: list[str], store: int) -> None:
     """Refuses what cannot fit the cluster's GPUs, by plan.gpu or by what its nodes say, or this machine's memory.
+
+    A local Ray that it starts to see the GPUs gets an object store of `store` bytes.
 
     Raises:
         ValueError: naming the first limit that breaks, and the nearest settings that fit.
@@ -143,7 +150,7 @@ def check_fits(config: Config, student: startup.Dit, teacher: startup.Dit, ids: 
         for model in (student, teacher)
     )
     if config.train.gpus_per_worker:
-        connect()
+        connect(store_bytes=store)
         known = [name for name in gpu_types() if name in GPUS]
         smallest = min(known, key=lambda name: GPUS[name].gib, default="")
         if cluster := cluster_of(config.plan, smallest):
