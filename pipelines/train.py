@@ -48,7 +48,8 @@ from v4e.watch.trackers import check_trackers, trackers
 
 POLL_S, POLL_REMOTE_S = 0.5, 5.0  # between looks at metrics.jsonl, in a folder and on another filesystem
 RESIZE_S = 30.0  # between looks at whether more workers can be had, where train.min_workers lets them vary
-GRACE_S = 15.0  # after the time of a node that goes: started again before it is gone, the run would wait for it
+GRACE_S = 35.0  # after the deadline of a node that goes: it has gone by then, and Ray Train, which counts nodes every
+# 20 s, knows. Started again sooner, the run would wait a minute for it.
 TERMS = ("loss", "kd", "tail", "flow")
 
 
@@ -131,7 +132,7 @@ def ready_ids(config: Config, student: startup.Dit) -> list[str]:
 
 
 def store_bytes(config: Config, work: Work) -> int:
-    """Of a local Ray's object store: twice the targets that all workers may hold or ask for, so that none is spilled."""
+    """Of a local Ray's object store: twice what all workers may hold or ask for, so that no target is spilled."""
     return max(LOCAL_OBJECT_STORE, 2 * config.train.workers * config.teacher.prefetch * work.target_bytes)
 
 

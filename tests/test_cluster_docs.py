@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import click
 import pytest
 from processes import ROOT
 from ray.scripts.scripts import cli
+
+sys.path.insert(0, str(ROOT / "deploy"))
+
+import spot_notice
 
 from benchmarks import gpu_check
 from v4e.recipes import parse
@@ -88,6 +93,12 @@ def test_ray_takes_its_arguments(command):
         group.make_context(command.line, list(words))  # parses and calls nothing
     if "--" in words:
         check_python(words[words.index("--") + 1 :])
+
+
+def test_what_a_notice_makes_of_itself_is_a_command_of_rays():
+    command = spot_notice.drain(spot_notice.CLOUDS["gcp"])
+    assert command[:2] == ["ray", "drain-node"]
+    cli.commands["drain-node"].make_context("drain-node", command[2:])
 
 
 def test_an_argument_that_does_not_exist_is_seen():
