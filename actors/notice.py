@@ -15,18 +15,31 @@ from ray.train import PreemptionInfo
 from v4e.config import Train
 
 log = logging.getLogger(__name__)
+EVERY_S = 1.0  # between looks: all ranks wait for each other at one
 UNKNOWN_S = 120.0  # that Ray Train gives a node which is drained without a deadline
 OVERDUE_S = 120.0  # after the deadline, for Ray Train to end this worker
 
 
-def of_a_node(train: Train) -> PreemptionInfo | None:
-    """The notice, if there is one with time to save: None on all workers or on none. All must make the same calls."""
-    if not train.notice:
-        return None
-    found = ray.train.get_preemption_info()  # rank 0's, on all
-    if found is None or not ray.train.collective.broadcast_from_rank_zero(_left_s(found) >= train.notice_s):
-        return None
-    return found
+class Notices:
+    """Of one training worker; all of a run ask at the same steps and get the same answers."""
+
+    def __init__(self, train: Train, step: int) -> None:
+        self.train = train
+        self.seen, self.seen_at = step, time.monotonic()  # the last look: after which step, and when
+        self.next = step + 1  # step after which to look again
+
+    def after(self, step: int) -> PreemptionInfo | None:
+        """The notice that leaves train.notice_s or more to save in, if there is one."""
+        if not self.train.notice or step < self.next:
+            return None
+        found = ray.train.get_preemption_info()  # rank 0's, on all
+        now = time.monotonic()
+        steps = int(EVERY_S * (step - self.seen) / max(now - self.seen_at, 1e-6))
+        timely = found is not None and _left_s(found) >= self.train.notice_s
+        # The clock is rank 0's too.
+        self.next, timely = ray.train.collective.broadcast_from_rank_zero((step + max(1, steps), timely))
+        self.seen, self.seen_at = step, now
+        return found if timely else None
 
 
 def await_restart(found: PreemptionInfo, step: int) -> None:

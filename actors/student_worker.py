@@ -1,6 +1,8 @@
 """The training loop: what every Ray Train worker runs. Read this file first.
 
 for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jsonl  ->  checkpoint
+
+A node that goes with notice is a checkpoint at once, after which Ray Train starts this function again elsewhere.
 """
 
 import time
@@ -14,9 +16,9 @@ import ray.train.torch
 import torch
 from ray.actor import ActorHandle
 
-from actors import notice
 from actors.meter import Meter
 from actors.metrics import StepMetrics
+from actors.notice import Notices, await_restart
 from actors.target_stream import TargetStream
 from actors.teacher_pool import await_pool
 from v4e import journal
@@ -64,7 +66,7 @@ def train_student(loop: dict[str, Any]) -> None:
     stream = TargetStream(pool, ahead, config.teacher) if pool else None
     batches = Batches(config, stream or ((request, None) for request in ahead))
     source, meter = iter(batches), Meter(stream, batches, world)
-    for_prometheus = StepMetrics(config.run)
+    for_prometheus, notices = StepMetrics(config.run), Notices(config.train, trainer.step_count)
     for step in range(trainer.step_count + 1, config.optim.steps + 1):
         metrics = trainer.step(islice(source, trainer.forwards))
         watch_s = strips.after(step, trainer.dit, trainer.ema) if strips else 0.0
@@ -72,13 +74,13 @@ def train_student(loop: dict[str, Any]) -> None:
         if rank == 0:
             journal.append(metrics_path, record)
             for_prometheus.record(record)
-        goes = notice.of_a_node(config.train)
+        goes = notices.after(step)
         if saver.due(step) or goes:
             saver.save(step, trainer.state_dict())
             ray.train.report({"step": step, **metrics})
         if goes and step < config.optim.steps:
             saver.wait()
-            notice.await_restart(goes, step)
+            await_restart(goes, step)
     saver.wait()
 
 

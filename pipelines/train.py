@@ -22,7 +22,7 @@ from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from actors.cluster import connect, gpu_types, joins
+from actors.cluster import LOCAL_OBJECT_STORE, connect, gpu_types, joins
 from actors.metrics import endpoints
 from actors.student_worker import train_student
 from actors.teacher_pool import await_pool, start_pool, stop_pool
@@ -48,7 +48,8 @@ from v4e.watch.trackers import check_trackers, trackers
 
 POLL_S, POLL_REMOTE_S = 0.5, 5.0  # between looks at metrics.jsonl, in a folder and on another filesystem
 RESIZE_S = 30.0  # between looks at whether more workers can be had, where train.min_workers lets them vary
-GRACE_S = 15.0  # after the time of a node that goes: started again before it is gone, the run would wait for it
+GRACE_S = 35.0  # after the deadline of a node that goes: it has gone by then, and Ray Train, which counts nodes every
+# 20 s, knows. Started again sooner, the run would wait a minute for it.
 TERMS = ("loss", "kd", "tail", "flow")
 
 
@@ -73,9 +74,9 @@ def run(config: Config) -> None:
     plan("training", describe(config, student, work, ids, done))
     if done >= config.optim.steps:
         return
-    check_fits(config, student, teacher, ids)
+    check_fits(config, student, teacher, ids, store_bytes(config, work))
     validation.run(config)
-    connect()
+    connect(store_bytes=store_bytes(config, work))
     say(f"metrics for Prometheus: {' '.join(endpoints())}")
     with stage(config.run.dir, "train"):
         pool = start_pool(config) if distils else None
@@ -130,8 +131,15 @@ def ready_ids(config: Config, student: startup.Dit) -> list[str]:
     return ids
 
 
-def check_fits(config: Config, student: startup.Dit, teacher: startup.Dit, ids: list[str]) -> None:
+def store_bytes(config: Config, work: Work) -> int:
+    """Of a local Ray's object store: twice what all workers may hold or ask for, so that no target is spilled."""
+    return max(LOCAL_OBJECT_STORE, 2 * config.train.workers * config.teacher.prefetch * work.target_bytes)
+
+
+def check_fits(config: Config, student: startup.Dit, teacher: startup.Dit, ids: list[str], store: int) -> None:
     """Refuses what cannot fit the cluster's GPUs, by plan.gpu or by what its nodes say, or this machine's memory.
+
+    A local Ray that it starts to see the GPUs gets an object store of `store` bytes.
 
     Raises:
         ValueError: naming the first limit that breaks, and the nearest settings that fit.
@@ -143,7 +151,7 @@ def check_fits(config: Config, student: startup.Dit, teacher: startup.Dit, ids: 
         for model in (student, teacher)
     )
     if config.train.gpus_per_worker:
-        connect()
+        connect(store_bytes=store)
         known = [name for name in gpu_types() if name in GPUS]
         smallest = min(known, key=lambda name: GPUS[name].gib, default="")
         if cluster := cluster_of(config.plan, smallest):

@@ -2,14 +2,15 @@
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from ray._raylet import GcsClient
+from ray.core.generated import autoscaler_pb2
 from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 from synthetic import rolled_out, stored
@@ -39,11 +40,12 @@ def settings_of(place: Path, name: str, *more: str) -> Config:
         "flow.weight=1",
         f"optim.steps={STEPS}",
         "optim.accumulate=2",
-        "optim.batch=1",
+        "optim.batch=4",
         "watch.samples_every=0",
         "watch.tracker=",
-        "train.checkpoint_every=1000",
     ]
+    if not any(argument.startswith("train.checkpoint_every") for argument in more):
+        arguments.append(f"train.checkpoint_every={STEPS}")
     return parse([*arguments, *more])
 
 
@@ -71,15 +73,12 @@ def undisturbed(place) -> list[tuple[float, ...]]:
 
 
 def drain(nodes: Nodes, seconds: int) -> None:
-    """Says that a node goes, with the command of deploy/spot_notice.py."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "deploy"))
-    import spot_notice
-
-    cloud = spot_notice.Cloud(url="", headers={}, token_url="", gone="", seconds=seconds + spot_notice.MARGIN_S)
-    _, *command = spot_notice.drain(cloud)
-    where = ["--address", nodes.cluster.address, "--node-id", nodes.workers()[0].node_id]
-    ray = Path(sys.executable).parent / "ray"
-    subprocess.run([str(ray), *command, *where], check=True, capture_output=True)
+    """Says that a node goes, as ``ray drain-node`` does, which takes seconds to start."""
+    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    deadline_ms = int(1000 * (time.time() + seconds))
+    gcs, node = GcsClient(address=nodes.cluster.address), nodes.workers()[0]
+    accepted, why = gcs.drain_node(node.node_id, reason, "a test", deadline_ms)
+    assert accepted, why
 
 
 def preempted(settings: Config, seconds: int, saved: bool, grow: bool) -> Seen:
@@ -87,7 +86,7 @@ def preempted(settings: Config, seconds: int, saved: bool, grow: bool) -> Seen:
     from pipelines import train
 
     os.environ["RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"] = "0.1"
-    train.RESIZE_S, train.GRACE_S = 1.0, 1.0
+    train.RESIZE_S, train.GRACE_S = 1.0, 14.0
     nodes = Nodes(2, cpus=1)
     folder, metrics = Path(settings.run.dir, "checkpoints"), Path(settings.run.dir, "metrics.jsonl")
 
@@ -130,8 +129,23 @@ def apart(*arguments) -> Seen:
 @pytest.mark.ray
 def test_a_notice_saves_that_very_step_and_the_run_goes_on_from_it_with_the_nodes_that_remain(place, undisturbed):
     settings = settings_of(place, "noticed", "train.workers=2", "train.min_workers=1", "train.notice_s=1")
-    workers, [step] = apart(settings, 10, True, False)
+    workers, [step] = apart(settings, 8, True, False)
     assert workers == [2, 1]
     assert 5 <= step < STEPS
+    for ours, single in zip(losses(settings), undisturbed, strict=True):
+        assert ours == pytest.approx(single, rel=2e-3)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_notice_without_time_saves_nothing_and_the_run_goes_on_from_the_last_checkpoint_and_grows_back(
+    place, undisturbed
+):
+    more = ("train.workers=2", "train.min_workers=1", "train.notice_s=60", "train.checkpoint_every=4")
+    settings = settings_of(place, "late", *more)
+    workers, steps = apart(settings, 8, False, True)
+    assert workers == [2, 1, 2]
+    assert all(step % 4 == 0 for step in steps)
     for ours, single in zip(losses(settings), undisturbed, strict=True):
         assert ours == pytest.approx(single, rel=2e-3)

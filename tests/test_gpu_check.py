@@ -14,6 +14,8 @@ from benchmarks import gpu_check
 from benchmarks.gpu import attention, block, ranks, sizes, taps
 from benchmarks.gpu.sizes import SIZES, Absent
 from v4e.gpus import GPUS
+from v4e.models.sizes import dit
+from v4e.plan import Reads, block_flops, embedding_flops, tapped_flops, training_flops
 
 SMALL = SIZES["small"]
 CLI = [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "gpu_check.py")]
@@ -40,7 +42,7 @@ def test_taps_in_bfloat16_are_near_float32_and_a_wrong_weight_is_not(monkeypatch
     def wrong(size, dtype, *rest):
         model = made(size, dtype, *rest)
         if dtype == "bfloat16":
-            model.blocks[1].ffn.net[2].weight.data *= 1.2
+            model.blocks[1].attn1.norm_k.weight.data *= 0.8
         return model
 
     monkeypatch.setattr(taps, "made", wrong)
@@ -48,9 +50,15 @@ def test_taps_in_bfloat16_are_near_float32_and_a_wrong_weight_is_not(monkeypatch
         taps.check("cpu", SMALL)
 
 
-def test_a_blocks_speed_is_its_counted_flops_by_its_time():
+def test_a_blocks_flops_are_the_plans_formulas():
     found = block.check("cpu", SMALL)
-    assert float(found["training TFLOP/s"]) > 0 and found["attention"] == "native"
+    assert float(found["training TFLOP/s"]) > 0 and float(found["teacher TFLOP/s"]) > 0
+    of, reads = dit(SMALL.transformer), Reads(clip=SMALL.tokens, text=512, image=SMALL.image_tokens)
+    (lean, target), (full, _) = (block.works(SMALL, block.META, "native", way) for way in ("none", "full"))
+    assert block.flops_of(target) == tapped_flops(of, reads, (SMALL.blocks - 1,))
+    assert block.flops_of(full) - block.flops_of(lean) == SMALL.blocks * block_flops(of, reads)
+    whole = training_flops(of, reads, recompute=False)
+    assert whole - embedding_flops(of, reads) < block.flops_of(lean) <= whole  # nothing flows back into the inputs
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Blocks of Wan2.1-14B's width: TFLOP/s of a training step and of a teacher's forward, and their share of the peak.
 
-FLOPs are those that torch's counter sees, recomputation included; the peak is the data sheet's (v4e/gpus.py).
+FLOPs are those that torch's counter sees of the same work on the meta device, where it knows every operation; the peak
+is the data sheet's (v4e/gpus.py). TFLOP/s count what is computed a second time in the backward, as plan.train_tflops
+does; MFU does not.
 """
 
 import time
@@ -15,36 +17,44 @@ from v4e.models.dit import hidden_states, predict
 from v4e.models.recompute import recompute_blocks
 
 ROUNDS = 5
+META = torch.device("meta")
 NAMES = {"A100": "a100", "A10G": "a10g", "L40S": "l40s", "L4": "l4"} | {name.upper(): name for name in GPUS}
+Work = Callable[[], object]
 
 
 def check(device: str, size: Size) -> Figures:
     """In bfloat16, by the fastest attention of recipe=wan14b_480p that works here."""
     on = device_of(device)
     attention = fastest(size, on)
-    student = made(size, "bfloat16", on, attention).train()
-    recompute_blocks(student, "full")
-    inputs, taps = inputs_of(size, "bfloat16", on), (size.blocks - 1,)
+    step_flops, target_flops = (flops_of(work) for work in works(size, META, "native", "full"))
+    lean_flops = flops_of(works(size, META, "native", "none")[0])
+    step_s, target_s = (seconds_of(work, on) for work in works(size, on, attention, "full"))
+    figures: Figures = {"attention": attention, "tokens": size.tokens}
+    figures |= {"training TFLOP/s": step_flops / step_s / 1e12, "teacher TFLOP/s": target_flops / target_s / 1e12}
+    if on.type == "cuda":
+        figures["GiB"] = torch.cuda.max_memory_allocated() / 2**30
+        if name := sheet():
+            peak = 1e12 * GPUS[name].tflops
+            figures |= {"data sheet": name, "teacher MFU": target_flops / target_s / peak}
+            figures["training MFU"] = lean_flops / step_s / peak
+    return figures
+
+
+def works(size: Size, device: torch.device, attention: str, recompute: str) -> tuple[Work, Work]:
+    """A student's forward and backward, and a teacher's forward to the last block; neither optimizer nor exchange."""
+    student, teacher = (made(size, "bfloat16", device, attention) for _ in range(2))
+    recompute_blocks(student.train(), recompute)
+    teacher.eval().requires_grad_(False)
+    inputs, taps = inputs_of(size, "bfloat16", device), (size.blocks - 1,)
 
     def step() -> None:
         predict(student, *inputs)[0].float().square().mean().backward()
 
-    figures: Figures = {"attention": attention, "tokens": size.tokens, "training TFLOP/s": rate(step, on)}
-    if on.type == "cuda":
-        figures["training GiB"] = torch.cuda.max_memory_allocated() / 2**30
-    student.zero_grad(set_to_none=True)
-    student.eval().requires_grad_(False)
-
     @torch.inference_mode()
     def target() -> None:
-        hidden_states(student, *inputs, taps=taps)
+        hidden_states(teacher, *inputs, taps=taps)
 
-    figures["teacher TFLOP/s"] = rate(target, on)
-    if name := sheet() if on.type == "cuda" else "":
-        figures["data sheet"] = name
-        for what in ("training", "teacher"):
-            figures[f"{what} MFU"] = float(figures[f"{what} TFLOP/s"]) / GPUS[name].tflops
-    return figures
+    return step, target
 
 
 def fastest(size: Size, device: torch.device) -> str:
@@ -56,18 +66,23 @@ def fastest(size: Size, device: torch.device) -> str:
     return "flash"
 
 
-def rate(work: Callable[[], None], device: torch.device) -> float:
-    """TFLOP/s of the fastest of some calls, after one that is counted."""
+def flops_of(work: Work) -> int:
+    """Of one call."""
     with FlopCounterMode(display=False) as counter:
         work()
+    return counter.get_total_flops()
+
+
+def seconds_of(work: Work, device: torch.device) -> float:
+    """Of one call, the fastest of some, after one that warms up."""
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(1 + ROUNDS):
         start = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
-    return counter.get_total_flops() / min(times) / 1e12
+    return min(times[1:])
 
 
 def sheet() -> str:

@@ -9,8 +9,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.distributed.device_mesh import DeviceMesh
 
-from benchmarks.gpu.sizes import BF16, FLOAT32, Absent, Figures, Size, distance, expect, inputs_of
-from benchmarks.random_student import batch_of, write_checkpoint
+from benchmarks.gpu.sizes import BF16, FLOAT32, Absent, Figures, Size, distance, expect, inputs_of, written
+from benchmarks.random_student import batch_of
 from v4e.config import KD, Config, Models, Optim, Train
 from v4e.io import read_json, write_json_atomic
 from v4e.models.dit import predict
@@ -46,8 +46,7 @@ def on_ranks(device: str, size: Size, main: Callable[[int, str, Size, str], None
     if device == "cuda" and torch.cuda.device_count() < RANKS:
         raise Absent(f"needs {RANKS} GPUs, found {torch.cuda.device_count()}")
     with tempfile.TemporaryDirectory() as folder:
-        torch.manual_seed(0)
-        write_checkpoint(Path(folder, "model"), size.transformer)
+        written(size, Path(folder, "model"))
         mp.spawn(main, args=(device, size, folder), nprocs=RANKS)
         return read_json(f"{folder}/figures.json")
 

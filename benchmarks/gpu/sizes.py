@@ -5,6 +5,7 @@ I image tokens, K taps.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -52,12 +53,26 @@ def device_of(name: str) -> torch.device:
 
 
 def made(size: Size, dtype: str, device: torch.device, attention: str = "native") -> WanTransformer3DModel:
-    """A DiT of random weights, the same for any dtype and device."""
+    """A DiT of random weights, the same for any dtype and device.
+
+    Its blocks count: the gates that diffusers starts with are near 0 at Wan's width, and would hide what a block does.
+    Its attention is sharp: with evenly spread logits a wrong key would show as little.
+    """
     torch.manual_seed(0)
     model = WanTransformer3DModel(**size.transformer)
+    for block in model.blocks:
+        block.scale_shift_table.data[:, [2, 5]] += 1
+        block.attn1.norm_q.weight.data *= 2
     for parameter in model.parameters():
         parameter.data = parameter.data.to(DTYPES[dtype])
     return move(set_attention(model, attention, False), device)
+
+
+def written(size: Size, folder: Path) -> str:
+    """A pipeline folder with nothing but :func:`made`'s transformer in bfloat16."""
+    made(size, "bfloat16", torch.device("cpu")).save_pretrained(folder / "transformer")
+    (folder / "model_index.json").write_text("{}")
+    return str(folder)
 
 
 def inputs_of(size: Size, dtype: str, device: torch.device) -> tuple[Tensor, Tensor, Tensor, list[Tensor], Tensor]:
