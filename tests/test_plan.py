@@ -410,10 +410,17 @@ def test_a_side_whose_speed_is_not_given_is_measured(capsys, monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can time a block of 14B")
 def test_what_this_machine_cannot_time_is_asked_for():
+    too_much = ["recipe=wan14b_720p", "data.frames=81"]
     with pytest.raises(ValueError, match=r"1 of 40 blocks would take.*with plan\.train_tflops="):
-        run(parse(["recipe=wan14b_720p"]))
+        run(parse(too_much))
     with pytest.raises(ValueError, match=r"1 of 40 blocks would take.*with plan\.infer_tflops="):
-        run(parse(["recipe=wan14b_720p", "plan.train_tflops=396"]))
+        run(parse([*too_much, "plan.train_tflops=396"]))
+
+
+def test_an_attention_backend_that_is_not_here_is_refused_in_one_line(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ValueError, match=r"^models\.attention=nosuch cannot be used here .*models\.attention=native$"):
+        run(parse(["models.attention=nosuch", "models.fold_pad=false"]))
 
 
 @pytest.mark.slow

@@ -106,11 +106,21 @@ def load_student(config: Config, device: torch.device, mesh: DeviceMesh | None) 
 
 
 def set_attention(dit: WanTransformer3DModel, attention: str, fold_pad: bool) -> WanTransformer3DModel:
-    """`dit` with diffusers' `attention` backend, and pad folding where asked for."""
+    """`dit` with diffusers' `attention` backend, and pad folding where asked for.
+
+    Raises:
+        ValueError: the backend is none, or its package is not here.
+    """
     if fold_pad:
         fold_pads(dit)
     if attention != "native":
-        dit.set_attention_backend(attention)
+        try:
+            dit.set_attention_backend(attention)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"models.attention={attention} cannot be used here ({error}): install what it needs, or set "
+                "models.attention=native"
+            ) from error
     return dit
 
 

@@ -5,7 +5,6 @@ import random
 from dataclasses import dataclass
 from statistics import fmean
 
-from v4e.cluster_plan import stream_gb_s
 from v4e.config import Config
 from v4e.gpus import Cluster
 from v4e.models.sizes import Pipeline
@@ -39,7 +38,7 @@ class Simulated:
     layout: Layout
     parts: dict[str, Part]  # in order
     step_s: float  # of training, without faults
-    every_s: float  # between checkpoints
+    job: Job  # the training that faults strike
     useful: float  # share of training's time that is neither lost nor waited for
     edit_s: float  # of one edit alone
     served: Served
@@ -91,7 +90,7 @@ def simulate(config: Config, student: Pipeline, teacher: Pipeline, cluster: Clus
         layout=layout,
         parts=parts,
         step_s=seen.forward_s * config.scale.forwards,
-        every_s=job.every_s,
+        job=job,
         useful=job.work_s / fmean(run.seconds for run in runs),
         edit_s=edit_s,
         served=serve(edit_s, cluster.gpus, config.scale.load * cluster.gpus / edit_s, rng),
@@ -199,8 +198,3 @@ def trained_part(layout: Layout, job: Job, runs: list[Trained], seen: Window, st
         bottleneck="faults" if useful < 0.5 else bottleneck,
         busy={name: share * useful for name, share in seen.busy.items()} | lost,
     )
-
-
-def network_gb_s(found: Simulated) -> float:
-    """Of the hidden-state stream, as the plan has it."""
-    return stream_gb_s(found.layout.plan.pace)

@@ -24,7 +24,7 @@ def scale_rows(found: Simulated, config: Config, cluster: Cluster) -> dict[str, 
         rows[name] = f"{duration(part.seconds)} ({share:.0%}), bound by {part.bottleneck}{faults}"
     rows |= {
         "training": f"{found.step_s:.3g} s a step, {of.optim.batch * of.optim.accumulate / found.step_s:.4g} samples/s; "
-        f"{found.useful:.1%} of the time is useful, a checkpoint every {duration(found.every_s)}",
+        f"{found.useful:.1%} of the time is useful, a checkpoint every {duration(found.job.every_s)}",
         "whole": f"{duration(found.seconds)}, {found.triplets / found.seconds:.4g} triplets/s, "
         f"{found.gpu_hours:.4g} GPU hours",
         "first limit": found.bottleneck,
@@ -68,7 +68,7 @@ def scale_document(found: Simulated, config: Config) -> dict:
         "stages": {name: asdict(part) for name, part in found.parts.items()},
         "step_s": found.step_s,
         "useful": found.useful,
-        "checkpoint_every_s": found.every_s,
+        "checkpoint_every_s": found.job.every_s,
         "hours": found.seconds / HOUR,
         "gpu_hours": found.gpu_hours,
         "cost": found.gpu_hours * config.plan.price,
