@@ -5,12 +5,14 @@
 
 import io
 import json
+import os
 import random
 import struct
 import subprocess
 import sys
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import httpx
-import psutil
 from PIL import Image
 
 from benchmarks.result import write_result
@@ -27,6 +28,7 @@ from serve.engine import Engine
 from serve.settings import Settings
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+EDITS = ("POST /v1/images/edits", "POST /v1/edits/jobs")
 
 
 def _file(form: str, size=(32, 32), **options) -> bytes:
@@ -74,12 +76,11 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield "PNG with 2,000 chunks", _png(32, 32, bytes(97 * 32), *[_chunk(b"tEXt", b"a\0b")] * 2000)
     for depth, color in ((16, 0), (16, 2), (16, 6), (1, 0), (8, 3), (8, 4), (3, 7)):
         yield f"PNG of depth {depth}, colour {color}", _png(8, 8, bytes(600), depth=depth, color=color)
-    for form, names in {"GIF": ("GIF", "WEBP", "PNG")}.items():
-        for name in names:
-            frames = [picture(k) for k in range(30)]
-            file = io.BytesIO()
-            frames[0].save(file, name, save_all=True, append_images=frames[1:])
-            yield f"{name} of 30 frames ({form})", file.getvalue()
+    for name in ("GIF", "WEBP", "PNG"):
+        frames = [picture(k) for k in range(30)]
+        file = io.BytesIO()
+        frames[0].save(file, name, save_all=True, append_images=frames[1:])
+        yield f"{name} of 30 frames", file.getvalue()
     yield "GIF that says 65,535 x 65,535", b"GIF89a" + struct.pack("<HH", 65535, 65535) + bytes(20)
     for form in ("BMP", "TIFF", "ICO", "PPM", "TGA", "PDF", "EPS"):
         yield f"a {form}", _file(form)
@@ -116,70 +117,220 @@ def wrong(answer: httpx.Response) -> str:
     return "" if error["code"] and error["message"] and error["type"] == "invalid_request_error" else f"error {error}"
 
 
+def bodies() -> Iterator[tuple[str, dict[str, str], bytes]]:
+    """Names, headers and bytes of whole requests that no client would send."""
+    line, end = b"\r\n", b"--b--\r\n"
+
+    def part(disposition: str, data: bytes, *more: str) -> bytes:
+        head = [f"Content-Disposition: form-data{disposition}", *more]
+        return b"--b" + line + "\r\n".join(head).encode("utf-8", "surrogateescape") + line + line + data + line
+
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    prompt, image = part('; name="prompt"', b"x"), part('; name="image"; filename="a.png"', _file("PNG"))
+    steps = part('; name="num_inference_steps"', b"1")
+    whole = prompt + image + steps
+    yield "no boundary", {"content-type": "multipart/form-data"}, whole + end
+    yield "another boundary", {"content-type": "multipart/form-data; boundary=c"}, whole + end
+    yield "an endless boundary", {"content-type": "multipart/form-data; boundary=" + "b" * 5000}, whole + end
+    yield "never closed", form, whole
+    yield "cut in a header", form, whole[:40]
+    yield "empty", form, b""
+    yield "only its end", form, end
+    yield "text before and after", form, b"before" + line + whole + end + b"after"
+    names = (
+        "../../etc/passwd",
+        "/etc/passwd",
+        "C:\\\\windows\\\\win.ini",
+        "a\x01b",
+        "a%00.png",
+        "x" * 3000,
+        "",
+        "\udcff",
+        "é.png",
+    )
+    for name in names:
+        yield (
+            f"a file called {name[:20]!a}",
+            form,
+            (prompt + part(f'; name="image"; filename="{name}"', _file("PNG")) + steps + end),
+        )
+    for kind in (
+        "text/html",
+        "image/svg+xml",
+        "application/x-python-pickle",
+        "nonsense",
+        "multipart/mixed; boundary=b",
+    ):
+        yield (
+            f"a picture that says it is {kind}",
+            form,
+            (prompt + part('; name="image"; filename="a"', _file("PNG"), f"Content-Type: {kind}") + steps + end),
+        )
+    yield (
+        "a picture that says it is base64",
+        form,
+        (
+            prompt
+            + part('; name="image"; filename="a"', _file("PNG"), "Content-Transfer-Encoding: base64")
+            + steps
+            + end
+        ),
+    )
+    yield "a picture as text", form, prompt + part('; name="image"', b"\x89PNG") + end
+    yield "a prompt as a file", form, part('; name="prompt"; filename="p"', b"x") + image + end
+    yield "a part without a name", form, whole + part("", b"x") + end
+    yield "a part with an empty name", form, whole + part('; name=""', b"x") + end
+    yield "bytes that are no text", form, part('; name="prompt"', b"\xff\xfe\x00") + image + end
+    yield "a prompt of NULs", form, part('; name="prompt"', bytes(100)) + image + steps + end
+    yield "a name of JavaScript", form, whole + part('; name="__proto__"', b"x") + end
+    yield "17 pictures", form, prompt + image * 17 + end
+    yield "two pictures", form, prompt + image * 2 + end
+    yield "200 pictures", form, prompt + image * 200 + end
+    yield "1,000 fields", form, whole + b"".join(part(f'; name="f{k}"', b"x") for k in range(1000)) + end
+    yield "a field of 1.2 MB", form, image + part('; name="prompt"', b"x" * 1_200_000) + end
+    yield "a header of 100 kB", form, whole + part('; name="x"', b"x", "X: " + "y" * 100_000) + end
+    yield "1,000 headers in a part", form, whole + part('; name="x"', b"x", *(f"X{k}: y" for k in range(1000))) + end
+    yield "the prompt twice", form, prompt * 2 + image + end
+    yield "numbers that are none", form, prompt + image + part('; name="n"', b"1e999") + end
+    yield "n of 10^30", form, prompt + image + part('; name="n"', b"1" + b"0" * 30) + end
+    plain = {"content-type": "application/json"}
+    data = "data:image/png;base64,"
+    for name, body in {
+        "nothing": b"",
+        "no object": b"[1]",
+        "half of one": b'{"prompt": "x"',
+        "100,000 brackets": b"[" * 100_000,
+        "NaN": b'{"prompt": "x", "guidance_scale": NaN}',
+        "a number of 10,000 digits": b'{"prompt": "x", "seed": ' + b"9" * 10_000 + b"}",
+        "UTF-16": '{"prompt": "x"}'.encode("utf-16"),
+        "a byte order mark": b"\xef\xbb\xbf" + b'{"prompt": "x"}',
+        "half a surrogate": b'{"prompt": "\\ud800", "images": [{"image_url": "data:image/png;base64,"}]}',
+        "no list of images": b'{"prompt": "x", "images": {"0": 1}}',
+        "a thousand images": json.dumps({"prompt": "x", "images": [{"image_url": data}] * 1000}).encode(),
+        "both kinds of source": b'{"prompt": "x", "images": [{"image_url": "data:,", "file_id": "img_0"}]}',
+        "neither": b'{"prompt": "x", "images": [{}]}',
+        "data that is no base64": json.dumps({"prompt": "x", "images": [{"image_url": data + "!!!"}]}).encode(),
+        "data without a comma": b'{"prompt": "x", "images": [{"image_url": "data:image/png;base64"}]}',
+        "a file": b'{"prompt": "x", "images": [{"image_url": "file:///etc/passwd"}]}',
+        "an address inside": b'{"prompt": "x", "images": [{"image_url": "http://169.254.169.254/latest/meta-data"}]}',
+        "a path as an id": b'{"prompt": "x", "images": [{"file_id": "../../etc/passwd"}]}',
+    }.items():
+        yield f"JSON: {name}", plain, body
+    yield "JSON that says it is a form", form, b'{"prompt": "x"}'
+    yield "a form that says it is JSON", plain, whole + end
+    yield "no content type", {}, whole + end
+    yield "XML", {"content-type": "application/xml"}, b"<a/>"
+    yield "a form of a browser", {"content-type": "application/x-www-form-urlencoded"}, b"prompt=x"
+    yield "bytes said to be packed", plain | {"content-encoding": "gzip"}, b'{"prompt": "x"}'
+
+
 def send_files(url: str) -> list[dict]:
-    """One row of each file: how it was answered, as image and as mask."""
-    rows, form = [], {"prompt": "x", "num_inference_steps": "1"}
+    """One row of each file, how it was answered as image and as mask, and of each odd body."""
+    rows, form, path = [], {"prompt": "x", "num_inference_steps": "1"}, f"{url}/v1/images/edits"
     with httpx.Client(timeout=120) as client:
         for name, blob in hostile():
             for field, files in (
                 ("image", {"image": ("a.png", blob)}),
                 ("mask", {"image": ("a.png", _file("PNG")), "mask": ("m.png", blob)}),
             ):
-                answer = client.post(f"{url}/v1/images/edits", files=files, data=form)
+                answer = client.post(path, files=files, data=form)
                 rows.append({"file": name, "as": field, "status": answer.status_code, "wrong": wrong(answer)})
+        for name, headers, body in bodies():
+            answer = client.post(path, content=body, headers=headers)
+            rows.append({"file": name, "as": "body", "status": answer.status_code, "wrong": wrong(answer)})
     return rows
 
 
-def generate(url: str, cases: int, seed: int = 0) -> dict[str, int]:
-    """About `cases` requests by schemathesis from /openapi.json; how many there were and how many failed the server."""
+def peak_mib(reset: bool = False) -> float:
+    """The most memory that this process has had in use since the last `reset`."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+
+
+def known(url: str) -> dict[str, list[str]]:
+    """Ids that exist: results, and jobs that are done."""
+    made: dict[str, list[str]] = {"result_id": [], "job_id": [], "model_id": ["v4e"]}
+    form = {"prompt": "x", "num_inference_steps": "1"}
+    for _ in range(4):
+        answer = httpx.post(f"{url}/v1/images/edits", files={"image": _file("PNG")}, data=form, timeout=120)
+        made["result_id"].append(answer.json()["data"][0]["id"])
+        answer = httpx.post(f"{url}/v1/edits/jobs", files={"image": _file("PNG")}, data=form, timeout=120)
+        made["job_id"].append(answer.json()["id"])
+    return made
+
+
+def generate(url: str, cases: int, seed: int = 0) -> Counter[tuple[str, int]]:
+    """Counts of (operation, status) of about `cases` requests that schemathesis makes from /openapi.json."""
     folder = Path(tempfile.mkdtemp())  # it also keeps a cache where it runs
     report = folder / "fuzz.ndjson"
-    # It is told how many to make of each operation: there are eleven, and those without a body run out early.
+    # Most are for the two operations that edit; the nine others have little to be wrong about.
+    shares = {"POST /v1/images/edits": 0.5, "POST /v1/edits/jobs": 0.3}
+    rest = (1 - sum(shares.values())) / 9
+    config = [f"generation.max-examples = {max(1, round(rest * cases))}"]
+    for name, share in shares.items():
+        config += ["[[operations]]", f'include-name = "{name}"']
+        config += [f"generation.max-examples = {max(1, round(share * cases))}"]
+    (folder / "schemathesis.toml").write_text("\n".join(config))
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json"),
         *("--checks", "not_a_server_error", "--mode", "all", "--phases", "fuzzing", "--seed", str(seed)),
-        *("--max-examples", str(cases // 5), "--generation-database", "none", "--continue-on-failure"),
-        *("--suppress-health-check", "all", "--request-timeout", "60", "--report-ndjson-path", str(report)),
+        *("--generation-database", "none", "--continue-on-failure", "--suppress-health-check", "all"),
+        *("--request-timeout", "60", "--report-ndjson-path", str(report)),
         *("--include-path-regex", "^/(v1|healthz|readyz)", "--report", "ndjson", "--no-color"),
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    env = os.environ | {
+        "V4E_FUZZ": json.dumps(known(url)),
+        "SCHEMATHESIS_HOOKS": "benchmarks.fuzz_hooks",
+        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+    }
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     if not report.exists():
         raise RuntimeError(f"schemathesis did not run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    sent = failed = 0
-    for line in report.read_text().splitlines():
-        event = json.loads(line)
-        for interaction in _interactions(event):
-            sent += 1
-            failed += interaction >= 500
-    return {"cases": sent, "server_errors": failed}
+    return Counter(answer for line in report.open() for answer in _answers(json.loads(line)))
 
 
-def _interactions(event: dict) -> Iterator[int]:
-    """Statuses of all answers in a line of schemathesis's report."""
+def _answers(event: dict) -> Iterator[tuple[str, int]]:
+    """Operation and status of all answers in a line of schemathesis's report."""
     for body in event.values():
-        recorder = body.get("recorder") if isinstance(body, dict) else None
-        for interaction in ((recorder or {}).get("interactions") or {}).values():
+        recorder = (body.get("recorder") if isinstance(body, dict) else None) or {}
+        for interaction in (recorder.get("interactions") or {}).values():
             if interaction.get("response"):
-                yield interaction["response"]["status_code"]
+                yield recorder["label"], interaction["response"]["status_code"]
+
+
+def summary_of(counted: Counter[tuple[str, int]]) -> dict[str, float]:
+    """How many there were, how many failed the server, and what part of those that ask for an edit got one."""
+    edits = {key: count for key, count in counted.items() if key[0] in EDITS}
+    made = sum(count for (_, status), count in edits.items() if status in (200, 202))
+    return {
+        "cases": counted.total(),
+        "server_errors": sum(count for (_, status), count in counted.items() if status >= 500),
+        "edit_cases": sum(edits.values()),
+        "edit_cases_made": round(made / max(1, sum(edits.values())), 3),
+    }
 
 
 def main() -> None:
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 6000
-    settings = Settings(state=tempfile.mkdtemp(), steps=1, max_steps=2, upload_mib=2.0, **SMALL)
+    settings = Settings(state=tempfile.mkdtemp(), steps=1, max_steps=2, max_frames=9, upload_mib=2.0, **SMALL)
     engine = Engine(settings)
     with served(settings, engine) as url:
-        rss = psutil.Process().memory_info().rss
+        known(url)
+        before = peak_mib(reset=True)
         files = send_files(url)
-        grown = (psutil.Process().memory_info().rss - rss) / 2**20
-        generated = generate(url, cases)
+        grown = peak_mib() - before
+        counted = generate(url, cases)
         alive = httpx.get(f"{url}/readyz").status_code == 200
     bad = [row for row in files if row["wrong"]]
+    rows = [{"operation": name, "status": status, "count": n} for (name, status), n in sorted(counted.items())]
     write_result(
         "fuzz",
         " ".join(["python benchmarks/fuzz.py", *sys.argv[1:]]),
-        bad,
-        generated
-        | {"hostile_files": len(files) // 2, "crashes": len(bad) + (not alive), "hostile_rss_mib": round(grown, 1)},
+        [*bad, *rows],
+        summary_of(counted)
+        | {"hostile_uploads": len(files), "crashes": len(bad) + (not alive), "hostile_peak_mib": round(grown, 1)},
     )
 
 
