@@ -115,7 +115,8 @@ class Endpoint:
             why = " ".join(str(error.__cause__ or error).split())
             raise ValueError(f"{url} does not answer ({why}): is the server running there?") from error
         except self.refused as error:
-            why = f"{error.status_code}: {' '.join(str(error.message).split())[:200]}"
+            said = " ".join(str(error.message).split()).removeprefix(f"Error code: {error.status_code} - ")
+            why = f"{error.status_code}: {said[:200]}"
             if error.status_code in (401, 403):
                 raise ValueError(f"{url} refuses the key ({why}): set OPENAI_API_KEY to its key") from error
             if not what:

@@ -345,7 +345,7 @@ def _kill_a_rank(number: int, killed: list[int], busy: str = "") -> None:
     """SIGKILLs that rank of the model, once a process called `busy` is there if one is named."""
     limit = time.monotonic() + 300
     while time.monotonic() < limit:
-        ranks = _ours("Worker")
+        ranks = _ours("VLLM::Worker")
         if len(ranks) == 2 and (not busy or _ours(busy)):
             os.kill(ranks[number], signal.SIGKILL)
             killed.append(ranks[number])
