@@ -15,9 +15,10 @@ from pipelines import benchmark_report
 from pipelines._cli import main
 from pipelines.benchmark_edits import generate_all, models
 from pipelines.benchmark_judge import judge_all
-from v4e.bench.places import folder, read
+from v4e.bench.places import bench_dir, folder, read
 from v4e.bench.rubrics import rubric
 from v4e.config import Config
+from v4e.io import check_dir
 from v4e.progress import plan
 from v4e.stages import stage
 
@@ -27,6 +28,7 @@ JUDGED = ("gedit", "imgedit", "uge")  # multi-turn edits are judged by people
 def run(config: Config) -> None:
     """Generates, judges and reports, as far as ``bench.stages`` says."""
     bench = config.bench
+    check_dir("bench.dir", bench_dir(config))
     chosen = models(config)
     for name in bench.suites:
         if name in JUDGED and "judge" in bench.stages:

@@ -28,11 +28,18 @@ def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[M
     """Estimates, asks, and writes the official files and scores.json of every model.
 
     Raises:
+        FileNotFoundError: a model has no edits of a suite.
         ValueError: the estimate is above ``judge.max_cost``.
     """
     judge = config.judge
     rubrics = {name: rubric(name, config.bench, judge) for name in suites}
     jobs = [(name, model, suite) for name, found in suites.items() for model, suite in zip(chosen, found, strict=True)]
+    for name, model, suite in jobs:
+        if not any(Path(item.edited).exists() for item in suite.items):
+            raise FileNotFoundError(
+                f"{folder(config, name, model.name)} holds none of the {len(suite.items)} edits, as {suite.items[0].edited}: "
+                "run with generate in bench.stages, or lay them there as docs/benchmarks.md says"
+            )
     questions, sample = _to_ask(config, jobs, rubrics)
     expected = estimate(sample, questions, judge)
     plan(

@@ -1,5 +1,6 @@
 """What a benchmark run is: which suites and models, whose edits, which judge."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,6 +59,7 @@ class Bench:
             f"bench.models={','.join(self.models)}: expected distinct names, or NAME:FOLDER, e.g. "
             "ema,kontext:black-forest-labs/FLUX.1-Kontext-dev",
         )
+        require(math.isfinite(self.guidance), f"bench.guidance={self.guidance}: expected a number")
         check(self, AT_LEAST_1, "passes", "batch", "actors", "draws")
         check(self, NOT_NEGATIVE, "limit", "steps", "gpus", "gallery")
 
@@ -93,6 +95,7 @@ class Judge:
 
     def __post_init__(self):
         require(bool(self.model.strip()), "judge.model= is empty: name the judge, e.g. judge.model=gpt-4.1")
+        require(math.isfinite(self.temperature), f"judge.temperature={self.temperature}: expected a number")
         check(self, AT_LEAST_1, "parallel", "engines", "batch")
         check(self, NOT_NEGATIVE, "max_tokens", "retries", "gpus", "price_in", "price_out", "max_cost")
         check(self, POSITIVE, "timeout_s", "reply_s")

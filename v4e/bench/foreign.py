@@ -15,9 +15,19 @@ CHRONO_FRAMES = 5  # ours: source, and the frames that become the edit; its own 
 
 
 def class_of(folder: str) -> str:
-    """The name of its pipeline class."""
-    config = cast(dict, diffusers.DiffusionPipeline.load_config(folder))
-    name = config["_class_name"]
+    """The name of its pipeline class.
+
+    Raises:
+        ValueError: the folder or hub id holds no pipeline.
+    """
+    try:
+        config = cast(dict, diffusers.DiffusionPipeline.load_config(folder))
+    except OSError as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(f"bench.models: {folder} is no diffusers pipeline, nor the hub id of one: {why}") from error
+    name = config.get("_class_name")
+    if not name:
+        raise ValueError(f"bench.models: {folder}/model_index.json names no _class_name: it is no diffusers pipeline")
     return name[0] if isinstance(name, list | tuple) else name
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -54,13 +55,17 @@ def read(bench: Bench, save: str, model: str) -> Suite:
     """The items of `bench.languages`, whose images lie or will lie below ``{save}/{model}/fullset``.
 
     Raises:
-        ValueError: a file lacks a column, or a group is unknown.
+        ValueError: a file is damaged or lacks a column, or a group is unknown.
     """
     items: list[Item] = []
     hashes: dict[str, str] = {}
     for file in parquet_files(bench.gedit):
         hashes[file.name] = sha256(file)
-        missing = [c for c in COLUMNS if c not in pq.read_schema(file).names]
+        try:
+            names = pq.read_schema(file).names
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"bench.gedit: {file} is no Parquet file ({error}): copy it again") from error
+        missing = [c for c in (*COLUMNS, "input_image") if c not in names]
         if missing:
             raise ValueError(f"{file} has no column {', '.join(missing)}: expected GEdit-Bench's {', '.join(COLUMNS)}")
         for row in pq.read_table(file, columns=list(COLUMNS)).to_pylist():

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from v4e.bench.items import Item, Suite, first_of_each, sha256
+from v4e.bench.items import Item, Suite, first_of_each, read_objects, sha256
 from v4e.config_bench import Bench
 from v4e.io import write_atomic
 
@@ -38,12 +38,13 @@ def read(bench: Bench, name: str, save: str, model: str) -> Suite:
 
     Raises:
         FileNotFoundError: the checkout has not the items.
-        ValueError: an item's edit_type is unknown, or its key or id leads out of its folder.
+        ValueError: the file is damaged, an item's edit_type is unknown, or its key or id leads out of its folder.
     """
     path = ITEMS if name == "imgedit" else UGE_ITEMS
     file = checkout_file(bench.imgedit_code, path)
     items = []
-    for key, found in json.loads(file.read_text(encoding="utf-8")).items():
+    fields = ("id", "prompt", "edit_type") if name == "imgedit" else ("id", "prompt")
+    for key, found in read_objects(file, "bench.imgedit_code", fields).items():
         group = found["edit_type"] if name == "imgedit" else "uge"
         if group not in (*GROUPS, "uge"):
             raise ValueError(f"{file}: item {key} has edit_type {group!r}; expected one of {', '.join(GROUPS)}")
@@ -76,6 +77,7 @@ def read_turns(bench: Bench, save: str, model: str) -> list[list[Item]]:
 
     Raises:
         FileNotFoundError: ``bench.multiturn`` is no JSON file, nor a folder of some.
+        ValueError: one has another form.
     """
     place = Path(bench.multiturn)
     files = [place] if place.is_file() else sorted(place.glob("*.json"))
@@ -85,7 +87,7 @@ def read_turns(bench: Bench, save: str, model: str) -> list[list[Item]]:
         )
     chains = []
     for file in files:
-        for key, found in json.loads(file.read_text(encoding="utf-8")).items():
+        for key, found in read_objects(file, "bench.multiturn", ("id", "turn1")).items():
             texts = [found[f"turn{k}"] for k in (1, 2, 3) if found.get(f"turn{k}")]
             folder = f"{save}/{model}/{file.stem}/{safe(key)}"
             sources = [f"{save}/sources/{safe(found['id'])}", *(f"{folder}/turn{k}.png" for k in range(1, len(texts)))]
@@ -137,7 +139,7 @@ def lay_out_sources(bench: Bench, name: str, items: Iterable[Item], save: str) -
 
     Raises:
         FileNotFoundError: ``bench.imgedit`` does not exist.
-        ValueError: an id names two images.
+        ValueError: it is no tar archive, or an id names two images.
     """
     place = Path(bench.imgedit)
     if not bench.imgedit or not place.exists():
@@ -156,13 +158,21 @@ def lay_out_sources(bench: Bench, name: str, items: Iterable[Item], save: str) -
             if inside:
                 write_atomic(path, files[inside].read_bytes())
     else:
-        with tarfile.open(place) as tar:  # members are read one by one, never unpacked: their paths mean nothing here
+        with _open_tar(place) as tar:  # members are read one by one, never unpacked: their paths mean nothing here
             members = {m.name: m for m in tar if m.isfile()}
             missing = {p: where(members, found, FOLDERS[name]) for p, found in wanted.items()}
             for path, inside in missing.items():
                 if inside and (file := tar.extractfile(members[inside])):
                     write_atomic(path, file.read())
     return [wanted[path] for path, inside in missing.items() if not inside]
+
+
+def _open_tar(place: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(place)
+    except tarfile.TarError as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(f"bench.imgedit={place} is no tar archive ({why}): expected ImgEdit's Benchmark.tar") from error
 
 
 def where(files: Mapping[str, object], wanted: str, folder: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,25 @@ def encode(image: Image.Image, kind: str) -> Picture:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, kind.upper())
     return Picture(data=buffer.getvalue(), kind=kind)
+
+
+def read_objects(file: Path, option: str, fields: Sequence[str]) -> dict[str, dict]:
+    """A JSON file of the form ``{key: {field: ...}}``.
+
+    Raises:
+        ValueError: it has another form, or an entry lacks one of `fields`; names the file and the option that named it.
+    """
+    expected = f"expected a JSON object of {{key: {{{', '.join(fields)}}}}}"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{option}: {file} is no JSON ({error}); {expected}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{option}: {file} holds a {type(found).__name__}; {expected}")
+    for key, entry in found.items():
+        if not isinstance(entry, dict) or not set(fields) <= set(entry):
+            raise ValueError(f"{option}: {file}, entry {key}: {expected}, got {str(entry)[:80]}")
+    return found
 
 
 def sha256(path: str | Path) -> str:

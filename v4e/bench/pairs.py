@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from v4e.bench.items import open_image
+from v4e.bench.items import open_image, read_objects
 from v4e.config_bench import Bench
 from v4e.metrics import pie, preservation, reference
 
+PIE_KEYS = ("image_path", "original_prompt", "editing_prompt", "mask")
 KEYS = ("id", "source", "edit", "truth", "mask", "source_caption", "target_caption", "group")
 
 
@@ -35,11 +36,11 @@ def read(file: str, edits: str) -> Iterator[Pair]:
     whose images lie in annotation_images/ beside it, and the edits under the same names below `edits`.
 
     Raises:
-        ValueError: a line has no source or edit, or an unknown key.
+        ValueError: a line has no source or edit, or an unknown key; the mapping file has another form.
     """
     place = Path(file)
     if place.suffix == ".json":
-        for key, found in json.loads(place.read_text(encoding="utf-8")).items():
+        for key, found in read_objects(place, "bench.pairs", PIE_KEYS).items():
             yield Pair(
                 id=key,
                 source=str(place.parent / "annotation_images" / found["image_path"]),
@@ -51,13 +52,24 @@ def read(file: str, edits: str) -> Iterator[Pair]:
             )
         return
     for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):
-        found = json.loads(line)
-        if not {"source", "edit"} <= set(found) <= set(KEYS):
+        found = _line(line)
+        if found is None:
             raise ValueError(
-                f"{file}, line {number}: expected source, edit and any of {', '.join(KEYS)}, got {list(found)}"
+                f"{file}, line {number}: expected a JSON object with source, edit and any of {', '.join(KEYS)}, all "
+                f"texts, got {line[:80]}"
             )
         paths = {k: str(place.parent / found[k]) for k in ("source", "edit", "truth", "mask") if found.get(k)}
         yield Pair(**{"id": str(number), **found, **paths})
+
+
+def _line(line: str) -> dict[str, str] | None:
+    """The object of a line; None where it is none of ours."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    good = isinstance(found, dict) and {"source", "edit"} <= set(found) <= set(KEYS)
+    return found if good and all(isinstance(value, str) for value in found.values()) else None
 
 
 @dataclass(frozen=True, kw_only=True)

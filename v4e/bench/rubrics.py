@@ -82,12 +82,12 @@ def _gedit(bench: Bench, judge: Judge) -> Rubric:
                 "bench.rubrics=own for an unofficial smoke run"
             )
         parts = strings_of(file)
-        context = parts["_context_no_delimit"]
+        context = _part(parts, "_context_no_delimit", file)
         prompts = {
             "SC": "\n".join(
-                [context, parts["_prompts_0shot_two_image_edit_rule"], parts["_prompts_0shot_tie_rule_SC"]]
+                [context, *(_part(parts, f"_prompts_0shot_{p}", file) for p in ("two_image_edit_rule", "tie_rule_SC"))]
             ),
-            "PQ": "\n".join([context, parts["_prompts_0shot_rule_PQ"]]),
+            "PQ": "\n".join([context, _part(parts, "_prompts_0shot_rule_PQ", file)]),
         }
     for kind, text in prompts.items():
         hashes[f"gedit {kind}"] = digest(text)
@@ -121,12 +121,13 @@ def _imgedit(name: str, bench: Bench, judge: Judge) -> Rubric:
         texts = {g: OWN_THREE.replace("{group}", g) for g in imgedit.GROUPS} | {"uge": OWN_ONE}
         hashes = {f"own {name}": digest(json.dumps(texts, sort_keys=True))}
     elif name == "uge":
-        texts = {"uge": strings_of(imgedit.checkout_file(bench.imgedit_code, UGE))["prompt"]}
+        file = imgedit.checkout_file(bench.imgedit_code, UGE)
+        texts = {"uge": _part(strings_of(file), "prompt", file)}
         hashes = {"uge": digest(texts["uge"])}
         texts["uge"] += UGE_LINE
     else:
         file = imgedit.checkout_file(bench.imgedit_code, PROMPTS)
-        texts = json.loads(file.read_text(encoding="utf-8"))
+        texts = _families(file)
         hashes = {PROMPTS: hashlib.sha256(file.read_bytes()).hexdigest()}
     _check(bench, hashes, "imgedit_code")
     count = 1 if name == "uge" else 3
@@ -153,6 +154,23 @@ def _imgedit(name: str, bench: Bench, judge: Judge) -> Rubric:
     return Rubric(name=bench.rubrics, kinds=("scores",), build=build, read=read, hashes=hashes)
 
 
+def _families(file: Path) -> dict[str, str]:
+    """prompts.json: family to prompt."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"bench.imgedit_code: {file} is no JSON ({error}): check it out again") from error
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise ValueError(f"bench.imgedit_code: {file}: expected a JSON object of {{edit_type: prompt}}")
+    return found
+
+
+def _part(parts: dict[str, str], name: str, file: Path) -> str:
+    if name not in parts:
+        raise ValueError(f"{file} assigns no string to {name}, as the official file does: check it out again")
+    return parts[name]
+
+
 def _check(bench: Bench, hashes: dict[str, str], key: str) -> None:
     wrong = [name for name, found in hashes.items() if OFFICIAL.get(name) != found]
     if bench.rubrics == "official" and wrong:
@@ -164,9 +182,17 @@ def _check(bench: Bench, hashes: dict[str, str], key: str) -> None:
 
 
 def strings_of(file: Path) -> dict[str, str]:
-    """The string constants that a Python file assigns at its top level. The file is parsed, never run."""
+    """The string constants that a Python file assigns at its top level. The file is parsed, never run.
+
+    Raises:
+        ValueError: it is no Python.
+    """
     found = {}
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{file} is no Python file ({error}): check it out again") from error
+    for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             found |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
     return found

@@ -13,7 +13,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from transformers import ViTModel
 
 from v4e.metrics.preservation import Lpips, psnr, to_tensor
-from v4e.metrics.reference import Encoders, check_folder, cosine
+from v4e.metrics.reference import Encoders, cosine, loading
 
 SIDE = 512  # of its images
 DINO_SIDE = 224  # they are resized to
@@ -57,8 +57,8 @@ def load_structure(folder: str) -> Structure:
     Raises:
         FileNotFoundError: the folder is not there.
     """
-    check_folder("pie_dino", folder)
-    vit = ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    with loading("pie_dino", folder):
+        vit = ViTModel.from_pretrained(folder, add_pooling_layer=False)
     keys: list[Tensor] = []
     vit.layers[-1].attention.k_proj.register_forward_hook(lambda module, inputs, output: keys.append(output[0]))
 

@@ -3,7 +3,8 @@
 Encoders come from the user's folders, in the layout of transformers: CLIP ViT-B/32 and dino-vits16 in both rules.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +32,10 @@ def load_encoders(clip: str = "", dino: str = "", *, key: str = "clip") -> Encod
     Raises:
         FileNotFoundError: a folder is not there.
     """
-    for option, folder in ((key, clip), ("dino", dino)):
-        if folder:
-            check_folder(option, folder)
     found = Encoders()
     if clip:
-        model, processor = CLIPModel.from_pretrained(clip).eval(), CLIPProcessor.from_pretrained(clip, use_fast=False)
+        with loading(key, clip):
+            model, processor = CLIPModel.from_pretrained(clip), CLIPProcessor.from_pretrained(clip, use_fast=False)
         found = Encoders(
             clip_image=lambda image: _clip(model.get_image_features(**processor(images=image, return_tensors="pt"))),  # type: ignore[operator]
             clip_text=lambda text: _clip(
@@ -44,7 +43,8 @@ def load_encoders(clip: str = "", dino: str = "", *, key: str = "clip") -> Encod
             ),
         )
     if dino:
-        vit, prepare = AutoModel.from_pretrained(dino).eval(), AutoImageProcessor.from_pretrained(dino, use_fast=False)
+        with loading("dino", dino):
+            vit, prepare = AutoModel.from_pretrained(dino), AutoImageProcessor.from_pretrained(dino, use_fast=False)
         found = Encoders(
             clip_image=found.clip_image,
             clip_text=found.clip_text,
@@ -53,17 +53,20 @@ def load_encoders(clip: str = "", dino: str = "", *, key: str = "clip") -> Encod
     return found
 
 
-def check_folder(key: str, folder: str) -> None:
-    """Of a model that transformers can load.
+@contextmanager
+def loading(key: str, folder: str) -> Iterator[None]:
+    """Around what transformers loads from the user's `folder`.
 
     Raises:
-        FileNotFoundError: it is not; names the option ``bench.<key>``.
+        FileNotFoundError: it is not there, or has not what is loaded; names the option ``bench.<key>``.
     """
+    expected = f"expected a model's folder in transformers' layout, or leave bench.{key} empty to go without its metrics"
     if not (Path(folder) / "config.json").is_file():
-        raise FileNotFoundError(
-            f"bench.{key}={folder} holds no config.json: expected a model's folder in transformers' layout, or leave "
-            f"bench.{key} empty to go without its metrics"
-        )
+        raise FileNotFoundError(f"bench.{key}={folder} holds no config.json: {expected}")
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(f"bench.{key}={folder}: {str(error).splitlines()[0]}: {expected}") from error
 
 
 def magicbrush(edit: Image.Image, truth: Image.Image, caption: str, encoders: Encoders) -> dict[str, float]:
