@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import WanImageToVideoPipeline
+from loras import write_lora
 from PIL import Image
 
 from v4e import flow
 from v4e.editor import Edit, Editor
-from v4e.models.encoders import encode_images, encode_text, to_images, to_pixels
+from v4e.models.encoders import decode_clip, encode_images, encode_text, to_images, to_pixels
 
 TEXTS = ["make the red circle blue", "remove the sign"]
 
@@ -24,8 +25,13 @@ def pipe(random_family):
 
 
 @pytest.fixture(scope="module")
-def editor(pipe, random_family):
-    return Editor.load(str(random_family / "tiny-wan-i2v"))
+def lora(pipe, tmp_path_factory):
+    return write_lora(pipe.transformer, tmp_path_factory.mktemp("lora") / "ink.safetensors", seed=3)
+
+
+@pytest.fixture(scope="module")
+def editor(pipe, random_family, lora):
+    return Editor.load(str(random_family / "tiny-wan-i2v"), loras={"ink": lora})
 
 
 def picture(seed: int, size=(32, 32)) -> Image.Image:
@@ -44,25 +50,97 @@ def test_encoders_are_the_stock_pipelines(pipe, editor):
     torch.testing.assert_close(ours, pipe.encode_image(image, "cpu"), atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("guidance", [1.0, 4.0])
-def test_an_edit_is_the_stock_pipelines_last_frame(pipe, editor, guidance):
-    image, seed = picture(1), 7
-    noise = torch.randn((1, 16, 2, 8, 8), generator=torch.Generator().manual_seed(seed))
-    frames = pipe(
+def stock_clip(pipe, image, text, seed, guidance, negative="", frames=5) -> np.ndarray:
+    """(P, h, w, 3) in [0, 1]."""
+    noise = torch.randn((1, 16, 1 + (frames - 1) // 4, 8, 8), generator=torch.Generator().manual_seed(seed))
+    return pipe(
         image=image,
-        prompt=TEXTS[0],
-        negative_prompt="",
+        prompt=text,
+        negative_prompt=negative,
         height=32,
         width=32,
-        num_frames=5,
+        num_frames=frames,
         num_inference_steps=8,
         guidance_scale=guidance,
         latents=noise,
         output_type="np",
     ).frames[0]
-    edit = editor.edit([image], [TEXTS[0]], height=32, width=32, seeds=[seed], guidance=guidance, solver="unipc")[0]
-    ours = np.stack([np.asarray(f) for f in edit.clip]) / 255
-    assert np.abs(ours - frames).max() <= 0.5 / 255 + 1e-5  # 8-bit rounding is all that differs
+
+
+@torch.no_grad()
+def our_clips(editor, images, texts, seeds, **settings) -> np.ndarray:
+    """(B, P, h, w, 3) in [0, 1], before they become 8 bits; checks that the edits are these pixels."""
+    seen = []
+    edits = editor.edit(
+        images,
+        texts,
+        height=32,
+        width=32,
+        seeds=seeds,
+        solver="unipc",
+        on_step=lambda _s, x: seen.append(x),
+        **settings,
+    )
+    clips = (decode_clip(editor.decoder, seen[-1]).permute(0, 2, 3, 4, 1).numpy() + 1) / 2  # UniPC ends in x0_hat
+    for edit, clip in zip(edits, clips, strict=True):
+        eight_bits = np.stack([np.asarray(frame) for frame in edit.clip]) / 255
+        assert np.abs(eight_bits - clip).max() <= 0.5 / 255 + 1e-5
+    return clips
+
+
+@pytest.mark.parametrize(
+    ("guidance", "negative", "frames"), [(1.0, "", 5), (4.0, "", 5), (4.0, "blurred, grey", 5), (1.0, "", 9)]
+)
+def test_an_edit_is_the_stock_pipelines(pipe, editor, guidance, negative, frames):
+    image, seed = picture(1), 7
+    expected = stock_clip(pipe, image, TEXTS[0], seed, guidance, negative, frames)
+    settings = {"guidance": guidance, "frames": frames, "negatives": [negative] if negative else None}
+    [clip] = our_clips(editor, [image], TEXTS[:1], [seed], **settings)
+    assert np.abs(clip - expected).max() <= 1e-5
+
+
+def test_an_edit_with_a_lora_is_the_stock_pipelines_with_it(pipe, editor, lora):
+    image, before = picture(1), our_clips(editor, [picture(1)], TEXTS[:1], [7], guidance=4.0)
+    pipe.load_lora_weights(lora)
+    try:
+        expected = stock_clip(pipe, image, TEXTS[0], 7, 4.0)
+    finally:
+        pipe.unload_lora_weights()
+    assert np.abs(expected - before[0]).max() > 0.02  # it changes something
+    [clip] = our_clips(editor, [image], TEXTS[:1], [7], guidance=4.0, lora="ink")
+    assert np.abs(clip - expected).max() <= 1e-5
+    assert np.array_equal(our_clips(editor, [image], TEXTS[:1], [7], guidance=4.0), before)  # and is gone again
+
+
+def test_a_batch_is_the_stock_pipelines_edits(pipe, editor):
+    images = [picture(2), picture(3)]
+    clips = our_clips(editor, images, TEXTS, [1, 2], guidance=3.0)
+    for image, text, seed, clip in zip(images, TEXTS, [1, 2], clips, strict=True):
+        assert np.abs(clip - stock_clip(pipe, image, text, seed, 3.0)).max() <= 1e-5
+
+
+def test_a_second_call_finds_its_encodings_and_makes_the_same_bytes(editor):
+    def edit():
+        return editor.edit([picture(8)], ["paint it black"], height=32, width=32, seeds=[5], steps=2)[0]
+
+    first, misses, hits = edit(), editor.cache.misses, editor.cache.hits
+    second = edit()
+    assert editor.cache.misses == misses
+    assert editor.cache.hits == hits + 3  # text, CLIP's states, the condition
+    for one, other in zip(first.clip, second.clip, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_guidance_of_one_needs_no_second_pass(editor):
+    calls = []
+    handle = editor.dit.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        for guidance, expected in ((1.0, 3), (2.0, 6)):
+            calls.clear()
+            editor.edit([picture(0)], TEXTS[:1], height=32, width=32, seeds=[0], steps=3, guidance=guidance)
+            assert len(calls) == expected
+    finally:
+        handle.remove()
 
 
 def test_a_batch_is_its_samples(editor):
@@ -107,6 +185,33 @@ def test_any_size_comes_back_as_it_was(editor):
 def test_counts_must_agree(editor):
     with pytest.raises(ValueError, match="1 images, 2 instructions, 1 seeds"):
         editor.edit([picture(0)], TEXTS, height=32, width=32, seeds=[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"height": 32, "width": 32, "frames": 6}, "frames=6.*5, 9, 13"),
+        ({"height": 32, "width": 32, "steps": 0}, "steps=0"),
+        ({}, "height and width, or max_pixels"),
+        ({"height": 32, "width": 36}, "36 x 32 pixels: expected multiples of 8"),
+        ({"height": 32, "width": 528}, "positions for 512 a side"),
+        ({"height": 32, "width": 32, "negatives": ["a", "b"]}, "2 negatives of 1 images"),
+        ({"height": 32, "width": 32, "lora": "oil"}, "lora 'oil' is unknown.*ink"),
+    ],
+)
+def test_what_means_nothing_is_refused_before_any_work(editor, settings, message):
+    misses = editor.cache.misses
+    with pytest.raises(ValueError, match=message):
+        editor.edit([picture(99)], TEXTS[:1], seeds=[0], **settings)
+    assert editor.cache.misses == misses
+
+
+def test_max_pixels_decide_the_size_of_all_in_a_batch(editor):
+    edits = editor.edit([picture(1, (70, 40)), picture(2, (35, 20))], TEXTS, seeds=[0, 1], max_pixels=600, steps=1)
+    assert [edit.image.size for edit in edits] == [(70, 40), (35, 20)]
+    assert {edit.clip[0].size for edit in edits} == {(32, 16)}
+    with pytest.raises(ValueError, match="32 x 16, 16 x 32: edit them one by one"):
+        editor.edit([picture(1, (70, 40)), picture(2, (40, 70))], TEXTS, seeds=[0, 1], max_pixels=600)
 
 
 def test_a_folder_without_a_pipeline_is_named(tmp_path):
