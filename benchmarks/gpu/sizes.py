@@ -44,7 +44,7 @@ class Size:
         return 2 * self.side * self.side // 4
 
 
-SIZES = {"14b": Size(heads=40, blocks=2, side=88), "small": Size(heads=2, blocks=2, side=8)}
+SIZES = {"14b": Size(heads=40, blocks=2, side=88), "small": Size(heads=4, blocks=2, side=8)}
 
 
 def device_of(name: str) -> torch.device:
