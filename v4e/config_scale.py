@@ -13,14 +13,14 @@ class Scale:
     forwards: int = 1  # of a worker a step: the samples of a step grow with the workers
     rows: float = 1.2  # of the corpora that are looked at for a triplet that is kept: assumed
     row_ms: float = 0.12  # of a core, for a row's labels: measured, results/data.json
-    image_ms: float = 120.0  # of a core, to decode and check a triplet's two images: measured, results/scale.json
+    image_ms: float = 37.0  # of a core, to decode and check a triplet's two images: measured, results/scale.json
     image_mb: float = 1.0  # of a triplet's two files: assumed
     cores: int = 96  # of a node: assumed
     captions_per_s: float = 10.0  # of a GPU, by a model of 7 B: assumed
     storage_gb_s: float = 2.0  # of a node to the storage, reading or writing: assumed
     storage_total_gb_s: float = 200.0  # of the storage to all nodes: assumed
     start_s: float = 22.0  # of a stage, from the command to its first work, weights not counted: measured, trainer.json
-    request_ms: float = 1.0  # of the pool's one process, for a target: measured, results/scale.json
+    request_ms: float = 2.2  # of the pool's one process, for a target: measured, results/scale.json
     rollout_ms: float = 4.0  # of rollout.py's one driver, to fetch and write a rollout: measured, results/scale.json
     index_us: float = 26.5  # of every process that opens the store, for a sample: measured, results/trainer.json
     mtbf_h: float = 50_000.0  # between faults of a GPU and its share of a node: assumed, docs/scale.md has the source
