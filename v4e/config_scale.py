@@ -21,7 +21,7 @@ class Scale:
     storage_total_gb_s: float = 200.0  # of the storage to all nodes: assumed
     start_s: float = 22.0  # of a stage, from the command to its first work, weights not counted: measured, trainer.json
     request_ms: float = 2.2  # of the pool's one process, for a target: measured, results/scale.json
-    rollout_ms: float = 4.0  # of rollout.py's one driver, to fetch and write a rollout: measured, results/scale.json
+    rollout_ms: float = 2.8  # of rollout.py's one driver, to fetch and write a rollout: measured, results/scale.json
     index_us: float = 26.5  # of every process that opens the store, for a sample: measured, results/trainer.json
     mtbf_h: float = 50_000.0  # between faults of a GPU and its share of a node: assumed, docs/scale.md has the source
     restart_s: float = 300.0  # from a node's loss to a process on another, weights not counted: assumed
