@@ -97,7 +97,7 @@ def count_flops() -> list[dict]:
 
 
 def count_encoders() -> list[dict]:
-    """What v4e/simulate.py takes for a clip's encoding: Wan2.1's VAE, UMT5-XXL and CLIP ViT-H, on the meta device."""
+    """What v4e/scale/costs.py takes for a clip's encoding: Wan2.1's VAE, UMT5-XXL and CLIP ViT-H, on the meta device."""
     with torch.device("meta"):
         vae = AutoencoderKLWan()
         text = UMT5EncoderModel(
