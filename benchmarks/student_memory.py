@@ -2,17 +2,13 @@
 
 A process holds more than its student: what it imports, and what torch loads and keeps from the first step on. That is
 measured on a student so small that its own bytes hardly count, and has to explain the peaks of larger ones: a process's
-whole resident memory against that, plus the plan. `python benchmarks/student_memory.py`
+whole resident memory against that and the plan. benchmarks/plan.py and benchmarks/trainer.py write the results.
 """
 
 import gc
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 import torch.distributed as dist
@@ -20,7 +16,6 @@ import torch.multiprocessing as mp
 
 from benchmarks.load_shard import resident_mib
 from benchmarks.random_student import TEXT, batch_of, wan, write_checkpoint
-from benchmarks.result import write_result
 from v4e.config import KD, Config, Models, Optim, Train
 from v4e.io import read_json, write_json_atomic
 from v4e.memory import parameter_count, student_memory
@@ -90,7 +85,8 @@ def peak_of_a_rank(rank: int, folder: str, number: int, students: list = RSS) ->
     dist.destroy_process_group()
 
 
-def main() -> None:
+def measure() -> list[dict]:
+    """A row a rank and student. Larger students' also have the whole process's peak, and what was planned for it."""
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for number, (heads, blocks, *_) in enumerate(WHOLE):
@@ -102,20 +98,9 @@ def main() -> None:
     process = sum(row["before_mib"] + row["peak_mib"] - row["planned_mib"] for row in smallest) / RANKS
     for row in larger:
         row["whole_mib"] = round(row["before_mib"] + row["peak_mib"], 1)
-        row["whole_over_plan"] = round(row["whole_mib"] / (process + row["planned_mib"]), 3)
-    ratios = [row["whole_over_plan"] for row in larger]
-    summary = {
-        "process_mib": round(process, 1),
-        "imports_mib": round(sum(row["before_mib"] for row in smallest) / RANKS, 1),
-        "whole_over_plan_max": max(ratios),
-        "whole_over_plan_min": min(ratios),
-    }
-    write_result("memory", "python benchmarks/student_memory.py", rows, summary)
+        row["whole_planned_mib"] = round(process + row["planned_mib"], 1)
+    return rows
 
 
 def meet(rank: int, size: int, file: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=size)
-
-
-if __name__ == "__main__":
-    main()
