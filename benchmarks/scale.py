@@ -8,6 +8,7 @@ from measured parts, beside what whole runs took (other files of benchmarks/resu
 """
 
 import io
+import math
 import os
 import random
 import sys
@@ -44,16 +45,17 @@ from v4e.io import read_json
 from v4e.models import sizes
 from v4e.recipes import parse, tiny
 from v4e.scale.farm import Stage, farm
-from v4e.scale.faults import expected_seconds
-from v4e.scale.pipeline import simulate
+from v4e.scale.faults import best_interval, expected_seconds, train_through
+from v4e.scale.pipeline import Simulated, simulate
 from v4e.scale.window import Training, window
 
 SIDE, IMAGES = 1024, 12  # pixels, triplets that are checked
 TARGETS, ROLLOUTS = 400, 100
 CLIP = (1, 16, 2, 60, 104)  # of 5 x 480 x 832
-GPUS, TRIPLETS = (8, 32, 128, 512, 2048, 4096), (10**4, 10**5, 10**6, 10**7, 10**8)
-NETWORKS = (50.0, 400.0)  # GB/s a node
-MTBFS = (5_000.0, 50_000.0)  # hours of a GPU
+GPUS, TRIPLETS = (8, 32, 128, 512, 1024, 4096), (10**4, 10**5, 10**6, 10**7, 10**8)
+SHOWN = 10**7  # triplets, of which both networks are shown
+NETWORKS = {50.0: (SHOWN,), 400.0: TRIPLETS}  # GB/s a node
+MTBFS, RUNS = (2_000.0, 10_000.0, 50_000.0), 20  # hours of a GPU, simulated trainings
 
 
 # Costs
@@ -152,9 +154,13 @@ def rows_of(name: str) -> list[dict]:
 
 def validate(request_ms: float) -> list[dict]:
     """Rows of what was measured, and what the simulation makes of measured parts."""
-    return [*steps_with_slow_teachers(request_ms), *requests_a_second(request_ms), *label_stage(), *demo(request_ms)] + (
-        runs_with_kills()
-    )
+    return [
+        *steps_with_slow_teachers(request_ms),
+        *requests_a_second(request_ms),
+        *label_stage(),
+        *demo(request_ms),
+        *runs_with_kills(),
+    ]
 
 
 def against(what: str, unit: str, predicted: float, measured: float) -> dict:
@@ -170,7 +176,7 @@ def against(what: str, unit: str, predicted: float, measured: float) -> dict:
 
 
 def steps_with_slow_teachers(request_ms: float) -> list[dict]:
-    """benchmarks/overhead.py: one worker, 1 to 8 replicas that take three times the student's step, and the real one."""
+    """benchmarks/overhead.py: one worker, and replicas that take three times its step, 1 to 8; and the real teacher."""
     rows = rows_of("overhead")
     student_s = next(row["student_ms"] for row in rows if "student_ms" in row) / 1e3
     found = []
@@ -285,20 +291,20 @@ def runs_with_kills() -> list[dict]:
 
 
 def measure_points() -> list[dict]:
-    """A row for every number of triplets, GPUs and network; then training's useful share with two rates of faults."""
+    """A row for every number of triplets and GPUs, of one number for both networks; then training with faults."""
     rows = []
-    for network in NETWORKS:
-        for triplets in TRIPLETS:
+    for network, numbers in NETWORKS.items():
+        for triplets in numbers:
             for gpus in GPUS:
-                rows.append(show(point(gpus, triplets, network=network)))
-    for mtbf_h in MTBFS:
-        for gpus in GPUS:
-            rows.append(show(point(gpus, 10**7, network=400.0, mtbf_h=mtbf_h) | {"part": "faults"}))
+                found = point(gpus, triplets, network)
+                rows.append(show(row_of(found, network)))
+                if network == max(NETWORKS) and triplets == SHOWN:
+                    rows += [show(with_faults(found, mtbf_h)) for mtbf_h in MTBFS]
     return rows
 
 
-def point(gpus: int, triplets: int, *, network: float, mtbf_h: float = 50_000.0) -> dict:
-    """One simulation, and for training what Daly's closed form says."""
+def point(gpus: int, triplets: int, network: float) -> Simulated:
+    """One simulation."""
     config = parse(
         [
             "recipe=wan14b_480p",
@@ -306,33 +312,52 @@ def point(gpus: int, triplets: int, *, network: float, mtbf_h: float = 50_000.0)
             f"plan.gpus={gpus}",
             f"plan.triplets={triplets}",
             f"plan.network_gb_s={network}",
-            f"scale.mtbf_h={mtbf_h}",
             "scale.runs=1",
         ]
     )
     cluster = cluster_of(config.plan)
     assert cluster is not None
-    student, teacher = (sizes.pipeline(getattr(config.models, side), f"models.{side}") for side in ("student", "teacher"))
-    found = simulate(config, student, teacher, cluster)
-    job = found.job
-    expected = expected_seconds(job.work_s, min(job.every_s, job.work_s), job.blocked_s, job.restart_s, job.mtbf_s)
+    student, teacher = (
+        sizes.pipeline(getattr(config.models, side), f"models.{side}") for side in ("student", "teacher")
+    )
+    return simulate(config, student, teacher, cluster)
+
+
+def row_of(found: Simulated, network: float) -> dict:
     return {
         "part": "point",
         "network_gb_s": network,
-        "triplets": triplets,
-        "gpus": gpus,
-        "mtbf_h": mtbf_h,
+        "triplets": found.triplets,
+        "gpus": found.gpus,
         "workers": found.layout.config.train.workers,
         "replicas": found.layout.plan.replicas,
         "hours": found.seconds / 3600,
         "gpu_hours": found.gpu_hours,
-        "triplets_per_s": triplets / found.seconds,
+        "triplets_per_s": found.triplets / found.seconds,
         "first_limit": found.bottleneck,
         "useful": found.useful,
-        "useful_daly": job.work_s / expected,
-        "edits_per_s": gpus / found.edit_s,
+        "samples_per_s": found.layout.config.train.workers / found.step_s,
+        "edits_per_s": found.gpus / found.edit_s,
         **{f"{name}_h": part.seconds / 3600 for name, part in found.parts.items()},
         **{f"{name}_limit": part.bottleneck for name, part in found.parts.items()},
+    }
+
+
+def with_faults(found: Simulated, mtbf_h: float) -> dict:
+    """Training of a point as another rate of faults would have it, and Daly's closed form."""
+    mtbf_s = mtbf_h * 3600 / found.gpus
+    every_s = min(best_interval(found.job.blocked_s, mtbf_s), found.job.work_s)
+    job = replace(found.job, mtbf_s=mtbf_s, every_s=every_s, teacher_mtbf_s=math.inf)
+    draws = random.Random(0)
+    seconds = fmean(train_through(job, draws).seconds for _ in range(RUNS))
+    expected = expected_seconds(job.work_s, every_s, job.blocked_s, job.restart_s, mtbf_s)
+    return {
+        "part": "faults",
+        "gpus": found.gpus,
+        "mtbf_h": mtbf_h,
+        "every_s": every_s,
+        "useful": job.work_s / seconds,
+        "useful_daly": job.work_s / expected,
     }
 
 

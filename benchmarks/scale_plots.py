@@ -15,31 +15,33 @@ def plots(rows: Sequence[dict], folder: Path) -> None:
     """Writes scale-hours.png, scale-stages.png and scale-faults.png."""
     points = [row for row in rows if row["part"] == "point"]
     networks = sorted({row["network_gb_s"] for row in points})
-    hours(points, networks, folder / "scale-hours.png")
+    hours(points, networks[-1], folder / "scale-hours.png")
     stages(points, networks, folder / "scale-stages.png")
     faults([row for row in rows if row["part"] == "faults"], folder / "scale-faults.png")
 
 
-def hours(points: Sequence[dict], networks: Sequence[float], path: Path) -> None:
-    """Hours over GPUs, a line a number of triplets; dashed what the smallest cluster would come to, divided."""
-    figure, axes = plt.subplots(1, len(networks), figsize=(11, 4.2), sharey=True)
-    for axis, network in zip(axes, networks, strict=True):
-        for triplets in sorted({row["triplets"] for row in points}):
-            line = sorted(
-                (row["gpus"], row["hours"])
-                for row in points
-                if row["network_gb_s"] == network and row["triplets"] == triplets
-            )
-            [drawn] = axis.loglog(*zip(*line, strict=True), "o-", ms=4, label=f"{triplets:.0e}".replace("e+0", "e"))
-            ideal = [line[0][1] * line[0][0] / gpus for gpus, _ in line]
-            axis.loglog([gpus for gpus, _ in line], ideal, "--", lw=0.8, color=drawn.get_color())
-        axis.set(title=f"{network:.0f} GB/s a node", xlabel="H100s", xticks=[row for row, _ in line])
-        axis.set_xticklabels([str(gpus) for gpus, _ in line])
-        axis.minorticks_off()
+def hours(points: Sequence[dict], network: float, path: Path) -> None:
+    """Hours, and GPU hours a thousand triplets, over GPUs; a line a number of triplets."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+    chosen = [row for row in points if row["network_gb_s"] == network]
+    for triplets in sorted({row["triplets"] for row in chosen}):
+        rows = sorted((row for row in chosen if row["triplets"] == triplets), key=lambda row: row["gpus"])
+        gpus, name = [row["gpus"] for row in rows], f"$10^{{{len(str(triplets)) - 1}}}$"
+        [drawn] = left.loglog(gpus, [row["hours"] for row in rows], "o-", ms=4, label=name)
+        ideal = [rows[0]["hours"] * gpus[0] / number for number in gpus]
+        left.loglog(gpus, ideal, "--", lw=0.8, color=drawn.get_color())
+        right.loglog(gpus, [1e3 * row["gpu_hours"] / triplets for row in rows], "o-", ms=4, label=name)
+    left.set(ylabel="hours, from corpora to the exported student")
+    right.set(ylabel="GPU hours for a thousand triplets")
+    for axis in (left, right):
+        axis.set(xlabel="H100s", xticks=gpus)
+        axis.set_xticklabels([str(number) for number in gpus])
+        axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("hours, from corpora to the exported student")
-    axes[0].legend(title="triplets", fontsize=8)
-    figure.suptitle("Simulated, at stated speeds; dashed: in proportion to 8 GPUs", fontsize=10)
+    left.legend(title="triplets", fontsize=8)
+    figure.suptitle(
+        f"Simulated at stated speeds, {network:.0f} GB/s a node; dashed: in proportion to 8 GPUs", fontsize=10
+    )
     save(figure, path)
 
 
@@ -77,7 +79,7 @@ def faults(rows: Sequence[dict], path: Path) -> None:
         axis.semilogx(gpus, useful, "o", color=drawn.get_color())
     axis.set(xlabel="H100s", ylabel="useful share of training's time", xticks=gpus)
     axis.set_xticklabels([str(number) for number in gpus])
-    axis.minorticks_off()
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     axis.set_title("Faults: simulated (points) and Daly's closed form (lines)", fontsize=10)

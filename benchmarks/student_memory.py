@@ -1,16 +1,23 @@
-"""What a rank of a sharded student holds in memory, measured beside what v4e/memory.py plans."""
+"""What a rank of a sharded student holds in memory, measured beside what v4e/memory.py plans.
+
+A process holds more than its student: what it imports, and what torch loads and keeps from the first step on. That is
+measured on a student so small that its own bytes hardly count, and has to explain the peaks of larger ones: a process's
+whole resident memory against that and the plan. benchmarks/plan.py and benchmarks/trainer.py write the results.
+"""
 
 import gc
+import tempfile
 import time
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from benchmarks.load_shard import resident_mib
-from benchmarks.random_student import TEXT, batch_of, wan
+from benchmarks.random_student import TEXT, batch_of, wan, write_checkpoint
 from v4e.config import KD, Config, Models, Optim, Train
-from v4e.io import write_json_atomic
+from v4e.io import read_json, write_json_atomic
 from v4e.memory import parameter_count, student_memory
 from v4e.models import sizes
 from v4e.models.load import load_student
@@ -33,11 +40,15 @@ RSS = [
 ]
 
 
-def peak_of_a_rank(rank: int, folder: str, number: int) -> None:
+# The process itself, then three sizes.
+WHOLE = [(1, 12, 8, 2, {}), (4, 12, 32, 2, {}), (6, 12, 32, 2, {}), (8, 12, 32, 2, {})]
+
+
+def peak_of_a_rank(rank: int, folder: str, number: int, students: list = RSS) -> None:
     """Starts a sharded student, takes its steps, and writes down what that took and what was planned."""
     torch.set_num_threads(1)
     meet(rank, RANKS, f"{folder}/meet-{number}")
-    heads, blocks, side, steps, train = RSS[number]
+    heads, blocks, side, steps, train = students[number]
     transformer = wan(heads, blocks)
     config = Config(
         recipe="rss",
@@ -59,6 +70,7 @@ def peak_of_a_rank(rank: int, folder: str, number: int) -> None:
         "parameters": parameter_count(sizes.dit(transformer), IMAGE),
         "rank": rank,
         **{key: getattr(config.train, key) for key in ("recompute", "dtype")},
+        "before_mib": round(before, 1),
         "start_s": round(time.perf_counter() - start, 2),
         "start_planned_mib": round((plan.weights + plan.ema) / 2**20, 1),
         "start_peak_mib": round(resident_mib("VmHWM") - before, 1),
@@ -71,6 +83,23 @@ def peak_of_a_rank(rank: int, folder: str, number: int) -> None:
         row["peak_mib"] = round(resident_mib("VmHWM") - before, 1)
     write_json_atomic(f"{folder}/rss-{number}-{rank}.json", row)
     dist.destroy_process_group()
+
+
+def measure() -> list[dict]:
+    """A row a rank and student. Larger students' also have the whole process's peak, and what was planned for it."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        for number, (heads, blocks, *_) in enumerate(WHOLE):
+            write_checkpoint(Path(name, f"{heads}-{blocks}"), wan(heads, blocks))
+            mp.spawn(peak_of_a_rank, args=(name, number, WHOLE), nprocs=RANKS)
+            rows += [read_json(f"{name}/rss-{number}-{rank}.json") for rank in range(RANKS)]
+            print(*rows[-RANKS:], sep="\n", flush=True)
+    smallest, larger = rows[:RANKS], rows[RANKS:]
+    process = sum(row["before_mib"] + row["peak_mib"] - row["planned_mib"] for row in smallest) / RANKS
+    for row in larger:
+        row["whole_mib"] = round(row["before_mib"] + row["peak_mib"], 1)
+        row["whole_planned_mib"] = round(process + row["planned_mib"], 1)
+    return rows
 
 
 def meet(rank: int, size: int, file: str) -> None:

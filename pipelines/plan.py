@@ -5,8 +5,8 @@ With plan.gpu=h100 it plans for a cluster: who is where, GiB of a GPU by part, h
 breaks, and the nearest settings that fit. There speeds are stated shares of the GPU's data sheet (plan.train_share,
 plan.infer_share); elsewhere they are measured on this machine. plan.train_tflops and plan.infer_tflops go before both.
 
-python pipelines/plan.py scale plan.gpu=h100 plan.gpus=512 plan.triplets=10_000_000 recipe=... simulates a whole pipeline
-with faults, from raw triplets to serving.
+python pipelines/plan.py scale recipe=wan14b_480p plan.gpu=h100 plan.gpus=512 plan.triplets=10_000_000 simulates a whole
+pipeline with faults, from raw triplets to serving.
 """
 
 import json

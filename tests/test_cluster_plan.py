@@ -200,6 +200,8 @@ def test_the_cluster_table_and_its_json_say_the_same(capsys):
     assert f"{parts['peak']:.1f} GiB at the peak: weights {parts['weights']:.1f}" in table
     assert "does NOT fit" in table and f"{found['store_gib']:.0f} GiB of store" in table
     assert found["work"]["student_flops"] * 8 / 1e12 == pytest.approx(7118, abs=1)
+    assert "7118 TFLOP a step for the student (1779 forward, 3559 backward, 1779 computed again); 1800 for" in table
+    assert f"work is {found['balance']:.2f} of the student's" in table
 
 
 def test_every_large_recipe_fits_ten_h100s():

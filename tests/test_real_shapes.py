@@ -1,7 +1,9 @@
 """Wan2.1-14B itself: the true classes without memory, and checkpoints of true width with fewer blocks."""
 
+import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
+from safetensors.torch import save_file
+from test_convert import ORIGINAL_14B
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -19,6 +23,7 @@ from v4e.config import KD, Config, Lora, Models, Optim, Run, Train
 from v4e.export import export_pipeline
 from v4e.memory import parameter_count, student_memory, teacher_memory
 from v4e.models import sizes
+from v4e.models.convert import convert, original_name
 from v4e.models.dit import hidden_states, predict
 from v4e.models.dtype import dtype_of
 from v4e.models.load import load_dit, load_student, set_attention
@@ -116,6 +121,28 @@ def test_what_diffusers_keeps_in_float32_stays_so(kind):
 # True width, fewer blocks
 
 
+def write_original(folder: Path, kind: str, blocks: int) -> None:
+    """Random weights under the names and in the layout that Wan published first."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**ORIGINAL_14B, "model_type": kind, "num_layers": blocks}))
+    with init_empty_weights():
+        dit = WanTransformer3DModel(**KINDS[kind] | {"num_layers": blocks})
+    state = {original_name(n): torch.randn(p.shape, dtype=torch.bfloat16) * 0.02 for n, p in dit.named_parameters()}
+    for number, first in enumerate(("blocks.", "")):
+        part = {name: state.pop(name) for name in list(state) if name.startswith(first)}
+        save_file(part, folder / f"diffusion_pytorch_model-0000{number}-of-00002.safetensors")
+
+
+def write_pipeline(layout: str, folder: Path, kind: str, blocks: int, family: Path) -> None:
+    """`folder`/`kind`: a pipeline folder as the hub has it, or one converted from the original layout."""
+    if layout == "diffusers":
+        write_checkpoint(folder / kind, {**KINDS[kind], "num_layers": blocks})
+        return
+    write_original(folder / "original", kind, blocks)
+    encoders = str(family / f"tiny-wan-{kind}")
+    convert(str(folder / "original"), encoders, str(folder / kind), dtype=torch.bfloat16)
+
+
 def small_inputs(kind: str):
     of, generator = sizes.dit(KINDS[kind]), torch.Generator().manual_seed(0)
 
@@ -139,8 +166,9 @@ def teach(rank: int, folder: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_a_teacher_of_true_width_answers_alike_on_one_rank_and_on_two(tmp_path):
-    write_checkpoint(tmp_path / "flf2v", {**sizes.WAN14B_FLF2V, "num_layers": 2})
+@pytest.mark.parametrize("layout", ["diffusers", "original"])
+def test_a_teacher_of_true_width_answers_alike_on_one_rank_and_on_two(layout, random_family, tmp_path):
+    write_pipeline(layout, tmp_path, "flf2v", 2, random_family)
     mp.spawn(teach, args=(str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"taps-{rank}.pt") for rank in (0, 1))
     assert torch.equal(first, second)
@@ -178,9 +206,12 @@ def learn(rank: int, folder: str, rank_of_lora: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize(("blocks", "lora"), [(1, 0), (2, 64)])  # all of two blocks would take 20 GiB
-def test_a_student_of_true_width_goes_from_a_checkpoint_to_a_pipeline(tmp_path, blocks, lora):
-    write_checkpoint(tmp_path / "i2v", {**sizes.WAN14B_I2V, "num_layers": blocks})
+@pytest.mark.parametrize(
+    ("layout", "blocks", "lora"),
+    [("diffusers", 1, 0), ("diffusers", 2, 64), ("original", 2, 64)],  # all of two blocks would take 20 GiB
+)
+def test_a_student_of_true_width_goes_from_a_checkpoint_to_a_pipeline(layout, blocks, lora, random_family, tmp_path):
+    write_pipeline(layout, tmp_path, "i2v", blocks, random_family)
     mp.spawn(learn, args=(str(tmp_path), lora), nprocs=2)
     export_pipeline(
         checkpoint.path_of(tmp_path / "run" / "checkpoints", 1),

@@ -16,9 +16,10 @@ from synthetic import config, rolled_out, stored
 from triplets import triplet
 
 from v4e import checkpoint, journal, startup
+from v4e.cluster_plan import work_for
 from v4e.data.ids import training_ids
 from v4e.data.write import write_triplets
-from v4e.models import tiny
+from v4e.models import sizes, tiny
 from v4e.paths import store_uri, train_uri
 from v4e.recipes import parse
 from v4e.schedule import requests
@@ -234,6 +235,19 @@ def test_a_run_trains_shows_itself_and_exports(undisturbed, random_family):
     again = finish(start("train.py", arguments(folder, random_family)))
     assert "step 8" in again
     assert len(losses(folder)) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_run_received_the_bytes_that_were_planned_for_it(undisturbed, random_family):
+    folder, _ = undisturbed
+    settings = parse(arguments(folder, random_family))
+    student, teacher = (
+        sizes.pipeline(getattr(settings.models, side), f"models.{side}") for side in ("student", "teacher")
+    )
+    planned = work_for(settings, student, teacher).target_bytes * settings.optim.accumulate
+    received = [record["mib"] * 2**20 for record in journal.read(folder / "metrics.jsonl")]
+    assert received == [pytest.approx(planned, rel=1e-12)] * settings.optim.steps and planned > 0
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from v4e.cluster_plan import GIB, ClusterPlan, parts_gib, stream_gb_s
 from v4e.cluster_search import Suggestion
 from v4e.config import Config
 from v4e.gpus import RESERVE_GIB, RESERVE_SHARE, Cluster
-from v4e.plan_rows import duration
+from v4e.plan_rows import balance_row, duration
 
 NO_WAY = "no change of the settings that the search knows fits: use GPUs with more memory, or more of them"
 
@@ -33,22 +33,31 @@ def cluster_rows(config: Config, found: ClusterPlan, cluster: Cluster) -> dict[s
         f"activations {held.teacher_activations / GIB:.1f}",
         "room": f"{cluster.usable / GIB:.1f} GiB a GPU: {RESERVE_GIB:.0f} GiB and {RESERVE_SHARE:.0%} are left free",
         "node": f"{held.host / GIB:.0f} GiB of host memory on one that trains",
-        "work": f"{tera[0] * samples:.4g} TFLOP a step for the student, {tera[1] * samples:.4g} for each rank of the "
-        "teacher's",
+        "work": f"{tera[0] * samples:.4g} TFLOP a step for the student{passes(config, tera[0] * samples)}; "
+        f"{tera[1] * samples:.4g} for each rank of the teacher's",
         "speed": f"{found.speed.train:.0f} TFLOP/s a training GPU, {found.speed.infer:.0f} a teacher's: stated, not "
         "measured",
-        "a batch": f"{seconds.compute:.2f} s to compute, {seconds.gather:.2f} s of FSDP's communication, "
-        f"{seconds.target:.2f} s for its target; {found.bound} sets the pace",
+        "a batch": f"{seconds.compute:.3g} s to compute, {seconds.gather:.3g} s of FSDP's communication, "
+        f"{seconds.target:.3g} s for its target; {found.bound} sets the pace",
+        **({"balance": balance_row(found.work, config)} if config.kd.weight > 0 else {}),
         "stream": f"{pace.mib_per_s:.0f} MiB/s of targets, {stream_gb_s(pace):.2f} GB/s",
-        "pace": f"{pace.step_s:.2f} s a step, {pace.samples_per_s:.2f} samples/s, students wait {pace.wait:.0%}",
+        "pace": f"{pace.step_s:.3g} s a step, {pace.samples_per_s:.4g} samples/s, students wait {pace.wait:.0%}",
         "time": f"rollouts {duration(3600 * found.rollout_h)} on {config.teacher.most_replicas} replicas (rollout.py "
-        f"may have more), {config.optim.steps} steps {duration(3600 * found.training_h)}; encoding and captions not "
-        "counted",
+        f"may have more), {config.optim.steps} steps {duration(3600 * found.training_h)}; plan.py scale has the rest",
         "disk": f"{held.store / GIB:.0f} GiB of store, {held.checkpoints / GIB:.0f} GiB of checkpoints",
     }
     if found.cost:
         rows["cost"] = f"{found.cost:.0f}, at {config.plan.price:g} a GPU and hour"
     return rows
+
+
+def passes(config: Config, tera: float) -> str:
+    """Of so many TFLOP, those of a step's forwards, backwards, and forwards that are computed again."""
+    again = config.train.recompute == "full"
+    forward = tera / (4 if again else 3)
+    return f" ({forward:.4g} forward, {2 * forward:.4g} backward" + (
+        f", {forward:.4g} computed again)" if again else ")"
+    )
 
 
 def verdict_rows(found: ClusterPlan, suggestion: Suggestion | None) -> dict[str, str]:

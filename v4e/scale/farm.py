@@ -1,4 +1,4 @@
-"""A stage whose triplets know nothing of each other, on nodes that fail: storage, cores, GPUs, and one driver for all."""
+"""A stage whose triplets know nothing of each other, on nodes that fail: storage, cores, GPUs, one driver for all."""
 
 import math
 import random
@@ -9,7 +9,7 @@ import simpy
 
 WINDOW = 6  # chunks under way on a node: one more than there are resources to keep busy
 CHUNKS = 12_000  # about so many are simulated, at least LEAST and at most MOST a node
-LEAST, MOST = 24, 400
+LEAST, MOST = 16, 400
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ def scale_rows(found: Simulated, config: Config, cluster: Cluster) -> dict[str, 
     """The table that people see."""
     layout, serving, scale = found.layout, found.served, config.scale
     of = layout.config
+    samples = of.optim.batch * of.optim.accumulate
     nodes = "nodes that do both" if layout.shared else "nodes of one kind each"
     rows = {
         "split": f"{of.train.workers} GPUs train, {layout.plan.teacher_gpus} teach, {nodes}; "
-        f"{of.optim.batch * of.optim.accumulate} samples a step, {of.optim.steps} steps"
+        f"{samples} samples a step, {of.optim.steps} steps"
         + (f"; train.offload={of.train.offload}" if of.train.offload != config.train.offload else ""),
     }
     for name, part in found.parts.items():
@@ -23,7 +24,7 @@ def scale_rows(found: Simulated, config: Config, cluster: Cluster) -> dict[str, 
         faults = f", {part.faults:.1f} faults" if part.faults >= 0.05 else ""
         rows[name] = f"{duration(part.seconds)} ({share:.0%}), bound by {part.bottleneck}{faults}"
     rows |= {
-        "training": f"{found.step_s:.3g} s a step, {of.optim.batch * of.optim.accumulate / found.step_s:.4g} samples/s; "
+        "training": f"{found.step_s:.3g} s a step, {samples / found.step_s:.4g} samples/s; "
         f"{found.useful:.1%} of the time is useful, a checkpoint every {duration(found.job.every_s)}",
         "whole": f"{duration(found.seconds)}, {found.triplets / found.seconds:.4g} triplets/s, "
         f"{found.gpu_hours:.4g} GPU hours",

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import simpy
 
-REQUESTS = 20_000  # of which the first tenth only fills the system
+REQUESTS = 10_000  # of which the first tenth only fills the system
 
 
 @dataclass(frozen=True, kw_only=True)
