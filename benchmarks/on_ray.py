@@ -47,7 +47,16 @@ def on_serve(**settings: str) -> Iterator[str]:
 
 def replicas(deployment: str) -> list[psutil.Process]:
     """The living processes of a deployment that this process has started."""
-    name, found = f"ServeReplica:default:{deployment}", []
+    return _children(f"ServeReplica:default:{deployment}")
+
+
+def proxies() -> list[psutil.Process]:
+    """Those of Serve's HTTP proxies."""
+    return _children("ProxyActor")
+
+
+def _children(name: str) -> list[psutil.Process]:
+    found = []
     for process in psutil.Process().children(recursive=True):
         try:
             if process.status() != psutil.STATUS_ZOMBIE and any(name in part for part in process.cmdline()):

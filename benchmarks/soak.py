@@ -1,14 +1,17 @@
-"""Many clients, mixed sizes, some that leave, and a SIGKILL now and then: every request is answered or cleanly refused.
+"""Many clients, mixed sizes, some that leave, and a SIGKILL now and then: every request is answered or cleanly refused,
+and no process grows, each measured against itself.
 
 ``python benchmarks/soak.py [minutes] [clients] [kill every seconds]``, 5 64 60 without. Model and front are killed in
 turns.
 """
 
 import random
+import statistics
 import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -16,13 +19,16 @@ if __name__ == "__main__":
 
 import httpx
 import psutil
+from scipy.stats import theilslopes
 
-from benchmarks.on_ray import on_ray, replicas
+from benchmarks.on_ray import on_ray, proxies, replicas
 from benchmarks.result import write_result
 from benchmarks.served import picture, png
 
 BOUND_S = 180.0  # longer without an answer is a hang
 REFUSED = (429, 503)
+WARM_UP_S = 20.0  # of a process: after it, what it needs is loaded
+LONG_ENOUGH_S = 30.0  # of a life after that to tell whether it grows
 SIZES = ((32, 32), (48, 32), (64, 64), (200, 120))
 
 
@@ -74,9 +80,46 @@ class Clients:
         return "lost", 0.0
 
 
-def rss(names: tuple[str, ...] = ("Front", "Model")) -> float:
-    """MiB of the application's processes."""
-    return sum(p.memory_info().rss for name in names for p in replicas(name)) / 2**20
+class Memory:
+    """MiB of each process over the seconds of its life, as it is seen."""
+
+    def __init__(self):
+        self.lives: dict[tuple[str, int], list[tuple[float, float]]] = {}
+
+    def look(self, now: float) -> list[dict]:
+        """A row of each process that there is."""
+        rows = []
+        for name, processes in {"Front": replicas("Front"), "Model": replicas("Model"), "Proxy": proxies()}.items():
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    mib = process.memory_info().rss / 2**20
+                    self.lives.setdefault((name, process.pid), []).append((now, mib))
+                    rows.append({"s": round(now, 1), "process": name, "pid": process.pid, "rss_mib": round(mib, 1)})
+        return rows
+
+    def grown(self) -> list[dict]:
+        """What each process that lived long enough came to, from the end of its warm-up.
+
+        `mib_per_minute` is the median of the slopes between all pairs of looks (Theil and Sen), which single peaks of
+        edits under way do not move.
+        """
+        rows = []
+        for (name, pid), life in self.lives.items():
+            warm = [(at, mib) for at, mib in life if at - life[0][0] >= WARM_UP_S]
+            if not warm or warm[-1][0] - warm[0][0] < LONG_ENOUGH_S:
+                continue
+            seconds, mib = zip(*warm, strict=True)
+            rows.append(
+                {
+                    "process": name,
+                    "pid": pid,
+                    "minutes": round((seconds[-1] - seconds[0]) / 60, 2),
+                    "warm_mib": round(statistics.median(mib[:5]), 1),
+                    "end_mib": round(statistics.median(mib[-5:]), 1),
+                    "mib_per_minute": round(60 * float(theilslopes(mib, seconds).slope), 2),
+                }
+            )
+        return rows
 
 
 def kill(name: str) -> bool:
@@ -91,24 +134,25 @@ def kill(name: str) -> bool:
 
 
 def measure(seconds: float, clients: int, kill_every_s: float) -> tuple[list[dict], dict]:
-    """Rows a few seconds apart, and the counts of all requests."""
-    rows, kills = [], 0
+    """Rows a few seconds apart, what each process grew by, and the counts of all requests."""
+    rows, memory, kills = [], Memory(), 0
     with on_ray(max_pixels="1024", warm="32x32", waiting="48", per_key="64") as url:
         crowd = Clients(url, clients)
         start = time.monotonic()
         while (now := time.monotonic() - start) < seconds:
             if now > kill_every_s * (kills + 1):
                 kills += kill(("Model", "Front")[kills % 2])
-            rows.append({"s": round(now, 1), "rss_mib": round(rss(), 1), "kills": kills, **crowd.counts})
+            rows.append({"s": round(now, 1), "kills": kills, **crowd.counts})
+            rows += memory.look(now)
             time.sleep(2)
         crowd.stop()
-        settled = rss()
-    counts = crowd.counts
-    # Killed processes begin anew: the start is what they had come to just before the first kill.
-    first = [row["rss_mib"] for row in rows if row["kills"] == 0][-1]
+    counts, grown = crowd.counts, memory.grown()
     summary = {name: counts[name] for name in ("answered", "refused", "left", "lost")}
-    summary = {"requests": counts.total(), **summary, "kills": kills, "rss_end_over_start": round(settled / first, 4)}
-    return [*rows, *({"wrong": text} for text in crowd.wrong[:20])], summary
+    summary = {"requests": counts.total(), **summary, "kills": kills, "processes": len(grown)}
+    if grown:
+        summary["end_over_warm"] = round(max(row["end_mib"] / row["warm_mib"] for row in grown), 4)
+        summary["mib_per_minute"] = max(row["mib_per_minute"] for row in grown)
+    return [*rows, *grown, *({"wrong": text} for text in crowd.wrong[:20])], summary
 
 
 def main() -> None:

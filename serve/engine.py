@@ -109,7 +109,9 @@ class Engine:
             )
         finally:
             self._busy_since = None
-        return Done(image=edit.image, clip=edit.clip, how=edit.how, seconds=time.monotonic() - start)
+        return Done(
+            image=edit.image, clip=edit.clip if order.clip else [], how=edit.how, seconds=time.monotonic() - start
+        )
 
     def _warm(self, size: tuple[int, int], settings: Settings) -> None:
         """Everything a request of this size will touch is loaded, allocated and, with compilation on, compiled."""

@@ -21,6 +21,7 @@ class Order:
     negative: str | None = None
     lora: str | None = None
     shift: float | None = None
+    clip: bool = False  # whether the evolution is wanted, not only where it ends
     tell: bool = False  # whether each step is told
     preview_at: frozenset[int] = field(default_factory=frozenset)  # steps, from 0, that are told with a preview
 
@@ -39,7 +40,7 @@ class Done:
     """The edit."""
 
     image: Image.Image  # of the order's size
-    clip: list[Image.Image]  # of the model's grid
+    clip: list[Image.Image]  # of the model's grid; empty where the order does not want it
     how: tuple[str, ...]  # inexact options in use
     seconds: float  # of the model
 

@@ -185,6 +185,7 @@ class Service:
                 negative=fields.negative_prompt,
                 lora=fields.lora,
                 shift=fields.flow_shift,
+                clip=fields.output != "image",
                 tell=tell,
                 preview_at=frozenset(at),
             )

@@ -23,8 +23,8 @@ def check(settings: Settings) -> None:
     except FileNotFoundError as error:
         raise ValueError(f"settings.model: {error}") from None
     for name, file in settings.adapters.items():
-        message = f"settings.loras: {name}={file}: expected a .safetensors file that exists"
-        require(file.endswith(".safetensors") and Path(file).is_file(), message)
+        there = Path(file).is_dir() or (file.endswith(".safetensors") and Path(file).is_file())
+        require(there, f"settings.loras: {name}={file}: expected a .safetensors file that exists, or its folder")
     name, names = settings.attention, [backend.value for backend in AttentionBackendName]
     require(name in names, f"settings.attention={name}: expected one of {', '.join(names)}")
     message = f"settings.attention={name} computes in 16 bits, settings.dtype=float32: set dtype=bfloat16"

@@ -72,3 +72,18 @@ def test_the_proxys_own_answers_are_in_the_envelope(app, status):
         assert answer.json() == {"mine": 1}
     else:
         assert answer.json()["error"]["code"] == "overloaded" and answer.headers["retry-after"] == "5"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_it_does_not_start_for_everybody_without_keys(cluster, random_family, tmp_path):
+    from ray import serve
+
+    serve.start(proxy_location="Disabled", http_options={"host": "0.0.0.0"})  # nothing listens: it is only said
+    try:
+        with pytest.raises(RuntimeError):
+            serve.run(build({"model": str(random_family / "tiny-wan-i2v"), "state": str(tmp_path), "warm": ""}))
+        front = serve.status().applications["default"].deployments["Front"]
+        assert "http_options.host=0.0.0.0 is reachable from other machines and there are no API keys" in front.message
+    finally:
+        serve.shutdown()

@@ -159,10 +159,17 @@ def test_the_jobs_of_a_dead_server_are_made_by_the_next(settings, engine, tmp_pa
 
 
 def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):
-    store = Store(str(tmp_path / "short"), 0.0, 1e9)
-    assert store.result(store.keep("image/png", b"x")) is None
-    store.purge()
-    assert store._one("SELECT COUNT(*) AS n FROM results")["n"] == 0
+    short = Store(str(tmp_path / "short"), 0.0, 1e9)
+    assert short.result(short.keep("image/png", b"x")) is None
+    short.purge()
+    assert short._one("SELECT COUNT(*) AS n FROM results")["n"] == 0
+    job = short.add_job(
+        owner="a", idempotency=None, fingerprint="f", fields="{}", source=b"", mask=None, steps=1, webhook=None
+    )
+    assert job is None and short.lease(10.0) == []  # past its time it is neither shown nor made
+    assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 1
+    short.purge()
+    assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 0
     small = Store(str(tmp_path / "small"), 60.0, 1000.0)
     names = [small.keep("image/png", bytes(300)) for _ in range(5)]
     assert small.result(names[0]) is None and small.result(names[-1]) is not None

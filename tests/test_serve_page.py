@@ -179,6 +179,9 @@ def test_it_fits_and_is_readable(page, photo, width, dark):
         page.locator("#status").evaluate("status => { status.textContent = '' }")
         edit(page, photo, "make it blue")
         page.locator("#history button").nth(count).wait_for()
+    shown = page.locator("#compare").bounding_box()
+    assert shown["y"] >= 0 and shown["y"] + shown["height"] <= 800  # it was brought into view as it evolved
+    page.wait_for_function("document.getElementById('clip').style.aspectRatio === '48 / 32'")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("innerWidth") == width
     ink, back = page.evaluate("() => ['color', 'backgroundColor'].map(name => getComputedStyle(document.body)[name])")

@@ -201,6 +201,23 @@ def test_a_deadline_frees_the_model(engine, url):
     assert engine._steps - before < STEPS
 
 
+def test_an_adapter_is_asked_for_by_name(settings, engine, tmp_path):
+    with held(settings, engine, loras="red=red.safetensors", state=str(tmp_path)) as (url, orders, go):
+        assert httpx.get(f"{url}/v1/models").json()["data"][0]["loras"] == ["red"]
+        unknown = slow(url, 1, lora="blue").json()["error"]
+        assert (unknown["code"], unknown["param"]) == ("unsupported_value", "lora")
+        assert "there is red" in unknown["message"] and orders == []
+        with ThreadPoolExecutor(1) as threads:
+            # This model has no adapters: that it refuses the name shows that it was told it.
+            answer = threads.submit(slow, url, 1, lora="red")
+            until(lambda: orders)
+            assert orders[0].lora == "red"
+            go.set()
+            assert answer.result().status_code == 500
+        with pytest.raises(ValueError, match="lora 'red'"):
+            engine._edit(orders[0], threading.Event(), print)
+
+
 def test_a_header_that_is_wrong_has_the_envelope_too(url):
     headers = {"idempotency-key": "k" * 256}
     answer = httpx.post(f"{url}/v1/edits/jobs", files={"image": png()}, data={"prompt": "x"}, headers=headers)

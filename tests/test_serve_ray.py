@@ -89,7 +89,8 @@ def test_a_killed_replicas_edit_is_made_again(url):
     assert "v4e_replicas_lost_total 1.0" in httpx.get(f"{url}/metrics").text
 
 
-def test_a_job_survives_the_front(url):
+@pytest.mark.parametrize("victim", ["Model", "Front"])
+def test_a_job_survives_a_death(url, victim):
     form = {"prompt": "x", "num_inference_steps": str(STEPS), "seed": "1"}
     files = {"image": png(picture(0, (128, 128)))}
     job = httpx.post(f"{url}/v1/edits/jobs", files=files, data=form, timeout=60).json()
@@ -99,7 +100,7 @@ def test_a_job_survives_the_front(url):
         return answer.json() if answer.status_code == 200 else {"status": "unknown", "progress": {"step": 0}}
 
     until(lambda: poll()["progress"]["step"] >= 2)
-    process_of("Front").kill()
+    process_of(victim).kill()
     until(lambda: poll()["status"] in ("succeeded", "failed"))
     assert poll()["result"]["data"][0]["b64_json"] == slow_edit(url).json()["data"][0]["b64_json"]
 

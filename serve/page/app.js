@@ -75,6 +75,7 @@ async function edit(event) {
         say(`Step ${told.step} of ${told.steps}`);
       } else if (told.type === "image_edit.partial_image") {
         compare(from.url, blobUrl(told.b64_json, "image/png"), "The edit as it evolves");
+        if (told.partial_image_index === 0) whenDrawn(() => $("compare").scrollIntoView({ block: "nearest" }));
       } else {
         const done = {
           before: from.url, after: blobUrl(told.b64_json, "image/png"), clip: blobUrl(told.clip_b64_json, "video/mp4"),
@@ -99,24 +100,30 @@ function busy(on) {
   $("progress").hidden = !on;
   $("progress").value = 0;
   $("result").setAttribute("aria-busy", on);
-  for (const id of ["actions", "clip"]) $(id).hidden = on || !shown;
+  for (const id of ["actions", "evolution"]) $(id).hidden = on || !shown;
 }
 
 function compare(before, after, words) {
   $("result").hidden = false;
+  $("hint").hidden = true;
   $("before").src = before;
   $("after").src = after;
   $("after").alt = words;
 }
 
+/** Calls `then` when the picture that is now shown has its size, not if another takes its place before. */
+const whenDrawn = (then) => $("after").decode().then(then, () => {});
+
 function show(done) {
   shown = done;
   compare(done.before, done.after, `The edit: ${done.fields.prompt}`);
   $("clip").src = done.clip;
+  // Its frames have the aspect of the model's grid.
+  whenDrawn(() => { $("clip").style.aspectRatio = `${$("after").naturalWidth} / ${$("after").naturalHeight}`; });
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) $("clip").play().catch(() => {}); // or by its button
   $("save").href = done.after;
   $("save-clip").href = done.clip;
-  for (const id of ["actions", "clip"]) $(id).hidden = false;
+  for (const id of ["actions", "evolution"]) $(id).hidden = false;
   for (const button of $("history").querySelectorAll("button")) button.setAttribute("aria-current", button.done === done);
 }
 
