@@ -113,7 +113,8 @@ def _bad_text(row: RawTriplet) -> str:
 def _request(row: RawTriplet, correction: Correction | None) -> Request:
     if correction and correction.task:
         return Request(instruction=row.instruction, turns=row.turns, task=correction.task, source="person")
-    return Request(instruction=row.instruction, turns=row.turns, task=row.task if row.task in TASKS else "")
+    task, source = row.task if row.task in TASKS else "", "rules" if row.by_rules else "corpus"
+    return Request(instruction=row.instruction, turns=row.turns, task=task, source=source)
 
 
 def _prompt_hash(config: Config, model: str) -> str:
