@@ -113,7 +113,8 @@ def _bad_text(row: RawTriplet) -> str:
 def _request(row: RawTriplet, correction: Correction | None) -> Request:
     if correction and correction.task:
         return Request(instruction=row.instruction, turns=row.turns, task=correction.task, source="person")
-    return Request(instruction=row.instruction, turns=row.turns, task=row.task if row.task in TASKS else "")
+    task, source = row.task if row.task in TASKS else "", "rules" if row.by_rules else "corpus"
+    return Request(instruction=row.instruction, turns=row.turns, task=task, source=source)
 
 
 def _prompt_hash(config: Config, model: str) -> str:
@@ -134,13 +135,14 @@ def _current(done: Mapping | None, request: Request, stamp: str) -> bool:
 def _batches(todo: Mapping[str, Request], size: int) -> list[dict[Request, list[str]]]:
     """Distinct requests with the ids that share them, ``size`` a batch, in the order of the file.
 
-    Cut before finished rows are left out, so an interrupted run asks the very same batches as a whole one.
+    Cut before finished rows are left out, so an interrupted run asks the very same batches as a whole one. Tasks that a
+    person corrected come last and among themselves: a few of them are a small batch, not a share of every one.
     """
-    same: dict[Request, list[str]] = {}
+    same: tuple[dict[Request, list[str]], dict[Request, list[str]]] = ({}, {})
     for identity, request in todo.items():
-        same.setdefault(request, []).append(identity)
-    items = list(same.items())
-    return [dict(items[at : at + size]) for at in range(0, len(items), size)]
+        same[request.source == "person"].setdefault(request, []).append(identity)
+    found = [list(requests.items()) for requests in same]
+    return [dict(items[at : at + size]) for items in found for at in range(0, len(items), size)]
 
 
 def _row(identity: str, request: Request, result: Written, model: str, stamp: str) -> dict:

@@ -162,7 +162,7 @@ def test_corrections_override_and_are_taken_back(tmp_path: Path, asked: list[str
     fixed = Config(recipe="test", run=plain.run, caption=Caption(corrections=str(sheet)))
     caption.run(fixed)
     rows = captions(tmp_path)
-    assert "make the car blue" in asked and "remove the tree" not in asked
+    assert asked == ["make the car blue"]  # the rest of their batch is not asked again
     assert (rows["a"]["task"], rows["a"]["task_source"], rows["a"]["caption"]) == (
         "color",
         "person",
@@ -194,6 +194,14 @@ def test_rows_whose_labels_disagree_are_dropped_by_policy_and_come_back(tmp_path
     assert asked == []  # what was dropped is not asked for again
     caption.run(keep)
     assert asked == [] and captions(tmp_path) == kept
+
+
+def test_a_label_that_ingest_took_from_the_rules_is_not_called_the_corpuss(tmp_path: Path, asked: list[str]):
+    who = {"rules_task": ["tone", "tone", "style", ""], "agreement": ["rules", "differ", "differ", "corpus"]}
+    corpus(tmp_path, task=["tone"] * 4, **who)
+    caption.run(Config(recipe="test", run=Run(dir=str(tmp_path))))
+    rows = captions(tmp_path)
+    assert [rows[key]["task_source"] for key in "abc"] == ["rules", "rules", "corpus"]
 
 
 def test_a_session_of_turns_is_read_and_gets_a_caption_each(tmp_path: Path, asked: list[str]):

@@ -31,8 +31,8 @@ class Request:
 
     instruction: str
     turns: tuple[str, ...] = ()  # of a session, each may refer to those before it; () = the instruction alone
-    task: str = ""  # where the corpus or a person names one of TASKS
-    source: str = "corpus"  # of the task: corpus | person
+    task: str = ""  # where one of TASKS is settled already
+    source: str = "corpus"  # who settled it: corpus | person | rules
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from v4e.data.sources.find import find_files
 from v4e.data.sources.images import image_bytes
 
 TEXT_COLUMNS = ("omni_edit_id", "edited_prompt_list")
-LABELS = ("task", "corpus", "turns")  # columns that need not be there
+LABELS = ("task", "corpus", "turns", "rules_task", "agreement")  # columns that need not be there
 IMAGE_COLUMNS = ("src_img", "edited_img")
 READ_ROWS = 16  # rows of images held at a time
 READ_TEXTS = 4096  # rows of texts
@@ -28,6 +28,7 @@ class RawTriplet:
     id: str
     instruction: str  # phrasing 0
     task: str  # the corpus's own label
+    by_rules: bool = False  # whether ingest took it from the rules, since the corpus has none or another
     turns: tuple[str, ...] = ()  # of a session that ends in this edit: its instructions in order
     corpus: str = ""  # where it comes from, in a file that was mixed of several
     source: bytes | None = None  # None where the row has no image, or texts alone were asked for
@@ -101,6 +102,7 @@ def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
         id=_text(row["omni_edit_id"]),
         instruction=_text(phrasings[0] if isinstance(phrasings, list) else phrasings),
         task=_text(row.get("task")),
+        by_rules=row.get("agreement") in ("rules", "unsure", "differ") and row["rules_task"] == row.get("task"),
         turns=_turns(row.get("turns")),
         corpus=_text(row.get("corpus")),
         source=source,
