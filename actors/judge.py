@@ -70,7 +70,11 @@ class VlmJudge:
 
 
 def engines(judge: Judge) -> Ask:
-    """Asks whichever of ``judge.engines`` is free; one that dies is restarted by Ray and asked again."""
+    """Asks whichever of ``judge.engines`` is free; one that dies is restarted by Ray and asked again.
+
+    Raises:
+        ValueError: vLLM cannot load the model.
+    """
     env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
     if not judge.gpus:
         env |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
@@ -85,7 +89,13 @@ def engines(judge: Judge) -> Ask:
     )
     free: queue.SimpleQueue = queue.SimpleQueue()
     started = [cast(ActorHandle, remote.remote(judge)) for _ in range(judge.engines)]
-    ray.get([engine.ready.remote() for engine in started])
+    try:
+        ray.get([engine.ready.remote() for engine in started])
+    except RayActorError as error:
+        why = " ".join(line.strip() for line in str(error).splitlines()[-3:])
+        raise ValueError(
+            f"the judge {judge.model} could not be loaded by vLLM: {why}; many vision-language models need torchvision"
+        ) from error
     for engine in started:
         free.put(engine)
 

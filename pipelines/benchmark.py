@@ -14,9 +14,8 @@ if __name__ == "__main__":
 from pipelines import benchmark_report
 from pipelines._cli import main
 from pipelines.benchmark_edits import generate_all, models
-from pipelines.benchmark_judge import judge_all
+from pipelines.benchmark_judge import check, judge_all
 from v4e.bench.places import bench_dir, folder, read
-from v4e.bench.rubrics import rubric
 from v4e.config import Config
 from v4e.io import check_dir
 from v4e.progress import plan
@@ -30,9 +29,8 @@ def run(config: Config) -> None:
     bench = config.bench
     check_dir("bench.dir", bench_dir(config))
     chosen = models(config)
-    for name in bench.suites:
-        if name in JUDGED and "judge" in bench.stages:
-            rubric(name, bench, config.judge)  # refused before weights load
+    if "judge" in bench.stages:
+        check(config, [name for name in bench.suites if name in JUDGED], chosen)  # before any edit is made
     suites = {name: [read(config, name, model.name) for model in chosen] for name in bench.suites}
     for name, of_models in suites.items():
         found = of_models[0]

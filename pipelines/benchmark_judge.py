@@ -24,6 +24,26 @@ from v4e.progress import bar, console, plan, say
 from v4e.stages import stage
 
 
+def check(config: Config, suites: Sequence[str], chosen: Sequence[Model]) -> None:
+    """Refuses a judge that could not be asked later.
+
+    Raises:
+        FileNotFoundError: its prompts, or its folder, are not there.
+        ValueError: its prompts are not the official ones, or its key is missing.
+    """
+    for name in suites:
+        rubric(name, config.bench, config.judge)
+    if all(exists(scores_uri(config, name, model.name)) for name in suites for model in chosen):
+        return  # perhaps nothing will be asked
+    judge = config.judge
+    if judge.kind == "openai":
+        endpoint(judge)
+    if judge.kind == "vllm":
+        for key, place, file in (("model", judge.model, "config.json"), ("lora", judge.lora, "adapter_config.json")):
+            if place.startswith(("/", ".")) and not Path(place, file).is_file():
+                raise FileNotFoundError(f"judge.{key}={place} holds no {file}: expected its folder, or a hub id")
+
+
 def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[Model]) -> None:
     """Estimates, asks, and writes the official files and scores.json of every model.
 

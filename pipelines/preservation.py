@@ -38,9 +38,7 @@ def run(config: Config) -> None:
     with bar("pairs", len(pairs), unit="pairs") as advance:
         for pair in pairs:
             try:
-                rows.append(
-                    {"id": pair.id, "group": pair.group, "figures": measure(pair, tools), "reason": ""}
-                )
+                rows.append({"id": pair.id, "group": pair.group, "figures": measure(pair, tools), "reason": ""})
             except (OSError, ValueError) as error:
                 rows.append({"id": pair.id, "group": pair.group, "figures": {}, "reason": str(error)})
             advance(1)

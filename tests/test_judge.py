@@ -14,9 +14,11 @@ from PIL import Image
 from processes import kill_once, start
 
 from pipelines import benchmark
+from v4e.bench import imgedit
 from v4e.bench.estimate import estimate, image_tokens
 from v4e.bench.items import Picture, Question, encode
 from v4e.bench.places import read
+from v4e.bench.rubrics import PROMPTS
 from v4e.config_bench import Judge
 from v4e.recipes import parse
 
@@ -255,3 +257,58 @@ def test_config_is_refused_early():
         with pytest.raises(ValueError, match=r"bench\.|judge\."):
             parse([bad])
     assert json.loads(json.dumps(vars(parse(["bench.models=a:x/y,b"]).bench)))["models"] == ["a:x/y", "b"]
+
+
+def test_editscore_s_prompts_passes_and_scale(benchmarks, edits, tmp_path):
+    """The installed package's own prompts: on a scale of 25, sampled with its seeds, averaged over passes."""
+    run = copy(edits, tmp_path / "run")
+    replies = {(True, 41): [25, 20], (True, 42): [25, 10], (False, 41): [25, 15], (False, 42): [5, 25]}
+
+    def reply(request: dict) -> str:
+        both = len(request["messages"][0]["content"]) == 3
+        return json.dumps({"reasoning": "seen", "score": replies[both, request["seed"]]})
+
+    args = arguments(
+        benchmarks, run, "bench.suites=gedit", "bench.rubrics=editscore", "bench.limit=1", "bench.passes=2"
+    )
+    with http_judge(reply) as (url, seen):
+        benchmark.run(parse([*args, f"judge.url={url}", "judge.model=EditScore-7B"]))
+    assert len(seen) == 11 * 2 * 2 and {r["temperature"] for r in seen} == {0.7}
+    assert all("25" in words_of(r) and "<instruction>" not in words_of(r) for r in seen)
+    found = scores_of(run, "gedit", "EditScore-7B")
+    sc, pq = [8.0, 4.0], [6.0, 2.0]  # the smaller of each pair, on the scale of 10
+    o = statistics.fmean((s * q) ** 0.5 for s, q in zip(sc, pq, strict=True))
+    assert all(i["values"] == pytest.approx({"SC": 6.0, "PQ": 4.0, "O": o}) for i in found["items"])
+    assert found["en"]["headline"] is None and "unofficial: bench.rubrics=editscore" in found["en"]["marks"]
+
+
+def test_without_edits_there_is_nothing_to_judge(benchmarks, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none of the 22 edits"):
+        benchmark.run(config_of(benchmarks, tmp_path, "bench.suites=gedit"))
+
+
+def test_a_judge_that_could_not_be_asked_is_refused_before_any_edit_is_made(benchmarks, tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    both = ("bench.stages=generate,judge", "bench.models=native_i2v")
+    with pytest.raises(ValueError, match="OPENAI_API_KEY"):
+        benchmark.run(config_of(benchmarks, tmp_path, *both))
+    for bad in (f"judge.model={tmp_path / 'none'}", f"judge.lora={tmp_path / 'none'}"):
+        with pytest.raises(FileNotFoundError, match=bad.split("=")[0]):
+            benchmark.run(config_of(benchmarks, tmp_path, *both, "judge.kind=vllm", bad))
+    assert not (tmp_path / "bench").exists()
+
+
+@pytest.mark.parametrize(
+    "key", ["bench.gedit", "bench.gedit_code", "bench.imgedit_code", "bench.multiturn", "bench.dir"]
+)
+def test_damaged_copies_are_named_in_one_line(benchmarks, tmp_path, key):
+    bad = tmp_path / "bad.json"
+    bad.write_text("[1]")
+    for name in ("GEdit-Bench/viescore/vie_prompts.py", imgedit.ITEMS, PROMPTS):
+        (tmp_path / "code" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "code" / name).write_text("[")
+    value = tmp_path / "code" if key.endswith("code") else bad
+    with pytest.raises(ValueError, match=str(value)) as caught:
+        more = (f"{key}={value}", "bench.suites=gedit,imgedit,multiturn", "judge.kind=fake")
+        benchmark.run(config_of(benchmarks, tmp_path / "run", *more))
+    assert "\n" not in str(caught.value)

@@ -61,7 +61,9 @@ def _lesson(processor: Idefics3Processor, text: str, first: list[Image.Image], c
     images = [*first, plain(colour)]
     content = [{"type": "text", "text": text}] + [{"type": "image"}] * len(images)
     asked = processor.apply_chat_template([{"role": "user", "content": content}])
-    whole = processor(text=[asked + SAYS[colour] + "</s>"], images=[images], return_tensors="pt", add_special_tokens=False)
+    whole = processor(
+        text=[asked + SAYS[colour] + "</s>"], images=[images], return_tensors="pt", add_special_tokens=False
+    )
     start = len(processor(text=[asked], images=[images], add_special_tokens=False)["input_ids"][0])
     labels = whole["input_ids"].clone()
     labels[:, :start] = -100
@@ -80,7 +82,12 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:
     return Idefics3Config(
         vision_config=Idefics3VisionConfig(image_size=SIDE, patch_size=PATCH, **sizes).to_dict(),
         text_config=LlamaConfig(
-            vocab_size=len(tokenizer), max_position_embeddings=1024, bos_token_id=1, eos_token_id=1, pad_token_id=0, **sizes
+            vocab_size=len(tokenizer),
+            max_position_embeddings=1024,
+            bos_token_id=1,
+            eos_token_id=1,
+            pad_token_id=0,
+            **sizes,
         ).to_dict(),
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         scale_factor=1,

@@ -171,8 +171,10 @@ def _open_tar(place: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(place)
     except tarfile.TarError as error:
-        why = str(error).splitlines()[0]
-        raise ValueError(f"bench.imgedit={place} is no tar archive ({why}): expected ImgEdit's Benchmark.tar") from error
+        why = str(error).splitlines()[0].rstrip(":")
+        raise ValueError(
+            f"bench.imgedit={place} is no tar archive ({why}): expected ImgEdit's Benchmark.tar"
+        ) from error
 
 
 def where(files: Mapping[str, object], wanted: str, folder: str) -> str:

@@ -60,13 +60,17 @@ def loading(key: str, folder: str) -> Iterator[None]:
     Raises:
         FileNotFoundError: it is not there, or has not what is loaded; names the option ``bench.<key>``.
     """
-    expected = f"expected a model's folder in transformers' layout, or leave bench.{key} empty to go without its metrics"
+    expected = (
+        f"expected a model's folder in transformers' layout, or leave bench.{key} empty to go without its metrics"
+    )
     if not (Path(folder) / "config.json").is_file():
         raise FileNotFoundError(f"bench.{key}={folder} holds no config.json: {expected}")
     try:
         yield
     except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"bench.{key}={folder}: {str(error).splitlines()[0]}: {expected}") from error
+        raise FileNotFoundError(
+            f"bench.{key}={folder}: {str(error).splitlines()[0].rstrip('.')}: {expected}"
+        ) from error
 
 
 def magicbrush(edit: Image.Image, truth: Image.Image, caption: str, encoders: Encoders) -> dict[str, float]:
