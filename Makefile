@@ -48,6 +48,7 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/tensor_parallel.py
 	$(PY) benchmarks/payload.py
 	$(PY) benchmarks/demo.py
+	$(PY) benchmarks/edit.py
 	$(PY) benchmarks/serve.py
 	$(PY) benchmarks/soak.py
 	$(PY) benchmarks/fuzz.py

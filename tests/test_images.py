@@ -45,7 +45,7 @@ def test_a_picture_is_upright_opaque_and_in_8_bits(tmp_path):
 
 
 def test_what_is_no_picture_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none.jpg: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"none.jpg: no such file"):
         open_image(tmp_path / "none.jpg")
     (tmp_path / "text.jpg").write_text("not a picture")
     with pytest.raises(ValueError, match=r"text.jpg: it is no picture"):

@@ -119,14 +119,7 @@ CONVS = [((3, 3, 3), 1, (1, 1, 1)), ((3, 1, 1), (2, 1, 1), (0, 0, 0)), ((3, 1, 1
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(
-        [
-            ((3, 3, 3), (1, 1, 1), (1, 1, 1)),
-            ((3, 1, 1), (2, 1, 1), (0, 0, 0)),
-            ((3, 1, 1), (1, 1, 1), (1, 0, 0)),
-            (1, 1, 0),
-        ]
-    ),
+    st.sampled_from(CONVS),
     st.integers(1, 6),
     st.integers(0, 2),
 )

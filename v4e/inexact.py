@@ -55,7 +55,7 @@ def check(options: Inexact, device: torch.device) -> None:
     if device.type != "cuda":
         raise ValueError(f"weights={options.weights} needs a CUDA GPU, this machine has none: leave it out")
     if find_spec("torchao") is None:
-        raise ValueError(f"weights={options.weights} needs torchao: pip install torchao, or leave it out")
+        raise ValueError(f"weights={options.weights} needs torchao: pip install -e '.[quantize]', or leave it out")
     if options.weights == "fp8" and torch.cuda.get_device_capability(device) < FP8_CAPABILITY:
         name = torch.cuda.get_device_name(device)
         raise ValueError(f"weights=fp8 needs a GPU of compute capability 8.9, {name} is older: use weights=int8")
