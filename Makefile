@@ -56,4 +56,6 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/efficiency.py run.dir=runs/efficiency optim.steps=600
 
 gpu-check: ## on a machine with GPUs: kernels, parity, NCCL, NIXL, vLLM, a tiny run, 14B's blocks; needs an environment with CUDA
-	@python=python; [ -x .venv/bin/python ] && python=.venv/bin/python; $$python -W ignore benchmarks/gpu_check.py
+	@python=python; [ -x .venv/bin/python ] && python=.venv/bin/python; \
+	$$python -c 'import diffusers, ray, rich' 2>/dev/null || { echo 'v4e is not installed for '$$python': pip install -e ".[gpu,nixl]", without a GPU make install'; exit 1; }; \
+	$$python -W ignore benchmarks/gpu_check.py

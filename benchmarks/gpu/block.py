@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gpu.sizes import Figures, Size, device_of, inputs_of, made
 from v4e.gpus import GPUS
 from v4e.models.dit import hidden_states, predict
-from v4e.models.recompute import recompute_blocks
+from v4e.models.recompute import Recompute, recompute_blocks
 
 ROUNDS = 5
 META = torch.device("meta")
@@ -40,7 +40,7 @@ def check(device: str, size: Size) -> Figures:
     return figures
 
 
-def works(size: Size, device: torch.device, attention: str, recompute: str) -> tuple[Work, Work]:
+def works(size: Size, device: torch.device, attention: str, recompute: Recompute) -> tuple[Work, Work]:
     """A student's forward and backward, and a teacher's forward to the last block; neither optimizer nor exchange."""
     student, teacher = (made(size, "bfloat16", device, attention) for _ in range(2))
     recompute_blocks(student.train(), recompute)
