@@ -46,6 +46,8 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/faults.py
 	$(PY) benchmarks/trainer.py
 	$(PY) benchmarks/tensor_parallel.py
+	$(PY) benchmarks/plan.py
+	$(PY) benchmarks/scale.py
 	$(PY) benchmarks/payload.py
 	$(PY) benchmarks/demo.py
 	$(PY) benchmarks/edit.py

@@ -22,8 +22,8 @@ if __name__ == "__main__":
 from pipelines import plan_scale
 from pipelines._cli import main
 from v4e import startup
-from v4e.cluster_plan import GIB, ClusterPlan, grid_of, parts_gib, plan_cluster, work_for
-from v4e.cluster_rows import cluster_rows, verdict_rows
+from v4e.cluster_plan import GIB, ClusterPlan, grid_of, parts_gib, plan_cluster, process_gib, work_for
+from v4e.cluster_rows import cluster_rows, process_rows, verdict_rows
 from v4e.cluster_search import Suggestion, nearest
 from v4e.config import Config
 from v4e.gpus import cluster_of
@@ -85,6 +85,7 @@ def run_here(config: Config, student: Pipeline, teacher: Pipeline, *, as_json: b
     pace = pace_of(config, work.target_bytes, student_s, teacher_s, replicas)
     if as_json:
         document = {"recipe": config.recipe, "work": asdict(work), "speed": asdict(speed), "pace": asdict(pace)}
+        document["process_gib"] = process_gib(config, student, teacher, work)
         print(json.dumps(document | {"balance": work.balance, "replicas": replicas}, indent=2))
         return
     samples, data = config.optim.batch * config.optim.accumulate, config.data
@@ -102,6 +103,7 @@ def run_here(config: Config, student: Pipeline, teacher: Pipeline, *, as_json: b
             "stream": stream_row(work, config, grid_FHW[0]),
         }
     infers = f", {speed.infer:.3g} a teacher's rank" if speed.infer else ""
+    rows |= process_rows(config, student, teacher, work)
     rows["speed"] = f"{speed.train:.3g} TFLOP/s a training rank{infers}"
     plan(f"plan of {config.recipe}", rows | pace_rows(pace, config, replicas))
 

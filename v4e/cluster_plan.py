@@ -4,7 +4,7 @@ Arithmetic alone, on v4e/plan.py's FLOPs and v4e/memory.py's bytes. Seconds foll
 communication is taken to hide behind its computing, or the other way round: the longer of them counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from v4e.cluster_seconds import Seconds, seconds_on
 from v4e.config import Config
@@ -213,6 +213,19 @@ def parts_gib(config: Config, held: Held) -> dict[str, float]:
     away = OFFLOADED[config.train.offload]
     names = ("weights", "gradients", "moments", "ema", "whole", "activations")
     return {name: getattr(held.student, name) / GIB for name in names if name not in away}
+
+
+def process_gib(config: Config, student: Pipeline, teacher: Pipeline, work: Work) -> dict[str, dict[str, float]]:
+    """GiB of a training and of a teaching process without GPUs, by part, with what any such process holds."""
+    image = student.image_tokens
+    memory = student_memory(config, student.dit, work.student_reads, workers=config.train.workers, image_tokens=image)
+    weights, activations = teacher_memory(config, teacher.dit, work.teacher_reads, image_tokens=teacher.image_tokens)
+    training = {field.name: getattr(memory, field.name) / GIB for field in fields(memory)}
+    parts = {"training": training}
+    if config.kd.weight > 0:
+        parts["teaching"] = {"weights": weights / GIB, "activations": activations / GIB}
+    whole = {side: held | {"process": PROCESS_GIB} for side, held in parts.items()}
+    return {side: held | {"peak": sum(held.values())} for side, held in whole.items()}
 
 
 def stream_gb_s(pace: Pace) -> float:

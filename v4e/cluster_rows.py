@@ -1,9 +1,11 @@
 """A cluster plan in words: rows of the table that people see, and the refusal of what cannot fit."""
 
-from v4e.cluster_plan import GIB, ClusterPlan, parts_gib, stream_gb_s
+from v4e.cluster_plan import GIB, ClusterPlan, parts_gib, process_gib, stream_gb_s
 from v4e.cluster_search import Suggestion
 from v4e.config import Config
 from v4e.gpus import RESERVE_GIB, RESERVE_SHARE, Cluster
+from v4e.models.sizes import Pipeline
+from v4e.plan import Work
 from v4e.plan_rows import balance_row, duration
 
 NO_WAY = "no change of the settings that the search knows fits: use GPUs with more memory, or more of them"
@@ -58,6 +60,15 @@ def passes(config: Config, tera: float) -> str:
     return f" ({forward:.4g} forward, {2 * forward:.4g} backward" + (
         f", {forward:.4g} computed again)" if again else ")"
     )
+
+
+def process_rows(config: Config, student: Pipeline, teacher: Pipeline, work: Work) -> dict[str, str]:
+    """What processes without GPUs hold."""
+    rows = {}
+    for side, gib in process_gib(config, student, teacher, work).items():
+        parts = ", ".join(f"{name} {size:.2f}" for name, size in gib.items() if name not in ("peak", "process"))
+        rows[f"{side} process"] = f"{gib['peak']:.2f} GiB: {parts}; imports and runtime {gib['process']:.2f}"
+    return rows
 
 
 def verdict_rows(found: ClusterPlan, suggestion: Suggestion | None) -> dict[str, str]:

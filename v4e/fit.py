@@ -1,11 +1,10 @@
 """Whether a run fits the machines that it is about to use: asked before any weights are loaded."""
 
-from v4e.cluster_plan import GIB, PROCESS_GIB, plan_cluster, work_for
+from v4e.cluster_plan import plan_cluster, process_gib, work_for
 from v4e.cluster_rows import refusal
 from v4e.cluster_search import nearest
 from v4e.config import Config
 from v4e.gpus import Cluster
-from v4e.memory import student_memory, teacher_memory
 from v4e.models.sizes import Pipeline
 
 
@@ -26,13 +25,9 @@ def check_host(config: Config, student: Pipeline, teacher: Pipeline, host_gib: f
     Raises:
         ValueError: naming what the run needs.
     """
-    work, workers = work_for(config, student, teacher), config.train.workers
-    training = student_memory(
-        config, student.dit, work.student_reads, workers=workers, image_tokens=student.image_tokens
-    ).total
-    teaching = sum(teacher_memory(config, teacher.dit, work.teacher_reads, image_tokens=teacher.image_tokens))
-    ranks = config.teacher.replicas * config.teacher.tp if config.kd.weight > 0 else 0
-    needs = (workers * training + ranks * teaching) / GIB + PROCESS_GIB * (workers + ranks)
+    gib = process_gib(config, student, teacher, work_for(config, student, teacher))
+    workers, ranks = config.train.workers, config.teacher.replicas * config.teacher.tp if "teaching" in gib else 0
+    needs = workers * gib["training"]["peak"] + (ranks * gib["teaching"]["peak"] if ranks else 0.0)
     if needs > host_gib:
         raise ValueError(
             f"{config.recipe} does not fit this machine: {workers} training and {ranks} teaching processes need "

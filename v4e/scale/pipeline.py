@@ -17,6 +17,7 @@ from v4e.scale.serving import Served, serve
 from v4e.scale.window import Training, Window, window
 
 HOUR = 3600.0
+HOPELESS = 4.0  # times the mean time between faults: one attempt in 50 lasts so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def simulate(config: Config, student: Pipeline, teacher: Pipeline, cluster: Clus
     """``plan.triplets`` of `config` on ``cluster.gpus`` GPUs.
 
     Raises:
-        ValueError: no split of the GPUs fits.
+        ValueError: no split of the GPUs fits, or faults come too fast for training to end.
     """
     layout = best_layout(config, student, teacher, cluster)
     config, nodes = layout.config, nodes_of(config, cluster)
@@ -75,6 +76,7 @@ def simulate(config: Config, student: Pipeline, teacher: Pipeline, cluster: Clus
     parts = farmed(config, student, teacher, layout, nodes, rng)
     seen = window(training_of(layout, cluster))
     job = job_of(layout, student, cluster, nodes, seen)
+    check_ends(job)
     runs = [train_through(job, rng, slower_by(layout)) for _ in range(config.scale.runs)]
     parts["train"] = trained_part(layout, job, runs, seen, start_seconds(config, layout, nodes))
     parts["export"] = Part(
@@ -160,6 +162,20 @@ def job_of(layout: Layout, student: Pipeline, cluster: Cluster, nodes: Nodes, se
         teacher_mtbf_s=fault_s / (teaching_nodes * nodes.gpus) if teaching_nodes else math.inf,
         teacher_restart_s=scale.restart_s + weights_s,
     )
+
+
+def check_ends(job: Job) -> None:
+    """Refuses a training whose faults come faster than it can restart and reach a checkpoint.
+
+    Raises:
+        ValueError: with both times.
+    """
+    needs = job.restart_s + min(job.every_s, job.work_s) + job.blocked_s
+    if needs > HOPELESS * job.mtbf_s:
+        raise ValueError(
+            f"training would hardly end: its nodes fail every {job.mtbf_s:.0f} s, and from a fault to the next "
+            f"checkpoint it takes {needs:.0f} s: fewer GPUs, scale.checkpoint_s, scale.restart_s or scale.mtbf_h"
+        )
 
 
 def start_seconds(config: Config, layout: Layout, nodes: Nodes) -> float:
