@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import numpy as np
 import uvicorn
 from PIL import Image
@@ -15,6 +16,8 @@ from serve.engine import Engine
 from serve.service import Service
 from serve.settings import Settings
 
+# A test may not fail because the machine is busy, nor because a server closed a connection that was idle.
+http = httpx.Client(timeout=120.0, limits=httpx.Limits(max_keepalive_connections=0))
 SMALL = {"max_pixels": 32 * 32, "warm": "32x32"}
 
 

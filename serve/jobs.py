@@ -36,12 +36,10 @@ class Jobs:
     async def run(self) -> None:
         """Works until it is cancelled."""
         while True:
-            self._store.hold(list(self._tasks), LEASE_S)
-            for row in self._store.lease(LEASE_S):
-                task = asyncio.create_task(self._work(row))
-                self._tasks[row["id"]] = task
-                task.add_done_callback(lambda task, name=row["id"]: self._forget(name, task))
-            self._store.purge()
+            try:
+                self._take()
+            except sqlite3.OperationalError:  # a full disk, or another front that holds the file: it may pass
+                log.exception("jobs wait, as their store does not answer")
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LEASE_S / 4)
@@ -91,6 +89,14 @@ class Jobs:
             task.cancel()
         self._store.hold([row["id"]], 0)  # for its webhook
         self._wake.set()
+
+    def _take(self) -> None:
+        self._store.hold(list(self._tasks), LEASE_S)
+        for row in self._store.lease(LEASE_S):
+            task = asyncio.create_task(self._work(row))
+            self._tasks[row["id"]] = task
+            task.add_done_callback(lambda task, name=row["id"]: self._forget(name, task))
+        self._store.purge()
 
     def _forget(self, name: str, task: asyncio.Task) -> None:
         if self._tasks.get(name) is task:

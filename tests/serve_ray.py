@@ -6,7 +6,7 @@ import httpx
 import psutil
 
 from benchmarks.on_ray import replicas
-from benchmarks.served import picture, png
+from benchmarks.served import http, picture, png
 
 
 def steps_made() -> int:
@@ -24,7 +24,7 @@ def process_of(deployment: str) -> psutil.Process:
 def slow_edit(url: str, steps: int = 40, **more) -> httpx.Response:
     """An edit of so many pixels and steps that there is time to do something under it."""
     form = {"prompt": "x", "num_inference_steps": str(steps), "seed": "1", **more}
-    return httpx.post(f"{url}/v1/images/edits", files={"image": png(picture(0, (128, 128)))}, data=form, timeout=300)
+    return http.post(f"{url}/v1/images/edits", files={"image": png(picture(0, (128, 128)))}, data=form, timeout=300)
 
 
 def until(condition, timeout_s: float = 300.0) -> None:
@@ -35,5 +35,5 @@ def until(condition, timeout_s: float = 300.0) -> None:
 
 
 def idle(url: str) -> bool:
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = http.get(f"{url}/metrics").text.splitlines()
     return {"v4e_edits_waiting 0.0", "v4e_edits_running 0.0"} <= set(lines)

@@ -4,13 +4,12 @@ import base64
 import json
 from dataclasses import replace
 
-import httpx
 import openai
 import pytest
 from openai.types import ImageEditCompletedEvent, ImageEditPartialImageEvent, ImagesResponse
 from PIL import Image
 
-from benchmarks.served import SMALL, opened, picture, png, served
+from benchmarks.served import SMALL, http, opened, picture, png, served
 from serve.errors import Lost
 from serve.settings import Settings
 
@@ -81,7 +80,7 @@ def test_a_size_crops_to_its_aspect(client):
 def test_formats_and_addresses(client, url, form, kind):
     answer = client.images.edit(image=png(), prompt="x", output_format=form, response_format="url")  # type: ignore[call-overload]
     assert answer.data[0].b64_json is None
-    file = httpx.get(answer.data[0].url)
+    file = http.get(answer.data[0].url)
     assert (opened(file.content).format, file.headers["content-type"]) == (kind, f"image/{form}")
 
 
@@ -109,7 +108,7 @@ def test_a_stream_is_exactly_as_the_client_types_it(client):
 
 def test_progress_is_in_comments(url):
     form = {"prompt": "x", "stream": "true", "num_inference_steps": "3"}
-    lines = httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).text.splitlines()
+    lines = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).text.splitlines()
     assert [line for line in lines if line.startswith(":")] == [": step 1/3", ": step 2/3", ": step 3/3"]
     assert [line for line in lines if line.startswith("event:")] == ["event: image_edit.completed"]
 
@@ -117,9 +116,9 @@ def test_progress_is_in_comments(url):
 def test_json_bodies_and_earlier_results(client, url):
     data = "data:image/png;base64," + base64.b64encode(png()).decode()
     body = {"prompt": "x", "images": [{"image_url": data}], "seed": 1, "num_inference_steps": 1}
-    first = httpx.post(f"{url}/v1/images/edits", json=body).json()["data"][0]
+    first = http.post(f"{url}/v1/images/edits", json=body).json()["data"][0]
     again = {"prompt": "y", "images": [{"file_id": first["id"]}], "seed": 2, "num_inference_steps": 1}
-    second = httpx.post(f"{url}/v1/images/edits", json=again).json()["data"][0]
+    second = http.post(f"{url}/v1/images/edits", json=again).json()["data"][0]
     by_client = client.images.edit(
         image=[], prompt="y", extra_body={"file_id": first["id"], "seed": 2, "num_inference_steps": 1}
     )
@@ -179,28 +178,28 @@ def test_errors_name_what_is_wrong(client, call, status, code, param):
     ],
 )
 def test_the_envelope_is_everywhere(url, method, path, status, code):
-    answer = httpx.request(method, url + path)
+    answer = http.request(method, url + path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
 def test_models(client, url):
     assert [model.id for model in client.models.list()] == ["v4e"]
     assert client.models.retrieve("v4e").owned_by == "v4e"
-    assert httpx.get(f"{url}/readyz").json() == {"status": "ready"}
+    assert http.get(f"{url}/readyz").json() == {"status": "ready"}
 
 
 def test_what_a_browser_is_told(url):
-    answer = httpx.get(f"{url}/", headers={"origin": "https://elsewhere.example"})
+    answer = http.get(f"{url}/", headers={"origin": "https://elsewhere.example"})
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "default-src 'self'" in answer.headers["content-security-policy"]
     for page in ("/", "/docs", "/page/app.js", "/page/style.css"):
-        assert httpx.get(url + page).status_code == 200
+        assert http.get(url + page).status_code == 200
 
 
 def test_metrics_count_edits_and_their_parts(client, url):
     client.images.edit(image=png(), prompt="x", extra_body={"num_inference_steps": 1})
-    text = httpx.get(f"{url}/metrics").text
+    text = http.get(f"{url}/metrics").text
     for stage in ("parse", "queue", "model", "encode"):
         [line] = [row for row in text.splitlines() if row.startswith(f'v4e_stage_seconds_count{{stage="{stage}"}}')]
         assert float(line.split()[1]) >= 1
@@ -247,7 +246,7 @@ def test_a_lost_replicas_edit_is_made_by_another_and_told_once(settings, engine)
     edits, asked = counting(dies)
     with served(settings, engine, edits) as url:
         form = {"prompt": "x", "stream": "true", "seed": "1"}
-        lines = httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).text.splitlines()
+        lines = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).text.splitlines()
         assert [line for line in lines if line.startswith(":")] == [f": step {k}/8" for k in range(1, 9)]
         assert len(asked) == 3
         whole = json.loads(next(line for line in lines if line.startswith("data:")).removeprefix("data:"))
@@ -262,7 +261,7 @@ def test_when_all_die_it_is_worth_another_try(settings, engine):
 
     edits, asked = counting(dies)
     with served(settings, engine, edits) as url:
-        answer = httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data={"prompt": "x"})
+        answer = http.post(f"{url}/v1/images/edits", files={"image": png()}, data={"prompt": "x"})
         assert (answer.status_code, answer.json()["error"]["code"], len(asked)) == (503, "overloaded", 3)
         assert (answer.headers["retry-after"], answer.headers["x-should-retry"]) == ("5", "true")
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -11,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from benchmarks.served import SMALL, opened, picture, png, served
+from benchmarks.served import SMALL, http, opened, picture, png, served
 from serve import jobs as jobs_module
 from serve import webhook
 from serve.settings import Settings
@@ -30,11 +31,11 @@ def settings(random_family, tmp_path_factory):
 def create(url: str, key: str | None = None, **form) -> httpx.Response:
     headers = {"idempotency-key": key} if key else {}
     data = {"prompt": "x", "seed": "1"} | form
-    return httpx.post(f"{url}/v1/edits/jobs", files={"image": png()}, data=data, headers=headers)
+    return http.post(f"{url}/v1/edits/jobs", files={"image": png()}, data=data, headers=headers)
 
 
 def read(url: str, name: str) -> dict:
-    return httpx.get(f"{url}/v1/edits/jobs/{name}").json()
+    return http.get(f"{url}/v1/edits/jobs/{name}").json()
 
 
 def followed(url: str, name: str, timeout_s: float = 60.0) -> list[dict]:
@@ -56,7 +57,7 @@ def test_a_job_evolves_to_the_edit_that_a_request_gives(url):
     previews = [job["preview_b64_json"] for job in seen if job["preview_b64_json"]]
     assert opened(base64.b64decode(previews[0])).size == (32, 32)
     form = {"prompt": "x", "seed": "1", "num_inference_steps": "50"}
-    direct = httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).json()
+    direct = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).json()
     assert seen[-1]["result"]["data"][0]["b64_json"] == direct["data"][0]["b64_json"]
 
 
@@ -74,12 +75,12 @@ def test_a_cancelled_job_ends_and_frees_the_model(url, engine):
     name = create(url, num_inference_steps="50").json()["id"]
     while read(url, name)["status"] == "queued":
         pass
-    assert httpx.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
+    assert http.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
     form = {"prompt": "x", "num_inference_steps": "1"}
-    httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data=form)
+    http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form)
     assert engine._steps - before < 50
     assert read(url, name)["status"] == "cancelled"
-    assert httpx.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
+    assert http.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
 
 
 def test_n_edits_and_errors_of_a_job(url):
@@ -156,6 +157,21 @@ def test_the_jobs_of_a_dead_server_are_made_by_the_next(settings, engine, tmp_pa
     assert store.lease(0.2) == []
     with served(settings, engine) as url:
         assert followed(url, row["id"])[-1]["status"] == "succeeded"
+
+
+def test_jobs_go_on_after_their_store_did_not_answer(settings, engine, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(jobs_module, "LEASE_S", 0.2)
+    settings = replace(settings, state=str(tmp_path))
+    with served(settings, engine) as url, sqlite3.connect(tmp_path / "serve.sqlite") as other:
+        other.execute("ALTER TABLE results RENAME TO gone")
+        other.commit()
+        deadline = time.monotonic() + 60
+        while "store does not answer" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        other.execute("ALTER TABLE gone RENAME TO results")
+        other.commit()
+        assert followed(url, create(url, num_inference_steps="1").json()["id"])[-1]["status"] == "succeeded"
 
 
 def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):

@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
-from benchmarks.served import SMALL, opened, picture, png, served
+from benchmarks.served import SMALL, http, opened, picture, png, served
 from serve.engine import Engine
 from serve.settings import Settings
 from v4e.tasks import TABLE1
@@ -191,5 +190,5 @@ def test_it_fits_and_is_readable(page, photo, width, dark):
 
 def test_the_reference_of_the_api_is_readable_and_asks_nobody(page, url):
     page.goto(f"{url}/docs")
-    for path in httpx.get(f"{url}/openapi.json").json()["paths"]:
+    for path in http.get(f"{url}/openapi.json").json()["paths"]:
         assert page.locator("h2", has_text=path).count() >= 1

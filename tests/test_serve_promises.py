@@ -15,7 +15,7 @@ import openai
 import pytest
 from PIL import Image
 
-from benchmarks.served import SMALL, opened, picture, png, served
+from benchmarks.served import SMALL, http, opened, picture, png, served
 from serve.engine import Engine
 from serve.keys import digest
 from serve.order import Order
@@ -38,7 +38,7 @@ def client(url):
 
 def slow(url: str, steps: int = STEPS, **more) -> httpx.Response:
     form = {"prompt": "x", "num_inference_steps": str(steps), **more}
-    return httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data=form, timeout=120)
+    return http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form, timeout=120)
 
 
 def until(condition) -> None:
@@ -49,7 +49,7 @@ def until(condition) -> None:
 
 
 def idle(url: str) -> bool:
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = http.get(f"{url}/metrics").text.splitlines()
     return {"v4e_edits_waiting 0.0", "v4e_edits_running 0.0"} <= set(lines)
 
 
@@ -132,8 +132,10 @@ def test_openais_client_comes_back_as_often_as_it_may(settings, engine, tmp_path
     with (
         held(settings, engine, waiting=0, state=str(tmp_path)) as (url, orders, go),
         ThreadPoolExecutor(2) as threads,
-        httpx.Client(event_hooks={"request": [lambda r: asked.append(r.headers["x-stainless-retry-count"])]}) as http,
-        openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=1, http_client=http) as client,
+        httpx.Client(
+            event_hooks={"request": [lambda r: asked.append(r.headers["x-stainless-retry-count"])]}
+        ) as counted,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=1, http_client=counted) as client,
     ):
         answers = [threads.submit(slow, url, 1) for _ in range(2)]
         until(lambda: len(orders) == 2)
@@ -152,7 +154,7 @@ KEYS = f"ann:{digest(ANN)},bob:{digest(BOB)}::2"  # as V4E_SERVE_KEYS has them
 def asked_by(key: str, url: str, seed: int) -> httpx.Response:
     form = {"prompt": "x", "num_inference_steps": "1", "seed": str(seed)}
     headers = {"authorization": f"Bearer {key}"}
-    return httpx.post(f"{url}/v1/images/edits", files={"image": png()}, data=form, headers=headers, timeout=120)
+    return http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form, headers=headers, timeout=120)
 
 
 def test_keys_take_turns_and_have_their_bounds(settings, engine, tmp_path):
@@ -177,7 +179,7 @@ def test_keys_take_turns_and_have_their_bounds(settings, engine, tmp_path):
 
 
 def metric(url: str, name: str, key: str) -> str:
-    text = httpx.get(f"{url}/metrics", headers={"authorization": f"Bearer {key}"}).text
+    text = http.get(f"{url}/metrics", headers={"authorization": f"Bearer {key}"}).text
     return next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} "))
 
 
@@ -203,7 +205,7 @@ def test_a_deadline_frees_the_model(engine, url):
 
 def test_an_adapter_is_asked_for_by_name(settings, engine, tmp_path):
     with held(settings, engine, loras="red=red.safetensors", state=str(tmp_path)) as (url, orders, go):
-        assert httpx.get(f"{url}/v1/models").json()["data"][0]["loras"] == ["red"]
+        assert http.get(f"{url}/v1/models").json()["data"][0]["loras"] == ["red"]
         unknown = slow(url, 1, lora="blue").json()["error"]
         assert (unknown["code"], unknown["param"]) == ("unsupported_value", "lora")
         assert "there is red" in unknown["message"] and orders == []
@@ -220,7 +222,7 @@ def test_an_adapter_is_asked_for_by_name(settings, engine, tmp_path):
 
 def test_a_header_that_is_wrong_has_the_envelope_too(url):
     headers = {"idempotency-key": "k" * 256}
-    answer = httpx.post(f"{url}/v1/edits/jobs", files={"image": png()}, data={"prompt": "x"}, headers=headers)
+    answer = http.post(f"{url}/v1/edits/jobs", files={"image": png()}, data={"prompt": "x"}, headers=headers)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_value", "idempotency-key")
     assert answer.headers["x-should-retry"] == "false"
@@ -234,10 +236,10 @@ def test_ready_is_warm_at_every_size_and_not_before(settings, engine, tmp_path):
 
     cold = replace(settings, state=str(tmp_path))
     with served(cold, engine, ready=none_there) as url:
-        answer = httpx.get(f"{url}/readyz")
+        answer = http.get(f"{url}/readyz")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
         assert answer.headers["x-should-retry"] == "true"
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert http.get(f"{url}/healthz").status_code == 200
 
 
 def test_an_engine_that_makes_no_step_is_not_healthy(settings):

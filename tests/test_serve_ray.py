@@ -9,7 +9,7 @@ import pytest
 from serve_ray import idle, process_of, slow_edit, steps_made, until
 
 from benchmarks.on_ray import on_serve
-from benchmarks.served import picture, png
+from benchmarks.served import http, picture, png
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -32,13 +32,13 @@ def test_the_client_edits_and_streams(url):
         )
         assert [event.type.split(".")[1] for event in events] == ["partial_image", "partial_image", "completed"]
         assert events[-1].b64_json == whole.data[0].b64_json
-    assert httpx.get(f"{url}/readyz").status_code == 200
+    assert http.get(f"{url}/readyz").status_code == 200
 
 
 def test_a_client_that_leaves_a_stream_frees_the_model_within_a_step(url):
     before, form = steps_made(), {"prompt": "x", "stream": "true", "num_inference_steps": str(STEPS)}
     files = {"image": png(picture(0, (128, 128)))}
-    with httpx.stream("POST", f"{url}/v1/images/edits", files=files, data=form, timeout=60) as answer:
+    with http.stream("POST", f"{url}/v1/images/edits", files=files, data=form, timeout=60) as answer:
         assert ": step 3/40" in answer.iter_lines()
     until(lambda: idle(url))
     slow_edit(url, 1)  # the model is free: this one ran
@@ -49,7 +49,7 @@ def test_a_client_that_leaves_a_stream_frees_the_model_within_a_step(url):
 def test_a_client_that_leaves_while_it_waits_frees_the_model(url):
     before = steps_made()
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(
+        http.post(
             f"{url}/v1/images/edits",
             files={"image": png(picture(0, (128, 128)))},
             data={"prompt": "x", "num_inference_steps": "50"},
@@ -86,17 +86,17 @@ def test_a_killed_replicas_edit_is_made_again(url):
         process_of("Model").kill()
         assert answer.result().status_code == 200, answer.result().text
         assert answer.result().json()["data"][0]["b64_json"] == expected
-    assert "v4e_replicas_lost_total 1.0" in httpx.get(f"{url}/metrics").text
+    assert "v4e_replicas_lost_total 1.0" in http.get(f"{url}/metrics").text
 
 
 @pytest.mark.parametrize("victim", ["Model", "Front"])
 def test_a_job_survives_a_death(url, victim):
     form = {"prompt": "x", "num_inference_steps": str(STEPS), "seed": "1"}
     files = {"image": png(picture(0, (128, 128)))}
-    job = httpx.post(f"{url}/v1/edits/jobs", files=files, data=form, timeout=60).json()
+    job = http.post(f"{url}/v1/edits/jobs", files=files, data=form, timeout=60).json()
 
     def poll() -> dict:
-        answer = httpx.get(f"{url}/v1/edits/jobs/{job['id']}", timeout=60)
+        answer = http.get(f"{url}/v1/edits/jobs/{job['id']}", timeout=60)
         return answer.json() if answer.status_code == 200 else {"status": "unknown", "progress": {"step": 0}}
 
     until(lambda: poll()["progress"]["step"] >= 2)
@@ -115,5 +115,5 @@ def test_what_waits_for_a_killed_front_is_answered(url):
     thread.join(60)
     assert not thread.is_alive() and answers[0].status_code == 503
     assert answers[0].json()["error"]["code"] == "overloaded" and answers[0].headers["x-should-retry"] == "true"
-    until(lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200)
+    until(lambda: http.get(f"{url}/readyz", timeout=60).status_code == 200)
     assert slow_edit(url, 1).status_code == 200

@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from ray import cloudpickle, serve
 from serve_ray import idle, process_of, slow_edit, steps_made, until
 
 from benchmarks.on_ray import on_serve, replicas
-from benchmarks.served import png
+from benchmarks.served import http, png
 from serve import app
 from serve.ingress import Model
 
@@ -44,7 +43,7 @@ def watched(url: str) -> Iterator[list[int]]:
 
     def ask() -> None:
         while not enough.wait(0.1):
-            seen.append(httpx.get(f"{url}/healthz", timeout=60).status_code)
+            seen.append(http.get(f"{url}/healthz", timeout=60).status_code)
 
     with ThreadPoolExecutor(1) as threads:
         asking = threads.submit(ask)
@@ -67,7 +66,7 @@ def test_a_redeploy_answers_what_is_under_way(url, settings):
         for answer in answers:
             assert answer.result().status_code == 200, answer.result().text
             assert answer.result().json()["data"][0]["b64_json"] == expected
-    assert httpx.get(f"{url}/v1/models").json()["data"][0]["id"] == "second"
+    assert http.get(f"{url}/v1/models").json()["data"][0]["id"] == "second"
     until(lambda: not old & {process.pid for name in ("Front", "Model") for process in replicas(name)})
 
 
@@ -113,7 +112,7 @@ def test_a_model_that_stands_still_is_replaced_and_its_edits_are_made(url, setti
     once.touch()
     old, form = process_of("Model").pid, {"prompt": str(once), "stream": "true", "seed": "1"}
     with ThreadPoolExecutor(1) as threads:
-        stuck = threads.submit(httpx.post, f"{url}/v1/images/edits", files={"image": png()}, data=form, timeout=120)
+        stuck = threads.submit(http.post, f"{url}/v1/images/edits", files={"image": png()}, data=form, timeout=120)
         until(lambda: not once.exists())
         waits = slow_edit(url, 8)  # it has been given to the same replica
         lines = stuck.result().text.splitlines()
@@ -121,7 +120,7 @@ def test_a_model_that_stands_still_is_replaced_and_its_edits_are_made(url, setti
     assert [line for line in lines if line.startswith(":")] == [f": step {k}/8" for k in range(1, 9)]
     assert "event: image_edit.completed" in lines
     assert process_of("Model").pid != old
-    assert "v4e_replicas_lost_total 2.0" in httpx.get(f"{url}/metrics").text
+    assert "v4e_replicas_lost_total 2.0" in http.get(f"{url}/metrics").text
 
 
 def test_taken_down_it_answers_what_is_under_way(url):
@@ -132,4 +131,4 @@ def test_taken_down_it_answers_what_is_under_way(url):
         until(lambda: steps_made() > before + 2)
         serve.delete("default")
         assert answer.result().status_code == 200, answer.result().text
-    assert httpx.get(f"{url}/healthz").status_code == 404
+    assert http.get(f"{url}/healthz").status_code == 404
