@@ -1,5 +1,6 @@
 """The ICG: its choice among answers, and a real vLLM on the real SmolLM2 in real Ray actors."""
 
+import json
 import os
 import signal
 import threading
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.result import RESULTS
 from v4e.captions import check_caption
 from v4e.config import Caption
 from v4e.gguf import cache_dir, model_name, packaged_smollm2, resolve_model, to_hf
 from v4e.icg import Request, write
-from v4e.prompts import UNLABELLED, Prompt, answer, caption_prompt, label_prompt, prompt_hash, read_answer
+from v4e.prompts import ANSWER, UNLABELLED, Prompt, answer, caption_prompt, label_prompt, prompt_hash, read_answer
 from v4e.tasks import TASKS
 from v4e.vote import best, label_bias, votes
 
@@ -172,6 +174,23 @@ def test_prompts_hold_the_instruction_last():
     assert all(label.count(f"Category: {task}\n") == 2 for task in TASKS)
     assert len(UNLABELLED) == 2 * len(TASKS)
     assert prompt_hash("a", 1) == prompt_hash("a", 1) != prompt_hash("a", 2)
+
+
+def test_the_committed_figures_are_of_these_prompts():
+    """Else run benchmarks/captions.py again."""
+    rows = json.loads((RESULTS / "captions.json").read_text())["rows"]
+    assert {row["prompts"] for row in rows} == {prompt_hash()} and len(rows) == 2 * len(TASKS)
+
+
+@pytest.mark.slow
+def test_the_answers_grammar_is_small():
+    """A schema with lengths makes it 75 times as large, and seconds of work at every start."""
+    import xgrammar
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model(""))
+    compiler = xgrammar.GrammarCompiler(xgrammar.TokenizerInfo.from_huggingface(tokenizer), cache_enabled=False)
+    assert compiler.compile_json_schema(json.dumps(ANSWER), any_whitespace=False).memory_size_bytes < 200_000
 
 
 def test_models_are_named_by_content(tmp_path: Path):
