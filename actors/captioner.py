@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,9 +39,21 @@ class Captioner:
     """:func:`v4e.icg.write` on an engine; `key` is of the server at ``caption.url``, if it wants one."""
 
     def __init__(self, config: Caption, key: str = ""):
-        self.config = config
-        self.engine = Endpoint(config, key) if config.url else Vllm(config)
+        self.config, self.key = config, key
         self.known_bias: list[float] = []
+
+    @cached_property
+    def engine(self) -> "Endpoint | Vllm":
+        """Started by its first use: of an error in an actor's constructor Ray tells pages.
+
+        Raises:
+            ValueError: it cannot be started.
+        """
+        try:
+            return Endpoint(self.config, self.key) if self.config.url else Vllm(self.config)
+        except Exception as error:  # libraries, weights, memory: vLLM has many
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(f"no captioner starts, see caption.model: {why[:600]}") from error
 
     def ready(self) -> None:
         """Answers once the engine has started.
@@ -52,7 +65,7 @@ class Captioner:
 
     def write(self, index: int, requests: Sequence[Request]) -> Batch:
         """Captions one batch; ``index`` comes back with it."""
-        start, before = time.monotonic(), self.engine.tokens
+        before, start = self.engine.tokens, time.monotonic()  # in this order: the engine may have to start first
         written = write(
             requests,
             self.engine,

@@ -102,10 +102,7 @@ class _Pool:
 
     def _ready(self, ref: ray.ObjectRef) -> None:
         captioner = self.starting.pop(ref)
-        try:
-            _result(ref)
-        except RuntimeError as error:
-            raise ValueError(f"no captioner starts: {_reason(error.__cause__)}: see caption.model") from error
+        _result(ref)
         self.started_s = self.started_s or time.monotonic() - self.since
         self.idle.append(captioner)
 
@@ -164,19 +161,12 @@ def _deadline(config: Caption) -> float:
     return time.monotonic() + config.timeout_s
 
 
-def _reason(error: BaseException | None) -> str:
-    """What was raised last, in one line, of an error that Ray tells with the traceback of the actor's process."""
-    lines = str(error).splitlines()
-    frames = [at for at, line in enumerate(lines) if line.startswith('  File "')]
-    told = [line for line in lines[frames[-1] + 1 if frames else 0 :] if frames == [] or line[:1].strip()]
-    return " ".join(" ".join(told or lines).split())[:400]
-
-
 def _result(ref: ray.ObjectRef):
     try:
         return ray.get(ref)
     except RayActorError as error:
-        raise RuntimeError(f"a captioner died {RESTARTS + 1} times: {_reason(error)}") from error
+        why = " ".join(str(error).split())[:400]
+        raise RuntimeError(f"a captioner died {RESTARTS + 1} times or could not start: {why}") from error
     except RayTaskError as error:
         if isinstance(error.cause, ValueError):
             raise ValueError(str(error.cause)) from error

@@ -1,5 +1,6 @@
 """The ICG: its choice among answers, and a real vLLM on the real SmolLM2 in real Ray actors."""
 
+import json
 import os
 import signal
 import threading
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.result import RESULTS
 from v4e.captions import check_caption
 from v4e.config import Caption
 from v4e.gguf import cache_dir, model_name, packaged_smollm2, resolve_model, to_hf
 from v4e.icg import Request, write
-from v4e.prompts import UNLABELLED, Prompt, answer, caption_prompt, label_prompt, prompt_hash, read_answer
+from v4e.prompts import ANSWER, UNLABELLED, Prompt, answer, caption_prompt, label_prompt, prompt_hash, read_answer
 from v4e.tasks import TASKS
 from v4e.vote import best, label_bias, votes
 
@@ -174,6 +176,23 @@ def test_prompts_hold_the_instruction_last():
     assert prompt_hash("a", 1) == prompt_hash("a", 1) != prompt_hash("a", 2)
 
 
+def test_the_committed_figures_are_of_these_prompts():
+    """Else run benchmarks/captions.py again."""
+    rows = json.loads((RESULTS / "captions.json").read_text())["rows"]
+    assert {row["prompts"] for row in rows} == {prompt_hash()} and len(rows) == 2 * len(TASKS)
+
+
+@pytest.mark.slow
+def test_the_answers_grammar_is_small():
+    """A schema with lengths makes it 75 times as large, and seconds of work at every start."""
+    import xgrammar
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model(""))
+    compiler = xgrammar.GrammarCompiler(xgrammar.TokenizerInfo.from_huggingface(tokenizer), cache_enabled=False)
+    assert compiler.compile_json_schema(json.dumps(ANSWER), any_whitespace=False).memory_size_bytes < 200_000
+
+
 def test_models_are_named_by_content(tmp_path: Path):
     assert resolve_model("org/model") == model_name("org/model") == "org/model"
     one, two = tmp_path / "m.gguf", tmp_path / "n.gguf"
@@ -291,7 +310,7 @@ def test_a_captioner_that_does_not_answer_ends_in_an_error(cluster):
 def test_a_model_that_is_not_there_ends_in_an_error(cluster, tmp_path: Path):
     from actors.captioners import write_batches
 
-    with pytest.raises(ValueError, match=r"no captioner starts: .*config") as caught:
+    with pytest.raises(ValueError, match=r"^no captioner starts, see caption\.model: ") as caught:
         list(write_batches([(0, [REQUEST])], Caption(model=str(tmp_path))))
     assert "\n" not in str(caught.value)
 

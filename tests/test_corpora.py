@@ -20,6 +20,7 @@ from v4e.data.sources import RawTriplet
 from v4e.data.sources.corpora import CORPORA, omniedit_tasks
 from v4e.data.sources.files import File, corpus_files
 from v4e.data.sources.read import Label, label_groups, triplets
+from v4e.recipes import parse
 from v4e.tasks import TASKS, rule_task
 
 PUBLIC = tuple(name for name in CORPORA if name != "triplets")
@@ -191,9 +192,9 @@ def test_a_store_that_lets_nobody_look_is_told_with_its_setting():
 
 
 def test_settings_without_a_number_are_refused():
-    for key, value in (("candidates", float("inf")), ("min_clip_dir", float("nan")), ("min_side", 0)):
-        with pytest.raises(ValueError, match=rf"^ingest\.{key}=\S+ must be "):
-            Ingest(**{key: value})
+    for setting in ("candidates=inf", "min_clip_dir=nan", "min_side=0"):
+        with pytest.raises(ValueError, match=rf"^ingest\.{setting} must be "):
+            parse([f"ingest.{setting}"])
 
 
 def test_any_filesystem_and_any_order(corpora: Path):

@@ -1,5 +1,7 @@
 """The files of a corpus: one, those of a folder, or those of a glob, on any filesystem."""
 
+from typing import cast
+
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
@@ -23,7 +25,7 @@ def find_files(uri: str, endings: tuple[str, ...], fix: str) -> tuple[AbstractFi
 
 def _find(fs: AbstractFileSystem, path: str, endings: tuple[str, ...]) -> list[str]:
     if any(letter in path for letter in "*?["):
-        return sorted(fs.glob(path))
+        return sorted(cast(list[str], fs.glob(path)))
     if fs.isdir(path):
         return sorted(file for file in fs.find(path) if file.endswith(endings))
     return [path] if fs.exists(path) else []
