@@ -1,4 +1,4 @@
-"""A benchmark's edits, with the driver or an editing actor killed: the same bytes as of a run that nothing disturbed."""
+"""A benchmark's edits, with the driver or an editing actor killed: the bytes of a run that nothing disturbed."""
 
 import os
 import signal

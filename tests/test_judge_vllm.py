@@ -1,4 +1,4 @@
-"""A real vision-language model on vLLM as the judge: it sees the right pictures, and what it cannot answer has failed."""
+"""A real vision-language model on vLLM as judge: it sees the right pictures, and what it cannot say has failed."""
 
 import os
 import signal
