@@ -19,7 +19,7 @@ from rich.table import Table
 from pipelines import caption, demo, evaluate, export, precompute, rollout, train
 from pipelines._cli import main
 from v4e import startup
-from v4e.config import Config
+from v4e.config import Config, Data
 from v4e.data.fingerprint import folder_hash
 from v4e.data.store import remove
 from v4e.io import exists, join, read_json, write_atomic, write_json_atomic
@@ -125,13 +125,7 @@ def ablate(config: Config, variants: Mapping[str, Changes], seeds: int) -> None:
 
 def jobs(config: Config, variants: Mapping[str, Changes], seeds: int) -> list[Job]:
     """Seed by seed, so that a run that is stopped has compared all variants on the first ones."""
-    data = replace(
-        config.data,
-        train=train_uri(config),
-        heldout=heldout_uri(config),
-        captions=captions_uri(config),
-        store=store_uri(config),
-    )
+    data = shared(config)
     watch = replace(config.watch, samples_every=0)  # strips would be encoded and rolled out anew for each variant
     found = []
     for seed in range(config.run.seed, config.run.seed + seeds):
@@ -148,6 +142,17 @@ def jobs(config: Config, variants: Mapping[str, Changes], seeds: int) -> list[Jo
                 )
             )
     return found
+
+
+def shared(config: Config) -> Data:
+    """Triplets, captions and features of ``run.dir``, for jobs in folders of their own."""
+    return replace(
+        config.data,
+        train=train_uri(config),
+        heldout=heldout_uri(config),
+        captions=captions_uri(config),
+        store=store_uri(config),
+    )
 
 
 def changed(config: Config, changes: Changes) -> Config:

@@ -57,8 +57,8 @@ def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[M
     for name, model, suite in jobs:
         if not any(Path(item.edited).exists() for item in suite.items):
             raise FileNotFoundError(
-                f"{folder(config, name, model.name)} holds none of the {len(suite.items)} edits, as {suite.items[0].edited}: "
-                "run with generate in bench.stages, or lay them there as docs/benchmarks.md says"
+                f"{folder(config, name, model.name)} holds none of the {len(suite.items)} edits, as "
+                f"{suite.items[0].edited}: run with generate in bench.stages, or lay them there yourself"
             )
     questions, sample = _to_ask(config, jobs, rubrics)
     expected = estimate(sample, questions, judge)

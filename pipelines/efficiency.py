@@ -20,7 +20,6 @@ from pipelines._cli import main
 from v4e import startup
 from v4e.config import Config
 from v4e.io import exists, join, write_atomic, write_json_atomic
-from v4e.paths import captions_uri, heldout_uri, store_uri, train_uri
 from v4e.progress import plan, say
 from v4e.verdict import claim_table, figure_table, markdown
 
@@ -65,14 +64,7 @@ def run(config: Config) -> None:
 
 def jobs(config: Config, size: int) -> list[ablate.Job]:
     """Of one size; they share triplets, captions, features and rollouts with the other sizes."""
-    data = replace(
-        config.data,
-        train=train_uri(config),
-        heldout=heldout_uri(config),
-        captions=captions_uri(config),
-        store=store_uri(config),
-        limit=size,
-    )
+    data = replace(ablate.shared(config), limit=size)
     place = replace(config.run, dir=join(config.run.dir, f"n{size:05d}"))
     found = ablate.jobs(replace(config, run=place, data=data), VARIANTS, config.ablate.seeds)
     return [job for job in found if job.trained]

@@ -5,7 +5,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +25,16 @@ def finish(process: subprocess.Popen[str]) -> str:
     output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output
     return output
+
+
+def actors_of_ours(name: str) -> list[psutil.Process]:
+    """Ray actors of this class in the cluster that this process has started."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if (process.cmdline() or [""])[0].startswith(f"ray::{name}"):
+                found.append(process)
+    return found
 
 
 def kill_once(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:

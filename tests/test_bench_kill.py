@@ -1,14 +1,12 @@
-"""A benchmark's edits, with the driver or an editing actor killed: the same bytes as of a run that nothing disturbed."""
+"""A benchmark's edits, with the driver or an editing actor killed: the bytes of a run that nothing disturbed."""
 
-import os
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from bench_fixture import arguments, outputs
-from processes import finish, kill_once, start
+from processes import actors_of_ours, finish, kill_once, start
 
 from pipelines import benchmark
 from v4e.recipes import parse
@@ -48,16 +46,12 @@ def test_a_killed_driver_s_command_goes_on(benchmarks, random_family, whole, tmp
 
 
 def test_a_killed_actor_s_work_is_done_again(benchmarks, random_family, whole, cluster, tmp_path):
-    import ray
-    from ray.util.state import list_actors
-
-    here, alive = ray.get_runtime_context().gcs_address, [("class_name", "=", "BenchEditor"), ("state", "=", "ALIVE")]
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(benchmark.run, parse(command(benchmarks, random_family, tmp_path)))
         while not made(tmp_path) and not running.done():
             time.sleep(0.01)
-        killed = [actor.pid for actor in list_actors(here, filters=alive)]
-        os.kill(killed[0], signal.SIGKILL)
-        assert len(killed) == 2 and not running.done(), "the kill was meant to fall into the middle"
+        [killed, _] = actors_of_ours("BenchEditor")
+        killed.kill()
+        assert not running.done(), "the kill was meant to fall into the middle"
         running.result()
     assert outputs(tmp_path) == whole

@@ -262,7 +262,7 @@ def test_config_is_refused_early():
 def test_editscore_s_prompts_passes_and_scale(benchmarks, edits, tmp_path):
     """The installed package's own prompts: on a scale of 25, sampled with its seeds, averaged over passes."""
     run = copy(edits, tmp_path / "run")
-    replies = {(True, 41): [25, 20], (True, 42): [25, 10], (False, 41): [25, 15], (False, 42): [5, 25]}
+    replies = {(True, 42): [25, 20], (True, 43): [25, 10], (False, 42): [25, 15], (False, 43): [5, 25]}
 
     def reply(request: dict) -> str:
         both = len(request["messages"][0]["content"]) == 3

@@ -1,12 +1,11 @@
-"""A real vision-language model on vLLM as the judge: it sees the right pictures, and what it cannot answer has failed."""
+"""A real vision-language model on vLLM as judge: it sees the right pictures, and what it cannot say has failed."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 from bench_fixture import arguments, config_of, lines, plant, scores_of
 from PIL import Image
+from processes import actors_of_ours
 from tiny_vlm import SAYS, plain, teach
 
 from actors.judge import engines
@@ -54,13 +53,9 @@ def test_a_model_on_vllm_scores_what_it_sees_and_what_it_cannot_say_has_failed(b
 
 
 def test_an_engine_that_is_killed_is_started_again_and_says_the_same(model, cluster):
-    import ray
-    from ray.util.state import list_actors
-
     ask = engines(Judge(kind="vllm", model=str(model), timeout_s=600))
     questions = [Question(text=OWN_PQ + SCALE, pictures=(encode(plain(c), "png"),), max_tokens=20) for c in SAYS]
     first = ask(questions, 0)
-    here = ray.get_runtime_context().gcs_address
-    [engine] = list_actors(here, filters=[("class_name", "=", "VlmJudge"), ("state", "=", "ALIVE")])
-    os.kill(engine.pid, signal.SIGKILL)
+    [engine] = actors_of_ours("VlmJudge")
+    engine.kill()
     assert ask(questions, 0) == first and [r.text.strip() for r in first] == list(SAYS.values())

@@ -1,10 +1,11 @@
-"""A vision-language model small enough to be taught in a test: the classes of Idefics3 and SmolVLM, as a judge that looks at colour.
+"""A vision-language model small enough to be taught in a test: Idefics3's and SmolVLM's classes, a judge of colour.
 
 It says what `SAYS` has for the colour of a question's last image: of blue ones something that is no score.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -78,7 +79,12 @@ def _tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
 
 
 def _config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 2, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+    }
     return Idefics3Config(
         vision_config=Idefics3VisionConfig(image_size=SIDE, patch_size=PATCH, **sizes).to_dict(),
         text_config=LlamaConfig(
@@ -89,7 +95,7 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Idefics3Config:
             pad_token_id=0,
             **sizes,
         ).to_dict(),
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_id=cast(int, tokenizer.convert_tokens_to_ids("<image>")),
         scale_factor=1,
         pad_token_id=0,
     )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -62,7 +63,7 @@ def read(file: str, edits: str) -> Iterator[Pair]:
         yield Pair(**{"id": str(number), **found, **paths})
 
 
-def _line(line: str) -> dict[str, str] | None:
+def _line(line: str) -> dict[str, Any] | None:
     """The object of a line; None where it is none of ours."""
     try:
         found = json.loads(line)

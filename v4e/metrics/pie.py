@@ -4,6 +4,7 @@ Images are uint8 RGB (h, w, 3) of one size; a mask is bool (h, w) and True where
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,8 +36,8 @@ def pie_mask(encoded: Sequence[int], side: int = SIDE) -> np.ndarray:
 def background(
     source: np.ndarray, edit: np.ndarray, mask: np.ndarray, lpips: Lpips | None = None
 ) -> dict[str, float] | None:
-    """``{"psnr", "mse", "ssim"}`` and, with `lpips`, ``"lpips"``, of both images times (1 - mask), then means over *all*
-    pixels; None where the mask covers all. The black that both share lifts PSNR and SSIM: compare them with
+    """``{"psnr", "mse", "ssim"}`` and, with `lpips`, ``"lpips"``, of both images times (1 - mask), then means over
+    *all* pixels; None where the mask covers all. The black that both share lifts PSNR and SSIM: compare them with
     PIE-Bench's tables alone.
     """
     if mask.all():
@@ -51,8 +52,8 @@ def background(
 def load_structure(folder: str) -> Structure:
     """Self-similarity by a DINO ViT in transformers' layout; officially ViT-B/8.
 
-    Cosines between the keys, all heads together, of all tokens in the last block. The official code normalises values of
-    0 to 255 as if they were of 0 to 1, and resizes without antialiasing: both are followed, so that figures compare.
+    Cosines between the keys, all heads together, of all tokens in the last block. The official code normalises values
+    of 0 to 255 as if they were of 0 to 1, and resizes without antialiasing: both are followed, so that figures compare.
 
     Raises:
         FileNotFoundError: the folder is not there.
@@ -60,7 +61,9 @@ def load_structure(folder: str) -> Structure:
     with loading("pie_dino", folder):
         vit = ViTModel.from_pretrained(folder, add_pooling_layer=False)
     keys: list[Tensor] = []
-    vit.layers[-1].attention.k_proj.register_forward_hook(lambda module, inputs, output: keys.append(output[0]))
+    cast(Any, vit.layers[-1]).attention.k_proj.register_forward_hook(
+        lambda module, inputs, output: keys.append(output[0])
+    )
 
     @torch.no_grad()
     def similarity(image: np.ndarray) -> Tensor:

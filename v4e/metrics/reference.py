@@ -60,9 +60,7 @@ def loading(key: str, folder: str) -> Iterator[None]:
     Raises:
         FileNotFoundError: it is not there, or has not what is loaded; names the option ``bench.<key>``.
     """
-    expected = (
-        f"expected a model's folder in transformers' layout, or leave bench.{key} empty to go without its metrics"
-    )
+    expected = f"expected a model's folder as transformers keeps it, or leave bench.{key} empty to go without it"
     if not (Path(folder) / "config.json").is_file():
         raise FileNotFoundError(f"bench.{key}={folder} holds no config.json: {expected}")
     try:
