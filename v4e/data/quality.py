@@ -5,7 +5,7 @@ import warnings
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from v4e.data.sources import RawTriplet
 from v4e.tasks import TASKS
@@ -72,6 +72,8 @@ def decode_image(data: bytes | None, name: str, max_pixels: int) -> Image.Image:
         return _rgb(ImageOps.exif_transpose(image))
     except BadTriplet:
         raise
+    except UnidentifiedImageError:
+        raise BadTriplet(f"{name}: corrupt image (none of {', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise BadTriplet(f"{name}: too large to be opened, limit {max_pixels} pixels") from None
     except Exception as error:  # whatever a decoder stumbles over in untrusted bytes, the bytes are bad
