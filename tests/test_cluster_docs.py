@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "deploy"))
 import spot_notice
 
 from benchmarks import gpu_check
+from serve.settings import settings_from
 from v4e.recipes import parse
 
 GUIDES = ("cluster", "operations", "gpu-checklist")
@@ -55,6 +56,7 @@ ALL = commands()
 WORDS = {command: shlex.split(command.line) for command in ALL}
 PYTHON = [command for command in ALL if "python" in WORDS[command][:1]]
 RAY = [command for command in ALL if WORDS[command][0] == "ray"]
+SERVE = [command for command in ALL if "serve" in WORDS[command] and "run" in WORDS[command]]
 MAKE = [command for command in ALL if "make" in WORDS[command]]
 
 
@@ -106,6 +108,13 @@ def test_an_argument_that_does_not_exist_is_seen():
         cli.commands["start"].make_context("start", ["--head", "--dashboard-hosts=127.0.0.1"])
     with pytest.raises(ValueError, match="unknown key"):
         check_python(["python", "pipelines/train.py", "train.worker=2"])
+
+
+@pytest.mark.parametrize("command", SERVE, ids=str)
+def test_the_server_knows_its_variables(command):
+    given = dict(word.split("=", 1) for word in WORDS[command] if word.startswith("V4E_SERVE_"))
+    assert settings_from({}, given).gpus == 1  # refuses names that it does not know
+    assert WORDS[command][-3:] == ["serve", "run", "serve.app:app"]
 
 
 @pytest.mark.parametrize("command", MAKE, ids=str)
