@@ -55,7 +55,7 @@ CLIP = (1, 16, 2, 60, 104)  # of 5 x 480 x 832
 GPUS, TRIPLETS = (8, 32, 128, 512, 1024, 4096), (10**4, 10**5, 10**6, 10**7, 10**8)
 SHOWN = 10**7  # triplets, of which both networks are shown
 NETWORKS = {50.0: (SHOWN,), 400.0: TRIPLETS}  # GB/s a node
-MTBFS, RUNS = (2_000.0, 10_000.0, 50_000.0), 20  # hours of a GPU, simulated trainings
+MTBFS, RUNS = (2_000.0, 10_000.0, 50_000.0), 100  # hours of a GPU, simulated trainings
 
 
 # Costs
@@ -348,7 +348,7 @@ def with_faults(found: Simulated, mtbf_h: float) -> dict:
     mtbf_s = mtbf_h * 3600 / found.gpus
     every_s = min(best_interval(found.job.blocked_s, mtbf_s), found.job.work_s)
     job = replace(found.job, mtbf_s=mtbf_s, every_s=every_s, teacher_mtbf_s=math.inf)
-    draws = random.Random(0)
+    draws = random.Random(f"{found.gpus} {mtbf_h}")
     seconds = fmean(train_through(job, draws).seconds for _ in range(RUNS))
     expected = expected_seconds(job.work_s, every_s, job.blocked_s, job.restart_s, mtbf_s)
     return {

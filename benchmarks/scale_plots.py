@@ -33,6 +33,7 @@ def hours(points: Sequence[dict], network: float, path: Path) -> None:
         right.loglog(gpus, [1e3 * row["gpu_hours"] / triplets for row in rows], "o-", ms=4, label=name)
     left.set(ylabel="hours, from corpora to the exported student")
     right.set(ylabel="GPU hours for a thousand triplets")
+    gpus = sorted({row["gpus"] for row in chosen})
     for axis in (left, right):
         axis.set(xlabel="H100s", xticks=gpus)
         axis.set_xticklabels([str(number) for number in gpus])
@@ -60,7 +61,7 @@ def stages(points: Sequence[dict], networks: Sequence[float], path: Path, triple
             for number, (row, part) in enumerate(zip(chosen, share, strict=True)):
                 if part > 0.12:
                     limit = row[f"{stage}_limit"].removeprefix("the ").replace(" ", "\n", 1)
-                    axis.text(number, bottom[number] + part / 2, limit, ha="center", va="center", fontsize=6.5)
+                    axis.text(number, bottom[number] + part / 2, limit, ha="center", va="center", fontsize=5)
             bottom = [a + b for a, b in zip(bottom, share, strict=True)]
         axis.set(title=f"{network:.0f} GB/s a node", xlabel="H100s", ylim=(0, 1))
     axes[0].set_ylabel(f"share of the time, {triplets:.0e} triplets".replace("e+0", "e"))

@@ -13,7 +13,7 @@ from synthetic import rolled_out, sample, stored
 from test_memory import Live
 
 from pipelines.plan import run
-from v4e.cluster_plan import GIB, plan_cluster, triplet_bytes
+from v4e.cluster_plan import GIB, PROCESS_GIB, plan_cluster, triplet_bytes
 from v4e.cluster_search import nearest, variants
 from v4e.cluster_seconds import gather_seconds
 from v4e.config import Config
@@ -202,6 +202,22 @@ def test_the_cluster_table_and_its_json_say_the_same(capsys):
     assert found["work"]["student_flops"] * 8 / 1e12 == pytest.approx(7118, abs=1)
     assert "7118 TFLOP a step for the student (1779 forward, 3559 backward, 1779 computed again); 1800 for" in table
     assert f"work is {found['balance']:.2f} of the student's" in table
+
+
+def test_a_process_without_gpus_is_planned_whole(capsys, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    config = parse(["plan.train_tflops=1", "plan.infer_tflops=1"])
+    run(config, as_json=True)
+    found = json.loads(capsys.readouterr().out)["process_gib"]
+    for gib in found.values():
+        assert gib["peak"] == pytest.approx(sum(size for name, size in gib.items() if name != "peak"))
+        assert gib["process"] == PROCESS_GIB
+    student = sizes.pipeline(config.models.student, "models.student")
+    assert found["training"]["weights"] * GIB == 4 * parameter_count(student.dit, student.image_tokens)
+    run(config)
+    table = " ".join(capsys.readouterr().out.split())
+    assert f"training process {found['training']['peak']:.2f} GiB: weights" in table
+    assert f"teaching process {found['teaching']['peak']:.2f} GiB" in table
 
 
 def test_every_large_recipe_fits_ten_h100s():
