@@ -203,6 +203,16 @@ def test_a_deadline_frees_the_model(engine, url):
     assert engine._steps - before < STEPS
 
 
+def test_a_job_is_its_keys_own(settings, engine, tmp_path):
+    with served(replace(settings, keys=KEYS, state=str(tmp_path)), engine) as url:
+        form, (ann, bob) = {"prompt": "x"}, ({"authorization": f"Bearer {key}"} for key in (ANN, BOB))
+        jobs = f"{url}/v1/edits/jobs"
+        job = http.post(jobs, files={"image": png()}, data=form, headers=ann).json()
+        for method, path in (("GET", f"{jobs}/{job['id']}"), ("POST", f"{jobs}/{job['id']}/cancel")):
+            assert http.request(method, path, headers=bob).status_code == 404
+            assert http.request(method, path, headers=ann).status_code == 200
+
+
 def test_an_adapter_is_asked_for_by_name(settings, engine, tmp_path):
     with held(settings, engine, loras="red=red.safetensors", state=str(tmp_path)) as (url, orders, go):
         assert http.get(f"{url}/v1/models").json()["data"][0]["loras"] == ["red"]
