@@ -1,7 +1,5 @@
 """Edits of benchmarks by our models and by others' pipeline classes, on Ray: layouts, manifest, what is made again."""
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -133,29 +131,6 @@ def test_edits_lie_in_the_official_layouts_and_only_what_is_missing_is_made(
     (tmp_path / "bench/gedit/native_i2v/fullset/text_change/en/text_change-0.png").unlink()
     benchmark.run(parse(args))
     assert edits(tmp_path, "gedit") | edits(tmp_path, "multiturn") == first and kept.stat().st_mtime_ns == at
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_one_command_edits_judges_and_tables_models_of_ours_and_of_others(
-    benchmarks, random_family, foreigners, cluster, tmp_path
-):
-    named = f"native_i2v,base_caption,chrono:{foreigners / 'chrono'}"
-    args = [
-        *arguments(
-            benchmarks, tmp_path, "bench.stages=generate,judge,report", "bench.suites=gedit", f"bench.models={named}"
-        ),
-        *(f"models.student={random_family / 'tiny-wan-i2v'}", f"models.teacher={random_family / 'tiny-wan-flf2v'}"),
-        *("bench.limit=1", "sample.steps=1", "bench.steps=1", "bench.actors=1", "judge.kind=fake"),
-    ]
-    benchmark.run(parse(args))
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "bench" / "tables.csv").read_text())))
-    ours = [row["model"] for row in rows if row["ours"] == "True" and row["column"] == "O"]
-    assert ours == ["native_i2v", "base_caption", "chrono"]
-    manifests = [json.loads((tmp_path / f"bench/gedit/{name}/manifest.json").read_text()) for name in ours]
-    assert [m["settings"].get("text") for m in manifests] == ["instruction", "caption", None]
-    assert manifests[0]["weights"] == manifests[1]["weights"] != manifests[2]["weights"]
-    assert len(edits(tmp_path, "gedit")) == 3 * 11
 
 
 def test_edits_of_other_settings_are_removed_before_the_manifest_says_otherwise(

@@ -111,10 +111,10 @@ def test_the_page_in_a_browser(run, tmp_path):
     assert table[16][3].startswith(f"{told['macro']['O']['value']:.3f} [") and table[17][3].endswith("(21/22)")
 
 
-def test_the_same_scores_give_the_same_files(run):
+def test_the_same_scores_give_the_same_files(run, benchmarks):
     before = outputs(run)
     assert {f"bench/{name}" for name in ("report.html", "tables.md", "tables.csv", "tables.tex")} <= set(before)
-    args = arguments(run, run, "bench.models=a,b", "bench.stages=report", f"bench.against={run.parent / 'old'}")
+    args = arguments(benchmarks, run, "bench.models=a,b", "bench.stages=report", f"bench.against={run.parent / 'old'}")
     benchmark.run(parse([*args, "judge.kind=fake"]))
     assert outputs(run) == before
 
