@@ -6,12 +6,12 @@ its logit. Keys and values depend on text and image alone: the steps of an edit 
 """
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
 from diffusers.models.attention_dispatch import dispatch_attention_fn
-from diffusers.models.transformers.transformer_wan import WanAttention, WanTransformerBlock
+from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
 KeyValue = tuple[Tensor, Tensor]
@@ -78,9 +78,9 @@ class CrossAttention:
         return image, text
 
 
-def blocks(dit: WanTransformer3DModel) -> list[WanTransformerBlock]:
-    """The blocks of `dit`, by the type that they have."""
-    return cast(list[WanTransformerBlock], list(dit.blocks))
+def blocks(dit: WanTransformer3DModel) -> list[Any]:
+    """The blocks of `dit`. Untyped, since diffusers lists its own processors and takes any."""
+    return list(dit.blocks)
 
 
 def fold_pads(dit: WanTransformer3DModel) -> None:
