@@ -211,7 +211,8 @@ class Editor:
         def encode() -> Tensor:
             width, height = source.size
             pixels = [to_pixels([image], height, width).to(self.device) for image in (source, *last)]
-            return encode_clip(self.frozen.vae, (flf_video if last else i2v_video)(*pixels, frames))
+            video = flf_video(pixels[0], pixels[1], frames) if last else i2v_video(pixels[0], frames)
+            return encode_clip(self.frozen.vae, video)
 
         return self.cache.get(f"condition of {frames} frames", source, *last, make=encode)
 

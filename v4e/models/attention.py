@@ -6,6 +6,7 @@ its logit. Keys and values depend on text and image alone: the steps of an edit 
 """
 
 import math
+from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -24,7 +25,7 @@ class CrossAttention:
     image's, and those of the texts called `branch`.
     """
 
-    _attention_backend = None  # diffusers' set_attention_backend writes here
+    _attention_backend: Any = None  # diffusers' set_attention_backend writes here
 
     def __init__(self, *, fold: bool) -> None:
         self.fold, self.text_len, self.pads = fold, 512, 1
@@ -77,19 +78,24 @@ class CrossAttention:
         return image, text
 
 
+def blocks(dit: WanTransformer3DModel) -> list[Any]:
+    """The blocks of `dit`. Untyped, since diffusers lists its own processors and takes any."""
+    return list(dit.blocks)
+
+
 def fold_pads(dit: WanTransformer3DModel) -> None:
     """Let every cross-attention of `dit` compute the pad tokens of a text once."""
-    for block in dit.blocks:
+    for block in blocks(dit):
         block.attn2.set_processor(CrossAttention(fold=True))
 
 
 def set_fold(dit: WanTransformer3DModel, text_len: int, pads: int) -> None:
     """Tell the cross-attentions what the next forward's text looks like; nothing to do for the stock ones."""
-    for block in dit.blocks:
+    for block in blocks(dit):
         if isinstance(block.attn2.processor, CrossAttention):
             block.attn2.processor.text_len, block.attn2.processor.pads = text_len, pads
 
 
 def folds(dit: WanTransformer3DModel) -> bool:
-    processor = dit.blocks[0].attn2.processor
+    processor = blocks(dit)[0].attn2.processor
     return isinstance(processor, CrossAttention) and processor.fold

@@ -7,6 +7,8 @@ holds a single frame.
 Shapes: B batch, C channels, F frames, H W height and width of a layer.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
@@ -19,7 +21,7 @@ class FramewiseConv(WanCausalConv3d):
 
     def forward(self, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
         x_BCFHW = x
-        left, _, top, _, before, _ = self._padding
+        left, _, top, _, before, _ = cast(tuple[int, ...], self._padding)
         if cache_x is not None and before:
             x_BCFHW, before = torch.cat([cache_x, x], 2), before - cache_x.shape[2]
         taps, stride = self.kernel_size[0], self.stride[0]

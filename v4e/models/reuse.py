@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
 
-from v4e.models.attention import CrossAttention
+from v4e.models.attention import CrossAttention, blocks
 
 T = TypeVar("T")
 
@@ -88,8 +88,8 @@ def reusing(dit: WanTransformer3DModel, *, guided: bool) -> Iterator[Memo]:
     of one step (there are two if `guided`) also of the same ``x_t`` and ``t``. `dit` may be sharded. It is as it was
     afterwards.
     """
-    cross = [block.attn2 for block in dit.blocks]
-    stock, first = [attn.processor for attn in cross], dit.blocks[0].attn1
+    cross = [block.attn2 for block in blocks(dit)]
+    stock, first = [attn.processor for attn in cross], blocks(dit)[0].attn1
     rope, embedder, self_attention = dit.rope, dit.condition_embedder, first.processor
     processors = []
     for processor in stock:
@@ -101,7 +101,8 @@ def reusing(dit: WanTransformer3DModel, *, guided: bool) -> Iterator[Memo]:
     try:
         for attn, processor in zip(cross, processors, strict=True):
             attn.set_processor(processor)
-        dit.rope, dit.condition_embedder = _Rope(rope, memo), _Embedder(embedder, memo)
+        dit.register_module("rope", _Rope(rope, memo))
+        dit.register_module("condition_embedder", _Embedder(embedder, memo))
         if guided:
             first.set_processor(_SelfAttention(self_attention, memo))
         yield memo
