@@ -32,7 +32,8 @@ def check_transport(teacher: Teacher) -> None:
     """
     if teacher.transport == "nixl":
         try:
-            import nixl  # noqa: F401  # a half installation is found, but cannot be imported  # pyright: ignore[reportMissingImports]
+            # a half installation is found, but cannot be imported
+            import nixl  # noqa: F401  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ValueError(
                 f"teacher.transport=nixl needs the package nixl on every node, {error}: "

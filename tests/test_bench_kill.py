@@ -45,6 +45,7 @@ def test_a_killed_driver_s_command_goes_on(benchmarks, random_family, whole, tmp
     assert kept >= len(before) - BATCH  # all but the torn batch
 
 
+@pytest.mark.long
 def test_a_killed_actor_s_work_is_done_again(benchmarks, random_family, whole, cluster, tmp_path):
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(benchmark.run, parse(command(benchmarks, random_family, tmp_path)))

@@ -48,6 +48,7 @@ def driver(settings: Config, env: dict[str, str]) -> dict[str, object]:
     return seen
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_pending_teacher_brings_a_node_and_an_idle_node_goes(tmp_path, random_family):

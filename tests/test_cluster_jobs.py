@@ -11,7 +11,7 @@ from synthetic import rolled_out, stored
 
 from v4e import checkpoint, journal
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 SUBMIT = ("job", "submit", "--working-dir", ".")
 
 

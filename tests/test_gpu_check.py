@@ -89,6 +89,7 @@ def test_one_gpu_is_too_few_for_two_ranks():
             ranks.check_tp("cuda", SMALL)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("name", ["training", "captions", "transport"])

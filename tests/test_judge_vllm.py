@@ -52,6 +52,7 @@ def test_a_model_on_vllm_scores_what_it_sees_and_what_it_cannot_say_has_failed(b
     assert found["en"]["headline"] is None and f"{scored} of 11 items scored" in found["en"]["marks"]
 
 
+@pytest.mark.long
 def test_an_engine_that_is_killed_is_started_again_and_says_the_same(model, cluster):
     ask = engines(Judge(kind="vllm", model=str(model), timeout_s=600))
     questions = [Question(text=OWN_PQ + SCALE, pictures=(encode(plain(c), "png"),), max_tokens=20) for c in SAYS]

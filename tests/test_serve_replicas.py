@@ -70,6 +70,7 @@ def test_a_redeploy_answers_what_is_under_way(url, settings):
     until(lambda: not old & {process.pid for name in ("Front", "Model") for process in replicas(name)})
 
 
+@pytest.mark.long
 def test_replicas_grow_while_edits_wait_and_go_when_none_do(url, settings):
     deploy(settings, max_replicas="2", upscale_s="1", downscale_s="1")
     until(lambda: len(replicas("Model")) == 1)
@@ -105,6 +106,7 @@ class Hangs(Model.func_or_class):  # type: ignore[name-defined]
         return super()._edit(order, stop, told)
 
 
+@pytest.mark.long
 def test_a_model_that_stands_still_is_replaced_and_its_edits_are_made(url, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(app, "Model", serve.deployment(Hangs))
     deploy(settings, stall_s="2", drain_s="600")  # draining would wait for what never ends
@@ -123,6 +125,7 @@ def test_a_model_that_stands_still_is_replaced_and_its_edits_are_made(url, setti
     assert "v4e_replicas_lost_total 2.0" in http.get(f"{url}/metrics").text
 
 
+@pytest.mark.long
 def test_taken_down_it_answers_what_is_under_way(url):
     until(lambda: idle(url))
     before = steps_made()

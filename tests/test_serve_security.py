@@ -308,4 +308,4 @@ def test_the_command_line_says_it_in_one_line(command, environ, monkeypatch):
         monkeypatch.setenv(name, value)
     ran = CliRunner().invoke(scripts.run, [*command, "--app-dir", str(ROOT)])
     said = "Error: settings.max_replicas=1 is below replicas=2: set max_replicas higher"
-    assert (ran.exit_code, ran.output.splitlines()[-1]) == (1, said) and "Traceback" not in ran.output
+    assert ran.exit_code == 1 and said in ran.output.splitlines() and "Traceback" not in ran.output
