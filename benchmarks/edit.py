@@ -28,9 +28,10 @@ from PIL import Image
 
 from benchmarks import ledger
 from benchmarks.result import write_result
-from v4e.editor import Editor
+from v4e.editor import Edit, Editor
 from v4e.models import tiny
 from v4e.models.encoders import decode_clip
+from v4e.sampler import OnStep
 
 ROUNDS, STEPS, FRAMES = 7, 8, 5
 TINY = Path(__file__).resolve().parent.parent / "v4e" / "assets" / "tiny-wan-i2v"
@@ -69,15 +70,33 @@ def chronoedit(wan: WanImageToVideoPipeline) -> ChronoEditPipeline:
     return ChronoEditPipeline(**parts, transformer=transformer.eval())
 
 
+def picture(model: Model, n: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(n).integers(0, 256, (model.side, model.side, 3), dtype=np.uint8))
+
+
+def edited(editor: Editor, model: Model, guidance: float, n: int, on_step: OnStep | None = None) -> Edit:
+    """The editor's edit of picture number n."""
+    [edit] = editor.edit(
+        [picture(model, n)],
+        [TEXT.format(n)],
+        height=model.side,
+        width=model.side,
+        seeds=[n],
+        frames=FRAMES,
+        steps=STEPS,
+        guidance=guidance,
+        negatives=[NEGATIVE.format(n)],
+        solver="unipc",
+        on_step=on_step,
+    )
+    return edit
+
+
 def pictures(model: Model, guidance: float) -> dict[str, Callable[[int], np.ndarray]]:
     """What takes turns: each makes the clip (P, h, w, 3) in [0, 1] of picture number n."""
     stock = WanImageToVideoPipeline.from_pretrained(model.folder, torch_dtype=torch.float32)
     editor = Editor.load(str(model.folder))
     shape = (1, tiny.Z, 1 + (FRAMES - 1) // 4, model.latent, model.latent)
-
-    def picture(n: int) -> Image.Image:
-        side = model.side
-        return Image.fromarray(np.random.default_rng(n).integers(0, 256, (side, side, 3), dtype=np.uint8))
 
     def theirs(pipe: WanImageToVideoPipeline | ChronoEditPipeline) -> Callable[[int], np.ndarray]:
         pipe.set_progress_bar_config(disable=True)
@@ -85,7 +104,7 @@ def pictures(model: Model, guidance: float) -> dict[str, Callable[[int], np.ndar
         def edit(n: int) -> np.ndarray:
             call: Any = pipe
             return call(
-                image=picture(n),
+                image=picture(model, n),
                 prompt=TEXT.format(n),
                 negative_prompt=NEGATIVE.format(n),
                 height=model.side,
@@ -100,18 +119,7 @@ def pictures(model: Model, guidance: float) -> dict[str, Callable[[int], np.ndar
         return edit
 
     def ours(n: int) -> np.ndarray:
-        [edit] = editor.edit(
-            [picture(n)],
-            [TEXT.format(n)],
-            height=model.side,
-            width=model.side,
-            seeds=[n],
-            frames=FRAMES,
-            steps=STEPS,
-            guidance=guidance,
-            negatives=[NEGATIVE.format(n)],
-            solver="unipc",
-        )
+        edit = edited(editor, model, guidance, n)
         return np.stack([np.asarray(frame) for frame in edit.clip]) / 255
 
     return {"ours": ours, "stock": theirs(stock), "chronoedit": theirs(chronoedit(stock))}
@@ -121,20 +129,7 @@ def pictures(model: Model, guidance: float) -> dict[str, Callable[[int], np.ndar
 def difference(model: Model, guidance: float, expected: np.ndarray, n: int) -> float:
     """Largest difference of our pixels, before they become 8 bits, to `expected` of picture number n."""
     editor, seen = Editor.load(str(model.folder)), []
-    image = np.random.default_rng(n).integers(0, 256, (model.side, model.side, 3), dtype=np.uint8)
-    editor.edit(
-        [Image.fromarray(image)],
-        [TEXT.format(n)],
-        height=model.side,
-        width=model.side,
-        seeds=[n],
-        frames=FRAMES,
-        steps=STEPS,
-        guidance=guidance,
-        negatives=[NEGATIVE.format(n)],
-        solver="unipc",
-        on_step=lambda _step, x0_hat: seen.append(x0_hat),
-    )
+    edited(editor, model, guidance, n, on_step=lambda _step, x0_hat: seen.append(x0_hat))
     clip_CPHW = decode_clip(editor.decoder, seen[-1])[0]  # the last step's prediction is where it ends
     return float(np.abs((clip_CPHW.permute(1, 2, 3, 0).numpy() + 1) / 2 - expected).max())
 

@@ -7,6 +7,7 @@ from typing import Literal
 from PIL import Image, ImageOps
 
 from serve.errors import ApiError, invalid
+from v4e.images import rgb
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 ASPECT = 8  # at most: beyond it the model's grid would be a line of cells
@@ -27,14 +28,7 @@ def decode(blob: bytes, param: str, most_pixels: int) -> Image.Image:
     Raises:
         ApiError: 400, or 413 of too many pixels.
     """
-    image = _opened(blob, param, most_pixels)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        image = image.convert("F").point(lambda value: value / 257).convert("L")  # 16 bits to 8
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    return rgb(_opened(blob, param, most_pixels))
 
 
 def decode_mask(blob: bytes, size: tuple[int, int], most_pixels: int) -> Image.Image:

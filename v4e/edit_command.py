@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from v4e.clip import FORMS, write_clip
-from v4e.images import open_image
+from v4e.images import grid_size, open_image
 from v4e.inexact import Inexact
 
 TINY = Path(__file__).parent / "assets" / "tiny-wan-i2v"
@@ -135,8 +135,6 @@ def _check(args: argparse.Namespace) -> Literal["mp4", "gif", "webp"] | None:
 
 def _size(args: argparse.Namespace, image: Image.Image) -> tuple[int, int]:
     """(height, width) in the model."""
-    from v4e.images import grid_size
-
     if args.size is None:
         default = TINY_PIXELS if args.model == str(TINY) else WAN_PIXELS
         return grid_size(image.width, image.height, args.max_pixels or default)

@@ -17,7 +17,7 @@ def open_image(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return plain(image)
+            return rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file: expected a picture, such as photo.jpg") from None
     except (UnidentifiedImageError, IsADirectoryError):
@@ -26,9 +26,8 @@ def open_image(path: str | Path) -> Image.Image:
         raise ValueError(f"{path}: the picture cannot be decoded ({error})") from error
 
 
-def plain(image: Image.Image) -> Image.Image:
-    """`image` in RGB of 8 bits, turned as its EXIF says, transparency on white."""
-    image = ImageOps.exif_transpose(image)
+def rgb(image: Image.Image) -> Image.Image:
+    """`image` in RGB of 8 bits, transparency on white."""
     if image.mode.startswith("I") or image.mode == "F":
         image = image.convert("F").point(lambda value: value / 257).convert("L")  # 16 bits to 8
     if image.has_transparency_data:
