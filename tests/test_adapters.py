@@ -67,10 +67,11 @@ def test_the_weights_do_what_a_lora_means(dit, tmp_path):
 
 def test_original_names_are_read_too(dit, tmp_path):
     """As the Wan community's trainers write them: diffusion_model.blocks.N.self_attn.q.lora_down.weight."""
-    weights = {}
+    weights, generator = {}, torch.Generator().manual_seed(0)
     for block in range(len(dit.blocks)):
         for part, shape in (("A", (2, 160)), ("B", (160, 2))):
-            weights[f"diffusion_model.blocks.{block}.self_attn.q.lora_{part}.weight"] = torch.ones(shape) * 0.05
+            drawn = torch.randn(shape, generator=generator) * 0.05  # drawn: a layer norm's output times ones is zero
+            weights[f"diffusion_model.blocks.{block}.self_attn.q.lora_{part}.weight"] = drawn
     save_file(weights, tmp_path / "theirs.safetensors")
     base, adapters = velocity(dit), Adapters(dit, {"theirs": str(tmp_path / "theirs.safetensors")})
     adapters.use("theirs")
