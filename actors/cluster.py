@@ -14,7 +14,13 @@ TRAIN_ENV = {
 }
 LOCAL_OBJECT_STORE = 512 << 20  # bytes: enough for the targets under way at tiny size
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-WORKER_ENV = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"}
+WORKER_ENV = {
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONWARNINGS": "ignore",
+    # glibc keeps freed memory, and a third more than is in use, unless large blocks go back at once.
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
+}
 
 
 def connect(*, cpus: int = 0, store_bytes: int = LOCAL_OBJECT_STORE) -> None:

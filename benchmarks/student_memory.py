@@ -6,6 +6,7 @@ whole resident memory against that and the plan. benchmarks/plan.py and benchmar
 """
 
 import gc
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from actors.cluster import WORKER_ENV
 from benchmarks.load_shard import resident_mib
 from benchmarks.random_student import TEXT, batch_of, wan, write_checkpoint
 from v4e.config import KD, Config, Models, Optim, Train
@@ -88,6 +90,7 @@ def peak_of_a_rank(rank: int, folder: str, number: int, students: list = RSS) ->
 def measure() -> list[dict]:
     """A row a rank and student. Larger students' also have the whole process's peak, and what was planned for it."""
     rows = []
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = WORKER_ENV["MALLOC_MMAP_THRESHOLD_"]  # read when a process starts
     with tempfile.TemporaryDirectory() as name:
         for number, (heads, blocks, *_) in enumerate(WHOLE):
             write_checkpoint(Path(name, f"{heads}-{blocks}"), wan(heads, blocks))

@@ -95,7 +95,36 @@ def test_activations_are_what_a_step_keeps(recompute, dtype):
         kd={"weight": 0.0}, optim={"batch": BATCH, "accumulate": 2}, train={"dtype": dtype, "recompute": recompute}
     )
     reads = Reads(clip=2 * (SIDE // 2) ** 2, text=TEXT, image=tiny.IMAGE_TOKENS)
-    assert activation_bytes(run, sizes.dit(DIT), reads) == pytest.approx(live.peak, rel=0.08)
+    assert activation_bytes(run, sizes.dit(DIT), reads, DIT["num_layers"]) == pytest.approx(live.peak, rel=0.08)
+
+
+@pytest.mark.parametrize("side", [4, 24])
+def test_the_peak_is_where_a_backward_begins_or_where_it_ends(side):
+    """Live bytes of a step's forward and backward: of a large clip the activations, of a small one the gradients."""
+    transformer = DIT | {"num_layers": 8}
+    dit = WanTransformer3DModel(**transformer).train()
+    fold_pads(dit)
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(1, channels, 2, side, side, generator=generator) for channels in (tiny.Z, tiny.Z + 4))
+    text, image = [torch.randn(TEXT - 1, tiny.TEXT_WIDTH)], torch.randn(1, tiny.IMAGE_TOKENS, tiny.IMAGE_WIDTH)
+    with Live([x, y, image, *text, *dit.parameters()]) as live:
+        predict(dit, x, torch.rand(1), y, text, image)[0].square().mean().backward()
+    run = config(kd={"weight": 0.0}, optim={"batch": 1, "accumulate": 1})
+    reads = Reads(clip=2 * (side // 2) ** 2, text=TEXT, image=tiny.IMAGE_TOKENS)
+    of = sizes.dit(transformer)
+    planned = student_memory(run, of, reads, workers=1, image_tokens=tiny.IMAGE_TOKENS)
+    trained = 4 * sum(p.numel() for p in dit.parameters())
+    assert planned.gradients == (trained if side == 4 else 0)
+    assert planned.gradients + planned.activations == pytest.approx(live.peak, rel=0.08)
+
+
+def test_gradients_of_earlier_forwards_are_there_beside_the_activations():
+    of, reads = sizes.dit(tiny.DIT), Reads(clip=8192, text=20, image=17)
+    once, twice = (
+        student_memory(config(optim={"accumulate": n}), of, reads, workers=1, image_tokens=17) for n in (1, 2)
+    )
+    assert once.gradients == 0 < twice.gradients == once.weights
+    assert once.activations == twice.activations
 
 
 def test_what_a_rank_holds_follows_from_how_the_student_is_sharded():
@@ -110,7 +139,8 @@ def test_what_a_rank_holds_follows_from_how_the_student_is_sharded():
     assert (two.weights, two.moments, pairs.weights) == (alone.weights // 2, alone.weights, two.weights)
     assert alone.whole == 0 < of_a_rank(1, dtype="bfloat16").whole
     assert two.whole - of_a_rank(2, accumulate=2).whole == alone.weights  # gradients that wait for the last forward
-    assert of_a_rank(2, reduce="each") == of_a_rank(2, accumulate=2)
+    each, at_once = of_a_rank(2, reduce="each"), of_a_rank(2, accumulate=2)
+    assert each.whole == at_once.whole and each.gradients == each.weights > at_once.gradients
     assert two.in_host_memory("none") == 0 < two.in_host_memory("optimizer") == two.moments
     assert two.in_host_memory("all") == two.total - two.whole - two.activations
 

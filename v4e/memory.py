@@ -21,10 +21,15 @@ OFFLOADED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes of one rank at the peak of a step."""
+    """Bytes of one rank at the peak of a step.
+
+    A backward frees activations as it makes gradients, so the peak is at its beginning or at its end, whichever is
+    higher: without the gradients, unless those of earlier forwards wait there, or with what one block's activations are
+    more than its gradients.
+    """
 
     weights: int  # of its shard: float32 masters, of a LoRA run also the frozen base in what it computes in
-    gradients: int
+    gradients: int  # of its shard, likewise
     moments: int  # AdamW's two
     ema: int
     whole: int  # parameters and gradients of blocks in flight, unsharded; all gradients where several forwards add up
@@ -48,13 +53,18 @@ def student_memory(config: Config, dit: Dit, reads: Reads, *, workers: int, imag
     parameters, shards = parameter_count(dit, image_tokens), config.train.shard or workers
     trained, frozen = (adapter_parameters(dit, config.lora), parameters) if config.lora.rank else (parameters, 0)
     held = math.ceil(trained * EXACT / shards)
+    waiting = config.optim.accumulate > workers or "gradients" in OFFLOADED[config.train.offload]
+    begins = (held if waiting else 0, activation_bytes(config, dit, reads, dit.layers))
+    last = math.ceil(moving_parameters(config, dit, trained) * EXACT / shards)  # gradients of the last block to come
+    ends = (held, max(0, activation_bytes(config, dit, reads, 1) - last))
+    gradients, activations = max(begins, ends, key=sum)
     return Memory(
         weights=held + math.ceil(frozen * BYTES[config.train.dtype] / shards),
-        gradients=held,
+        gradients=gradients,
         moments=2 * held,
         ema=held,
         whole=unsharded_bytes(config, dit, parameters, trained, workers),
-        activations=activation_bytes(config, dit, reads),
+        activations=activations,
     )
 
 
@@ -83,15 +93,20 @@ def unsharded_bytes(config: Config, dit: Dit, parameters: int, trained: int, wor
     if workers == 1 and config.train.dtype == "float32" and config.train.offload != "all":
         return 0  # no mesh
     block, size = block_parameters(dit), BYTES[config.train.dtype]
-    moving = trained // dit.layers if config.lora.rank else block
+    moving = moving_parameters(config, dit, trained)
     flying = size * (parameters - dit.layers * block) + 3 * size * block + (size + EXACT) * moving
     # Forwards without a reduction leave gradients unsharded.
     adding_up = config.optim.accumulate > workers and config.train.reduce == "last"
     return flying + (EXACT * trained if adding_up else 0)
 
 
-def activation_bytes(config: Config, dit: Dit, reads: Reads) -> int:
-    """Of a forward's, at the beginning of the backward or in the first block that is computed again.
+def moving_parameters(config: Config, dit: Dit, trained: int) -> int:
+    """Those of a block that have gradients, of all that are `trained`."""
+    return trained // dit.layers if config.lora.rank else block_parameters(dit)
+
+
+def activation_bytes(config: Config, dit: Dit, reads: Reads, blocks: int) -> int:
+    """Of a forward's, when its backward, or what it computes again, has come to the last of so many `blocks`.
 
     As counted in diffusers' block on the CPU, where a norm keeps its input, its float32 copy and its result; a fused
     norm keeps less. SDPA or a flash kernel is taken for granted: neither keeps N x N numbers.
@@ -105,7 +120,7 @@ def activation_bytes(config: Config, dit: Dit, reads: Reads) -> int:
     backward = clip * (EXACT * width + size * ffn)  # gradients of the widest layer
     outside = clip * (8 + 3 * size) * width
     taps = 4 * EXACT * len(config.kd.taps) * clip * width if config.kd.weight > 0 else 0
-    return config.optim.batch * (dit.layers * kept + (everything - kept) + backward + outside + taps)
+    return config.optim.batch * (blocks * kept + (everything - kept) + backward + outside + taps)
 
 
 def block_parameters(dit: Dit) -> int:
