@@ -1,18 +1,23 @@
 """The plan against what it plans: FLOPs, memory, and bytes on the wire.
 
 FLOPs of the true Wan2.1-14B classes on the meta device, as torch's counter has them. Memory of whole processes at three
-sizes (benchmarks/student_memory.py). Bytes as runs of the tiny recipe with a real teacher pool received them.
+sizes (benchmarks/student_memory.py). Bytes as runs of the tiny recipe with a real teacher pool received them, and the
+peaks of its processes.
 `python benchmarks/plan.py [flops] [memory] [wire]` does only these, and keeps the rows of the others.
 """
 
 import sys
 import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import psutil
 import ray
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
@@ -25,6 +30,8 @@ from benchmarks.payload import prepare
 from benchmarks.result import RESULTS, write_result
 from pipelines import train
 from v4e import journal
+from v4e.cluster_plan import process_gib, work_for
+from v4e.config import Config
 from v4e.io import read_json
 from v4e.models import sizes
 from v4e.models.dit import hidden_states, predict
@@ -102,7 +109,9 @@ def count_encoders() -> list[dict]:
     return rows
 
 
-# The wire
+# The wire, and the processes at its ends
+
+PROCESSES = {"training": "ray::RayTrainWorker", "teaching": "ray::Replica"}  # to the titles that Ray gives them
 
 
 def measure_wire() -> list[dict]:
@@ -116,14 +125,50 @@ def measure_wire() -> list[dict]:
         prepare(config)
         for payload in ("bf16", "fp8"):
             run = replace(config.run, dir=f"{folder}/{payload}")
-            train.run(replace(config, run=run, teacher=replace(config.teacher, payload=payload)))
+            with peaks(PROCESSES.values()) as found:
+                train.run(replace(config, run=run, teacher=replace(config.teacher, payload=payload)))
             records = journal.read(Path(run.dir, "metrics.jsonl"))
             shape_KBND = (len(config.kd.taps), config.optim.batch, 32, 160)
             planned = packed_bytes(shape_KBND, payload) * config.optim.accumulate / MIB
             received = sum(record["mib"] for record in records) / len(records)
             rows.append({"part": "wire", "payload": payload, "planned_mib": planned, "received_mib": received})
+        rows += [
+            {"part": "process", "side": side, "peak_mib": found[name], "planned_mib": 1024 * planned_gib(config, side)}
+            for side, name in PROCESSES.items()
+        ]
     ray.shutdown()
     return rows
+
+
+def planned_gib(config: Config, side: str) -> float:
+    """Of a whole process of the tiny recipe."""
+    student, teacher = (sizes.pipeline(folder, "models") for folder in (config.models.student, config.models.teacher))
+    return process_gib(config, student, teacher, work_for(config, student, teacher))[side]["peak"]
+
+
+@contextmanager
+def peaks(names: Iterable[str]) -> Iterator[dict[str, float]]:
+    """MiB that processes whose titles begin with `names` have had in use at most; looked up while the block runs."""
+    found, ended = dict.fromkeys(names, 0.0), threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.2):
+            for process in psutil.process_iter(["cmdline"]):
+                title = " ".join(process.info["cmdline"] or ())
+                for name in filter(title.startswith, found):
+                    with suppress(OSError):
+                        status = Path(f"/proc/{process.pid}/status").read_text()
+                        peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+                        found[name] = max(found[name], int(peak) / 1024)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    yield found
+    ended.set()
+    thread.join()
+
+
+MEMORY = ("memory", "whole_mib", "whole_planned_mib")
 
 
 def errors(rows: list[dict], part: str, found: str, planned: str) -> list[float]:
@@ -136,18 +181,20 @@ def main() -> None:
     asked = sys.argv[1:] or list(parts)
     file = RESULTS / "plan.json"
     old = read_json(str(file))["rows"] if file.exists() else []
-    of = {"encoders": "flops"}
+    of = {"encoders": "flops", "process": "wire"}
     rows = [row for row in old if of.get(row["part"], row["part"]) not in asked]
     for part in asked:
         rows += parts[part]()
     backward = [row for row in rows if row.get("what") == "training"]
     exact = [row for row in rows if row.get("what") != "training"]
-    memory = errors(rows, "memory", "whole_mib", "whole_planned_mib")
+    halves = [row for row in rows if row.get("dtype") == "bfloat16"]  # oneDNN holds copies that no GPU does
     summary = {
-        "memory_error_max": memory,
+        "memory_error_max": errors([row for row in rows if row not in halves], *MEMORY),
+        "memory_error_max_bfloat16": errors(halves, *MEMORY),
         "flops_error_max": errors(exact, "flops", "counted", "planned"),
         "training_flops_error_max": errors(backward, "flops", "counted", "planned"),
         "wire_error_max": errors(rows, "wire", "received_mib", "planned_mib"),
+        "process_error_max": errors(rows, "process", "peak_mib", "planned_mib"),
     }
     write_result(
         "plan",

@@ -1,10 +1,8 @@
-"""The trainer against a bare PyTorch loop, communication, checkpoints, memory against the plan, waits of a run.
+"""The trainer against a bare PyTorch loop, communication, checkpoints, waits of a run; its memory is in plan.py.
 
 A step of the tiny recipe and of a student of 55 M parameters, in turns with a loop that does the least that trains the
 same model on the same batch: forward, mean square, backward, clipping, fused AdamW. At two ranks, one thread each,
-sharded steps take turns with steps of two students that know nothing of each other. Then two ranks start from
-checkpoints of random weights in Wan's proportions and take two steps: the peak of their resident memory, mapped files
-included and counted from what a process has before it loads, over v4e/memory.py's figure. At last the time from the
+sharded steps take turns with steps of two students that know nothing of each other. At last the time from the
 command `python pipelines/train.py` to its first step on record, and the reader on stores of many sizes
 (benchmarks/store_scaling.py).
 """
@@ -31,7 +29,7 @@ from benchmarks import store_scaling
 from benchmarks.payload import prepare
 from benchmarks.random_student import batch_of, wan, write_checkpoint
 from benchmarks.result import write_result
-from benchmarks.student_memory import CPU, IMAGE, RANKS, RSS, meet, peak_of_a_rank
+from benchmarks.student_memory import CPU, IMAGE, RANKS, meet
 from benchmarks.watched import first_step_s
 from v4e.batch import noised, student_inputs
 from v4e.checkpoint import Saver
@@ -154,15 +152,11 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for heads, blocks in dict.fromkeys((heads, blocks) for heads, blocks, *_ in RSS):
-            write_checkpoint(folder / f"{heads}-{blocks}", wan(heads, blocks))
+        write_checkpoint(folder / "4-12", wan(4, 12))
         mp.spawn(time_alone, args=(name,), nprocs=1)
         mp.spawn(time_together, args=(name,), nprocs=RANKS)
         mp.spawn(time_saving, args=(name,), nprocs=1)
         rows += [row for part in ("alone", "together", "saving") for row in read_json(f"{name}/{part}.json")]
-        for number in range(len(RSS)):
-            mp.spawn(peak_of_a_rank, args=(name, number), nprocs=RANKS)
-            rows += [read_json(f"{name}/rss-{number}-{rank}.json") for rank in range(RANKS)]
         config = tiny()
         config = replace(config, data=replace(config.data, store=f"{name}/store"))
         prepare(config)
@@ -174,13 +168,8 @@ def main() -> None:
             row["sharded_ratio"] = round(row["sharded_ms"] / row["bare_ms"], 3)
         elif row["part"] == "together":
             row["communication_share"] = round(1 - row["alone_ms"] / row["sharded_ms"], 3)
-        elif row["part"] == "memory":
-            row["start_over_plan"] = round(row["start_peak_mib"] / row["start_planned_mib"], 3)
-            if "peak_mib" in row:
-                row["rss_over_plan"] = round(row["peak_mib"] / row["planned_mib"], 3)
     by = {(row["part"], row.get("model")): row for row in rows}
     saved = by["checkpoint", "55M"]
-    memory = [row for row in rows if row["part"] == "memory"]
     write_result(
         "trainer",
         "python benchmarks/trainer.py",
@@ -191,9 +180,6 @@ def main() -> None:
             "communication_share_2": by["together", "tiny"]["communication_share"],
             "communication_share_2_55m": by["together", "55M"]["communication_share"],
             "checkpoint_waited_share": round(saved["waited_ms"] / saved["whole_ms"], 3),
-            "rss_over_plan": max(row.get("rss_over_plan", 0) for row in memory),
-            "rss_over_plan_min": min(row.get("rss_over_plan", 9) for row in memory),
-            "start_over_plan": max(row["start_over_plan"] for row in memory),
             "first_step_s": median(starts),
             **flat,
         },

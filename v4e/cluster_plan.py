@@ -32,8 +32,9 @@ from v4e.plan import (
 )
 
 GIB = 2**30
-HOST_GIB = 6.0  # that Ray, the driver and Python take of a node, and 1.5 GiB of every process with torch (ours)
-PROCESS_GIB = 1.5
+HOST_GIB = 6.0  # that Ray, the driver and Python take of a node (ours)
+CUDA_PROCESS_GIB = 1.5  # of host memory that a process on a GPU takes with its libraries (ours)
+PROCESS_GIB = {"training": 0.7, "teaching": 0.57}  # without a GPU: imports and runtime, as benchmarks/plan.py found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +164,7 @@ def held_by(config: Config, student: Pipeline, teacher: Pipeline, work: Work, cl
     ranks = min(train.workers, cluster.per_node)
     targets = work.target_bytes * config.teacher.prefetch
     host = HOST_GIB * GIB + ranks * (
-        PROCESS_GIB * GIB + state + targets + memory.in_host_memory(train.offload) + (config.data.cache_mib << 20)
+        CUDA_PROCESS_GIB * GIB + state + targets + memory.in_host_memory(train.offload) + (config.data.cache_mib << 20)
     )
     return Held(
         student=memory,
@@ -224,7 +225,7 @@ def process_gib(config: Config, student: Pipeline, teacher: Pipeline, work: Work
     parts = {"training": training}
     if config.kd.weight > 0:
         parts["teaching"] = {"weights": weights / GIB, "activations": activations / GIB}
-    whole = {side: held | {"process": PROCESS_GIB} for side, held in parts.items()}
+    whole = {side: held | {"process": PROCESS_GIB[side]} for side, held in parts.items()}
     return {side: held | {"peak": sum(held.values())} for side, held in whole.items()}
 
 
