@@ -136,7 +136,9 @@ def kill(name: str) -> bool:
 def measure(seconds: float, clients: int, kill_every_s: float) -> tuple[list[dict], dict]:
     """Rows a few seconds apart, what each process grew by, and the counts of all requests."""
     rows, memory, kills = [], Memory(), 0
-    with on_ray(max_pixels="1024", warm="32x32", waiting="48", per_key="64") as url:
+    # Small, so that what is kept to a limit comes to it while it is watched.
+    kept = {"cache_mib": "2", "state_mib": "1"}
+    with on_ray(max_pixels="1024", warm="32x32", waiting="48", per_key="64", **kept) as url:
         crowd = Clients(url, clients)
         start = time.monotonic()
         while (now := time.monotonic() - start) < seconds:

@@ -36,6 +36,7 @@ class Engine:
             attention=settings.attention,
             fold_pad=settings.attention == "native",
             loras=settings.adapters,
+            cache_bytes=settings.cache_mib << 20,
         )
         self._thread = ThreadPoolExecutor(1, "model")
         self._steps = 0

@@ -29,6 +29,7 @@ class Settings:
     attention: str = "native"  # as models.attention of a run
     loras: str = ""  # adapters that requests may name: name=file,name=file
     threads: int = 1  # CPU threads of a replica's model
+    cache_mib: int = 256  # of encodings that a replica keeps, for sources and texts that come again
     gpus: float = 0.0  # of a replica
 
     max_pixels: int = 128 * 128  # of the model's grid; larger images are edited at this area and brought back
@@ -78,7 +79,7 @@ class Settings:
             "state_mib",
             "ttl_s",
         )
-        check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance")
+        check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance", "cache_mib")
         require(self.max_pixels >= 256, f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell")
         require(self.max_steps >= self.steps, f"settings.max_steps={self.max_steps} is below steps={self.steps}")
         require(
