@@ -47,6 +47,14 @@ def _png(width: int, height: int, data: bytes, *chunks: bytes, depth: int = 8, c
     return b"\x89PNG\r\n\x1a\n" + head + body
 
 
+def _png_of_zeros(side: int) -> bytes:
+    """A whole RGB picture; its pixels are never in memory here."""
+    packer, row = zlib.compressobj(), bytes(1 + 3 * side)
+    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
+
+
 def hostile() -> Iterator[tuple[str, bytes]]:
     """Names and bytes of files, the same every time."""
     rng = random.Random(0)
@@ -64,6 +72,7 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     for side in (30_000, 100_000, 2**31 - 1, 2**32 - 1):
         yield f"PNG that says {side} x {side}", _png(side, side, bytes(100))
     yield "PNG of no pixels", _png(0, 0, b"")
+    yield "PNG of 9,000 x 9,000, which Pillow would unpack to 232 MiB", _png_of_zeros(9_000)
     yield "PNG, a bomb of 20,000 x 20,000", _png(20_000, 20_000, bytes(20_000 * 4_000))
     yield (
         "PNG with text that unpacks to 64 MiB",
