@@ -57,7 +57,7 @@ def stages(points: Sequence[dict], networks: Sequence[float], path: Path, triple
         bottom = [0.0] * len(chosen)
         for stage in STAGES:
             share = [row[f"{stage}_h"] / row["hours"] for row in chosen]
-            axis.bar([str(row["gpus"]) for row in chosen], share, bottom=bottom, label=stage, width=0.75)
+            axis.bar([str(row["gpus"]) for row in chosen], share, bottom=bottom, label=stage, width=0.9)
             for number, (row, part) in enumerate(zip(chosen, share, strict=True)):
                 if part > 0.12:
                     limit = row[f"{stage}_limit"].removeprefix("the ").replace(" ", "\n", 1)
