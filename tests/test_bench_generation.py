@@ -108,19 +108,20 @@ def test_qwen_s_guidance_is_the_one_that_guides():
 
 
 @pytest.mark.ray
-def test_edits_lie_in_the_official_layouts_and_only_what_is_missing_is_made(
-    benchmarks, random_family, cluster, tmp_path
+def test_edits_of_several_models_lie_in_the_official_layouts_and_only_what_is_missing_is_made(
+    benchmarks, random_family, foreigners, cluster, tmp_path
 ):
+    both = f"bench.models=native_i2v,chrono:{foreigners / 'chrono'}"
     args = [
-        *arguments(
-            benchmarks, tmp_path, "bench.stages=generate", "bench.suites=gedit,multiturn", "bench.models=native_i2v"
-        ),
+        *arguments(benchmarks, tmp_path, "bench.stages=generate", "bench.suites=gedit,multiturn", both),
         *(f"models.student={random_family / 'tiny-wan-i2v'}", f"models.teacher={random_family / 'tiny-wan-flf2v'}"),
         *("bench.limit=1", "sample.steps=1", "bench.actors=1", "bench.batch=4"),
     ]
     benchmark.run(parse(args))
     first = edits(tmp_path, "gedit") | edits(tmp_path, "multiturn")
-    assert len(first) == 11 + 3  # groups, and turns of a chain
+    assert len(first) == 2 * (11 + 3)  # models' groups, and turns of a chain
+    theirs = first["bench/gedit/chrono/fullset/ps_human/en/ps_human-0.png"]
+    assert theirs != first["bench/gedit/native_i2v/fullset/ps_human/en/ps_human-0.png"]
     turns = [first[f"bench/multiturn/native_i2v/content_memory/1/turn{k}.png"] for k in (1, 2, 3)]
     assert len(set(turns)) == 3
     kept = tmp_path / "bench/gedit/native_i2v/fullset/ps_human/en/ps_human-0.png"
