@@ -91,9 +91,9 @@ def load_and_report(rank: int, size: int, folder: str) -> None:
         dist.destroy_process_group()
 
 
-def resident_mib(line: str) -> float:
-    """A line of /proc/self/status: VmRSS is now, VmHWM the peak."""
-    status = dict(text.split(":", 1) for text in Path("/proc/self/status").read_text().splitlines())
+def resident_mib(line: str, process: int | str = "self") -> float:
+    """A line of a process's status: VmRSS is now, VmHWM the peak."""
+    status = dict(text.split(":", 1) for text in Path(f"/proc/{process}/status").read_text().splitlines())
     return int(status[line].split()[0]) / 2**10
 
 

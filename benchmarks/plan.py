@@ -1,8 +1,8 @@
 """The plan against what it plans: FLOPs, memory, and bytes on the wire.
 
-FLOPs of the true Wan2.1-14B classes on the meta device, as torch's counter has them. Memory of whole processes at three
-sizes (benchmarks/student_memory.py). Bytes as runs of the tiny recipe with a real teacher pool received them, and the
-peaks of its processes.
+FLOPs of the true Wan2.1-14B classes on the meta device, as torch's counter has them. Memory of whole processes at
+several sizes (benchmarks/student_memory.py). Bytes as runs of the tiny recipe with a real teacher pool received them,
+and the peaks of its processes.
 `python benchmarks/plan.py [flops] [memory] [wire]` does only these, and keeps the rows of the others.
 """
 
@@ -26,6 +26,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5Enco
 
 from actors.cluster import connect
 from benchmarks import student_memory
+from benchmarks.load_shard import resident_mib
 from benchmarks.payload import prepare
 from benchmarks.result import RESULTS, write_result
 from pipelines import train
@@ -156,16 +157,16 @@ def peaks(names: Iterable[str]) -> Iterator[dict[str, float]]:
             for process in psutil.process_iter(["cmdline"]):
                 title = " ".join(process.info["cmdline"] or ())
                 for name in filter(title.startswith, found):
-                    with suppress(OSError):
-                        status = Path(f"/proc/{process.pid}/status").read_text()
-                        peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-                        found[name] = max(found[name], int(peak) / 1024)
+                    with suppress(OSError, KeyError):  # it has ended, or is about to
+                        found[name] = max(found[name], resident_mib("VmHWM", process.pid))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
-    yield found
-    ended.set()
-    thread.join()
+    try:
+        yield found
+    finally:
+        ended.set()
+        thread.join()
 
 
 MEMORY = ("memory", "whole_mib", "whole_planned_mib")

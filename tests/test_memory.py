@@ -1,6 +1,7 @@
 """Planned memory against the real model: parameters to the number, activations against what autograd keeps."""
 
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_what_a_rank_holds_follows_from_how_the_student_is_sharded():
     assert alone.whole == 0 < of_a_rank(1, dtype="bfloat16").whole
     assert two.whole - of_a_rank(2, accumulate=2).whole == alone.weights  # gradients that wait for the last forward
     each, at_once = of_a_rank(2, reduce="each"), of_a_rank(2, accumulate=2)
-    assert each.whole == at_once.whole and each.gradients == each.weights > at_once.gradients
+    assert replace(each, gradients=0) == at_once and each.gradients == each.weights
     assert two.in_host_memory("none") == 0 < two.in_host_memory("optimizer") == two.moments
     assert two.in_host_memory("all") == two.total - two.whole - two.activations
 

@@ -50,12 +50,11 @@ def test_hostile_files_break_nothing(url):
     assert http.get(f"{url}/readyz").status_code == 200
 
 
-@pytest.mark.parametrize(("mode", "reach_the_model"), [("positive", 0.2), ("negative", 0.0)])
-def test_generated_requests_break_nothing(url, mode, reach_the_model):
+def test_generated_requests_break_nothing(url):
     pytest.importorskip("schemathesis")
-    counted = summary_of(generate(url, 60, mode))
-    assert counted["cases"] >= 40 and counted["server_errors"] == 0
-    assert counted["edit_cases_made"] >= reach_the_model
+    counted = summary_of(generate(url, 75))
+    assert counted["cases"] >= 50 and counted["server_errors"] == 0
+    assert counted["edit_cases_made"] >= 0.2  # they reach the model
 
 
 @pytest.mark.parametrize("form", FORMATS)
