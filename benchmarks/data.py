@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.resident import clear_peak, resident_mib
 from benchmarks.result import write_result
 from v4e.config_ingest import Ingest
 from v4e.data.drawing import COLORS, PHRASES, THINGS
@@ -89,8 +90,8 @@ def write_rows(folder: Path, count: int) -> None:
 def measure(folder: Path) -> dict:
     """One pass over the files below `folder`, in this process."""
     ingest = Ingest(**{name: (str(folder / name),) for name in CORPORA})
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew: importing torch takes more than the work
-    before, start, cpu_start = peak_mib(), time.perf_counter(), time.process_time()
+    clear_peak()  # importing torch takes more than the work
+    before, start, cpu_start = round(resident_mib("VmHWM"), 1), time.perf_counter(), time.process_time()
     files, _ = corpus_files(ingest)
     policy = Policy(ingest=ingest, seed=0, keep=kept(ingest), refused=frozenset())
     found = merge_scans((scan(file, policy) for file in files), policy)
@@ -107,14 +108,8 @@ def measure(folder: Path) -> dict:
         "seconds": round(seconds, 2),
         "cpu_seconds": round(cpu, 2),
         "before_mib": before,
-        "rss_mib": peak_mib(),
+        "rss_mib": round(resident_mib("VmHWM"), 1),
     }
-
-
-def peak_mib() -> float:
-    """Resident memory of this process at its highest since the peak was cleared, MiB."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return round(int(line.split()[1]) / 1024, 1)
 
 
 def main() -> None:

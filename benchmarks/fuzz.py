@@ -22,6 +22,7 @@ if __name__ == "__main__":
 import httpx
 from PIL import Image
 
+from benchmarks.resident import clear_peak, resident_mib
 from benchmarks.result import write_result
 from benchmarks.served import SMALL, picture, served
 from serve.engine import Engine
@@ -252,14 +253,6 @@ def send_files(url: str) -> list[dict]:
     return rows
 
 
-def peak_mib(reset: bool = False) -> float:
-    """The most memory that this process has had in use since the last `reset`."""
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
-    status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
-
-
 def known(url: str) -> dict[str, list[str]]:
     """Ids that exist: results, and jobs that are done."""
     made: dict[str, list[str]] = {"result_id": [], "job_id": [], "model_id": ["v4e"]}
@@ -340,9 +333,10 @@ def main() -> None:
     engine = Engine(settings)
     with served(settings, engine) as url:
         known(url)
-        before = peak_mib(reset=True)
+        clear_peak()
+        before = resident_mib("VmHWM")
         files = send_files(url)
-        grown = peak_mib() - before
+        grown = resident_mib("VmHWM") - before
         counted = generate(url, cases)
         alive = httpx.get(f"{url}/readyz").status_code == 200
     bad = [row for row in files if row["wrong"]]

@@ -18,6 +18,7 @@ import torch.multiprocessing as mp
 from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
 
+from benchmarks.resident import clear_peak, resident_mib
 from benchmarks.result import write_result
 from v4e.io import read_json, write_json_atomic
 from v4e.models.load import load_dit
@@ -73,7 +74,7 @@ def load_and_report(rank: int, size: int, folder: str) -> None:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet-{size}", rank=rank, world_size=size)
         group = dist.group.WORLD
     before = resident_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now
+    clear_peak()
     start = time.perf_counter()
     dit = load_dit(folder, torch.bfloat16, group=group)
     for parameter in dit.parameters():  # from_pretrained leaves the weights in the mapped file until they are used
@@ -89,12 +90,6 @@ def load_and_report(rank: int, size: int, folder: str) -> None:
     write_json_atomic(f"{folder}/{size}-{rank}.json", row)
     if size:
         dist.destroy_process_group()
-
-
-def resident_mib(line: str, process: int | str = "self") -> float:
-    """A line of a process's status: VmRSS is now, VmHWM the peak."""
-    status = dict(text.split(":", 1) for text in Path(f"/proc/{process}/status").read_text().splitlines())
-    return int(status[line].split()[0]) / 2**10
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5Enco
 
 from actors.cluster import connect
 from benchmarks import student_memory
-from benchmarks.load_shard import resident_mib
 from benchmarks.payload import prepare
+from benchmarks.resident import resident_mib
 from benchmarks.result import RESULTS, write_result
 from pipelines import train
 from v4e import journal

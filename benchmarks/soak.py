@@ -2,7 +2,7 @@
 and no process grows, each measured against itself.
 
 ``python benchmarks/soak.py [minutes] [clients] [kill every seconds]``, 5 64 60 without. Model and front are killed in
-turns.
+turns. With 0 nobody is killed, and the record is another: of how each process grows when it lives on.
 """
 
 import random
@@ -27,8 +27,8 @@ from benchmarks.served import picture, png
 
 BOUND_S = 180.0  # longer without an answer is a hang
 REFUSED = (429, 503)
-WARM_UP_S = 20.0  # of a process: after it, what it needs is loaded
-LONG_ENOUGH_S = 30.0  # of a life after that to tell whether it grows
+WARM_UP_S = 120.0  # of a process: after it, each kind of request has been there often, many at once
+LONG_ENOUGH_S = 60.0  # of a life after that to tell whether it grows
 SIZES = ((32, 32), (48, 32), (64, 64), (200, 120))
 
 
@@ -142,7 +142,7 @@ def measure(seconds: float, clients: int, kill_every_s: float) -> tuple[list[dic
         crowd = Clients(url, clients)
         start = time.monotonic()
         while (now := time.monotonic() - start) < seconds:
-            if now > kill_every_s * (kills + 1):
+            if kill_every_s and now > kill_every_s * (kills + 1):
                 kills += kill(("Model", "Front")[kills % 2])
             rows.append({"s": round(now, 1), "kills": kills, **crowd.counts})
             rows += memory.look(now)
@@ -160,7 +160,8 @@ def measure(seconds: float, clients: int, kill_every_s: float) -> tuple[list[dic
 def main() -> None:
     minutes, clients, every = (float(a) for a in [*sys.argv[1:], *("5", "64", "60")[len(sys.argv) - 1 :]])
     rows, summary = measure(60 * minutes, int(clients), every)
-    write_result("soak", " ".join(["python benchmarks/soak.py", *sys.argv[1:]]), rows, summary)
+    command = " ".join(["python benchmarks/soak.py", *sys.argv[1:]])
+    write_result("soak" if every else "soak_memory", command, rows, summary)
 
 
 if __name__ == "__main__":

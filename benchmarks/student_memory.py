@@ -16,8 +16,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from actors.cluster import WORKER_ENV
-from benchmarks.load_shard import resident_mib
 from benchmarks.random_student import TEXT, batch_of, wan, write_checkpoint
+from benchmarks.resident import clear_peak, resident_mib
 from v4e.config import KD, Config, Models, Optim, Train
 from v4e.io import read_json, write_json_atomic
 from v4e.memory import parameter_count, student_memory
@@ -62,7 +62,7 @@ def peak_of_a_rank(rank: int, folder: str, number: int) -> None:
     plan = student_memory(config, sizes.dit(transformer), reads, workers=RANKS, image_tokens=IMAGE)
     gc.collect()
     before = resident_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now
+    clear_peak()
     start = time.perf_counter()
     mesh = student_mesh(config.train, "cpu", RANKS)
     trainer = StudentTrainer(config, load_student(config, CPU, mesh), device=CPU, mesh=mesh)

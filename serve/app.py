@@ -12,6 +12,8 @@ from serve.settings import settings_from
 from serve.startup import check
 
 FRONT_REQUESTS = 1000  # at once, most of them polls or waiting in our own queue, which has its own bound
+# Else glibc keeps a heap for each of the front's threads, and each grows as buffers of uneven sizes come and go.
+FRONT_ENV = {"MALLOC_ARENA_MAX": "1"}
 
 
 class WrongSetting(click.ClickException, ValueError):
@@ -55,7 +57,7 @@ def build(args: dict[str, str]) -> Application:
         max_surge_percent=100,
         graceful_shutdown_timeout_s=settings.deadline_s + settings.drain_s,
         health_check_period_s=2.0,
-        ray_actor_options={"num_cpus": 0.1},
+        ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": FRONT_ENV}},
     )
     return front.bind(settings, model.bind(settings))
 

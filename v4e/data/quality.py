@@ -4,10 +4,10 @@ import io
 import warnings
 from urllib.parse import quote
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from v4e.data.sources import RawTriplet
+from v4e.images import rgb
 from v4e.tasks import TASKS
 from v4e.types import EditTriplet
 
@@ -16,7 +16,6 @@ MOVING = ("PNG", "WEBP", "GIF")  # a JPEG with several pictures holds the same o
 MAX_SIDE = 16_384  # pixels; wider files are panoramas or attacks
 MAX_TEXT = 2_000  # characters of an instruction
 MAX_ID = 180  # bytes: it becomes a file name
-WHITE = (255, 255, 255, 255)
 
 
 class BadTriplet(ValueError):
@@ -69,7 +68,7 @@ def decode_image(data: bytes | None, name: str, max_pixels: int) -> Image.Image:
         if image.format in MOVING and getattr(image, "is_animated", False):
             raise BadTriplet(f"{name}: an animated {image.format}, expected a still image")
         image.load()
-        return _rgb(ImageOps.exif_transpose(image))
+        return rgb(ImageOps.exif_transpose(image))
     except BadTriplet:
         raise
     except UnidentifiedImageError:
@@ -86,17 +85,6 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
         raise BadTriplet(f"{name}: {_size(image)}, limit {MAX_SIDE} pixels a side")
     if width * height > max_pixels:
         raise BadTriplet(f"{name}: {_size(image)}, limit data.max_pixels={max_pixels}")
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """`image` as RGB: transparency on white, 16-bit grey scaled down."""
-    if image.mode.startswith("I"):
-        values = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        return Image.fromarray(values).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, WHITE), layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def _size(image: Image.Image) -> str:
