@@ -85,6 +85,10 @@ def hostile() -> Iterator[tuple[str, bytes]]:
         "PNG with a colour profile that unpacks to 64 MiB",
         _png(32, 32, bytes(97 * 32), _chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(64 << 20)))),
     )
+    for word in ("transparency", "gamma", "dpi", "disposal"):
+        text = _chunk(b"tEXt", word.encode() + b"\0x")
+        yield f"PNG whose text is called {word}", _png(32, 32, bytes(97 * 32), text)
+        yield f"grey PNG whose text is called {word}", _png(32, 32, bytes(33 * 32), text, color=0)
     yield "PNG with 2,000 chunks", _png(32, 32, bytes(97 * 32), *[_chunk(b"tEXt", b"a\0b")] * 2000)
     for depth, color in ((16, 0), (16, 2), (16, 6), (1, 0), (8, 3), (8, 4), (3, 7)):
         yield f"PNG of depth {depth}, colour {color}", _png(8, 8, bytes(600), depth=depth, color=color)

@@ -38,10 +38,10 @@ def opened(blob: bytes) -> Image.Image:
 
 
 @contextmanager
-def served(settings: Settings, engine: Engine, edits=None, ready=None) -> Iterator[str]:
+def served(settings: Settings, engine: Engine, edits=None, alive=None) -> Iterator[str]:
     """The base URL of the application with these settings."""
     service = Service(settings, edits or engine.edit)
-    config = uvicorn.Config(create_api(service, ready or engine.ready), host="127.0.0.1", port=0, log_level="warning")
+    config = uvicorn.Config(create_api(service, alive or engine.alive), host="127.0.0.1", port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
     thread.start()

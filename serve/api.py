@@ -23,7 +23,7 @@ from serve.keys import Owner
 from serve.order import Step
 from serve.outside import check_url
 from serve.parse import read_body
-from serve.service import Service, Work
+from serve.service import PER_REPLICA, Service, Work
 
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 # The page's files by name, read once: no path of a request is ever opened.
@@ -45,17 +45,18 @@ def _authenticated(
 Asker = Annotated[Owner, Depends(_authenticated)]
 
 
-def create_api(service: Service, ready: Callable[[], Awaitable[bool]]) -> Guard:
-    """The ASGI application over `service`; `ready` asks a replica whether it is warm."""
+def create_api(service: Service, alive: Callable[[], Awaitable[int]]) -> Guard:
+    """The ASGI application over `service`; `alive` says how many replicas there are that are warm."""
     settings, jobs = service.settings, Jobs(service)
 
     @asynccontextmanager
     async def lifespan(_api: FastAPI):
-        runner = asyncio.create_task(jobs.run())
+        runners = [asyncio.create_task(jobs.run()), asyncio.create_task(service.watch(alive))]
         yield
-        runner.cancel()
-        with suppress(asyncio.CancelledError):
-            await runner
+        for runner in runners:
+            runner.cancel()
+            with suppress(asyncio.CancelledError):
+                await runner
         await jobs.stop()
         service.store.close()
 
@@ -100,7 +101,8 @@ def create_api(service: Service, ready: Callable[[], Awaitable[bool]]) -> Guard:
         work = await service.prepare(body, previews=0, tell=False)
         parts = [body.fields.model_dump_json(exclude_unset=True).encode(), body.source, body.mask or b""]
         fingerprint = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-        return shown(jobs.create(owner, body, work.orders[0].steps, idempotency_key, fingerprint))
+        steps = sum(order.steps for order in work.orders)
+        return shown(jobs.create(owner, body, steps, idempotency_key, fingerprint), service.store)
 
     def found(job_id: str, owner: Owner):
         if (row := service.store.job(job_id, owner.name)) is None:
@@ -110,13 +112,13 @@ def create_api(service: Service, ready: Callable[[], Awaitable[bool]]) -> Guard:
     @api.get("/v1/edits/jobs/{job_id}", responses=ERRORS, tags=["jobs"])
     async def read_job(job_id: str, owner: Asker) -> dict:
         """Status, progress, the newest preview and, when it has ended, the result or the error."""
-        return shown(found(job_id, owner))
+        return shown(found(job_id, owner), service.store)
 
     @api.post("/v1/edits/jobs/{job_id}/cancel", responses=ERRORS, tags=["jobs"])
     async def cancel_job(job_id: str, owner: Asker) -> dict:
         """Ends a job within one step of the model. One that has ended stays as it is."""
         jobs.cancel(found(job_id, owner))
-        return shown(found(job_id, owner))
+        return shown(found(job_id, owner), service.store)
 
     @api.get("/v1/results/{result_id}", response_class=Response, responses=ERRORS, tags=["edits"])
     async def read_result(result_id: str) -> Response:
@@ -147,12 +149,13 @@ def create_api(service: Service, ready: Callable[[], Awaitable[bool]]) -> Guard:
 
     @api.get("/readyz", responses=ERRORS, tags=["health"])
     async def readyz() -> dict:
-        """That a warm replica answers: send traffic."""
-        try:
+        """That there is a warm replica, however busy: send traffic."""
+        count = 0
+        with suppress(Exception):
             async with asyncio.timeout(5):
-                await ready()
-        except Exception:
-            raise overloaded("No replica is ready.") from None
+                count = await alive()
+        if not count:
+            raise overloaded("No replica is ready.")
         return {"status": "ready"}
 
     @api.get("/metrics", response_class=Response, responses=ERRORS, tags=["health"])
@@ -174,7 +177,13 @@ def create_api(service: Service, ready: Callable[[], Awaitable[bool]]) -> Guard:
             raise not_found(f"There is no {name[:64]!r}.")
         return Response(PAGE[name], media_type=KINDS[Path(name).suffix])
 
-    return Guard(api, upload_bytes=settings.upload_bytes, metrics=service.metrics)
+    return Guard(
+        api,
+        upload_bytes=settings.upload_bytes,
+        held_bytes=settings.upload_bytes * (settings.waiting + PER_REPLICA * settings.max_replicas),
+        local=not service.keys,
+        metrics=service.metrics,
+    )
 
 
 async def _begun(service: Service, owner: Owner, work: Work) -> AsyncGenerator[Step | dict, None]:

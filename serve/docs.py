@@ -24,6 +24,7 @@ ERROR = {
 WHY = {
     400: "A field or a picture is wrong; param names it.",
     401: "No key, or one that is not known.",
+    403: "Of another site's page, on a server without keys.",
     404: "No such thing.",
     408: "Not ready by the deadline that the request set.",
     409: "The idempotency key was used for another request.",

@@ -37,6 +37,7 @@ class Engine:
             fold_pad=settings.attention == "native",
             loras=settings.adapters,
             cache_bytes=settings.cache_mib << 20,
+            options=settings.inexact,
         )
         self._thread = ThreadPoolExecutor(1, "model")
         self._steps = 0
@@ -64,9 +65,9 @@ class Engine:
             stop.set()
             future.cancel()
 
-    async def ready(self) -> bool:
-        """That it answers at all says so."""
-        return True
+    async def alive(self) -> int:
+        """How many replicas there are that are warm: this one."""
+        return 1
 
     async def steps(self) -> int:
         """Steps that the model has made so far."""

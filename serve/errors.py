@@ -4,7 +4,7 @@ import math
 
 from fastapi.responses import JSONResponse
 
-KINDS = {401: "authentication_error", 429: "rate_limit_error"}
+KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class ApiError(Exception):

@@ -1,4 +1,4 @@
-"""Who is next: a bounded queue in which keys take turns, however many edits each of them has waiting."""
+"""Who is next: a queue, bounded in edits and in pixels, in which keys take turns, however much each has waiting."""
 
 import asyncio
 import time
@@ -20,12 +20,16 @@ class Turn:
 
 
 class FairQueue:
-    """At most `slots` edits run and `waiting` wait. Keys are served round robin, each key's edits in order."""
+    """At most `slots` edits run and `waiting` wait, with pictures of `pixels` altogether.
 
-    def __init__(self, slots: int, waiting: int):
-        self._slots, self._most = slots, waiting
+    Keys are served round robin, each key's edits in order.
+    """
+
+    def __init__(self, slots: int, waiting: int, pixels: int):
+        self.slots, self._most, self._most_pixels = slots, waiting, pixels
         self._lines: OrderedDict[str, deque[Turn]] = OrderedDict()  # the key at the front is next
         self._held: dict[str, int] = {}  # edits of a key, waiting and running
+        self._pixels = 0  # of all that wait and run
         self._edit_s = 1.0  # how long an edit has lately held its slot
         self.running = 0
 
@@ -33,9 +37,14 @@ class FairQueue:
     def waiting(self) -> int:
         return sum(map(len, self._lines.values()))
 
+    def resize(self, slots: int) -> None:
+        """There are more replicas now, or fewer. What runs goes on."""
+        self.slots = slots
+        self._next()
+
     @contextmanager
-    def turns(self, owner: str, count: int, per_owner: int) -> Iterator[list[Turn]]:
-        """Places for `count` edits of `owner`, all or none; given back at the end, used or not.
+    def turns(self, owner: str, count: int, per_owner: int, pixels: int) -> Iterator[list[Turn]]:
+        """Places for `count` edits of `owner` on pictures of `pixels`, all or none; given back at the end, used or not.
 
         Raises:
             ApiError: 429, as the queue is full or the owner has `per_owner` edits in it already.
@@ -44,17 +53,22 @@ class FairQueue:
         if held and held + count > per_owner:
             message = f"This key has {held} edits waiting or running, of {per_owner} that it may have: wait for some."
             raise ApiError(429, message, code="concurrency_limit_exceeded", retry_after_s=self._edit_s)
-        free = max(0, self._slots - self.running) + self._most - self.waiting
+        free = max(0, self.slots - self.running) + self._most - self.waiting
         if count > free and (self.running or self.waiting):
             message = f"{self.waiting} edits are waiting, of {self._most} that may: try again."
             raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
+        if self._pixels and self._pixels + pixels > self._most_pixels:
+            message = f"Pictures of {self._pixels} pixels are waiting, of {self._most_pixels} that may: try again."
+            raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
         places = [Turn(owner) for _ in range(count)]
+        self._pixels += pixels
         self._held[owner] = held + count
         self._lines.setdefault(owner, deque()).extend(places)
         self._next()
         try:
             yield places
         finally:
+            self._pixels -= pixels
             for turn in places:
                 self.leave(turn)
 
@@ -77,7 +91,7 @@ class FairQueue:
         self._next()
 
     def _next(self) -> None:
-        while self.running < self._slots and self._lines:
+        while self.running < self.slots and self._lines:
             owner, line = next(iter(self._lines.items()))
             turn = line.popleft()
             self._lines.move_to_end(owner)
@@ -89,4 +103,4 @@ class FairQueue:
 
     def _wait_s(self) -> float:
         """When there may be room again, at the pace of late."""
-        return min(60.0, max(1.0, self._edit_s * self.waiting / self._slots / 2))
+        return min(60.0, max(1.0, self._edit_s * self.waiting / self.slots / 2))

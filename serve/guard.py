@@ -1,11 +1,14 @@
 """Around the whole application: limits on bodies, headers of every answer, and no crash without its envelope."""
 
+import ipaddress
 import logging
 import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.errors import ApiError, crashed
+from serve.errors import ApiError, crashed, overloaded
 from serve.metrics import Metrics
 
 log = logging.getLogger("ray.serve")
@@ -21,11 +24,38 @@ HEADERS = {
 }
 
 
+def check_local(headers: Mapping[str, str]) -> None:
+    """Refuses what a browser sends for another site, to this address or to a name that leads here.
+
+    Where there are no keys, being on this machine is the permission, and every page that is open on it would have it.
+
+    Raises:
+        ApiError: 403.
+    """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if not _is_local(urlsplit(f"//{host}").hostname or ""):
+        message = f"This server has no API keys and answers only as localhost, not as {host[:64]!r}."
+        raise ApiError(403, message, code="forbidden_host")
+    if origin is not None and urlsplit(origin).netloc != host:
+        message = f"This server has no API keys and takes nothing from the pages of {origin[:64]!r}."
+        raise ApiError(403, message, code="forbidden_origin")
+
+
+def _is_local(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
 class Guard:
     """ASGI around ASGI."""
 
-    def __init__(self, app: ASGIApp, *, upload_bytes: int, metrics: Metrics):
-        self._app, self._upload_bytes, self._metrics = app, upload_bytes, metrics
+    def __init__(self, app: ASGIApp, *, upload_bytes: int, held_bytes: int, local: bool, metrics: Metrics):
+        self._app, self._metrics = app, metrics
+        self._upload_bytes = upload_bytes  # of one body
+        self._held_bytes, self._held = held_bytes, 0  # of all bodies of requests under way
+        self._local = local  # nothing but where it comes from says whose a request is
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,9 +68,13 @@ class Guard:
         async def checked_receive() -> Message:
             nonlocal read
             message = await receive()
-            read += len(message.get("body", b""))
+            came = len(message.get("body", b""))
+            read += came
+            self._held += came
             if read > self._upload_bytes:
                 raise self._too_large()
+            if self._held > self._held_bytes:
+                raise overloaded("The requests under way are as large as this server can hold: try again.")
             return message
 
         async def send_with_headers(message: Message) -> None:
@@ -53,6 +87,8 @@ class Guard:
             await send(message)
 
         try:
+            if self._local:
+                check_local(incoming)
             length = incoming.get("content-length", "")
             if length.isdigit() and int(length) > self._upload_bytes:
                 raise self._too_large()
@@ -65,6 +101,7 @@ class Guard:
             if not status:
                 await crashed(request_id).response()(scope, receive, send_with_headers)
         finally:
+            self._held -= read
             route = getattr(scope.get("route"), "path", "other")
             # An answer that was never begun belongs to a client that has gone.
             self._metrics.requests.labels(route, str(status or 499)).inc()

@@ -1,5 +1,6 @@
 """The two deployments on Ray Serve: one front, as many replicas of the model as there is work for."""
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -57,10 +58,19 @@ class Front:
     def __init__(self, settings: Settings, model: DeploymentHandle):
         self._service = Service(settings, edits_of(model))
         check_host(str(_http_host()), bool(self._service.keys))
-        self._model = model
+        self._where = serve.get_replica_context().app_name, model.deployment_name
 
     def __serve_build_asgi_app__(self) -> Guard:
-        return create_api(self._service, lambda: self._model.ready.remote())  # type: ignore[arg-type]
+        return create_api(self._service, self._alive)
+
+    async def _alive(self) -> int:
+        return await asyncio.to_thread(replicas_of, *self._where)
+
+
+def replicas_of(application: str, deployment: str) -> int:
+    """How many replicas Serve has that are warm and take requests. They need not answer for that: they may be busy."""
+    there = serve.status().applications.get(application)
+    return there.deployments[deployment].replica_states.get("RUNNING", 0) if there else 0  # type: ignore[call-overload]
 
 
 def edits_of(model: DeploymentHandle):

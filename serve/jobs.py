@@ -6,6 +6,8 @@ import contextlib
 import json
 import logging
 import sqlite3
+import time
+from dataclasses import replace
 
 from fastapi.encoders import jsonable_encoder
 
@@ -16,6 +18,7 @@ from serve.keys import Owner
 from serve.order import Step
 from serve.parse import Body
 from serve.service import Service, Work
+from serve.store import Store
 from serve.webhook import tell
 
 log = logging.getLogger("ray.serve")
@@ -25,12 +28,17 @@ PREVIEWS = 3
 ENDED = ("succeeded", "failed", "cancelled")
 
 
+class _Ended(Exception):
+    """The job that is being worked on was cancelled, here or by another server."""
+
+
 class Jobs:
     """Takes jobs from the store and runs them, through the same queue as everybody."""
 
     def __init__(self, service: Service):
         self._service, self._store = service, service.store
         self._tasks: dict[str, asyncio.Task] = {}
+        self._editing: set[str] = set()  # of them, those that are not only to be told
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -58,11 +66,9 @@ class Jobs:
         Raises:
             ApiError: 409 of the same key with another body, 429 of too many unfinished jobs.
         """
-        most = self._service.settings.waiting + owner.edits
-        if self._store.unfinished(owner.name) >= most:
-            message = f"This key has {most} unfinished jobs, as many as it may have."
-            raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
         assert isinstance(body.fields, JobFields)
+        if idempotency is None or self._store.repeated(owner.name, idempotency) is None:
+            self._check_room(owner)
         row = self._store.add_job(
             owner=owner.name,
             idempotency=idempotency,
@@ -80,11 +86,21 @@ class Jobs:
         self._wake.set()
         return row
 
+    def _check_room(self, owner: Owner) -> None:
+        settings = self._service.settings
+        most = settings.waiting + owner.edits
+        if self._store.unfinished(owner.name) >= most:
+            message = f"This key has {most} unfinished jobs, as many as it may have."
+            raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
+        if self._store.unfinished_bytes() > settings.state_mib * 2**20:
+            message = f"Unfinished jobs hold pictures of {settings.state_mib:g} MiB, as many as they may."
+            raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
+
     def cancel(self, row: sqlite3.Row) -> None:
         """Ends a job, waiting or running. One that has ended stays as it is."""
         if row["status"] in ENDED:
             return
-        self._store.update_job(row["id"], unless="succeeded", status="cancelled", preview=None)
+        self._store.update_job(row["id"], unless="succeeded", status="cancelled", preview=None, source=b"", mask=None)
         if task := self._tasks.get(row["id"]):
             task.cancel()
         self._store.hold([row["id"]], 0)  # for its webhook
@@ -92,24 +108,35 @@ class Jobs:
 
     def _take(self) -> None:
         self._store.hold(list(self._tasks), LEASE_S)
-        for row in self._store.lease(LEASE_S):
+        # Few more than can run: the others' pictures stay in the file, and owners take turns there.
+        room = 2 * self._service.queue.slots - len(self._editing)
+        for row in self._store.lease(LEASE_S, max(0, room)):
             task = asyncio.create_task(self._work(row))
             self._tasks[row["id"]] = task
+            if row["status"] not in ENDED:
+                self._editing.add(row["id"])
             task.add_done_callback(lambda task, name=row["id"]: self._forget(name, task))
         self._store.purge()
 
     def _forget(self, name: str, task: asyncio.Task) -> None:
         if self._tasks.get(name) is task:
             del self._tasks[name]
+            self._edited(name)
+
+    def _edited(self, name: str) -> None:
+        """There is room for another."""
+        self._editing.discard(name)
+        self._wake.set()
 
     async def _work(self, row: sqlite3.Row) -> None:
         if row["status"] not in ENDED:
             await self._edit(row)
+            self._edited(row["id"])
         if row["webhook"] and not row["told"]:
             now = self._store.job(row["id"], row["owner"])
             if now is not None and now["status"] in ENDED:
-                event = {"type": f"edit.job.{now['status']}", "data": shown(now, previews=False)}
-                event["data"].pop("result", None)  # small enough for any receiver; the job has it
+                # Small enough for any receiver: previews and the result are to be had of the job.
+                event = {"type": f"edit.job.{now['status']}", "data": described(now)}
                 await tell(row["webhook"], event, self._service.settings)
                 self._store.update_job(row["id"], told=1)
 
@@ -118,10 +145,12 @@ class Jobs:
         try:
             fields = JobFields.model_validate_json(row["fields"])
             body = Body(fields=fields, source=row["source"], mask=row["mask"])
-            work = await self._service.prepare(body, previews=PREVIEWS, tell=fields.n == 1)
+            work = await self._service.prepare(body, previews=PREVIEWS, tell=True)
             items = await self._items(row, work)
-            result = jsonable_encoder(answers.response(work, items, "/"))
+            result = jsonable_encoder(answers.response(work, [_bare(item) for item in items], "/"))
             ended = {"status": "succeeded", "result": json.dumps(result), "step": row["steps"]}
+        except _Ended:
+            return
         except ApiError as error:
             ended = {"status": "failed", "error": json.dumps(error.envelope["error"])}
         except Exception:
@@ -131,33 +160,44 @@ class Jobs:
 
     async def _items(self, row: sqlite3.Row, work: Work) -> list[dict]:
         """The edits of a job, told to the store as they evolve. A job waits where a request is sent away."""
-        owner = Owner(name=row["owner"], rate=None, edits=self._service.settings.per_key)
+        owner, steps = self._service.keys.named(row["owner"]), 0
+
+        async def told(event: Step) -> None:
+            nonlocal steps
+            steps += 1  # of all edits together
+            now: dict = {"status": "running", "step": steps}
+            if event.preview is not None:
+                now["preview"] = await asyncio.to_thread(pictures.encode, event.preview, "jpeg", 85)
+            if not self._store.update_job(row["id"], unless="cancelled", **now):
+                raise _Ended
+
         while True:
+            deadline = self._service.deadline(work.fields, time.time() - row["created"])
             try:
-                if len(work.orders) > 1:
-                    self._store.update_job(row["id"], unless="cancelled", status="running")
-                    return await self._service.edit(owner, work)
-                items = []
-                async for event in self._service.events(owner, work):
-                    if isinstance(event, Step):
-                        await self._progress(row["id"], event)
-                    else:
-                        items.append(event)
-                return items
+                return await self._service.edit(owner, replace(work, deadline=deadline), told)
             except ApiError as error:
                 if error.status != 429:
                     raise
                 await asyncio.sleep(min(error.retry_after_s or 1.0, 2.0))
 
-    async def _progress(self, name: str, event: Step) -> None:
-        told: dict = {"status": "running", "step": event.step}
-        if event.preview is not None:
-            told["preview"] = await asyncio.to_thread(pictures.encode, event.preview, "jpeg", 85)
-        self._store.update_job(name, unless="cancelled", **told)
+
+def _bare(item: dict) -> dict:
+    """Without the bytes: they are kept once, as a result."""
+    return {name: None if name.endswith("b64_json") else value for name, value in item.items()}
 
 
-def shown(row: sqlite3.Row, *, previews: bool = True) -> dict:
-    """A job as clients see it."""
+def _whole(item: dict, store: Store) -> dict:
+    """With the bytes again; those that had to make room for newer results stay null."""
+    whole = dict(item)
+    for name in item:
+        if name.endswith("b64_json"):
+            kept = store.result(item[f"{name.removesuffix('b64_json')}id"])
+            whole[name] = base64.b64encode(kept.blob).decode() if kept else None
+    return whole
+
+
+def described(row: sqlite3.Row) -> dict:
+    """A job without its pictures."""
     return {
         "id": row["id"],
         "object": "edit.job",
@@ -165,7 +205,14 @@ def shown(row: sqlite3.Row, *, previews: bool = True) -> dict:
         "created_at": int(row["created"]),
         "expires_at": int(row["expires"]),
         "progress": {"step": row["step"], "steps": row["steps"]},
-        "preview_b64_json": base64.b64encode(row["preview"]).decode() if previews and row["preview"] else None,
-        "result": json.loads(row["result"]) if row["result"] else None,
         "error": json.loads(row["error"]) if row["error"] else None,
     }
+
+
+def shown(row: sqlite3.Row, store: Store) -> dict:
+    """A job as clients see it."""
+    result = json.loads(row["result"]) if row["result"] else None
+    if result is not None:
+        result["data"] = [_whole(item, store) for item in result["data"]]
+    preview = base64.b64encode(row["preview"]).decode() if row["preview"] else None
+    return described(row) | {"preview_b64_json": preview, "result": result}

@@ -40,6 +40,10 @@ class Keys:
         rate = parse(settings.rate) if settings.rate else None
         self._anyone = Owner(name="anyone", rate=rate, edits=settings.per_key)
         lines = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not lines and (settings.keys or settings.keys_file):
+            # Else whoever meant to close the server would have opened it.
+            where = f"settings.keys_file={settings.keys_file}" if settings.keys_file else "settings.keys"
+            raise ValueError(f"{where}: there is no key in it: `python -m serve.keys NAME` makes one")
         self._owners = dict(_owner(line, self._anyone) for line in lines)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
@@ -61,6 +65,10 @@ class Keys:
         if owner is None:
             raise ApiError(401, "This API key is not known here.", code="invalid_api_key")
         return owner
+
+    def named(self, name: str) -> Owner:
+        """Whose a job is that was made earlier; with the usual limits, if its key is no more."""
+        return next((owner for owner in self._owners.values() if owner.name == name), replace(self._anyone, name=name))
 
     def count(self, owner: Owner) -> None:
         """Counts a request.

@@ -8,11 +8,19 @@ import aiohttp
 from serve.errors import ApiError, invalid
 from serve.settings import Outside
 
+# IPv6 that a gateway may turn into any IPv4, and old site-local addresses: Python calls them global.
+TRANSLATED = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "fec0::/10", "::/96")]
 TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 
 
 class ForbiddenAddress(OSError):
     """A name led to an address that is not of the public internet."""
+
+
+def is_inside(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is none of the public internet, or may lead to one that is not."""
+    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None) or ip
+    return not (ip.is_global and mapped.is_global) or any(ip in network for network in TRANSLATED)
 
 
 def session(reach: Outside) -> aiohttp.ClientSession:
@@ -25,8 +33,7 @@ def session(reach: Outside) -> aiohttp.ClientSession:
     def checked(address) -> socket.socket:
         family, kind, proto, _, where = address
         ip = ipaddress.ip_address(where[0].partition("%")[0])
-        mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None) or ip
-        if (reach != "any" and not (ip.is_global and mapped.is_global)) or ip.is_multicast:
+        if (reach != "any" and is_inside(ip)) or ip.is_multicast:
             raise ForbiddenAddress(f"{ip} is not an address of the public internet")
         return socket.socket(family, kind, proto)
 

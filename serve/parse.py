@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
+from serve import pictures
 from serve.errors import ApiError, invalid, not_found
 from serve.fields import EditFields, Ref
 from serve.outside import fetch
@@ -124,8 +125,12 @@ async def _resolved(ref: bytes | Ref, param: str, settings: Settings, store: Sto
         raise invalid(param, f"{param}: expected either image_url or file_id.")
     if ref.file_id is not None:
         found = store.result(ref.file_id)
-        if found is None or not found.mime.startswith("image/"):
+        if found is None:
             raise not_found(f"file_id: no picture {ref.file_id[:64]!r} is kept here (any more).", param="file_id")
+        if pictures.is_clip(found.mime, found.blob):
+            # Its first frame is what the edit began with.
+            message = f"file_id: {ref.file_id[:64]!r} is a clip: name an image (output=both gives one beside the clip)."
+            raise invalid("file_id", message, "unsupported_value")
         return found.blob
     assert ref.image_url is not None
     if ref.image_url.startswith("data:"):

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Callable
 from typing import Literal
 
 from PIL import Image, ImageOps
@@ -28,7 +29,7 @@ def decode(blob: bytes, param: str, most_pixels: int) -> Image.Image:
     Raises:
         ApiError: 400, or 413 of too many pixels.
     """
-    return rgb(_opened(blob, param, most_pixels))
+    return _opened(blob, param, most_pixels, rgb)
 
 
 def decode_mask(blob: bytes, size: tuple[int, int], most_pixels: int) -> Image.Image:
@@ -37,17 +38,21 @@ def decode_mask(blob: bytes, size: tuple[int, int], most_pixels: int) -> Image.I
     Raises:
         ApiError: 400, also for a mask without alpha or of another size than the source's.
     """
-    image = _opened(blob, "mask", most_pixels)
+    where = _opened(blob, "mask", most_pixels, _transparent)
+    if where.size != size:
+        got, expected = ("{}x{}".format(*s) for s in (where.size, size))
+        raise invalid("mask", f"mask: it is {got}: expected the image's size, {expected}.")
+    return where
+
+
+def _transparent(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         raise invalid("mask", "mask: it has no alpha channel: expected a PNG that is transparent where to edit.")
-    if image.size != size:
-        got, expected = ("{}x{}".format(*s) for s in (image.size, size))
-        raise invalid("mask", f"mask: it is {got}: expected the image's size, {expected}.")
     return ImageOps.invert(image.convert("RGBA").getchannel("A"))
 
 
-def _opened(blob: bytes, param: str, most_pixels: int) -> Image.Image:
-    """Pixels unpacked and turned as EXIF says, all else dropped."""
+def _opened(blob: bytes, param: str, most_pixels: int, to: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Pixels unpacked, turned as EXIF says and brought `to` what is wanted of them."""
     if not blob:
         raise invalid(param, f"{param}: the file is empty.", "invalid_image")
     try:
@@ -64,7 +69,7 @@ def _opened(blob: bytes, param: str, most_pixels: int) -> Image.Image:
                 )
                 raise invalid(param, message, "unsupported_value")
             image.load()
-            turned = ImageOps.exif_transpose(image)
+            return to(ImageOps.exif_transpose(image))
     except ApiError:
         raise
     except Image.DecompressionBombError:
@@ -73,23 +78,34 @@ def _opened(blob: bytes, param: str, most_pixels: int) -> Image.Image:
     except Exception:  # decoders raise anything on bytes that were made to break them
         message = f"{param}: these bytes are no PNG, JPEG, WebP or GIF that can be read."
         raise invalid(param, message, "invalid_image") from None
-    return turned
 
 
-def sized(image: Image.Image, size: str) -> Image.Image:
-    """`image`, or for WIDTHxHEIGHT its centre of that aspect brought to that size.
+def is_clip(mime: str, blob: bytes) -> bool:
+    """Of a result that is kept here."""
+    return not mime.startswith("image/") or getattr(Image.open(io.BytesIO(blob)), "is_animated", False)
+
+
+def size_of(text: str, most_pixels: int) -> tuple[int, int] | None:
+    """(width, height) of WIDTHxHEIGHT, None of auto.
 
     Raises:
-        ApiError: 400 of sides or an aspect that OpenAI's clients may not ask for either.
+        ApiError: 400 of sides or an aspect that OpenAI's clients may not ask for either, or of too many pixels.
     """
-    if size == "auto":
-        return image
-    width, height = map(int, size.split("x"))
+    if text == "auto":
+        return None
+    width, height = map(int, text.split("x"))
     if width % 16 or height % 16:
-        raise invalid("size", f"size: {size}: expected sides that are multiples of 16.")
+        raise invalid("size", f"size: {text}: expected sides that are multiples of 16.")
     if max(width, height) > 3 * min(width, height):
-        raise invalid("size", f"size: {size}: expected an aspect between 1:3 and 3:1.")
-    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+        raise invalid("size", f"size: {text}: expected an aspect between 1:3 and 3:1.")
+    if width * height > most_pixels:
+        raise invalid("size", f"size: {text} is more than {most_pixels} pixels.")
+    return width, height
+
+
+def sized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
+    """`image`, or its centre of the aspect of `size` brought to it."""
+    return image if size is None else ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
 def composite(edited: Image.Image, source: Image.Image, where: Image.Image | None) -> Image.Image:
@@ -98,13 +114,12 @@ def composite(edited: Image.Image, source: Image.Image, where: Image.Image | Non
 
 
 def encode(image: Image.Image, form: Literal["png", "jpeg", "webp"], compression: int) -> bytes:
-    """A file of nothing but the pixels."""
+    """A file of `image`, whose pixels are all that there is of it."""
     file = io.BytesIO()
-    bare = Image.frombytes(image.mode, image.size, image.tobytes()) if image.info else image
     if form == "png":
-        bare.save(file, "PNG", compress_level=1)
+        image.save(file, "PNG", compress_level=1)
     elif form == "jpeg":
-        bare.save(file, "JPEG", quality=max(1, compression))
+        image.save(file, "JPEG", quality=max(1, compression))
     else:
-        bare.save(file, "WEBP", lossless=compression == 100, quality=compression, method=2)
+        image.save(file, "WEBP", lossless=compression == 100, quality=compression, method=2)
     return file.getvalue()

@@ -1,15 +1,19 @@
-"""What Serve's proxy says by itself, in the envelope: that the front has died or takes no more.
+"""What Serve's proxy says by itself, in the envelope: that the front has died, takes no more or is not there (yet).
 
 ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares`` in the environment that Ray is started in puts it
 there; without, such an answer is plain text.
 """
 
+import uuid
+
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.errors import overloaded
+from serve.errors import ApiError, crashed, not_found, overloaded
+from serve.guard import HEADERS
 
-OWN = (408, 429, 503)  # of Serve, with a line of text
+REQUEST_ID = "x-request-id"
 
 
 class Enveloped:
@@ -22,22 +26,39 @@ class Enveloped:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        incoming = MutableHeaders(scope=scope)
+        # Serve makes one inside of this, too late for the answers that are made here; it keeps one that is there.
+        request_id = incoming.setdefault(REQUEST_ID, str(uuid.uuid4()))
         begun = replaced = False
+
+        async def answer(error: ApiError) -> None:
+            response = error.response()
+            response.headers.update({REQUEST_ID: request_id} | HEADERS)
+            await response(scope, receive, send)
 
         async def checked_send(message: Message) -> None:
             nonlocal begun, replaced
             if message["type"] == "http.response.start":
                 begun = True
-                kind = dict(message["headers"]).get(b"content-type", b"")
-                replaced = message["status"] in OWN and not kind.startswith(b"application/json")
+                kind = MutableHeaders(raw=message["headers"]).get("content-type", "")
+                replaced = message["status"] >= 400 and not kind.startswith("application/json")
                 if replaced:
-                    await overloaded("The server takes no more: try again.").response()(scope, receive, send)
+                    await answer(_enveloped(message["status"], request_id))
             if not replaced:
                 await send(message)
 
         await self._app(scope, receive, checked_send)
         if not begun:  # the front died under this request
-            await overloaded("The server was restarted under this request: try again.").response()(scope, receive, send)
+            await answer(overloaded("The server was restarted under this request: try again."))
+
+
+def _enveloped(status: int, request_id: str) -> ApiError:
+    """What Serve said with a line of text."""
+    if status == 404:
+        return not_found("There is no such address, or the server is not deployed (yet).")
+    if status == 500:
+        return crashed(request_id)
+    return overloaded("The server takes no more: try again.")
 
 
 def middlewares() -> list[Middleware]:

@@ -2,10 +2,11 @@
 
 import asyncio
 import base64
+import math
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -25,6 +26,8 @@ from v4e.editor import Editor
 
 Edits = Callable[[Order], AsyncGenerator[Event, None]]  # raises Lost when the replica dies
 PER_REPLICA = 2  # edits given to a replica: the one it makes and the one that it goes on with at once
+WATCH_S = 2.0  # how often replicas are counted
+DECODERS = 4  # pictures that are unpacked at once: each may be large, and no limit has seen it yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,10 @@ class Work:
     def size(self) -> str:
         return f"{self.source.width}x{self.source.height}"
 
+    @property
+    def pixels(self) -> int:
+        return self.source.width * self.source.height * (1 if self.mask is None else 2)
+
 
 class Service:
     """Everything between HTTP and the model. One of it exists: the queue and the limits are in its memory."""
@@ -49,9 +56,20 @@ class Service:
         self.settings = settings
         self.keys = Keys(settings)
         self.store = Store(settings.state, settings.ttl_s, settings.state_mib * 2**20)
-        self.queue = FairQueue(PER_REPLICA * settings.max_replicas, settings.waiting)
+        self.queue = FairQueue(PER_REPLICA * settings.replicas, settings.waiting, settings.waiting_pixels)
         self.metrics = Metrics(self.queue)
         self._edits = edits
+        self._decoding = asyncio.Semaphore(DECODERS)
+
+    async def watch(self, alive: Callable[[], Awaitable[int]]) -> None:
+        """Keeps the queue as wide as there are replicas, until it is cancelled.
+
+        What is given out beyond that waits with Serve, where keys take no turns.
+        """
+        while True:
+            with suppress(Exception):  # Serve's controller is being replaced: it is as it was
+                self.queue.resize(PER_REPLICA * max(1, await alive()))
+            await asyncio.sleep(WATCH_S)
 
     async def prepare(self, body: Body, *, previews: int, tell: bool) -> Work:
         """Pictures decoded and everything checked that can be without the model.
@@ -59,35 +77,34 @@ class Service:
         Raises:
             ApiError: 400, 404, 413.
         """
-        with self.metrics.stage_seconds.labels("parse").time():
-            return await asyncio.to_thread(self._prepare, body, previews, tell)
+        async with self._decoding:
+            with self.metrics.stage_seconds.labels("parse").time():
+                return await asyncio.to_thread(self._prepare, body, previews, tell)
 
-    async def edit(self, owner: Owner, work: Work) -> list[dict]:
-        """All edits of a request, as items of a response.
+    async def edit(self, owner: Owner, work: Work, told: Callable[[Step], Awaitable[None]] | None = None) -> list[dict]:
+        """All edits of a request, as items of a response. `told` gets the steps of all of them, as they come.
 
         Raises:
             ApiError: 429, 503, 504.
         """
-        with self.queue.turns(owner.name, len(work.orders), owner.edits) as turns:
+        with self.queue.turns(owner.name, len(work.orders), owner.edits, work.pixels) as turns:
             try:
                 async with asyncio.TaskGroup() as group:
                     pairs = zip(turns, work.orders, strict=True)
-                    tasks = [group.create_task(self._item(work, turn, order)) for turn, order in pairs]
-            except* ApiError as errors:
-                raise errors.exceptions[0] from None
+                    tasks = [group.create_task(self._item(work, turn, order, told)) for turn, order in pairs]
+            except ExceptionGroup as errors:  # one of several says it for all
+                raise _first(errors) from None
             return [task.result() for task in tasks]
 
     async def events(self, owner: Owner, work: Work) -> AsyncGenerator[Step | dict, None]:
         """Steps of the only edit of a request, previews ready to be shown, then its item."""
-        with self.queue.turns(owner.name, 1, owner.edits) as [turn]:
+        with self.queue.turns(owner.name, 1, owner.edits, work.pixels) as [turn]:
             async with aclosing(self._run(turn, work.orders[0], work)) as events:
                 async for event in events:
                     if isinstance(event, Done):
                         yield await self.item(work, work.orders[0], event)
-                    elif event.preview is None:
-                        yield event
                     else:
-                        yield replace(event, preview=await asyncio.to_thread(_shown, event.preview, work))
+                        yield await self._shown(work, event)
 
     async def item(self, work: Work, order: Order, done: Done) -> dict:
         """One of a response's ``data``; its picture is kept, to be named by ``file_id``."""
@@ -109,13 +126,21 @@ class Service:
             item["how"] = list(done.how)
         return item
 
-    async def _item(self, work: Work, turn: Turn, order: Order) -> dict:
+    async def _item(self, work: Work, turn: Turn, order: Order, told: Callable[[Step], Awaitable[None]] | None) -> dict:
         async with aclosing(self._run(turn, order, work)) as events:
             async for event in events:
                 if isinstance(event, Done):
                     self.queue.leave(turn)  # the next edit need not wait for this one's encoding
                     return await self.item(work, order, event)
+                if told is not None:
+                    await told(await self._shown(work, event))
         raise overloaded("The model gave no result: try again.")
+
+    async def _shown(self, work: Work, step: Step) -> Step:
+        """With a preview as clients see it: of the result's size, outside the mask the source."""
+        if step.preview is None:
+            return step
+        return replace(step, preview=await asyncio.to_thread(_shown, step.preview, work))
 
     async def _run(self, turn: Turn, order: Order, work: Work) -> AsyncGenerator[Event, None]:
         """Events of an order, once each, from as many replicas as die under it."""
@@ -158,12 +183,11 @@ class Service:
     def _prepare(self, body: Body, previews: int, tell: bool) -> Work:
         fields, settings = body.fields, self.settings
         self._check(fields)
+        size = pictures.size_of(fields.size, settings.source_pixels)
         source = pictures.decode(body.source, "image", settings.source_pixels)
         mask = pictures.decode_mask(body.mask, source.size, settings.source_pixels) if body.mask is not None else None
-        source = pictures.sized(source, fields.size)
-        mask = pictures.sized(mask, fields.size) if mask else None
-        if source.width * source.height > settings.source_pixels:
-            raise invalid("size", f"size: {fields.size} is more than {settings.source_pixels} pixels.")
+        source = pictures.sized(source, size)
+        mask = pictures.sized(mask, size) if mask else None
         height, width = Editor.size(source, settings.max_pixels)
         steps = fields.num_inference_steps or (
             max(1, settings.steps // 2) if fields.quality == "low" else settings.steps
@@ -191,8 +215,12 @@ class Service:
             )
             for k in range(fields.n)
         )
-        limit = min(settings.deadline_s, fields.deadline_s or settings.deadline_s)
-        return Work(fields=fields, source=source, mask=mask, orders=orders, deadline=time.monotonic() + limit)
+        return Work(fields=fields, source=source, mask=mask, orders=orders, deadline=self.deadline(fields))
+
+    def deadline(self, fields: EditFields, waited_s: float = 0.0) -> float:
+        """Of time.monotonic(): what this server grants begins now, what the client grants began `waited_s` ago."""
+        own = math.inf if fields.deadline_s is None else fields.deadline_s - waited_s
+        return time.monotonic() + min(self.settings.deadline_s, own)
 
     def _check(self, fields: EditFields) -> None:
         settings = self.settings
@@ -214,6 +242,11 @@ class Service:
             raise invalid("n", "n: a stream tells of one edit: expected 1.", "unsupported_value")
 
 
+def _first(errors: ExceptionGroup) -> Exception:
+    """A refusal if there is one, else whatever there is."""
+    return next((e for e in errors.exceptions if isinstance(e, ApiError)), errors.exceptions[0])
+
+
 async def _until(deadline: float, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
     """`events`, or TimeoutError at `deadline`."""
     while True:
@@ -225,7 +258,6 @@ async def _until(deadline: float, events: AsyncIterator[Event]) -> AsyncIterator
 
 
 def _shown(preview: Image.Image, work: Work) -> Image.Image:
-    """A preview of the result's size, outside the mask the source."""
     whole = preview.resize(work.source.size, Image.Resampling.LANCZOS)
     return pictures.composite(whole, work.source, work.mask)
 

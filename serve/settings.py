@@ -7,12 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from limits import parse as parse_rate
 from pydantic import TypeAdapter, ValidationError
 
 from v4e.config_checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+
+if TYPE_CHECKING:
+    from v4e.inexact import Inexact
 
 PREFIX = "V4E_SERVE_"
 TINY = str(Path(__file__).resolve().parent.parent / "v4e" / "assets" / "tiny-wan-i2v")
@@ -31,6 +34,10 @@ class Settings:
     threads: int = 1  # CPU threads of a replica's model
     cache_mib: int = 256  # of encodings that a replica keeps, for sources and texts that come again
     gpus: float = 0.0  # of a replica
+    step_cache: float = 0.0  # this and the next three are not exact; v4e/inexact.py says what each does
+    weights: Literal["", "int8", "fp8"] = ""
+    compile: bool = False
+    bf16_decode: bool = False
 
     max_pixels: int = 128 * 128  # of the model's grid; larger images are edited at this area and brought back
     steps: int = 8
@@ -45,6 +52,7 @@ class Settings:
     upscale_s: float = 10.0  # for how long they must wait until it does
     downscale_s: float = 300.0  # for how long a replica must be one too many until it goes
     waiting: int = 64  # edits that may wait for a replica; then 429
+    waiting_pixels: int = 400_000_000  # of the pictures of all edits, waiting and running; then 429
     per_key: int = 16  # edits of one key, waiting and running
     rate: str = ""  # requests of one key, e.g. 60/minute; "" is no limit
     deadline_s: float = 600.0  # from arrival to result; requests may ask for less
@@ -66,19 +74,10 @@ class Settings:
     ttl_s: float = 86_400.0  # of jobs and results
 
     def __post_init__(self):
-        check(self, AT_LEAST_1, "threads", "steps", "replicas", "attempts", "per_key", "source_pixels")
-        check(
-            self,
-            POSITIVE,
-            "deadline_s",
-            "stall_s",
-            "drain_s",
-            "upscale_s",
-            "downscale_s",
-            "upload_mib",
-            "state_mib",
-            "ttl_s",
-        )
+        at_least_1 = ("threads", "steps", "replicas", "attempts", "per_key", "source_pixels", "waiting_pixels")
+        seconds = ("deadline_s", "stall_s", "drain_s", "upscale_s", "downscale_s", "ttl_s")
+        check(self, AT_LEAST_1, *at_least_1)
+        check(self, POSITIVE, *seconds, "upload_mib", "state_mib")
         check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance", "cache_mib")
         require(self.max_pixels >= 256, f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell")
         require(self.max_steps >= self.steps, f"settings.max_steps={self.max_steps} is below steps={self.steps}")
@@ -102,7 +101,7 @@ class Settings:
                 parse_rate(self.rate)
             except ValueError as error:
                 raise ValueError(f"settings.rate={self.rate!r}: expected a rate such as 60/minute ({error})") from None
-        _ = self.warm_sizes, self.adapters
+        _ = self.warm_sizes, self.adapters, self.inexact
 
     @property
     def warm_sizes(self) -> list[tuple[int, int]]:
@@ -122,6 +121,13 @@ class Settings:
         for name, eq, file in pairs:
             require(bool(name and eq and file), f"settings.loras: {name!r}: expected name=file,name=file")
         return {name: file for name, _, file in pairs}
+
+    @property
+    def inexact(self) -> "Inexact":
+        """What the model may do that changes pixels."""
+        from v4e.inexact import Inexact  # with torch and diffusers: `python -m serve.keys` need not wait for them
+
+        return Inexact(**{field.name: getattr(self, field.name) for field in fields(Inexact)})
 
     @property
     def upload_bytes(self) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (id TEXT PRIMARY KEY, mime TEXT, blob BLOB, bytes INTEGER, expires REAL);
-CREATE INDEX IF NOT EXISTS results_expire ON results (expires);
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, owner TEXT, idempotency TEXT, fingerprint TEXT,
     fields TEXT, source BLOB, mask BLOB,
@@ -17,6 +16,11 @@ CREATE TABLE IF NOT EXISTS jobs (
     webhook TEXT, told INTEGER DEFAULT 0, lease REAL DEFAULT 0, created REAL, expires REAL,
     UNIQUE (owner, idempotency)
 );
+-- What is asked every few seconds is answered without reading past the pictures.
+CREATE INDEX IF NOT EXISTS results_size ON results (expires, bytes);
+CREATE INDEX IF NOT EXISTS jobs_expire ON jobs (expires);
+CREATE INDEX IF NOT EXISTS jobs_open ON jobs (owner, created, lease, expires) WHERE status IN ('queued', 'running');
+CREATE INDEX IF NOT EXISTS jobs_untold ON jobs (lease, expires) WHERE webhook IS NOT NULL AND told = 0;
 """
 
 
@@ -62,9 +66,11 @@ class Store:
         sql = f"INSERT INTO jobs ({names}) VALUES ({marks}) ON CONFLICT (owner, idempotency) DO NOTHING"
         if self._db.execute(sql, tuple(values.values())).rowcount:
             return self.job(values["id"], values["owner"])
-        return self._one(
-            "SELECT * FROM jobs WHERE owner = ? AND idempotency = ?", values["owner"], values["idempotency"]
-        )
+        return self.repeated(values["owner"], values["idempotency"])
+
+    def repeated(self, owner: str, idempotency: str | None) -> sqlite3.Row | None:
+        """The job that this owner asked for with this idempotency key before."""
+        return self._one("SELECT * FROM jobs WHERE owner = ? AND idempotency = ?", owner, idempotency)
 
     def job(self, name: str, owner: str) -> sqlite3.Row | None:
         """A job of this owner; others' are as if they were not there."""
@@ -74,14 +80,33 @@ class Store:
         sql = "SELECT COUNT(*) AS n FROM jobs WHERE owner = ? AND status IN ('queued', 'running')"
         return self._one(sql, owner)["n"]
 
-    def lease(self, lease_s: float) -> list[sqlite3.Row]:
-        """Takes all jobs that nobody works on: new ones, and those whose server has died under them."""
-        now = time.time()
+    def unfinished_bytes(self) -> int:
+        """Of the pictures of all jobs that have not ended."""
         sql = (
-            "UPDATE jobs SET lease = ? WHERE lease < ? AND expires > ? AND "
-            "(status IN ('queued', 'running') OR (webhook IS NOT NULL AND told = 0)) RETURNING *"
+            "SELECT COALESCE(SUM(LENGTH(source) + COALESCE(LENGTH(mask), 0)), 0) AS n FROM jobs "
+            "WHERE status IN ('queued', 'running')"
         )
-        return sorted(self._db.execute(sql, (now + lease_s, now, now)).fetchall(), key=lambda row: row["created"])
+        return self._one(sql)["n"]
+
+    def lease(self, lease_s: float, most: int) -> list[sqlite3.Row]:
+        """Takes jobs that nobody works on, new ones and those whose server has died under them.
+
+        Of those to be edited at most `most`, so that owners take turns: an owner's third comes after the others'
+        second. Of those whose end is only to be told, all.
+        """
+        now = time.time()
+        turns = (
+            "SELECT id, lease, created, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY created) AS turn FROM jobs "
+            "WHERE status IN ('queued', 'running') AND expires > ?"
+        )
+        chosen = f"SELECT id FROM ({turns}) WHERE lease < ? ORDER BY turn, created LIMIT ?"
+        untold = (
+            "SELECT id FROM jobs WHERE webhook IS NOT NULL AND told = 0 AND lease < ? AND expires > ? "
+            "AND status NOT IN ('queued', 'running')"
+        )
+        sql = f"UPDATE jobs SET lease = ? WHERE id IN ({chosen}) OR id IN ({untold}) RETURNING *"
+        rows = self._db.execute(sql, (now + lease_s, now, now, most, now, now)).fetchall()
+        return sorted(rows, key=lambda row: row["created"])
 
     def hold(self, names: list[str], lease_s: float) -> None:
         """Says that this server still works on these jobs."""

@@ -47,9 +47,14 @@ async def dead(_scope, _receive, _send):
     """The proxy, when the front dies before it has answered."""
 
 
-async def text(_scope, _receive, send):
-    await send({"type": "http.response.start", "status": 503, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"Request dropped"})
+def text(status):
+    """The proxy, with a line of its own."""
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"Request dropped"})
+
+    return app
 
 
 async def ours(_scope, _receive, send):
@@ -57,21 +62,48 @@ async def ours(_scope, _receive, send):
     await send({"type": "http.response.body", "body": b'{"mine": 1}'})
 
 
-@pytest.mark.parametrize(("app", "status"), [(dead, 503), (text, 503), (ours, 429)])
-def test_the_proxys_own_answers_are_in_the_envelope(app, status):
+def asked(app, **headers: str) -> httpx.Response:
+    """What comes of `app` through our middleware."""
     [middleware] = middlewares()
 
     async def ask():
         transport = httpx.ASGITransport(middleware.cls(app))  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://v4e") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://v4e", headers=headers) as client:
             return await client.get("/")
 
-    answer = asyncio.run(ask())
-    assert answer.status_code == status
-    if app is ours:
-        assert answer.json() == {"mine": 1}
-    else:
-        assert answer.json()["error"]["code"] == "overloaded" and answer.headers["retry-after"] == "5"
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("app", "status", "code"),
+    [
+        (dead, 503, "overloaded"),
+        (text(503), 503, "overloaded"),
+        (text(404), 404, "not_found"),
+        (text(500), 500, "server_error"),
+    ],
+)
+def test_the_proxys_own_answers_are_in_the_envelope(app, status, code):
+    answer = asked(app)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers.get("retry-after") == ("5" if status == 503 else None)
+    assert answer.headers["x-request-id"] and answer.headers["x-content-type-options"] == "nosniff"
+    assert asked(app, **{"x-request-id": "mine"}).headers["x-request-id"] == "mine"
+
+
+def test_our_answers_pass_through_the_proxy():
+    answer = asked(ours)
+    assert (answer.status_code, answer.json()) == (429, {"mine": 1})
+
+
+def test_one_id_is_the_requests_in_the_proxy_and_behind_it():
+    seen = []
+
+    async def app(scope, _receive, send):
+        seen.extend(value.decode() for name, value in scope["headers"] if name == b"x-request-id")
+        await text(500)(scope, _receive, send)
+
+    assert seen == [asked(app).headers["x-request-id"]] and seen[0]
 
 
 @pytest.mark.ray

@@ -1,5 +1,6 @@
 """Jobs: asked for once, watched, ended, taken over from a server that died, and told to another server."""
 
+import asyncio
 import base64
 import json
 import sqlite3
@@ -12,9 +13,10 @@ import httpx
 import openai
 import pytest
 
-from benchmarks.served import SMALL, http, opened, picture, png, served
+from benchmarks.served import SMALL, http, opened, png, served
 from serve import jobs as jobs_module
 from serve import webhook
+from serve.keys import digest
 from serve.settings import Settings
 from serve.store import Store
 
@@ -70,22 +72,157 @@ def test_asked_twice_it_is_one_job(url):
     assert create(url, "k2").json()["id"] != first.json()["id"]
 
 
-def test_a_cancelled_job_ends_and_frees_the_model(url, engine):
-    before = engine._steps
+def ask(url: str) -> None:
+    """An edit of one step: when it is answered, what ran before has ended."""
+    form = {"prompt": "x", "num_inference_steps": "1"}
+    http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).raise_for_status()
+
+
+def test_a_cancelled_job_ends_and_frees_the_model(url, engine, settings):
     name = create(url, num_inference_steps="50").json()["id"]
     while read(url, name)["status"] == "queued":
         pass
     assert http.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
-    form = {"prompt": "x", "num_inference_steps": "1"}
-    http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form)
-    assert engine._steps - before < 50
+    before = engine._steps
+    ask(url)
+    assert engine._steps - before <= 1 + 3  # its own, one under way, and what was made until this thread came to look
     assert read(url, name)["status"] == "cancelled"
     assert http.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
+    with sqlite3.connect(f"{settings.state}/serve.sqlite") as db:  # its pictures are not kept
+        assert db.execute("SELECT source, mask FROM jobs WHERE id = ?", (name,)).fetchone() == (b"", None)
+
+
+def test_a_job_that_another_server_cancels_ends_here(url, engine, settings):
+    """As in a redeploy, while the old front and the new one are both there."""
+    name = create(url, num_inference_steps="50").json()["id"]
+    while read(url, name)["status"] == "queued":
+        pass
+    before = engine._steps
+    Store(settings.state, settings.ttl_s, 1e9).update_job(name, status="cancelled")
+    ask(url)
+    assert engine._steps - before <= 1 + 4
+    assert read(url, name)["status"] == "cancelled"
+
+
+def test_a_repeated_request_is_answered_however_many_jobs_there_are(settings, engine, tmp_path):
+    tight = replace(settings, waiting=0, per_key=1, state=str(tmp_path))
+    with served(tight, engine) as url:
+        first = create(url, "k", num_inference_steps="50")
+        assert create(url, "other").json()["error"]["code"] == "queue_full"
+        again = create(url, "k", num_inference_steps="50")
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+
+
+def test_jobs_pictures_are_bounded_together(settings, engine, tmp_path):
+    with served(replace(settings, state_mib=0.002, state=str(tmp_path)), engine) as url:
+        assert create(url, num_inference_steps="50").status_code == 202  # its picture alone is of 3 KiB
+        refused = create(url)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+
+
+def test_a_jobs_limit_is_its_keys_own(settings, engine, tmp_path):
+    """One edit at a time, by jobs too, though the usual limit is more."""
+    most, running = 0, 0
+
+    async def counted(order):
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(0.02)
+            async for event in engine.edit(order):
+                yield event
+        finally:
+            running -= 1
+
+    bob = f"bob:{digest('secret')}::1"
+    headers = {"authorization": "Bearer secret"}
+    with served(replace(settings, keys=bob, state=str(tmp_path)), engine, counted) as url:
+        form = {"prompt": "x", "num_inference_steps": "1"}
+        jobs = [
+            http.post(f"{url}/v1/edits/jobs", files={"image": png()}, data=form, headers=headers).json()["id"]
+            for _ in range(3)
+        ]
+        deadline = time.monotonic() + 60
+        for name in jobs:
+            while (job := http.get(f"{url}/v1/edits/jobs/{name}", headers=headers).json())["status"] not in ENDED:
+                assert time.monotonic() < deadline, job
+                time.sleep(0.01)
+            assert job["status"] == "succeeded"
+    assert most == 1
+
+
+def test_a_jobs_time_begins_with_its_turn(settings, engine, tmp_path):
+    """Two at a time, they take longer than one may; what the client set counts from when it asked."""
+
+    async def slow(order):
+        await asyncio.sleep(0.3)
+        async for event in engine.edit(order):
+            yield event
+
+    with served(replace(settings, deadline_s=3.0, state=str(tmp_path)), engine, slow) as url:
+        names = [create(url, num_inference_steps="1").json()["id"] for _ in range(24)]
+        hasty = create(url, num_inference_steps="1", deadline_s="0.6").json()["id"]
+        assert {followed(url, name)[-1]["status"] for name in names} == {"succeeded"}
+        assert followed(url, hasty)[-1]["error"]["code"] == "deadline_exceeded"
+
+
+def job_of(store: Store, owner: str, **more) -> str:
+    values = {"idempotency": None, "fingerprint": "f", "fields": '{"prompt": "x"}', "source": b"s", "mask": None}
+    row = store.add_job(**values | {"owner": owner, "steps": 1, "webhook": None} | more)
+    assert row is not None
+    return row["id"]
+
+
+def test_owners_of_jobs_take_turns(tmp_path):
+    store = Store(str(tmp_path), 60.0, 1e9)
+    ann, bob = [job_of(store, "ann") for _ in range(4)], [job_of(store, "bob") for _ in range(2)]
+
+    def leased(most: int) -> list[str]:
+        return [row["id"] for row in store.lease(60.0, most)]
+
+    assert leased(3) == [ann[0], ann[1], bob[0]]
+    assert leased(0) == []
+    store.update_job(ann[2], status="succeeded", webhook="http://x")  # only to be told: beside the others
+    assert leased(1) == [ann[2], bob[1]]
+    assert leased(9) == [ann[3]]
+
+
+def test_what_is_asked_often_reads_no_pictures(tmp_path):
+    store = Store(str(tmp_path), 60.0, 1e9)
+    often = (
+        "SELECT COALESCE(SUM(bytes), 0) AS n FROM results",
+        "DELETE FROM results WHERE expires <= 0",
+        "DELETE FROM jobs WHERE expires <= 0",
+        "SELECT COUNT(*) AS n FROM jobs WHERE owner = 'a' AND status IN ('queued', 'running')",
+    )
+    for sql in often:
+        plan = [row["detail"] for row in store._db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()]
+        assert all("INDEX" in step for step in plan), plan
+
+
+def test_a_result_is_kept_once_and_its_job_outlives_it(settings, engine, tmp_path):
+    with served(replace(settings, state=str(tmp_path)), engine) as url:
+        name = create(url, output="both", num_inference_steps="1").json()["id"]
+        [item] = followed(url, name)[-1]["result"]["data"]
+        for kind in ("", "clip_"):
+            kept = http.get(f"{url}/v1/results/{item[kind + 'id']}").content
+            assert base64.b64decode(item[f"{kind}b64_json"]) == kept
+        with sqlite3.connect(tmp_path / "serve.sqlite") as db:
+            [(text,)] = db.execute("SELECT result FROM jobs").fetchall()
+            assert item["b64_json"] not in text and len(text) < 1000
+            db.execute("DELETE FROM results WHERE id = ?", (item["id"],))  # it had to make room
+            db.commit()
+        [left] = read(url, name)["result"]["data"]
+        assert left["b64_json"] is None and left["clip_b64_json"] == item["clip_b64_json"]
 
 
 def test_n_edits_and_errors_of_a_job(url):
-    done = followed(url, create(url, n="2", num_inference_steps="1").json()["id"])[-1]
-    assert [item["seed"] for item in done["result"]["data"]] == [1, 2]
+    seen = followed(url, create(url, n="2", num_inference_steps="25").json()["id"])
+    assert [item["seed"] for item in seen[-1]["result"]["data"]] == [1, 2]
+    steps = [job["progress"]["step"] for job in seen]  # of both together
+    assert steps == sorted(steps) and len(set(steps)) > 5 and steps[-1] == seen[0]["progress"]["steps"] == 50
+    assert any(job["preview_b64_json"] for job in seen)
     late = followed(url, create(url, num_inference_steps="50", deadline_s="0.05").json()["id"])[-1]
     assert (late["status"], late["error"]["code"]) == ("failed", "deadline_exceeded")
     assert create(url, stream="true").status_code == 400
@@ -142,21 +279,11 @@ def test_the_jobs_of_a_dead_server_are_made_by_the_next(settings, engine, tmp_pa
     monkeypatch.setattr(jobs_module, "LEASE_S", 0.2)
     settings = replace(settings, state=str(tmp_path))
     store = Store(settings.state, settings.ttl_s, 1e9)
-    row = store.add_job(
-        owner="anyone",
-        idempotency=None,
-        fingerprint="f",
-        fields='{"prompt": "x", "num_inference_steps": 1}',
-        source=png(picture()),
-        mask=None,
-        steps=1,
-        webhook=None,
-    )
-    assert row is not None
-    assert [job["id"] for job in store.lease(0.2)] == [row["id"]]  # and here its server dies
-    assert store.lease(0.2) == []
+    name = job_of(store, "anyone", fields='{"prompt": "x", "num_inference_steps": 1}', source=png())
+    assert [job["id"] for job in store.lease(0.2, 9)] == [name]  # and here its server dies
+    assert store.lease(0.2, 9) == []
     with served(settings, engine) as url:
-        assert followed(url, row["id"])[-1]["status"] == "succeeded"
+        assert followed(url, name)[-1]["status"] == "succeeded"
 
 
 def test_jobs_go_on_after_their_store_did_not_answer(settings, engine, tmp_path, monkeypatch, caplog):
@@ -179,10 +306,9 @@ def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):
     assert short.result(short.keep("image/png", b"x")) is None
     short.purge()
     assert short._one("SELECT COUNT(*) AS n FROM results")["n"] == 0
-    job = short.add_job(
-        owner="a", idempotency=None, fingerprint="f", fields="{}", source=b"", mask=None, steps=1, webhook=None
-    )
-    assert job is None and short.lease(10.0) == []  # past its time it is neither shown nor made
+    values = {"fingerprint": "f", "fields": "{}", "source": b"", "mask": None, "steps": 1, "webhook": None}
+    job = short.add_job(owner="a", idempotency=None, **values)
+    assert job is None and short.lease(10.0, 9) == []  # past its time it is neither shown nor made
     assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 1
     short.purge()
     assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 0

@@ -196,11 +196,11 @@ def test_a_stream_that_is_closed_frees_the_model_within_a_step(client, engine, u
 
 
 def test_a_deadline_frees_the_model(engine, url):
-    before = engine._steps
     assert slow(url, deadline_s="0.1").status_code == 408
+    before = engine._steps
     until(lambda: idle(url))
     slow(url, 1)
-    assert engine._steps - before < STEPS
+    assert engine._steps - before <= 1 + 3  # its own, one under way, and what was made until this thread came to look
 
 
 def test_a_job_is_its_keys_own(settings, engine, tmp_path):
@@ -241,15 +241,19 @@ def test_a_header_that_is_wrong_has_the_envelope_too(url):
 def test_ready_is_warm_at_every_size_and_not_before(settings, engine, tmp_path):
     assert Engine(replace(settings, warm="32x32,32x16,16x32"))._steps == 3
 
-    async def none_there() -> bool:
+    async def none_there() -> int:
+        return 0
+
+    async def no_answer() -> int:
         raise TimeoutError
 
     cold = replace(settings, state=str(tmp_path))
-    with served(cold, engine, ready=none_there) as url:
-        answer = http.get(f"{url}/readyz")
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
-        assert answer.headers["x-should-retry"] == "true"
-        assert http.get(f"{url}/healthz").status_code == 200
+    for alive in (none_there, no_answer):
+        with served(cold, engine, alive=alive) as url:
+            answer = http.get(f"{url}/readyz")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+            assert answer.headers["x-should-retry"] == "true"
+            assert http.get(f"{url}/healthz").status_code == 200
 
 
 def test_an_engine_that_makes_no_step_is_not_healthy(settings):

@@ -12,10 +12,10 @@ from serve.fair import FairQueue
 
 
 def test_keys_take_turns_however_much_each_of_them_wants():
-    queue, order = FairQueue(1, 100), []
+    queue, order = FairQueue(1, 100, 100), []
     with ExitStack() as stack:
         lines = [
-            (owner, stack.enter_context(queue.turns(owner, n, 100))) for owner, n in (("a", 6), ("b", 2), ("c", 1))
+            (owner, stack.enter_context(queue.turns(owner, n, 100, 1))) for owner, n in (("a", 6), ("b", 2), ("c", 1))
         ]
         turns = [(owner, turn) for owner, line in lines for turn in line]
         while turns:
@@ -28,23 +28,46 @@ def test_keys_take_turns_however_much_each_of_them_wants():
 
 
 def test_a_full_queue_takes_none_of_a_request():
-    queue = FairQueue(1, 2)
-    with queue.turns("a", 2, 9):
-        with pytest.raises(ApiError) as caught, queue.turns("b", 2, 9):
+    queue = FairQueue(1, 2, 100)
+    with queue.turns("a", 2, 9, 1):
+        with pytest.raises(ApiError) as caught, queue.turns("b", 2, 9, 1):
             pass
         assert (caught.value.status, caught.value.code) == (429, "queue_full")
         assert caught.value.retry_after_s >= 1
-        with queue.turns("b", 1, 9):
+        with queue.turns("b", 1, 9, 1):
             assert queue.waiting == 2
 
 
+def test_large_pictures_fill_it_sooner():
+    queue = FairQueue(1, 100, 1000)
+    with queue.turns("a", 1, 9, 5000):  # the only one may be of any size that a request may have
+        with pytest.raises(ApiError) as caught, queue.turns("b", 1, 9, 1):
+            pass
+        assert (caught.value.status, caught.value.code) == (429, "queue_full")
+    with queue.turns("a", 1, 9, 600), queue.turns("b", 1, 9, 400):
+        pass
+
+
+def test_it_is_as_wide_as_there_are_replicas():
+    queue = FairQueue(1, 100, 100)
+    with queue.turns("a", 3, 9, 1) as turns:
+        assert [turn.go.is_set() for turn in turns] == [True, False, False]
+        queue.resize(2)
+        assert [turn.go.is_set() for turn in turns] == [True, True, False]
+        queue.resize(1)
+        queue.leave(turns[0])  # one runs on, which is as many as may
+        assert [turn.go.is_set() for turn in turns] == [True, True, False]
+        queue.leave(turns[1])
+        assert turns[2].go.is_set()
+
+
 def test_one_key_may_not_fill_it():
-    queue = FairQueue(1, 100)
-    with queue.turns("a", 3, 3):
-        with pytest.raises(ApiError) as caught, queue.turns("a", 1, 3):
+    queue = FairQueue(1, 100, 100)
+    with queue.turns("a", 3, 3, 1):
+        with pytest.raises(ApiError) as caught, queue.turns("a", 1, 3, 1):
             pass
         assert caught.value.code == "concurrency_limit_exceeded"
-        with queue.turns("b", 1, 3):
+        with queue.turns("b", 1, 3, 1):
             pass
 
 
@@ -58,7 +81,7 @@ def test_bounds_hold_and_everybody_is_served(slots, waiting, requests):
 
     async def ask(queue, owner, count, patience, work):
         await asyncio.sleep(0)
-        with suppress(ApiError), queue.turns(owner, count, 4) as turns:
+        with suppress(ApiError), queue.turns(owner, count, 4, 7) as turns:
             for turn in turns:
                 if patience == 3:
                     await turn.go.wait()
@@ -73,9 +96,9 @@ def test_bounds_hold_and_everybody_is_served(slots, waiting, requests):
         assert queue.running <= slots
 
     async def all_of_them():
-        queue = FairQueue(slots, waiting)
+        queue = FairQueue(slots, waiting, 100)
         async with asyncio.timeout(20):
             await asyncio.gather(*(ask(queue, *request) for request in requests))
-        assert (queue.running, queue.waiting, queue._held) == (0, 0, {})
+        assert (queue.running, queue.waiting, queue._held, queue._pixels) == (0, 0, {}, 0)
 
     asyncio.run(all_of_them())

@@ -1,15 +1,19 @@
 """The application on Ray Serve, as users start it: real processes, killed and left alone by their clients."""
 
+import base64
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
 import pytest
+from diffusers import WanTransformer3DModel
+from loras import write_lora
 from serve_ray import idle, process_of, slow_edit, steps_made, until
 
 from benchmarks.on_ray import on_serve
-from benchmarks.served import http, picture, png
+from benchmarks.served import http, opened, picture, png
+from v4e.editor import Editor
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -17,9 +21,16 @@ STEPS = 40
 
 
 @pytest.fixture(scope="module")
-def url(cluster, random_family, tmp_path_factory):
-    state, model = str(tmp_path_factory.mktemp("state")), str(random_family / "tiny-wan-i2v")
-    with on_serve(model=model, state=state, max_pixels="16384", warm="32x32", waiting="4") as url:
+def lora(random_family, tmp_path_factory) -> str:
+    dit = WanTransformer3DModel.from_pretrained(random_family / "tiny-wan-i2v", subfolder="transformer")
+    return write_lora(dit, tmp_path_factory.mktemp("lora") / "ink.safetensors", seed=3)
+
+
+@pytest.fixture(scope="module")
+def url(cluster, random_family, lora, tmp_path_factory):
+    settings = {"model": str(random_family / "tiny-wan-i2v"), "state": str(tmp_path_factory.mktemp("state"))}
+    settings |= {"loras": f"ink={lora}", "max_pixels": "16384", "warm": "32x32", "waiting": "4"}
+    with on_serve(**settings) as url:
         yield url
 
 
@@ -33,6 +44,27 @@ def test_the_client_edits_and_streams(url):
         assert [event.type.split(".")[1] for event in events] == ["partial_image", "partial_image", "completed"]
         assert events[-1].b64_json == whole.data[0].b64_json
     assert http.get(f"{url}/readyz").status_code == 200
+
+
+def test_an_adapter_makes_the_edit_that_it_makes_without_a_server(url, random_family, lora):
+    editor = Editor.load(str(random_family / "tiny-wan-i2v"), loras={"ink": lora})
+    made = []
+    for name in (None, "ink", None):
+        form = {"prompt": "x", "seed": "1"} | ({"lora": name} if name else {})
+        answer = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form)
+        made.append(opened(base64.b64decode(answer.json()["data"][0]["b64_json"])).tobytes())
+        [edit] = editor.edit([picture()], ["x"], height=32, width=32, seeds=[1], lora=name)
+        assert made[-1] == edit.image.tobytes()
+    assert made[0] == made[2] != made[1]
+
+
+def test_it_is_ready_while_it_is_busy(url):
+    with ThreadPoolExecutor(3) as threads:
+        answers = [threads.submit(slow_edit, url) for _ in range(3)]
+        until(lambda: "v4e_edits_running 2.0" in http.get(f"{url}/metrics").text)  # all that a replica takes
+        assert http.get(f"{url}/readyz").status_code == 200
+        assert not any(answer.done() for answer in answers)
+        assert {answer.result().status_code for answer in answers} == {200}
 
 
 def test_a_client_that_leaves_a_stream_frees_the_model_within_a_step(url):

@@ -2,11 +2,15 @@
 
 import asyncio
 import base64
+import io
+import ipaddress
 import re
+import select
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,16 +21,18 @@ import openai
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from ray.serve import scripts
 
-from benchmarks.fuzz import FORMATS, bodies, generate, hostile, peak_mib, send_files, summary_of
+from benchmarks.fuzz import FORMATS, bodies, generate, hostile, send_files, summary_of
+from benchmarks.resident import clear_peak, resident_mib
 from benchmarks.served import SMALL, http, opened, picture, png, served
 from serve import pictures, webhook
 from serve.app import WrongSetting, build
 from serve.errors import ApiError
 from serve.ingress import check_host
 from serve.keys import digest
-from serve.outside import fetch, session
+from serve.outside import fetch, is_inside, session
 from serve.settings import Settings, settings_from
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,11 +48,12 @@ def settings(random_family, tmp_path_factory):
 
 def test_hostile_files_break_nothing(url):
     assert len({name for name, _ in hostile()}) + len({name for name, *_ in bodies()}) >= 200
-    before = peak_mib(reset=True)
+    clear_peak()
+    before = resident_mib("VmHWM")
     rows = send_files(url)
     assert [row for row in rows if row["wrong"]] == []
     assert {200, 400, 404, 413, 415} == {row["status"] for row in rows}  # harmless ones are among them
-    assert peak_mib() - before < 128  # some of them would unpack to gigabytes
+    assert resident_mib("VmHWM") - before < 128  # some of them would unpack to gigabytes
     assert http.get(f"{url}/readyz").status_code == 200
 
 
@@ -68,6 +75,89 @@ def test_decoding_is_by_bytes_and_keeps_pixels_only(form, tmp_path):
         made = pictures.encode(image, out, 90)
         assert b"where I live" not in made and b"Exif" not in made
         assert not opened(made).getexif()
+
+
+def commented(form: str, **more: str) -> bytes:
+    """A picture that says more than its pixels."""
+    file, said = io.BytesIO(), PngInfo()
+    for key, text in more.items():
+        said.add_text(key, text)
+    options = {"pnginfo": said} if form == "PNG" else {"comment": b"where I live"}
+    picture(0).save(file, form, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "source", [commented("JPEG"), commented("GIF"), commented("PNG", disposal="x", duration="y", loop="z")]
+)
+@pytest.mark.parametrize("form", ["gif", "webp"])
+def test_a_clip_is_pixels_only_too(url, source, form):
+    hole = picture(1).convert("RGBA")
+    hole.putalpha(0)
+    files = {"image": source, "mask": png(hole)}
+    form = {"prompt": "x", "output": "clip", "clip_format": form}
+    answer = http.post(f"{url}/v1/images/edits", files=files, data=form)
+    assert answer.status_code == 200, answer.text
+    assert b"where I live" not in base64.b64decode(answer.json()["data"][0]["b64_json"])
+
+
+def test_a_size_is_refused_before_there_is_a_picture_of_it(url):
+    clear_peak()
+    before = resident_mib("VmHWM")
+    form = {"prompt": "x", "size": "99984x99984"}
+    answer = http.post(f"{url}/v1/images/edits", files={"image": png(picture(0, (1, 1)))}, data=form)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "size")
+    assert resident_mib("VmHWM") - before < 64
+
+
+def test_bodies_are_bounded_together(settings, engine, tmp_path):
+    """Each of them may be of a mebibyte, and no more than three at once."""
+    narrow = replace(settings, waiting=1, state=str(tmp_path))
+    head = b"POST /v1/images/edits HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += b"content-length: 1000000\r\n\r\n"
+    with served(narrow, engine) as url, ExitStack() as stack:
+        port = int(url.rsplit(":", 1)[1])
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(4)]
+        for connection in slow:  # they send nearly all and then wait
+            connection.sendall(head + bytes(900_000))
+        readable, _, _ = select.select(slow, [], [], 30)
+        assert len(readable) == 1 and readable[0].recv(100).startswith(b"HTTP/1.1 503")
+        slow[0].close()
+        with httpx.Client() as client:
+            assert client.get(f"{url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"host": "evil.example"}, "forbidden_host"),  # a name of theirs that leads to this machine
+        ({"host": "10.0.0.7:80"}, "forbidden_host"),
+        ({"host": ""}, "forbidden_host"),
+        ({"origin": "https://evil.example"}, "forbidden_origin"),
+        ({"origin": "http://localhost:1"}, "forbidden_origin"),
+        ({"origin": "null"}, "forbidden_origin"),
+    ],
+)
+def test_other_sites_pages_may_not_ask_where_there_are_no_keys(url, engine, headers, code):
+    before = engine._steps
+    answer = http.post(f"{url}/v1/images/edits", files={"image": png()}, data={"prompt": "x"}, headers=headers)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"], error["code"]) == (403, "permission_error", code)
+    assert engine._steps == before
+
+
+def test_its_own_page_may(url):
+    port = url.rsplit(":", 1)[1]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
+        headers = {"host": host, "origin": f"http://{host}"}
+        assert http.get(f"{url}/v1/models", headers=headers).status_code == 200
+
+
+def test_with_keys_any_name_may_lead_here(settings, engine, tmp_path):
+    with served(replace(settings, keys=f"ann:{digest(KEY)}", state=str(tmp_path)), engine) as url:
+        headers = {"host": "edit.example", "authorization": f"Bearer {KEY}"}
+        assert http.get(f"{url}/v1/models", headers=headers).status_code == 200
+        assert http.get(f"{url}/v1/models", headers={"host": "edit.example"}).status_code == 401
 
 
 def test_a_lossless_result_is_the_pixels():
@@ -156,6 +246,18 @@ def test_addresses_inside_are_not_reached(url, address):
         asyncio.run(reach("public"))
     if address == "127.0.0.1":
         assert asyncio.run(reach("any")) == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "inside"),
+    [
+        *((address, True) for address in ("64:ff9b::a00:1", "64:ff9b:1::1", "fec0::1", "2002:7f00:1::", "::10.0.0.1")),
+        *((address, True) for address in ("fe80::1", "fd00::1", "::ffff:10.0.0.1", "100.64.0.1", "192.168.0.1")),
+        *((address, False) for address in ("1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1")),
+    ],
+)
+def test_addresses_that_lead_inside_by_another_name_are_known(address, inside):
+    assert is_inside(ipaddress.ip_address(address)) is inside
 
 
 class Inside(ThreadingHTTPServer):
@@ -263,6 +365,7 @@ def test_urls_where_they_are_on(settings, engine, url, tmp_path):
         ({"webhooks": "public", "webhook_secret": "whsec_" + "!" * 40}, "at least 24 random bytes"),
         ({"loras": "x"}, "expected name=file"),
         ({"urls": "all"}, "settings.urls='all'"),
+        ({"step_cache": 2}, "step_cache=2.0: expected a share"),
     ],
 )
 def test_wrong_settings_are_named_early(args, words):
@@ -288,6 +391,9 @@ def test_settings_of_the_environment_give_way_to_arguments():
         ({"attention": "flash"}, "set dtype=bfloat16"),
         ({"keys_file": "/nowhere"}, "settings.keys_file=/nowhere: No such file"),
         ({"keys": KEY}, "no name:sha256"),
+        ({"keys": " , "}, "settings.keys: there is no key in it"),
+        ({"keys_file": "/dev/null"}, "settings.keys_file=/dev/null: there is no key in it"),
+        ({"weights": "int8"}, "settings.weights=int8 needs a CUDA GPU"),
         ({"keys": f"ann:{'0' * 64}:often"}, "the key of ann: expected name:sha256:rate:edits"),
         ({"keys": f"ann:{'0' * 64}::few"}, "the key of ann: expected name:sha256:rate:edits"),
         ({"state": f"{__file__}/state"}, "cannot be written to"),

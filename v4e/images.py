@@ -22,18 +22,26 @@ def open_image(path: str | Path) -> Image.Image:
         raise FileNotFoundError(f"{path}: no such file: expected a picture, such as photo.jpg") from None
     except (UnidentifiedImageError, IsADirectoryError):
         raise ValueError(f"{path}: it is no picture that Pillow reads: expected PNG, JPEG, WebP or the like") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what damaged files raise
+    except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:  # of damaged files
         raise ValueError(f"{path}: the picture cannot be decoded ({error})") from error
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB of 8 bits, transparency on white."""
+    """`image` in RGB of 8 bits, transparency on white. It is a copy of nothing but the pixels.
+
+    What else a file says would go on into the files that are made of it: comments, or options of the next encoder.
+
+    Raises:
+        TypeError, ValueError: its transparency is no transparency.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         image = image.convert("F").point(lambda value: value / 257).convert("L")  # 16 bits to 8
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    bare = image.convert("RGB")
+    bare.info.clear()
+    return bare
 
 
 def grid_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
