@@ -128,6 +128,18 @@ def test_json_bodies_and_earlier_results(client, url):
     assert second["b64_json"] == by_client.data[0].b64_json == direct.data[0].b64_json
 
 
+@pytest.mark.parametrize("form", ["gif", "webp", "mp4"])
+def test_a_clip_is_no_source(url, form):
+    """Its first frame is the source over again."""
+    asked = {"prompt": "x", "output": "both", "clip_format": form, "num_inference_steps": "1"}
+    made = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=asked).json()["data"][0]
+    for name, status in ((made["id"], 200), (made["clip_id"], 400)):
+        again = {"prompt": "y", "images": [{"file_id": name}], "num_inference_steps": 1}
+        answer = http.post(f"{url}/v1/images/edits", json=again)
+        assert answer.status_code == status, answer.text
+    assert answer.json()["error"]["param"] == "file_id"
+
+
 @pytest.mark.parametrize(
     ("call", "status", "code", "param"),
     [

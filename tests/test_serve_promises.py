@@ -109,7 +109,7 @@ def test_nothing_of_the_files_words_is_in_a_result(client):
 
 
 @contextmanager
-def held(settings: Settings, engine: Engine, **changed) -> Iterator[tuple[str, list, threading.Event]]:
+def held(settings: Settings, engine: Engine, alive=None, **changed) -> Iterator[tuple[str, list, threading.Event]]:
     """A server whose model waits for an event before each edit; the orders that it was given, in their turn."""
     orders, go = [], threading.Event()
 
@@ -120,11 +120,48 @@ def held(settings: Settings, engine: Engine, **changed) -> Iterator[tuple[str, l
         async for event in engine.edit(order):
             yield event
 
-    with served(replace(settings, **changed), engine, edits) as url:
+    with served(replace(settings, **changed), engine, edits, alive) as url:
         try:
             yield url, orders, go
         finally:
             go.set()
+
+
+def test_large_pictures_fill_the_queue_sooner(settings, engine, tmp_path):
+    with (
+        held(settings, engine, waiting_pixels=32 * 32 + 1, state=str(tmp_path)) as (url, orders, go),
+        ThreadPoolExecutor(1) as threads,
+    ):
+        answer = threads.submit(slow, url, 1)
+        until(lambda: orders)
+        assert slow(url, 1).json()["error"]["code"] == "queue_full"
+        go.set()
+        assert answer.result().status_code == 200
+        assert slow(url, 1).status_code == 200
+
+
+@pytest.mark.parametrize("replicas", [0, 3])
+def test_as_many_edits_are_given_out_as_replicas_take(settings, engine, tmp_path, replicas):
+    async def alive() -> int:
+        return replicas
+
+    most = {0: 2, 3: 6}[replicas]
+    with (
+        held(settings, engine, alive, max_replicas=4, state=str(tmp_path)) as (url, orders, go),
+        ThreadPoolExecutor(8) as threads,
+    ):
+        answers = [threads.submit(slow, url, 1) for _ in range(8)]
+        until(lambda: len(orders) == most and f"v4e_edits_waiting {8 - most}.0" in http.get(f"{url}/metrics").text)
+        assert len(orders) == most
+        go.set()
+        assert {answer.result().status_code for answer in answers} == {200}
+
+
+def test_a_server_says_what_it_does_that_is_not_exact(settings, tmp_path):
+    inexact = replace(settings, bf16_decode=True, step_cache=0.05, state=str(tmp_path))
+    with served(inexact, Engine(inexact)) as url:
+        [item] = slow(url, 2).json()["data"]
+        assert item["how"] == ["step_cache=0.05", "bf16_decode"]
 
 
 def test_openais_client_comes_back_as_often_as_it_may(settings, engine, tmp_path):
