@@ -129,7 +129,8 @@ def create_api(service: Service, alive: Callable[[], Awaitable[int]]) -> Guard:
         return Response(result.blob, media_type=result.mime)
 
     model = {"id": settings.model_name, "object": "model", "created": STARTED, "owned_by": "v4e"}
-    model |= {"loras": list(settings.adapters), "steps": settings.steps, "max_pixels": settings.max_pixels}
+    model |= {"loras": list(settings.adapters), "steps": settings.steps, "max_steps": settings.max_steps}
+    model |= {"max_pixels": settings.max_pixels}
 
     @api.get("/v1/models", responses=ERRORS, tags=["models"])
     async def models(_owner: Asker) -> dict:

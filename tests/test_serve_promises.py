@@ -157,13 +157,6 @@ def test_as_many_edits_are_given_out_as_replicas_take(settings, engine, tmp_path
         assert {answer.result().status_code for answer in answers} == {200}
 
 
-def test_a_server_says_what_it_does_that_is_not_exact(settings, tmp_path):
-    inexact = replace(settings, bf16_decode=True, step_cache=0.05, state=str(tmp_path))
-    with served(inexact, Engine(inexact)) as url:
-        [item] = slow(url, 2).json()["data"]
-        assert item["how"] == ["step_cache=0.05", "bf16_decode"]
-
-
 def test_openais_client_comes_back_as_often_as_it_may(settings, engine, tmp_path):
     asked: list[str] = []
     with (

@@ -1,4 +1,7 @@
+import { ask } from "./ask.js";
+import { keepOnly, urlOf, urlOfBase64 } from "./blobs.js";
 import { events } from "./events.js";
+import { slider } from "./slider.js";
 import { asCurl, asPython } from "./snippets.js";
 
 const EXAMPLES = [
@@ -8,10 +11,12 @@ const EXAMPLES = [
   ["Motion", "raise the person's right hand"], ["Portrait", "smooth skin and brighten eyes"], ["Style", "convert to watercolor style"],
   ["Tone", "apply warm cinematic grade"],
 ];
+const HISTORY = 50; // edits that are kept in memory
 const $ = (id) => document.getElementById(id);
 let source = null; // {url, file} or {url, id}: what the next edit starts from
 let shown = null; // the edit that is shown
 let running = null; // AbortController of the request under way
+let watching = false; // whether its previews are shown: until it ends, or another edit is looked at
 
 function say(text, error = false) {
   $("status").textContent = text;
@@ -21,23 +26,18 @@ function say(text, error = false) {
 function setSource(next, words) {
   source = next;
   $("source").src = next.url;
-  $("source").alt = words;
   $("source").hidden = false;
   $("drop-words").textContent = words;
+  tidy();
 }
 
 function take(file) {
   if (!file) return;
   if (!file.type.startsWith("image/")) return say(`${file.name} is no image: choose a PNG, JPEG, WebP or GIF.`, true);
-  setSource({ url: URL.createObjectURL(file), file }, `Source: ${file.name || "pasted image"}`);
+  setSource({ url: urlOf(file), file }, `Source: ${file.name || "pasted image"}`);
   say("");
   $("prompt").focus();
 }
-
-const blobUrl = (base64, type) => {
-  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  return URL.createObjectURL(new Blob([bytes], { type }));
-};
 
 /** The fields that differ from the server's defaults. */
 function chosen() {
@@ -48,8 +48,6 @@ function chosen() {
   if ($("lora").value) fields.lora = $("lora").value;
   return fields;
 }
-
-const headers = () => ($("key").value ? { Authorization: `Bearer ${$("key").value}` } : {});
 
 async function edit(event) {
   event.preventDefault();
@@ -62,11 +60,12 @@ async function edit(event) {
   const all = { ...fields, stream: true, partial_images: 3, output: "both", clip_format: "mp4" };
   for (const [name, value] of Object.entries(all)) body.append(name, value);
   running = new AbortController();
+  watching = true;
   busy(true);
   say("Waiting for the model …");
   try {
-    const response = await fetch("/v1/images/edits", { method: "POST", body, headers: headers(), signal: running.signal });
-    if (!response.ok) throw new Error((await response.json()).error.message);
+    const response = await ask("/v1/images/edits", $("key").value, { method: "POST", body, signal: running.signal });
+    let done = null;
     for await (const told of events(response)) {
       if (told.error) throw new Error(told.error.message);
       if (told.steps) {
@@ -74,11 +73,15 @@ async function edit(event) {
         $("progress").value = told.step;
         say(`Step ${told.step} of ${told.steps}`);
       } else if (told.type === "image_edit.partial_image") {
-        compare(from.url, blobUrl(told.b64_json, "image/png"), "The edit as it evolves");
+        if (!watching) continue;
+        compare(from.url, urlOfBase64(told.b64_json, "image/png"), "The edit as it evolves");
+        mark(null);
         if (told.partial_image_index === 0) whenDrawn(() => $("compare").scrollIntoView({ block: "nearest" }));
       } else {
-        const done = {
-          before: from.url, after: blobUrl(told.b64_json, "image/png"), clip: blobUrl(told.clip_b64_json, "video/mp4"),
+        done = {
+          before: from.url,
+          after: urlOfBase64(told.b64_json, "image/png"),
+          clip: urlOfBase64(told.clip_b64_json, "video/mp4"),
           id: told.id, fields: { ...fields, seed: told.seed }, fromId: from.id,
         };
         remember(done);
@@ -86,12 +89,35 @@ async function edit(event) {
         say("Done.");
       }
     }
+    if (!done) throw new Error("The connection was cut before the edit was ready: try again.");
   } catch (error) {
-    say(error.name === "AbortError" ? "Stopped." : error.message, error.name !== "AbortError");
+    fail(error);
   } finally {
     running = null;
+    if (watching) unshow();
     busy(false);
+    tidy();
   }
+}
+
+function fail(error) {
+  if (error.needsKey) $("options").open = true;
+  say(error.name === "AbortError" ? "Stopped." : error.message, error.name !== "AbortError");
+}
+
+/** In place of the previews of an edit that came to nothing, what was there before. */
+function unshow() {
+  watching = false;
+  if (shown) return show(shown);
+  $("result").hidden = true;
+  $("hint").hidden = false;
+}
+
+/** Frees the pictures and clips that cannot be shown any more. */
+function tidy() {
+  if (running) return;
+  const edits = [...$("history").querySelectorAll("button")].map((button) => button.done);
+  keepOnly([source?.url, ...edits.flatMap((done) => [done.before, done.after, done.clip])]);
 }
 
 function busy(on) {
@@ -116,6 +142,7 @@ const whenDrawn = (then) => $("after").decode().then(then, () => {});
 
 function show(done) {
   shown = done;
+  watching = false;
   compare(done.before, done.after, `The edit: ${done.fields.prompt}`);
   $("clip").src = done.clip;
   // Its frames have the aspect of the model's grid.
@@ -124,6 +151,11 @@ function show(done) {
   $("save").href = done.after;
   $("save-clip").href = done.clip;
   for (const id of ["actions", "evolution"]) $(id).hidden = false;
+  mark(done);
+}
+
+/** In the history, which edit is shown. */
+function mark(done) {
   for (const button of $("history").querySelectorAll("button")) button.setAttribute("aria-current", button.done === done);
 }
 
@@ -131,21 +163,18 @@ function remember(done) {
   const button = document.createElement("button"), image = new Image(), words = document.createElement("span");
   image.src = done.after;
   image.alt = "";
+  image.draggable = false; // else let go of a little aside it would be the next source
   words.textContent = done.fields.prompt;
   button.type = "button";
+  button.title = done.fields.prompt;
   button.done = done;
   button.append(image, words);
   button.addEventListener("click", () => show(done));
   const item = document.createElement("li");
   item.append(button);
   $("history").prepend(item);
+  if ($("history").children.length > HISTORY) $("history").lastElementChild.remove();
   $("history-box").hidden = false;
-}
-
-function slide() {
-  const at = $("slide").value;
-  $("compare").style.setProperty("--at", `${at}%`);
-  $("slide").setAttribute("aria-valuetext", `${at} percent source`);
 }
 
 async function copy(text, name) {
@@ -157,9 +186,19 @@ async function copy(text, name) {
   }
 }
 
-function theme(dark) {
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
-  $("theme").setAttribute("aria-pressed", dark);
+/** What the server offers. One that asks for keys tells it only to a key, so each that is entered asks again. */
+async function models() {
+  const key = $("key").value;
+  try {
+    const { data: [model] } = await (await ask("/v1/models", key)).json();
+    const picked = $("lora").value;
+    $("lora").length = 1; // none
+    for (const name of model.loras) $("lora").append(new Option(name, name, false, name === picked));
+    $("steps").placeholder = model.steps;
+    $("steps").max = model.max_steps;
+  } catch (error) {
+    if (key === $("key").value && !running) fail(error); // else it is told elsewhere
+  }
 }
 
 for (const [name, text] of EXAMPLES) {
@@ -173,24 +212,28 @@ for (const [name, text] of EXAMPLES) {
 }
 $("form").addEventListener("submit", edit);
 $("stop").addEventListener("click", () => running?.abort());
+$("file").addEventListener("click", () => { $("file").value = ""; }); // else the same file again would be no change
 $("file").addEventListener("change", (event) => take(event.target.files[0]));
+// To a field that is wrong the browser can only go if it is visible.
+const reveal = (event) => { if ($("options").contains(event.target)) $("options").open = true; };
+$("form").addEventListener("invalid", reveal, true); // it does not bubble
+$("key").addEventListener("change", () => {
+  if (!running) say("");
+  models();
+});
+// A file that is let go of beside the box would otherwise take the page's place in the tab.
 for (const kind of ["dragover", "dragleave", "drop"])
-  $("drop").addEventListener(kind, (event) => {
+  addEventListener(kind, (event) => {
+    if (!event.dataTransfer.types.includes("Files") && !$("drop").contains(event.target)) return;
     event.preventDefault();
     $("drop").classList.toggle("over", kind === "dragover");
     if (kind === "drop") take(event.dataTransfer.files[0]);
   });
 addEventListener("paste", (event) => { if (event.clipboardData.files.length) take(event.clipboardData.files[0]); });
 $("prompt").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); $("form").requestSubmit(); }
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("form").requestSubmit(); }
 });
-$("slide").addEventListener("input", slide);
-$("compare").addEventListener("pointermove", (event) => {
-  if (event.pointerType === "mouse" && !event.buttons) return;
-  const box = $("compare").getBoundingClientRect();
-  $("slide").value = (100 * (event.clientX - box.left)) / box.width;
-  slide();
-});
+slider($("compare"), $("slide"));
 $("again").addEventListener("click", () => {
   setSource({ url: shown.after, id: shown.id }, `Source: the result of “${shown.fields.prompt}”`);
   $("prompt").value = "";
@@ -199,12 +242,4 @@ $("again").addEventListener("click", () => {
 });
 $("curl").addEventListener("click", () => copy(asCurl(location.origin, shown.fields, shown.fromId, $("key").value), "curl"));
 $("python").addEventListener("click", () => copy(asPython(location.origin, shown.fields, shown.fromId), "Python"));
-theme(localStorage.theme ? localStorage.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
-$("theme").addEventListener("click", () => {
-  localStorage.theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  theme(localStorage.theme === "dark");
-});
-fetch("/v1/models", { headers: headers() }).then((r) => r.json()).then(({ data }) => {
-  for (const name of data?.[0]?.loras ?? []) $("lora").append(new Option(name, name));
-  if (data) $("steps").placeholder = data[0].steps;
-});
+models();
