@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import WanImageToVideoPipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline
 from loras import write_lora
 from PIL import Image
 
@@ -14,14 +14,27 @@ from v4e.models.encoders import decode_clip, encode_images, encode_text, to_imag
 TEXTS = ["make the red circle blue", "remove the sign"]
 
 
-@pytest.fixture(scope="module")
-def pipe(random_family):
-    pipe = WanImageToVideoPipeline.from_pretrained(random_family / "tiny-wan-i2v")
+class Euler(FlowMatchEulerDiscreteScheduler):
+    """diffusers' Euler, told the sigmas 1, ..., 1 / steps that its Flux and LTX pipelines tell it; Wan's tells none."""
+
+    def set_timesteps(self, num_inference_steps: int, device="cpu"):
+        sigmas = np.linspace(1, 1 / num_inference_steps, num_inference_steps).tolist()
+        super().set_timesteps(sigmas=sigmas, device=device)
+
+
+def stock(folder) -> WanImageToVideoPipeline:
+    """The pipeline of `folder`, and the folder itself, with other weights: Wan's output layers start at zero."""
+    pipe = WanImageToVideoPipeline.from_pretrained(folder)
     torch.manual_seed(1)
     for p in pipe.transformer.parameters():
         torch.nn.init.normal_(p, std=0.05)
-    pipe.transformer.save_pretrained(random_family / "tiny-wan-i2v" / "transformer")
+    pipe.transformer.save_pretrained(folder / "transformer")
     return pipe
+
+
+@pytest.fixture(scope="module")
+def pipe(random_family):
+    return stock(random_family / "tiny-wan-i2v")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +45,16 @@ def lora(pipe, tmp_path_factory):
 @pytest.fixture(scope="module")
 def editor(pipe, random_family, lora):
     return Editor.load(str(random_family / "tiny-wan-i2v"), loras={"ink": lora})
+
+
+@pytest.fixture(params=["euler", "unipc"])
+def solver(request, pipe):
+    """One of ours, and in `pipe` the scheduler that computes the same: for UniPC the one that it was loaded with."""
+    loaded = pipe.scheduler
+    if request.param == "euler":
+        pipe.scheduler = Euler(shift=loaded.config.flow_shift)
+    yield request.param
+    pipe.scheduler = loaded
 
 
 def picture(seed: int, size=(32, 32)) -> Image.Image:
@@ -50,7 +73,7 @@ def test_encoders_are_the_stock_pipelines(pipe, editor):
     torch.testing.assert_close(ours, pipe.encode_image(image, "cpu"), atol=1e-6, rtol=1e-5)
 
 
-def stock_clip(pipe, image, text, seed, guidance, negative="", frames=5) -> np.ndarray:
+def stock_clip(pipe, image, text, seed, guidance, negative="", frames=5, **more) -> np.ndarray:
     """(P, h, w, 3) in [0, 1]."""
     noise = torch.randn((1, 16, 1 + (frames - 1) // 4, 8, 8), generator=torch.Generator().manual_seed(seed))
     return pipe(
@@ -64,6 +87,7 @@ def stock_clip(pipe, image, text, seed, guidance, negative="", frames=5) -> np.n
         guidance_scale=guidance,
         latents=noise,
         output_type="np",
+        **more,
     ).frames[0]
 
 
@@ -77,12 +101,12 @@ def our_clips(editor, images, texts, seeds, **settings) -> np.ndarray:
         height=32,
         width=32,
         seeds=seeds,
-        solver="unipc",
         on_step=lambda _s, x: seen.append(x),
         **settings,
     )
-    clips = (decode_clip(editor.decoder, seen[-1]).permute(0, 2, 3, 4, 1).numpy() + 1) / 2  # UniPC ends in x0_hat
+    clips = (decode_clip(editor.decoder, seen[-1]).permute(0, 2, 3, 4, 1).numpy() + 1) / 2  # both end in x0_hat
     for edit, clip in zip(edits, clips, strict=True):
+        assert edit.how == ()
         eight_bits = np.stack([np.asarray(frame) for frame in edit.clip]) / 255
         assert np.abs(eight_bits - clip).max() <= 0.5 / 255 + 1e-5
     return clips
@@ -91,32 +115,58 @@ def our_clips(editor, images, texts, seeds, **settings) -> np.ndarray:
 @pytest.mark.parametrize(
     ("guidance", "negative", "frames"), [(1.0, "", 5), (4.0, "", 5), (4.0, "blurred, grey", 5), (1.0, "", 9)]
 )
-def test_an_edit_is_the_stock_pipelines(pipe, editor, guidance, negative, frames):
+def test_an_edit_is_the_stock_pipelines(pipe, editor, solver, guidance, negative, frames):
     image, seed = picture(1), 7
     expected = stock_clip(pipe, image, TEXTS[0], seed, guidance, negative, frames)
-    settings = {"guidance": guidance, "frames": frames, "negatives": [negative] if negative else None}
+    settings = {"guidance": guidance, "frames": frames, "negatives": [negative] if negative else None, "solver": solver}
     [clip] = our_clips(editor, [image], TEXTS[:1], [seed], **settings)
     assert np.abs(clip - expected).max() <= 1e-5
 
 
-def test_an_edit_with_a_lora_is_the_stock_pipelines_with_it(pipe, editor, lora):
-    image, before = picture(1), our_clips(editor, [picture(1)], TEXTS[:1], [7], guidance=4.0)
+def test_diffusers_euler_left_to_itself_takes_other_steps(pipe, editor):
+    """Why `Euler` above is needed: from 1 it goes to sigma_min, shifted twice, where ours goes to 1 / steps."""
+    loaded = pipe.scheduler
+    pipe.scheduler = alone = FlowMatchEulerDiscreteScheduler(shift=loaded.config.flow_shift)
+    try:
+        other = stock_clip(pipe, picture(1), TEXTS[0], 7, 1.0)
+    finally:
+        pipe.scheduler = loaded
+    [clip] = our_clips(editor, [picture(1)], TEXTS[:1], [7])
+    assert np.abs(clip - other).max() > 1e-3
+    assert float(alone.sigmas[-2]) < 0.01 < 0.2 < float(flow.times(8, loaded.config.flow_shift)[-2])
+
+
+def test_an_edit_with_a_lora_is_the_stock_pipelines_with_it(pipe, editor, solver, lora):
+    def ours(**settings) -> np.ndarray:
+        return our_clips(editor, [picture(1)], TEXTS[:1], [7], guidance=4.0, solver=solver, **settings)
+
+    [before] = ours()
     pipe.load_lora_weights(lora)
     try:
-        expected = stock_clip(pipe, image, TEXTS[0], 7, 4.0)
+        expected = stock_clip(pipe, picture(1), TEXTS[0], 7, 4.0)
     finally:
         pipe.unload_lora_weights()
-    assert np.abs(expected - before[0]).max() > 0.02  # it changes something
-    [clip] = our_clips(editor, [image], TEXTS[:1], [7], guidance=4.0, lora="ink")
-    assert np.abs(clip - expected).max() <= 1e-5
-    assert np.array_equal(our_clips(editor, [image], TEXTS[:1], [7], guidance=4.0), before)  # and is gone again
+    assert np.abs(expected - before).max() > 0.02  # it changes something
+    assert np.abs(ours(lora="ink")[0] - expected).max() <= 1e-5
+    assert np.array_equal(ours()[0], before)  # and is gone again
 
 
-def test_a_batch_is_the_stock_pipelines_edits(pipe, editor):
+def test_a_batch_is_the_stock_pipelines_edits(pipe, editor, solver):
     images = [picture(2), picture(3)]
-    clips = our_clips(editor, images, TEXTS, [1, 2], guidance=3.0)
+    clips = our_clips(editor, images, TEXTS, [1, 2], guidance=3.0, solver=solver)
     for image, text, seed, clip in zip(images, TEXTS, [1, 2], clips, strict=True):
         assert np.abs(clip - stock_clip(pipe, image, text, seed, 3.0)).max() <= 1e-5
+
+
+def test_an_edit_towards_a_last_frame_is_the_stock_pipelines(random_family):
+    folder, clips = random_family / "tiny-wan-flf2v", []
+    pipe, editor = stock(folder), Editor.load(str(folder))
+    for last in (picture(2), picture(3)):  # of the same source, whose encodings are at hand by then
+        expected = stock_clip(pipe, picture(1), TEXTS[0], 7, 4.0, last_image=last)
+        settings = {"guidance": 4.0, "last_images": [last], "solver": "unipc"}
+        clips.append(our_clips(editor, [picture(1)], TEXTS[:1], [7], **settings)[0])
+        assert np.abs(clips[-1] - expected).max() <= 1e-5
+    assert np.abs(clips[0] - clips[1]).max() > 1e-4  # else either would have been the other's
 
 
 def test_a_second_call_finds_its_encodings_and_makes_the_same_bytes(editor):
@@ -152,16 +202,18 @@ def test_a_batch_is_its_samples(editor):
         assert np.abs(difference).max() <= 1
 
 
-def test_euler_is_a_plain_loop_and_previews_end_in_the_result(editor):
-    seen: list[torch.Tensor] = []
-    editor.edit([picture(4)], TEXTS[:1], height=32, width=32, seeds=[0], steps=4, on_step=lambda _s, x: seen.append(x))
-    assert len(seen) == 4
-    times = flow.times(4, editor.scheduler.config.flow_shift).tolist()
-    x = torch.randn((1, 16, 2, 8, 8), generator=torch.Generator().manual_seed(0))
-    for x0_hat, t, t_next in zip(seen, times, times[1:], strict=False):
-        u = (x - x0_hat) / t
-        x = x + (t_next - t) * u
-    torch.testing.assert_close(x, seen[-1], atol=1e-5, rtol=1e-5)  # the last step goes all the way
+def test_every_step_is_told_and_euler_is_the_default(editor):
+    def predictions(**settings) -> torch.Tensor:
+        """x0_hat of each step, (S, B, C, F, H, W)."""
+        seen: dict[int, torch.Tensor] = {}
+        common = {"height": 32, "width": 32, "seeds": [0], "steps": 4}
+        editor.edit([picture(4)], TEXTS[:1], on_step=seen.__setitem__, **common, **settings)
+        assert list(seen) == [0, 1, 2, 3]
+        return torch.stack(list(seen.values()))
+
+    default = predictions()
+    assert torch.equal(default, predictions(solver="euler"))
+    assert (default - predictions(solver="unipc")).abs().max() > 1e-3
 
 
 def test_stopping_early(editor):

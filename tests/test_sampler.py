@@ -10,9 +10,11 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from v4e import flow
 from v4e.batch import Inputs
+from v4e.models.attention import blocks
 from v4e.models.dit import predict
 from v4e.models.framewise import FramewiseConv, framewise
 from v4e.models.load import load_dit
@@ -60,35 +62,56 @@ def test_shared_steps_are_steps_that_share_nothing(dit):
     assert dict(dit.attn_processors) == before  # the same objects
 
 
-def calls(module: nn.Module) -> list[int]:
+def tokens(module: nn.Module) -> list[int]:
+    """Fills with a number a call: how many rows of the last axis but one it was given."""
     seen: list[int] = []
-    module.register_forward_hook(lambda *_: seen.append(1))
+    module.register_forward_hook(lambda _module, given, _output: seen.append(given[0].shape[-2]))
     return seen
 
 
-def test_keys_values_and_the_first_self_attention_are_computed_once(random_family):
+def test_what_steps_and_passes_share_is_computed_once(random_family):
     dit = load_dit(str(random_family / "tiny-wan-i2v"), torch.float32).eval()
-    block, given, scheduler = dit.blocks[0], inputs(1), UniPCMultistepScheduler()
+    first, second, *_ = blocks(dit)
+    embedder, given, steps = dit.condition_embedder, inputs(1), 5
     counted = {
-        "text keys": calls(block.attn2.to_k),
-        "image keys": calls(block.attn2.add_k_proj),
-        "text": calls(dit.condition_embedder.text_embedder),
-        "image": calls(dit.condition_embedder.image_embedder),
-        "first self-attention": calls(block.attn1.to_q),
-        "second self-attention": calls(dit.blocks[1].attn1.to_q),
-        "rope": calls(dit.rope),
+        "text keys": tokens(first.attn2.to_k),
+        "text values": tokens(first.attn2.to_v),
+        "image keys": tokens(first.attn2.add_k_proj),
+        "image values": tokens(first.attn2.add_v_proj),
+        "text": tokens(embedder.text_embedder),
+        "image": tokens(embedder.get_submodule("image_embedder")),
+        "time": tokens(embedder.time_embedder),
+        "modulation": tokens(embedder.time_proj),
+        "first self-attention": tokens(first.attn1.to_q),
+        "second self-attention": tokens(second.attn1.to_q),
+        "rope": tokens(dit.rope),
     }
-    common = {"seeds": [0], "steps": 5, "shift": 3.0, "solver": "euler", "scheduler": scheduler}
-    sample(dit, given, **common)
-    plain = {name: len(seen) for name, seen in counted.items()}
-    assert plain["text keys"] == plain["image keys"] == plain["image"] == plain["rope"] == 1
-    assert plain["first self-attention"] == plain["second self-attention"] == 5
-    for seen in counted.values():
-        seen.clear()
-    sample(dit, given, **common, guidance=2.0, empty=[draw(9, 1, 96)])
-    guided = {name: len(seen) for name, seen in counted.items()}
-    assert (guided["text keys"], guided["image keys"], guided["rope"]) == (2, 1, 1)
-    assert (guided["first self-attention"], guided["second self-attention"]) == (5, 10)
+
+    def shared(**guidance) -> dict[str, list[int]]:
+        for seen in counted.values():
+            seen.clear()
+        scheduler = UniPCMultistepScheduler()
+        sample(dit, given, seeds=[0], steps=steps, shift=3.0, solver="euler", scheduler=scheduler, **guidance)
+        return {name: list(seen) for name, seen in counted.items()}
+
+    def seen_once(seen: dict[str, list[int]], texts: list[int]) -> None:
+        """Keys and values of each of `texts`, with its one pad, and of the image once; time once a step."""
+        for name in ("text keys", "text values"):
+            assert seen[name] == texts, name
+        for name in ("image keys", "image values", "rope"):
+            assert len(seen[name]) == 1, name
+        assert len(seen["image"]) == len(texts)  # diffusers' module embeds it with each text, and a time with both
+        for name in ("time", "modulation"):
+            assert len(seen[name]) == steps + len(texts), name
+        assert sum(seen["text"]) == sum(texts) + steps  # for the same reason one token of it a step
+        assert len(seen["first self-attention"]) == steps
+
+    plain = shared()
+    seen_once(plain, [4])
+    assert len(plain["second self-attention"]) == steps
+    guided = shared(guidance=2.0, empty=[draw(9, 1, 96)])
+    seen_once(guided, [4, 2])
+    assert len(guided["second self-attention"]) == 2 * steps
 
 
 def test_an_error_in_a_step_leaves_the_model_as_it_was(dit):
@@ -134,3 +157,13 @@ def test_any_causal_convolution_is_its_frames(shape, frames, cached):
         expected = conv(x, cache)
         conv.__class__ = FramewiseConv
         torch.testing.assert_close(conv(x, cache), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("cached", "taps"), [(0, 1 + 2 + 3), (1, 2 + 3 + 3), (2, 3 + 3 + 3)])
+def test_frames_that_there_are_not_are_not_multiplied(cached, taps):
+    """Three frames come out, of kernels of three: `taps` planes of 3 x 3, of the stock convolution's nine."""
+    conv = WanCausalConv3d(4, 6, 3, padding=1)
+    conv.__class__ = FramewiseConv
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        conv(draw(0, 2, 4, 3, 7, 9), draw(1, 2, 4, cached, 7, 9) if cached else None)
+    assert counter.get_total_flops() == 2 * taps * (3 * 3 * 4 * 6) * (2 * 7 * 9)
