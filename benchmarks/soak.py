@@ -1,5 +1,5 @@
 """Many clients, mixed sizes, some that leave, and a SIGKILL now and then: every request is answered or cleanly refused,
-and no process grows, each measured against itself.
+and no process that lives on grows.
 
 ``python benchmarks/soak.py [minutes] [clients] [kill every seconds]``, 5 64 60 without. Model and front are killed in
 turns. With 0 nobody is killed, and the record is another: of how each process grows when it lives on.

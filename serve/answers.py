@@ -11,7 +11,7 @@ from contextlib import aclosing
 from serve import pictures
 from serve.errors import ApiError, crashed
 from serve.order import Step
-from serve.service import Work
+from serve.work import Work
 
 log = logging.getLogger("ray.serve")
 

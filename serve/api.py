@@ -23,7 +23,8 @@ from serve.keys import Owner
 from serve.order import Step
 from serve.outside import check_url
 from serve.parse import read_body
-from serve.service import PER_REPLICA, Service, Work
+from serve.service import PER_REPLICA, Service
+from serve.work import Work
 
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 # The page's files by name, read once: no path of a request is ever opened.
@@ -151,11 +152,7 @@ def create_api(service: Service, alive: Callable[[], Awaitable[int]]) -> Guard:
     @api.get("/readyz", responses=ERRORS, tags=["health"])
     async def readyz() -> dict:
         """That there is a warm replica, however busy: send traffic."""
-        count = 0
-        with suppress(Exception):
-            async with asyncio.timeout(5):
-                count = await alive()
-        if not count:
+        if not service.replicas:
             raise overloaded("No replica is ready.")
         return {"status": "ready"}
 

@@ -49,20 +49,10 @@ class FairQueue:
         Raises:
             ApiError: 429, as the queue is full or the owner has `per_owner` edits in it already.
         """
-        held = self._held.get(owner, 0)
-        if held and held + count > per_owner:
-            message = f"This key has {held} edits waiting or running, of {per_owner} that it may have: wait for some."
-            raise ApiError(429, message, code="concurrency_limit_exceeded", retry_after_s=self._edit_s)
-        free = max(0, self.slots - self.running) + self._most - self.waiting
-        if count > free and (self.running or self.waiting):
-            message = f"{self.waiting} edits are waiting, of {self._most} that may: try again."
-            raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
-        if self._pixels and self._pixels + pixels > self._most_pixels:
-            message = f"Pictures of {self._pixels} pixels are waiting, of {self._most_pixels} that may: try again."
-            raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
+        self.check(owner, count, per_owner, pixels)
         places = [Turn(owner) for _ in range(count)]
         self._pixels += pixels
-        self._held[owner] = held + count
+        self._held[owner] = self._held.get(owner, 0) + count
         self._lines.setdefault(owner, deque()).extend(places)
         self._next()
         try:
@@ -71,6 +61,24 @@ class FairQueue:
             self._pixels -= pixels
             for turn in places:
                 self.leave(turn)
+
+    def check(self, owner: str, count: int, per_owner: int, pixels: int) -> None:
+        """Whether :meth:`turns` would give them now.
+
+        Raises:
+            ApiError: 429, if not.
+        """
+        held = self._held.get(owner, 0)
+        if held and held + count > per_owner:
+            message = f"This key has {held} edits waiting or running, of {per_owner} that it may have: wait for some."
+            raise ApiError(429, message, code="concurrency_limit_exceeded", retry_after_s=self._edit_s)
+        free = max(0, self.slots - self.running) + self._most - self.waiting
+        if count > free and (self.running or self.waiting):
+            message = f"{self.waiting} edits are waiting, of {self._most} that may: try again."
+            raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
+        if held and self._pixels + pixels > self._most_pixels:  # nobody's large pictures keep out another's first
+            message = f"Pictures of {self._pixels} pixels are waiting, of {self._most_pixels} that may: try again."
+            raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
 
     def leave(self, turn: Turn) -> None:
         """Gives a place back; a second time does nothing."""

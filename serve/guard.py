@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import ApiError, crashed, overloaded
@@ -33,15 +34,19 @@ def check_local(headers: Mapping[str, str]) -> None:
         ApiError: 403.
     """
     host, origin = headers.get("host", ""), headers.get("origin")
-    if not _is_local(urlsplit(f"//{host}").hostname or ""):
+    if not _is_local(host):
         message = f"This server has no API keys and answers only as localhost, not as {host[:64]!r}."
         raise ApiError(403, message, code="forbidden_host")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
         message = f"This server has no API keys and takes nothing from the pages of {origin[:64]!r}."
         raise ApiError(403, message, code="forbidden_origin")
 
 
-def _is_local(name: str) -> bool:
+def _is_local(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # no host at all
+        return False
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -96,6 +101,8 @@ class Guard:
         except ApiError as error:
             if not status:
                 await error.response()(scope, receive, send_with_headers)
+        except ClientDisconnect:  # in the middle of its body: nobody is there to be answered
+            pass
         except Exception:
             log.exception("request %s crashed", request_id)
             if not status:

@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import os
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import cast
 
@@ -59,12 +60,14 @@ class Front:
         self._service = Service(settings, edits_of(model))
         check_host(str(_http_host()), bool(self._service.keys))
         self._where = serve.get_replica_context().app_name, model.deployment_name
+        # Its own thread: it stands still as long as Serve's controller does.
+        self._counter = ThreadPoolExecutor(1, "count")
 
     def __serve_build_asgi_app__(self) -> Guard:
         return create_api(self._service, self._alive)
 
     async def _alive(self) -> int:
-        return await asyncio.to_thread(replicas_of, *self._where)
+        return await asyncio.get_running_loop().run_in_executor(self._counter, replicas_of, *self._where)
 
 
 def replicas_of(application: str, deployment: str) -> int:

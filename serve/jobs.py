@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from fastapi.encoders import jsonable_encoder
@@ -17,7 +18,7 @@ from serve.fields import JobFields
 from serve.keys import Owner
 from serve.order import Step
 from serve.parse import Body
-from serve.service import Service, Work
+from serve.service import Service, late
 from serve.store import Store
 from serve.webhook import tell
 
@@ -32,6 +33,14 @@ class _Ended(Exception):
     """The job that is being worked on was cancelled, here or by another server."""
 
 
+class _Later(Exception):
+    """There is no room for a job now."""
+
+    def __init__(self, pause_s: float):
+        super().__init__()
+        self.pause_s = pause_s
+
+
 class Jobs:
     """Takes jobs from the store and runs them, through the same queue as everybody."""
 
@@ -39,6 +48,7 @@ class Jobs:
         self._service, self._store = service, service.store
         self._tasks: dict[str, asyncio.Task] = {}
         self._editing: set[str] = set()  # of them, those that are not only to be told
+        self._paused: set[str] = set()  # jobs that there was no room for
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -89,10 +99,12 @@ class Jobs:
     def _check_room(self, owner: Owner) -> None:
         settings = self._service.settings
         most = settings.waiting + owner.edits
-        if self._store.unfinished(owner.name) >= most:
+        unfinished = self._store.unfinished(owner.name)
+        if unfinished >= most:
             message = f"This key has {most} unfinished jobs, as many as it may have."
             raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
-        if self._store.unfinished_bytes() > settings.state_mib * 2**20:
+        # Nobody's many pictures keep out another's first.
+        if unfinished and self._store.unfinished_bytes() > settings.state_mib * 2**20:
             message = f"Unfinished jobs hold pictures of {settings.state_mib:g} MiB, as many as they may."
             raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
 
@@ -121,6 +133,8 @@ class Jobs:
     def _forget(self, name: str, task: asyncio.Task) -> None:
         if self._tasks.get(name) is task:
             del self._tasks[name]
+            if task.cancelled():
+                self._store.hold([name], 0)  # whoever is to be told need not wait for the lease to end
             self._edited(name)
 
     def _edited(self, name: str) -> None:
@@ -130,7 +144,14 @@ class Jobs:
 
     async def _work(self, row: sqlite3.Row) -> None:
         if row["status"] not in ENDED:
-            await self._edit(row)
+            try:
+                await self._edit(row)
+            except _Later as later:
+                self._store.hold([row["id"]], later.pause_s)
+                self._paused.add(row["id"])
+                return
+            self._store.hold(list(self._paused), 0)  # there is room for an edit again
+            self._paused.clear()
             self._edited(row["id"])
         if row["webhook"] and not row["told"]:
             now = self._store.job(row["id"], row["owner"])
@@ -144,11 +165,23 @@ class Jobs:
         name, store = row["id"], self._store
         try:
             fields = JobFields.model_validate_json(row["fields"])
+            owner, until = self._service.keys.named(row["owner"]), row["expires"]
+            if fields.deadline_s is not None:
+                until = min(until, row["created"] + fields.deadline_s)
+            if (left := until - time.time()) <= 0:
+                raise late(fields)
+            with _room():
+                self._service.queue.check(owner.name, fields.n, owner.edits, 0)  # before its picture is unpacked
             body = Body(fields=fields, source=row["source"], mask=row["mask"])
             work = await self._service.prepare(body, previews=PREVIEWS, tell=True)
-            items = await self._items(row, work)
+            # The server's own deadline begins with its turn, however long it waits for that.
+            work = replace(work, deadline=time.monotonic() + left)
+            with _room():
+                items = await self._service.edit(owner, work, self._teller(row["id"]))
             result = jsonable_encoder(answers.response(work, [_bare(item) for item in items], "/"))
             ended = {"status": "succeeded", "result": json.dumps(result), "step": row["steps"]}
+        except _Later:
+            raise
         except _Ended:
             return
         except ApiError as error:
@@ -158,27 +191,31 @@ class Jobs:
             ended = {"status": "failed", "error": json.dumps(crashed(name).envelope["error"])}
         store.update_job(name, unless="cancelled", preview=None, source=b"", mask=None, **ended)
 
-    async def _items(self, row: sqlite3.Row, work: Work) -> list[dict]:
-        """The edits of a job, told to the store as they evolve. A job waits where a request is sent away."""
-        owner, steps = self._service.keys.named(row["owner"]), 0
+    def _teller(self, name: str) -> Callable[[Step], Awaitable[None]]:
+        """Tells the store of the steps of all edits of a job together."""
+        steps = 0
 
         async def told(event: Step) -> None:
             nonlocal steps
-            steps += 1  # of all edits together
-            now: dict = {"status": "running", "step": steps}
+            now: dict = {"status": "running"}
             if event.preview is not None:
                 now["preview"] = await asyncio.to_thread(pictures.encode, event.preview, "jpeg", 85)
-            if not self._store.update_job(row["id"], unless="cancelled", **now):
+            steps += 1
+            if not self._store.update_job(name, unless="cancelled", step=steps, **now):
                 raise _Ended
 
-        while True:
-            deadline = self._service.deadline(work.fields, time.time() - row["created"])
-            try:
-                return await self._service.edit(owner, replace(work, deadline=deadline), told)
-            except ApiError as error:
-                if error.status != 429:
-                    raise
-                await asyncio.sleep(min(error.retry_after_s or 1.0, 2.0))
+        return told
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    """A refusal that a request would get is a pause of a job, in the store: others may go first."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status != 429:
+            raise
+        raise _Later(min(max(1.0, error.retry_after_s or 0.0), LEASE_S)) from None
 
 
 def _bare(item: dict) -> dict:
@@ -192,7 +229,7 @@ def _whole(item: dict, store: Store) -> dict:
     for name in item:
         if name.endswith("b64_json"):
             kept = store.result(item[f"{name.removesuffix('b64_json')}id"])
-            whole[name] = base64.b64encode(kept.blob).decode() if kept else None
+            whole[name] = base64.b64encode(kept.blob).decode() if kept else item[name]
     return whole
 
 

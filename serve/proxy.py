@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve.errors import ApiError, crashed, not_found, overloaded
 from serve.guard import HEADERS
 
+OWN = (404, 408, 429, 500, 503)  # of Serve, with a line of text; other applications' pages are none of ours
 REQUEST_ID = "x-request-id"
 
 
@@ -40,8 +41,8 @@ class Enveloped:
             nonlocal begun, replaced
             if message["type"] == "http.response.start":
                 begun = True
-                kind = MutableHeaders(raw=message["headers"]).get("content-type", "")
-                replaced = message["status"] >= 400 and not kind.startswith("application/json")
+                kind = MutableHeaders(raw=message["headers"]).get("content-type", "text/plain")
+                replaced = message["status"] in OWN and kind.startswith("text/plain")
                 if replaced:
                     await answer(_enveloped(message["status"], request_id))
             if not replaced:

@@ -2,17 +2,14 @@
 
 import asyncio
 import base64
-import math
-import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
-
-from PIL import Image
+from dataclasses import replace
 
 from serve import pictures
-from serve.errors import ApiError, Lost, invalid, not_found, overloaded
+from serve.errors import ApiError, Lost, overloaded
 from serve.fair import FairQueue, Turn
 from serve.fields import EditFields
 from serve.keys import Keys, Owner
@@ -21,32 +18,12 @@ from serve.order import Done, Event, Order, Step
 from serve.parse import Body
 from serve.settings import Settings
 from serve.store import Store
-from v4e.clip import write_clip
-from v4e.editor import Editor
+from serve.work import Work, encoded, prepare, shown
 
 Edits = Callable[[Order], AsyncGenerator[Event, None]]  # raises Lost when the replica dies
 PER_REPLICA = 2  # edits given to a replica: the one it makes and the one that it goes on with at once
-WATCH_S = 2.0  # how often replicas are counted
-DECODERS = 4  # pictures that are unpacked at once: each may be large, and no limit has seen it yet
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """A request, ready to run: one order for each of its n edits."""
-
-    fields: EditFields
-    source: Image.Image  # RGB, of the size of the results
-    mask: Image.Image | None  # L, 255 where to edit
-    orders: tuple[Order, ...]
-    deadline: float  # of time.monotonic()
-
-    @property
-    def size(self) -> str:
-        return f"{self.source.width}x{self.source.height}"
-
-    @property
-    def pixels(self) -> int:
-        return self.source.width * self.source.height * (1 if self.mask is None else 2)
+WATCH_S, COUNT_S = 1.0, 5.0  # how often replicas are counted, and how long that may take
+DECODERS = 4  # pictures that are unpacked at once: each may be large, and no other limit has seen it yet
 
 
 class Service:
@@ -59,7 +36,8 @@ class Service:
         self.queue = FairQueue(PER_REPLICA * settings.replicas, settings.waiting, settings.waiting_pixels)
         self.metrics = Metrics(self.queue)
         self._edits = edits
-        self._decoding = asyncio.Semaphore(DECODERS)
+        self._decoders = ThreadPoolExecutor(DECODERS, "decode")
+        self.replicas = 0  # that were alive when they were last counted
 
     async def watch(self, alive: Callable[[], Awaitable[int]]) -> None:
         """Keeps the queue as wide as there are replicas, until it is cancelled.
@@ -68,7 +46,9 @@ class Service:
         """
         while True:
             with suppress(Exception):  # Serve's controller is being replaced: it is as it was
-                self.queue.resize(PER_REPLICA * max(1, await alive()))
+                async with asyncio.timeout(COUNT_S):
+                    self.replicas = await alive()
+                self.queue.resize(PER_REPLICA * max(1, self.replicas))
             await asyncio.sleep(WATCH_S)
 
     async def prepare(self, body: Body, *, previews: int, tell: bool) -> Work:
@@ -77,9 +57,9 @@ class Service:
         Raises:
             ApiError: 400, 404, 413.
         """
-        async with self._decoding:
-            with self.metrics.stage_seconds.labels("parse").time():
-                return await asyncio.to_thread(self._prepare, body, previews, tell)
+        with self.metrics.stage_seconds.labels("parse").time():
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._decoders, prepare, body, self.settings, previews, tell)
 
     async def edit(self, owner: Owner, work: Work, told: Callable[[Step], Awaitable[None]] | None = None) -> list[dict]:
         """All edits of a request, as items of a response. `told` gets the steps of all of them, as they come.
@@ -109,7 +89,7 @@ class Service:
     async def item(self, work: Work, order: Order, done: Done) -> dict:
         """One of a response's ``data``; its picture is kept, to be named by ``file_id``."""
         with self.metrics.stage_seconds.labels("encode").time():
-            image, clip = await asyncio.to_thread(_encoded, work, done)
+            image, clip = await asyncio.to_thread(encoded, work, done)
         fields = work.fields
         item: dict = {"seed": order.seed, "revised_prompt": None}
         if image is not None:
@@ -140,7 +120,7 @@ class Service:
         """With a preview as clients see it: of the result's size, outside the mask the source."""
         if step.preview is None:
             return step
-        return replace(step, preview=await asyncio.to_thread(_shown, step.preview, work))
+        return replace(step, preview=await asyncio.to_thread(shown, step.preview, work))
 
     async def _run(self, turn: Turn, order: Order, work: Work) -> AsyncGenerator[Event, None]:
         """Events of an order, once each, from as many replicas as die under it."""
@@ -149,10 +129,11 @@ class Service:
             async with asyncio.timeout(work.deadline - time.monotonic()):
                 await turn.go.wait()
             self.metrics.stage_seconds.labels("queue").observe(time.monotonic() - arrived)
+            deadline = min(work.deadline, time.monotonic() + self.settings.deadline_s)
             for _ in range(self.settings.attempts):
                 try:
                     async with aclosing(self._edits(order)) as events:
-                        async for event in _until(work.deadline, events):
+                        async for event in _until(deadline, events):
                             if isinstance(event, Step):
                                 if event.step <= told:
                                     continue  # a second replica begins at the first step
@@ -168,10 +149,7 @@ class Service:
             raise overloaded(f"{self.settings.attempts} replicas died under this edit: try again.")
         except TimeoutError:
             outcome = "late"
-            message = "The edit was not ready by its deadline; it has been stopped."
-            # The server's own deadline is its fault, one that the client chose is not.
-            status = 504 if work.fields.deadline_s is None else 408
-            raise ApiError(status, message, code="deadline_exceeded", param="deadline_s") from None
+            raise late(work.fields) from None
         except (ApiError, GeneratorExit, asyncio.CancelledError):
             raise
         except BaseException:
@@ -180,66 +158,12 @@ class Service:
         finally:
             self.metrics.edits.labels(outcome).inc()
 
-    def _prepare(self, body: Body, previews: int, tell: bool) -> Work:
-        fields, settings = body.fields, self.settings
-        self._check(fields)
-        size = pictures.size_of(fields.size, settings.source_pixels)
-        source = pictures.decode(body.source, "image", settings.source_pixels)
-        mask = pictures.decode_mask(body.mask, source.size, settings.source_pixels) if body.mask is not None else None
-        source = pictures.sized(source, size)
-        mask = pictures.sized(mask, size) if mask else None
-        height, width = Editor.size(source, settings.max_pixels)
-        steps = fields.num_inference_steps or (
-            max(1, settings.steps // 2) if fields.quality == "low" else settings.steps
-        )
-        # Evenly spread, never the last one: that is the result.
-        at = {steps * (k + 1) // (previews + 1) - 1 for k in range(previews)} - {steps - 1, -1}
-        first = secrets.randbelow(2**31) if fields.seed is None else fields.seed
-        orders = tuple(
-            Order(
-                image=source,
-                instruction=fields.prompt,
-                seed=first + k,
-                height=height,
-                width=width,
-                frames=fields.num_frames or settings.frames,
-                steps=steps,
-                guidance=settings.guidance if fields.guidance_scale is None else fields.guidance_scale,
-                solver=fields.solver,
-                negative=fields.negative_prompt,
-                lora=fields.lora,
-                shift=fields.flow_shift,
-                clip=fields.output != "image",
-                tell=tell,
-                preview_at=frozenset(at),
-            )
-            for k in range(fields.n)
-        )
-        return Work(fields=fields, source=source, mask=mask, orders=orders, deadline=self.deadline(fields))
 
-    def deadline(self, fields: EditFields, waited_s: float = 0.0) -> float:
-        """Of time.monotonic(): what this server grants begins now, what the client grants began `waited_s` ago."""
-        own = math.inf if fields.deadline_s is None else fields.deadline_s - waited_s
-        return time.monotonic() + min(self.settings.deadline_s, own)
-
-    def _check(self, fields: EditFields) -> None:
-        settings = self.settings
-        if fields.model not in (None, "", settings.model_name):
-            message = f"model: there is no {fields.model[:64]!r} here: expected {settings.model_name!r}."
-            raise not_found(message, "model_not_found", "model")
-        if fields.background == "transparent":
-            raise invalid("background", "background: results are opaque.", "unsupported_value")
-        if (fields.num_inference_steps or 1) > settings.max_steps:
-            raise invalid("num_inference_steps", f"num_inference_steps: expected at most {settings.max_steps}.")
-        frames = fields.num_frames or settings.frames
-        if frames % 4 != 1 or frames > settings.max_frames:
-            message = f"num_frames: {frames}: expected 4k + 1 of at most {settings.max_frames}, e.g. {settings.frames}."
-            raise invalid("num_frames", message)
-        if fields.lora is not None and fields.lora not in settings.adapters:
-            there = ", ".join(settings.adapters) or "none"
-            raise invalid("lora", f"lora: no {fields.lora[:64]!r} here: there is {there}.", "unsupported_value")
-        if fields.stream and fields.n > 1:
-            raise invalid("n", "n: a stream tells of one edit: expected 1.", "unsupported_value")
+def late(fields: EditFields) -> ApiError:
+    """The server's own deadline is its fault, one that the client chose is not."""
+    message = "The edit was not ready by its deadline; it has been stopped."
+    status = 504 if fields.deadline_s is None else 408
+    return ApiError(status, message, code="deadline_exceeded", param="deadline_s")
 
 
 def _first(errors: ExceptionGroup) -> Exception:
@@ -255,23 +179,3 @@ async def _until(deadline: float, events: AsyncIterator[Event]) -> AsyncIterator
         if event is None:
             return
         yield event
-
-
-def _shown(preview: Image.Image, work: Work) -> Image.Image:
-    whole = preview.resize(work.source.size, Image.Resampling.LANCZOS)
-    return pictures.composite(whole, work.source, work.mask)
-
-
-def _encoded(work: Work, done: Done) -> tuple[bytes | None, bytes | None]:
-    """Files of the image and of the clip, those that are wanted."""
-    fields, image, clip = work.fields, None, None
-    if fields.output != "clip":
-        whole = pictures.composite(done.image, work.source, work.mask)
-        image = pictures.encode(whole, fields.output_format, fields.output_compression)
-    if fields.output != "image":
-        where = work.mask and work.mask.resize(done.clip[0].size)
-        still = work.source.resize(done.clip[0].size, Image.Resampling.LANCZOS)
-        clip = write_clip(
-            [pictures.composite(frame, still, where) for frame in done.clip], fields.clip_format, fps=fields.clip_fps
-        )
-    return image, clip

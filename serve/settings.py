@@ -55,7 +55,7 @@ class Settings:
     waiting_pixels: int = 400_000_000  # of the pictures of all edits, waiting and running; then 429
     per_key: int = 16  # edits of one key, waiting and running
     rate: str = ""  # requests of one key, e.g. 60/minute; "" is no limit
-    deadline_s: float = 600.0  # from arrival to result; requests may ask for less
+    deadline_s: float = 600.0  # of a request from arrival, of a job from its turn; both may ask for less
     attempts: int = 3  # replicas that an edit is given to when they die under it
     stall_s: float = 300.0  # a model that makes no step for so long is replaced
     drain_s: float = 60.0  # what runs may take when a replica is to stop; after it, it is made again elsewhere
@@ -70,7 +70,7 @@ class Settings:
     keys_file: str = ""  # what `python -m serve.keys NAME` printed, one key a line
 
     state: str = "runs/serve"  # folder of jobs and results
-    state_mib: float = 1024.0  # of results; the oldest go first
+    state_mib: float = 1024.0  # of results, the oldest go first; and of unfinished jobs' pictures
     ttl_s: float = 86_400.0  # of jobs and results
 
     def __post_init__(self):

@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS results_size ON results (expires, bytes);
 CREATE INDEX IF NOT EXISTS jobs_expire ON jobs (expires);
 CREATE INDEX IF NOT EXISTS jobs_open ON jobs (owner, created, lease, expires) WHERE status IN ('queued', 'running');
-CREATE INDEX IF NOT EXISTS jobs_untold ON jobs (lease, expires) WHERE webhook IS NOT NULL AND told = 0;
+CREATE INDEX IF NOT EXISTS jobs_untold ON jobs (lease, expires)
+    WHERE webhook IS NOT NULL AND told = 0 AND status NOT IN ('queued', 'running');
 """
 
 

@@ -91,9 +91,15 @@ def test_the_proxys_own_answers_are_in_the_envelope(app, status, code):
     assert asked(app, **{"x-request-id": "mine"}).headers["x-request-id"] == "mine"
 
 
-def test_our_answers_pass_through_the_proxy():
-    answer = asked(ours)
-    assert (answer.status_code, answer.json()) == (429, {"mine": 1})
+async def page(_scope, _receive, send):
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/html")]})
+    await send({"type": "http.response.body", "body": b"another application's"})
+
+
+def test_what_applications_answer_passes_through_the_proxy():
+    assert (asked(ours).status_code, asked(ours).json()) == (429, {"mine": 1})
+    assert (asked(page).status_code, asked(page).text) == (404, "another application's")
+    assert (asked(text(401)).status_code, asked(text(401)).text) == (401, "Request dropped")
 
 
 def test_one_id_is_the_requests_in_the_proxy_and_behind_it():

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -165,6 +166,50 @@ def test_a_jobs_time_begins_with_its_turn(settings, engine, tmp_path):
         hasty = create(url, num_inference_steps="1", deadline_s="1.5").json()["id"]
         assert {followed(url, name)[-1]["status"] for name in names} == {"succeeded"}
         assert followed(url, hasty)[-1]["error"]["code"] == "deadline_exceeded"
+
+
+def test_jobs_without_room_keep_nobody_elses_out(settings, engine, tmp_path):
+    """Ann's edits fill what she may have, so that her jobs, which came first, wait; Bob's do not."""
+    go = threading.Event()
+
+    async def held(order):
+        while order.instruction == "hold" and not go.is_set():
+            await asyncio.sleep(0.005)
+        async for event in engine.edit(order):
+            yield event
+
+    keys = f"ann:{digest('a')}::1,bob:{digest('b')}"
+    ann, bob = ({"authorization": f"Bearer {key}"} for key in "ab")
+    form, files = {"num_inference_steps": "1"}, {"image": png()}
+    with (
+        served(replace(settings, keys=keys, state=str(tmp_path)), engine, held) as url,
+        ThreadPoolExecutor(1) as threads,
+    ):
+
+        def status(name: str, who: dict) -> dict:
+            return http.get(f"{url}/v1/edits/jobs/{name}", headers=who).json()
+
+        try:
+            edit = f"{url}/v1/images/edits"
+            threads.submit(http.post, edit, files=files, data=form | {"prompt": "hold"}, headers=ann)
+            deadline = time.monotonic() + 60
+            while "v4e_edits_running 1.0" not in http.get(f"{url}/metrics", headers=bob).text:
+                assert time.monotonic() < deadline
+            names = []
+            for who, more in (*[(ann, {})] * 6, (ann, {"deadline_s": "0.1"}), (bob, {})):
+                data = form | {"prompt": "x"} | more
+                names.append(http.post(f"{url}/v1/edits/jobs", files=files, data=data, headers=who).json()["id"])
+            *waiting, hasty, other = names
+            while (status(other, bob)["status"], status(hasty, ann)["status"]) != ("succeeded", "failed"):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert status(hasty, ann)["error"]["code"] == "deadline_exceeded"
+            assert {status(name, ann)["status"] for name in waiting} == {"queued"}
+        finally:
+            go.set()
+        while {status(name, ann)["status"] for name in waiting} != {"succeeded"}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def job_of(store: Store, owner: str, **more) -> str:

@@ -40,12 +40,12 @@ def test_a_full_queue_takes_none_of_a_request():
 
 def test_large_pictures_fill_it_sooner():
     queue = FairQueue(1, 100, 1000)
-    with queue.turns("a", 1, 9, 5000):  # the only one may be of any size that a request may have
-        with pytest.raises(ApiError) as caught, queue.turns("b", 1, 9, 1):
+    with queue.turns("a", 1, 9, 999), queue.turns("a", 1, 9, 1):
+        with pytest.raises(ApiError) as caught, queue.turns("a", 1, 9, 1):
             pass
         assert (caught.value.status, caught.value.code) == (429, "queue_full")
-    with queue.turns("a", 1, 9, 600), queue.turns("b", 1, 9, 400):
-        pass
+        with queue.turns("b", 1, 9, 5000):  # it has none there yet, and is not to suffer from the other's
+            assert queue.waiting == 2
 
 
 def test_it_is_as_wide_as_there_are_replicas():

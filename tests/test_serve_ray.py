@@ -43,7 +43,7 @@ def test_the_client_edits_and_streams(url):
         )
         assert [event.type.split(".")[1] for event in events] == ["partial_image", "partial_image", "completed"]
         assert events[-1].b64_json == whole.data[0].b64_json
-    assert http.get(f"{url}/readyz").status_code == 200
+    until(lambda: http.get(f"{url}/readyz").status_code == 200)
 
 
 def test_an_adapter_makes_the_edit_that_it_makes_without_a_server(url, random_family, lora):
