@@ -22,7 +22,8 @@ from serve.work import Work, encoded, prepare, shown
 
 Edits = Callable[[Order], AsyncGenerator[Event, None]]  # raises Lost when the replica dies
 PER_REPLICA = 2  # edits given to a replica: the one it makes and the one that it goes on with at once
-WATCH_S, COUNT_S = 1.0, 5.0  # how often replicas are counted, and how long that may take
+WATCH_S, NONE_S = 5.0, 0.5  # how often replicas are counted, while there are some and while there are none
+COUNT_S = 5.0  # how long that may take
 DECODERS = 4  # pictures that are unpacked at once: each may be large, and no other limit has seen it yet
 
 
@@ -49,7 +50,7 @@ class Service:
                 async with asyncio.timeout(COUNT_S):
                     self.replicas = await alive()
                 self.queue.resize(PER_REPLICA * max(1, self.replicas))
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(WATCH_S if self.replicas else NONE_S)
 
     async def prepare(self, body: Body, *, previews: int, tell: bool) -> Work:
         """Pictures decoded and everything checked that can be without the model.
