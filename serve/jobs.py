@@ -125,6 +125,7 @@ class Jobs:
         for row in self._store.lease(LEASE_S, max(0, room)):
             task = asyncio.create_task(self._work(row))
             self._tasks[row["id"]] = task
+            self._paused.discard(row["id"])
             if row["status"] not in ENDED:
                 self._editing.add(row["id"])
             task.add_done_callback(lambda task, name=row["id"]: self._forget(name, task))
