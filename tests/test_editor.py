@@ -1,5 +1,7 @@
 """The editor equals the stock pipeline on the same noise, and says what is wrong with what it is given."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,12 @@ def stock(folder) -> WanImageToVideoPipeline:
         torch.nn.init.normal_(p, std=0.05)
     pipe.transformer.save_pretrained(folder / "transformer")
     return pipe
+
+
+@pytest.fixture(scope="module")
+def random_family(random_family, tmp_path_factory):
+    """A copy: what `stock` does to it is nobody else's."""
+    return shutil.copytree(random_family, tmp_path_factory.mktemp("editor") / "family")
 
 
 @pytest.fixture(scope="module")
