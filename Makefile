@@ -53,6 +53,7 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/edit.py
 	$(PY) benchmarks/serve.py
 	$(PY) benchmarks/soak.py
+	$(PY) benchmarks/soak.py 20 64 0
 	$(PY) benchmarks/fuzz.py
 	$(PY) benchmarks/ablate.py run.dir=runs/ablate optim.steps=600
 	$(PY) benchmarks/efficiency.py run.dir=runs/efficiency optim.steps=600

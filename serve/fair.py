@@ -20,7 +20,7 @@ class Turn:
 
 
 class FairQueue:
-    """At most `slots` edits run and `waiting` wait, with pictures of `pixels` altogether.
+    """At most `slots` edits run and `waiting` wait; with pictures of `pixels` altogether, but for each key's first.
 
     Keys are served round robin, each key's edits in order.
     """

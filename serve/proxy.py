@@ -6,7 +6,7 @@ there; without, such an answer is plain text.
 
 import uuid
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,7 +41,7 @@ class Enveloped:
             nonlocal begun, replaced
             if message["type"] == "http.response.start":
                 begun = True
-                kind = MutableHeaders(raw=message["headers"]).get("content-type", "text/plain")
+                kind = Headers(raw=list(message["headers"])).get("content-type", "text/plain")
                 replaced = message["status"] in OWN and kind.startswith("text/plain")
                 if replaced:
                     await answer(_enveloped(message["status"], request_id))

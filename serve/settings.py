@@ -101,7 +101,11 @@ class Settings:
                 parse_rate(self.rate)
             except ValueError as error:
                 raise ValueError(f"settings.rate={self.rate!r}: expected a rate such as 60/minute ({error})") from None
-        _ = self.warm_sizes, self.adapters, self.inexact
+        _ = self.warm_sizes, self.adapters
+        try:
+            _ = self.inexact
+        except ValueError as error:
+            raise ValueError(f"settings.{error}") from None
 
     @property
     def warm_sizes(self) -> list[tuple[int, int]]:

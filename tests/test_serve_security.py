@@ -373,7 +373,7 @@ def test_urls_where_they_are_on(settings, engine, url, tmp_path):
         ({"webhooks": "public", "webhook_secret": "whsec_" + "!" * 40}, "at least 24 random bytes"),
         ({"loras": "x"}, "expected name=file"),
         ({"urls": "all"}, "settings.urls='all'"),
-        ({"step_cache": 2}, "step_cache=2.0: expected a share"),
+        ({"step_cache": 2}, r"settings\.step_cache=2\.0: expected a share"),
     ],
 )
 def test_wrong_settings_are_named_early(args, words):
