@@ -38,27 +38,27 @@ photos: install ## the main job on photographs: those inside scikit-image
 	$(PY) pipelines/demo.py run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
 
 bench: install ## every claim with a number, measured again (hours), into benchmarks/results
-	$(PY) benchmarks/data.py
-	$(PY) benchmarks/load_shard.py
-	$(PY) benchmarks/stream.py
-	$(PY) benchmarks/control_plane.py
-	$(PY) benchmarks/overhead.py
-	$(PY) benchmarks/faults.py
-	$(PY) benchmarks/trainer.py
-	$(PY) benchmarks/tensor_parallel.py
-	$(PY) benchmarks/plan.py
-	$(PY) benchmarks/scale.py
-	$(PY) benchmarks/payload.py
-	$(PY) benchmarks/demo.py
-	$(PY) benchmarks/edit.py
-	$(PY) benchmarks/serve.py
-	$(PY) benchmarks/soak.py
-	$(PY) benchmarks/soak.py 20 64 0
-	$(PY) benchmarks/fuzz.py
-	$(PY) benchmarks/ablate.py run.dir=runs/ablate optim.steps=600
-	$(PY) benchmarks/efficiency.py run.dir=runs/efficiency optim.steps=600
+	$(PY) benchmarks/data/ingest.py
+	$(PY) benchmarks/training/load_shard.py
+	$(PY) benchmarks/training/stream.py
+	$(PY) benchmarks/training/control_plane.py
+	$(PY) benchmarks/training/overhead.py
+	$(PY) benchmarks/training/faults.py
+	$(PY) benchmarks/training/trainer.py
+	$(PY) benchmarks/training/tensor_parallel.py
+	$(PY) benchmarks/training/plan.py
+	$(PY) benchmarks/studies/scale.py
+	$(PY) benchmarks/training/payload.py
+	$(PY) benchmarks/studies/demo.py
+	$(PY) benchmarks/serving/edit.py
+	$(PY) benchmarks/serving/throughput.py
+	$(PY) benchmarks/serving/soak.py
+	$(PY) benchmarks/serving/soak.py 20 64 0
+	$(PY) benchmarks/serving/fuzz.py
+	$(PY) benchmarks/studies/ablate.py run.dir=runs/ablate optim.steps=600
+	$(PY) benchmarks/studies/efficiency.py run.dir=runs/efficiency optim.steps=600
 
 gpu-check: ## on a machine with GPUs: kernels, parity, NCCL, NIXL, vLLM, a tiny run, 14B's blocks; needs an environment with CUDA
 	@python=python; [ -x .venv/bin/python ] && python=.venv/bin/python; \
 	$$python -c 'import diffusers, ray, rich' 2>/dev/null || { echo 'v4e is not installed for '$$python': pip install -e ".[gpu,nixl]", without a GPU make install'; exit 1; }; \
-	$$python -W ignore benchmarks/gpu_check.py
+	$$python -W ignore benchmarks/gpu/check.py

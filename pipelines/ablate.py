@@ -17,16 +17,16 @@ if __name__ == "__main__":
 from rich.table import Table
 
 from pipelines import caption, demo, evaluate, export, precompute, rollout, train
-from pipelines._cli import main
-from v4e import startup
-from v4e.config import Config, Data
-from v4e.data.fingerprint import folder_hash
-from v4e.data.store import remove
-from v4e.io import exists, join, read_json, write_atomic, write_json_atomic
-from v4e.paths import captions_uri, heldout_uri, rollouts_uri, store_uri, train_uri
-from v4e.progress import console, plan, say
-from v4e.recipes import to_json
-from v4e.verdict import claim_table, figure_table, markdown, over_seeds
+from pipelines.parts.command import main
+from v4e.config.recipes import to_json
+from v4e.config.schema import Config, Data
+from v4e.data.store.fingerprint import folder_hash
+from v4e.data.store.paths import captions_uri, heldout_uri, rollouts_uri, store_uri, train_uri
+from v4e.data.store.store import remove
+from v4e.evaluation.verdict import claim_table, figure_table, markdown, over_seeds
+from v4e.files.progress import console, plan, say
+from v4e.files.uri import exists, join, read_json, write_atomic, write_json_atomic
+from v4e.training import checks as startup
 
 Changes = Mapping[str, Mapping[str, object]]  # section to field to value, against the recipe
 VARIANTS: dict[str, Changes] = {

@@ -11,15 +11,15 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines import benchmark_report
-from pipelines._cli import main
-from pipelines.benchmark_edits import generate_all, models
-from pipelines.benchmark_judge import check, judge_all
-from v4e.bench.places import bench_dir, folder, read
-from v4e.config import Config
-from v4e.io import check_dir
-from v4e.progress import plan
-from v4e.stages import stage
+from pipelines.parts import benchmark_report
+from pipelines.parts.benchmark_edits import generate_all, models
+from pipelines.parts.benchmark_judge import check, judge_all
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.evaluation.suites.places import bench_dir, folder, read
+from v4e.files.manifest import stage
+from v4e.files.progress import plan
+from v4e.files.uri import check_dir
 
 JUDGED = ("gedit", "imgedit", "uge")  # multi-turn edits are judged by people
 

@@ -16,25 +16,25 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from actors.captioners import write_batches
 from actors.cluster import connect
-from pipelines import caption_audit
-from pipelines._cli import main
-from v4e.captions_table import counts
-from v4e.config import Config
-from v4e.corrections import Correction, person_row, read_csv
-from v4e.data.captions import drop_parts, read_captions, read_texts, write_captions
+from actors.llm.pool import write_batches
+from pipelines.parts import caption_audit
+from pipelines.parts.command import main
+from v4e.captions.corrections import Correction, person_row, read_csv
+from v4e.captions.prompts import prompt_hash
+from v4e.captions.small_llm import model_name
+from v4e.captions.summary import counts
+from v4e.captions.write import Request, Written
+from v4e.config.schema import Config
+from v4e.data.captions_table import drop_parts, read_captions, read_texts, write_captions
 from v4e.data.quality import MAX_TEXT, bad_id
 from v4e.data.reject import record_rejected
 from v4e.data.sources import RawTriplet
-from v4e.gguf import model_name
-from v4e.icg import Request, Written
-from v4e.io import join
-from v4e.paths import captions_uri, dropped_uri, train_uri
-from v4e.progress import bar, plan, say
-from v4e.prompts import prompt_hash
-from v4e.stages import stage
-from v4e.tasks import TASKS
+from v4e.data.store.paths import captions_uri, dropped_uri, train_uri
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, plan, say
+from v4e.files.uri import join
+from v4e.language.tasks import TASKS
 
 NO_TASK = "no task: the rules know none, and the model is not asked (caption.vote=never)"
 DISAGREE = "task labels disagree: corpus or decision {task}, rules {rule_task}, model {llm_task}"

@@ -16,12 +16,12 @@ if __name__ == "__main__":
 from matplotlib.figure import Figure
 
 from pipelines import ablate
-from pipelines._cli import main
-from v4e import startup
-from v4e.config import Config
-from v4e.io import exists, join, write_atomic, write_json_atomic
-from v4e.progress import plan, say
-from v4e.verdict import claim_table, figure_table, markdown
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.evaluation.verdict import claim_table, figure_table, markdown
+from v4e.files.progress import plan, say
+from v4e.files.uri import exists, join, write_atomic, write_json_atomic
+from v4e.training import checks as startup
 
 VARIANTS = {name: ablate.VARIANTS[name] for name in ("full", "no_kd", "no_tail")}
 LABELS = {"full": "full", "no_kd": "tail only", "no_tail": "distillation only"}

@@ -17,24 +17,24 @@ import numpy as np
 import ray
 from rich.table import Table
 
+from actors.batch.evaluator import Evaluator, Model, clip_uri
 from actors.cluster import connect
-from actors.evaluator import Evaluator, Model, clip_uri
-from pipelines._cli import main
-from v4e.config import Config
+from pipelines.parts.command import main
+from v4e.captions.templates import template_caption
+from v4e.config.schema import Config
 from v4e.data.buckets import Size, fit, size_of
-from v4e.data.fingerprint import folder_hash
 from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.reject import replace_rejected
 from v4e.data.sources import parts, rows
-from v4e.data.store import remove
-from v4e.data.work import DUPLICATE
-from v4e.io import exists, join, open_uri, read_json, write_json_atomic
-from v4e.metrics.exact import edit_mask, score, summarize
-from v4e.paths import heldout_uri
-from v4e.progress import bar, console, plan
-from v4e.stages import stage
-from v4e.tasks import rule_task
-from v4e.templates import template_caption
+from v4e.data.store.fingerprint import folder_hash
+from v4e.data.store.jobs import DUPLICATE
+from v4e.data.store.paths import heldout_uri
+from v4e.data.store.store import remove
+from v4e.evaluation.metrics.exact import edit_mask, score, summarize
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, console, plan
+from v4e.files.uri import exists, join, open_uri, read_json, write_json_atomic
+from v4e.language.tasks import rule_task
 from v4e.types import EditTriplet
 
 WEIGHTS = ("transformer", "vae", "text_encoder", "tokenizer", "image_encoder")

@@ -11,16 +11,17 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines._cli import main
-from v4e import checkpoint, journal
-from v4e.config import Config
-from v4e.export import Weights, export_lora, export_pipeline
-from v4e.io import join
-from v4e.model_card import card
-from v4e.models.load import DTYPES
-from v4e.progress import bar, plan
-from v4e.stages import stage
-from v4e.startup import check_export
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.files import journal
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, plan
+from v4e.files.uri import join
+from v4e.training import checkpoint
+from v4e.training.checks import check_export
+from v4e.training.model_card import card
+from v4e.weights.export import Weights, export_lora, export_pipeline
+from v4e.weights.load import DTYPES
 
 FOLDERS: dict[str, Weights] = {"student": "model", "ema": "ema"}  # folder to the part of a checkpoint
 

@@ -16,25 +16,25 @@ if __name__ == "__main__":
 import numpy as np
 
 from actors.cluster import connect
-from pipelines._cli import main
-from v4e.config import Config
-from v4e.data.captions import drop_parts
-from v4e.data.check import check_chunk, read_checked
-from v4e.data.dedupe import hashes_of
-from v4e.data.leakage import read_hashes
-from v4e.data.manifest import fingerprint, manifest, table
-from v4e.data.output import made_by, write_chosen
-from v4e.data.quota import corpus_shares
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.data.captions_table import drop_parts
+from v4e.data.ingest.check import check_chunk, read_checked
+from v4e.data.ingest.dedupe import hashes_of
+from v4e.data.ingest.leakage import read_hashes
+from v4e.data.ingest.manifest import fingerprint, manifest, table
+from v4e.data.ingest.output import made_by, write_chosen
+from v4e.data.ingest.quota import corpus_shares
+from v4e.data.ingest.scan import Policy, Scan, merge_scans
+from v4e.data.ingest.select import Selection, kept, splits
+from v4e.data.ingest.shards import read_scan, scan_to, scan_uri
 from v4e.data.reject import replace_rejected
-from v4e.data.scan import Policy, Scan, merge_scans
-from v4e.data.scans import read_scan, scan_to, scan_uri
-from v4e.data.select import Selection, kept, splits
-from v4e.data.sources.corpora import CORPORA
 from v4e.data.sources.files import File, Unreadable, corpus_files
-from v4e.io import check_dir, exists, join, read_json, write_json_atomic
-from v4e.paths import heldout_uri, train_uri
-from v4e.progress import bar, plan, say
-from v4e.stages import stage
+from v4e.data.sources.formats import CORPORA
+from v4e.data.store.paths import heldout_uri, train_uri
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, plan, say
+from v4e.files.uri import check_dir, exists, join, read_json, write_json_atomic
 
 STAGE = "ingest"
 NONE = np.array([], np.uint64)  # images that must not occur
@@ -78,7 +78,7 @@ def run(config: Config) -> None:
 
 def scan_all(files: Sequence[File], policy: Policy, folder: str) -> Scan:
     """The label stage over all files; those that were scanned before are read back."""
-    from actors.ingest import each
+    from actors.batch.ingest import each
 
     todo = [file for file in files if not exists(scan_uri(folder, file))]
     with bar("labels", sum(file.rows for file in todo), unit="rows") as advance:
@@ -89,7 +89,7 @@ def scan_all(files: Sequence[File], policy: Policy, folder: str) -> Scan:
 
 def look(config: Config, files: Sequence[File], scan: Scan, excluded: np.ndarray, folder: str) -> Selection:
     """The image stage: candidates are checked, best first, until every quota is met or nothing is left."""
-    from actors.ingest import each
+    from actors.batch.ingest import each
 
     corpora, ingest, rounds = corpora_of(files), config.ingest, 0
     work = partial(check_chunk, ingest, config.data.max_pixels)

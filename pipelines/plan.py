@@ -19,19 +19,19 @@ from typing import cast
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines import plan_scale
-from pipelines._cli import main
-from v4e import startup
-from v4e.cluster_plan import GIB, ClusterPlan, grid_of, parts_gib, plan_cluster, process_gib, work_for
-from v4e.cluster_rows import cluster_rows, process_rows, verdict_rows
-from v4e.cluster_search import Suggestion, nearest
-from v4e.config import Config
-from v4e.gpus import cluster_of
+from pipelines.parts import plan_scale
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.files.progress import plan
 from v4e.models.sizes import Pipeline, pipeline
-from v4e.plan import Speed, Work, pace_of, pool_size, replicas_needed, seconds_of
-from v4e.plan_rows import balance_row, pace_rows, stream_row, work_row
-from v4e.progress import plan
-from v4e.speed import teacher_tflops, training_tflops
+from v4e.planning.gpus import cluster_of
+from v4e.planning.layout import GIB, ClusterPlan, grid_of, parts_gib, plan_cluster, process_gib, work_for
+from v4e.planning.layout_table import cluster_rows, process_rows, verdict_rows
+from v4e.planning.search import Suggestion, nearest
+from v4e.planning.speed import teacher_tflops, training_tflops
+from v4e.planning.work import Speed, Work, pace_of, pool_size, replicas_needed, seconds_of
+from v4e.planning.work_table import balance_row, pace_rows, stream_row, work_row
+from v4e.training import checks as startup
 
 
 def run(config: Config, *, as_json: bool = False) -> None:

@@ -12,17 +12,17 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from actors.cluster import connect
-from pipelines._cli import main
-from v4e.config import Config, Data
+from pipelines.parts.command import main
+from v4e.config.schema import Config, Data
 from v4e.data.buckets import sizes
-from v4e.data.captions import read_captions
+from v4e.data.captions_table import read_captions
 from v4e.data.reject import read_rejected, record_rejected, replace_rejected
 from v4e.data.sources import parts
-from v4e.data.store import Store
-from v4e.data.work import DUPLICATE, STAGE, Rejection, plan_work
-from v4e.paths import captions_uri, store_uri, train_uri
-from v4e.progress import bar, plan
-from v4e.stages import stage
+from v4e.data.store.jobs import DUPLICATE, STAGE, Rejection, plan_work
+from v4e.data.store.paths import captions_uri, store_uri, train_uri
+from v4e.data.store.store import Store
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, plan
 
 
 def run(config: Config) -> None:
@@ -55,7 +55,7 @@ def run(config: Config) -> None:
         store.write_index()
         return
     connect()
-    from actors.encoders import encode_jobs
+    from actors.batch.encoders import encode_jobs
 
     store.drop_index()
     start, written, rejected = time.monotonic(), 0, list[Rejection]()

@@ -13,12 +13,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines._cli import main
-from v4e.bench.pairs import load_tools, measure, read
-from v4e.bench.places import bench_dir
-from v4e.config import Config
-from v4e.io import join, write_atomic, write_json_atomic
-from v4e.progress import bar, plan
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.evaluation.suites.pairs import load_tools, measure, read
+from v4e.evaluation.suites.places import bench_dir
+from v4e.files.progress import bar, plan
+from v4e.files.uri import join, write_atomic, write_json_atomic
 
 
 def run(config: Config) -> None:

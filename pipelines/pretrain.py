@@ -14,11 +14,11 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from v4e.files.progress import plan, say
 from v4e.models import tiny
-from v4e.pretrain import card, dit, gate, latents, start, vae
-from v4e.pretrain.loop import spawn
-from v4e.progress import plan, say
-from v4e.world.corpus import write_corpus
+from v4e.tiny.pretrain import card, dit, gate, latents, start, vae
+from v4e.tiny.pretrain.loop import spawn
+from v4e.tiny.world.corpus import write_corpus
 
 
 def main() -> None:

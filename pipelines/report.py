@@ -15,18 +15,18 @@ if __name__ == "__main__":
 import numpy as np
 
 from pipelines import evaluate
-from pipelines._cli import main
-from v4e import journal
-from v4e.config import Config
-from v4e.data.captions import read_captions
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.data.captions_table import read_captions
 from v4e.data.reject import read_rejected
-from v4e.io import exists, join, read_json, write_atomic
-from v4e.paths import captions_uri
-from v4e.progress import say
-from v4e.report import Found, embedded, render
-from v4e.tasks import TASKS
+from v4e.data.store.paths import captions_uri
+from v4e.files import journal
+from v4e.files.progress import say
+from v4e.files.uri import exists, join, read_json, write_atomic
+from v4e.language.tasks import TASKS
 from v4e.types import EditTriplet
 from v4e.watch.files import read_curves, strip_steps, strip_uri
+from v4e.watch.report import Found, embedded, render
 
 SHOWN = ("ema", "native_i2v")  # models whose edits are shown
 PER_TASK = 3

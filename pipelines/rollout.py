@@ -14,17 +14,17 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.cluster import connect
-from actors.teacher_pool import await_pool, start_pool, stop_pool
-from actors.transport import Lost, check_transport, fetch
-from pipelines._cli import main
-from v4e import startup
-from v4e.config import Config
-from v4e.data.ids import training_ids
-from v4e.data.store import RolloutStore
-from v4e.paths import rollouts_uri
-from v4e.progress import bar, plan, say
-from v4e.schedule import calls
-from v4e.stages import stage
+from actors.stream.transport import Lost, check_transport, fetch
+from actors.teacher.pool import await_pool, start_pool, stop_pool
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.data.store.ids import training_ids
+from v4e.data.store.paths import rollouts_uri
+from v4e.data.store.store import RolloutStore
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, plan, say
+from v4e.training import checks as startup
+from v4e.training.schedule import calls
 
 Chunk = tuple[str, ...]
 

@@ -23,26 +23,28 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from actors.cluster import LOCAL_OBJECT_STORE, connect, gpu_types, joins
-from actors.metrics import endpoints
-from actors.student_worker import train_student
-from actors.teacher_pool import await_pool, start_pool, stop_pool
-from actors.transport import check_transport
+from actors.stream.transport import check_transport
+from actors.student.worker import train_student
+from actors.teacher.pool import await_pool, start_pool, stop_pool
+from actors.teacher.pool_metrics import endpoints
 from pipelines import validation
-from pipelines._cli import main
-from v4e import checkpoint, journal, startup
-from v4e.config import Config
-from v4e.data.ids import training_ids
-from v4e.data.mixing import mix_of, mix_rows
-from v4e.data.store import RolloutStore, Store, remove
-from v4e.fit import check_cluster, check_host
-from v4e.gpus import GPUS, cluster_of
-from v4e.io import join, write_json_atomic
+from pipelines.parts.command import main
+from v4e.config.recipes import to_json
+from v4e.config.schema import Config
+from v4e.data.store.ids import training_ids
+from v4e.data.store.store import RolloutStore, Store, remove
+from v4e.files import journal
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, plan, say
+from v4e.files.uri import join, write_json_atomic
 from v4e.models.sizes import Pipeline, dit
-from v4e.plan import Work, work_of
-from v4e.plan_rows import balance_row, compared, stream_row
-from v4e.progress import bar, plan, say
-from v4e.recipes import to_json
-from v4e.stages import stage
+from v4e.planning.checks import check_cluster, check_host
+from v4e.planning.gpus import GPUS, cluster_of
+from v4e.planning.work import Work, work_of
+from v4e.planning.work_table import balance_row, compared, stream_row
+from v4e.training import checkpoint
+from v4e.training import checks as startup
+from v4e.training.mixing import mix_of, mix_rows
 from v4e.watch.follow import Follower
 from v4e.watch.trackers import check_trackers, trackers
 

@@ -11,9 +11,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines import precompute, rollout
-from pipelines._cli import main
-from v4e.config import Config
-from v4e.progress import say
+from pipelines.parts.command import main
+from v4e.config.schema import Config
+from v4e.files.progress import say
 from v4e.watch.validation import choose, origin, ready, validation
 
 

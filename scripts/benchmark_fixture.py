@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from v4e.bench import gedit, imgedit
-from v4e.bench.rubrics import OWN_ONE, OWN_PQ, OWN_SC, OWN_THREE, PROMPTS, SCALE, UGE, VIE
-from v4e.tasks import TASKS
-from v4e.world import Record, make_record
+from v4e.evaluation.suites import gedit, imgedit
+from v4e.evaluation.suites.rubrics import OWN_ONE, OWN_PQ, OWN_SC, OWN_THREE, PROMPTS, SCALE, UGE, VIE
+from v4e.language.tasks import TASKS
+from v4e.tiny.world import Record, make_record
 
 TASK_OF = dict(
     zip(

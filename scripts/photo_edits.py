@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from PIL import Image, ImageDraw, ImageFilter
 
-from v4e.world.draw import FONT
-from v4e.world.language import instruction
-from v4e.world.scene import COLORS, INKS, SHAPES, SLOTS, WORDS, Thing
+from v4e.tiny.world.draw import FONT
+from v4e.tiny.world.language import instruction
+from v4e.tiny.world.scene import COLORS, INKS, SHAPES, SLOTS, WORDS, Thing
 
 SIZE = 256  # pixels of a crop's side; the pipelines bring it to the recipe's size
 TASKS = ("addition", "removal", "replacement", "color", "material", "text", "motion", "style", "tone")

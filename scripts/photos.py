@@ -29,7 +29,7 @@ from rich.table import Table
 
 from v4e.data.quality import BadTriplet, decode_image
 from v4e.data.write import write_triplets
-from v4e.progress import console
+from v4e.files.progress import console
 from v4e.types import EditTriplet
 
 MAX_PIXELS = 64_000_000  # of a photograph

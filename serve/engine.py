@@ -14,8 +14,8 @@ from torch import Tensor
 
 from serve.order import Done, Event, Order, Step
 from serve.settings import Settings
-from v4e.editor import Editor
-from v4e.models.load import DTYPES
+from v4e.editing.editor import Editor
+from v4e.weights.load import DTYPES
 
 log = logging.getLogger("ray.serve")
 

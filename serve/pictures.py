@@ -8,7 +8,7 @@ from typing import Literal
 from PIL import Image, ImageOps
 
 from serve.errors import ApiError, invalid
-from v4e.images import rgb
+from v4e.files.images import rgb
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 ASPECT = 8  # at most: beyond it the model's grid would be a line of cells

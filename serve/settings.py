@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 from limits import parse as parse_rate
 from pydantic import TypeAdapter, ValidationError
 
-from v4e.config_checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
 
 if TYPE_CHECKING:
-    from v4e.inexact import Inexact
+    from v4e.editing.inexact import Inexact
 
 PREFIX = "V4E_SERVE_"
 TINY = str(Path(__file__).resolve().parent.parent / "v4e" / "assets" / "tiny-wan-i2v")
@@ -34,7 +34,7 @@ class Settings:
     threads: int = 1  # CPU threads of a replica's model
     cache_mib: int = 256  # of encodings that a replica keeps, for sources and texts that come again
     gpus: float = 0.0  # of a replica
-    step_cache: float = 0.0  # this and the next three are not exact; v4e/inexact.py says what each does
+    step_cache: float = 0.0  # this and the next three are not exact; v4e/editing/inexact.py says what each does
     weights: Literal["", "int8", "fp8"] = ""
     compile: bool = False
     bf16_decode: bool = False
@@ -129,7 +129,9 @@ class Settings:
     @property
     def inexact(self) -> "Inexact":
         """What the model may do that changes pixels."""
-        from v4e.inexact import Inexact  # with torch and diffusers: `python -m serve.keys` need not wait for them
+        from v4e.editing.inexact import (
+            Inexact,  # with torch and diffusers: `python -m serve.keys` need not wait for them
+        )
 
         return Inexact(**{field.name: getattr(self, field.name) for field in fields(Inexact)})
 

@@ -7,9 +7,9 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 
 from serve.keys import Keys
 from serve.settings import Settings
-from v4e.config_checks import require
-from v4e.models.load import check_folder
-from v4e.startup import HALF_ONLY
+from v4e.config.checks import require
+from v4e.training.checks import HALF_ONLY
+from v4e.weights.load import check_folder
 
 
 def check(settings: Settings) -> None:

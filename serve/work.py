@@ -12,8 +12,8 @@ from serve.fields import EditFields
 from serve.order import Done, Order
 from serve.parse import Body
 from serve.settings import Settings
-from v4e.clip import write_clip
-from v4e.editor import Editor
+from v4e.editing.editor import Editor
+from v4e.files.video import write_clip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,8 +40,9 @@ def cluster():
 @pytest.fixture(scope="session")
 def benchmarks(tmp_path_factory) -> Path:
     """GEdit-Bench and ImgEdit-Bench as a user would have them, with two rows of our own in each group."""
-    import bench_fixture  # noqa: F401  (makes scripts/ importable)
     import benchmark_fixture
+
+    import tests.support.suites as bench_fixture  # noqa: F401  (makes scripts/ importable)
 
     folder = tmp_path_factory.mktemp("benchmarks")
     benchmark_fixture.write(folder)
@@ -59,7 +60,7 @@ def engine(settings):
 @pytest.fixture(scope="module")
 def url(settings, engine):
     """Where it is served."""
-    from benchmarks.served import served
+    from benchmarks.support.served import served
 
     with served(settings, engine) as url:
         yield url

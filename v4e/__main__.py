@@ -2,7 +2,7 @@
 
 import sys
 
-from v4e.edit_command import main
+from v4e.editing.command import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,7 @@ class EditTriplet:
     instruction: str
     source: Image.Image  # RGB
     edit: Image.Image  # RGB, same size
-    task: str = ""  # one of v4e.tasks.TASKS, or "" where the corpus does not say
+    task: str = ""  # one of v4e.language.tasks.TASKS, or "" where the corpus does not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class TargetRequest:
     """All that a teacher needs to know: a target is a pure function of it."""
 
     sample_ids: tuple[str, ...]  # B of them: one forward
-    seeds: tuple[int, ...]  # of the noise, one a sample: v4e.flow.draw(seed) gives (t, eps)
+    seeds: tuple[int, ...]  # of the noise, one a sample: v4e.method.flow.draw(seed) gives (t, eps)
 
 
 @dataclass(frozen=True, kw_only=True)

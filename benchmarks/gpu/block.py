@@ -1,8 +1,8 @@
 """Blocks of Wan2.1-14B's width: TFLOP/s of a training step and of a teacher's forward, and their share of the peak.
 
 FLOPs are those that torch's counter sees of the same work on the meta device, where it knows every operation; the peak
-is the data sheet's (v4e/gpus.py). TFLOP/s count what is computed a second time in the backward, as plan.train_tflops
-does; MFU does not.
+is the data sheet's (v4e/planning/gpus.py). TFLOP/s count what is computed a second time in the backward, as
+plan.train_tflops does; MFU does not.
 """
 
 import time
@@ -12,9 +12,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.sizes import Figures, Size, device_of, inputs_of, made
-from v4e.gpus import GPUS
 from v4e.models.dit import hidden_states, predict
 from v4e.models.recompute import Recompute, recompute_blocks
+from v4e.planning.gpus import GPUS
 
 ROUNDS = 5
 META = torch.device("meta")
@@ -86,6 +86,6 @@ def seconds_of(work: Work, device: torch.device) -> float:
 
 
 def sheet() -> str:
-    """The GPU's name in v4e/gpus.py, "" if it is not there."""
+    """The GPU's name in v4e/planning/gpus.py, "" if it is not there."""
     found = torch.cuda.get_device_name(0).upper()
     return next((ours for name, ours in NAMES.items() if name in found.replace("-", " ").split()), "")

@@ -3,11 +3,11 @@
 import os
 from dataclasses import replace
 
-from actors.captioner import Captioner, engine_env
+from actors.llm.vllm import Captioner, engine_env
 from benchmarks.gpu.sizes import Absent, Figures, Size
-from v4e.gguf import resolve_model
-from v4e.icg import Request
-from v4e.recipes import tiny
+from v4e.captions.small_llm import resolve_model
+from v4e.captions.write import Request
+from v4e.config.recipes import tiny
 
 INSTRUCTIONS = ("Make the red ball blue", "Remove the tree on the left", "Add a small boat", "Turn it into a sketch")
 

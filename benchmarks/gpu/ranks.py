@@ -10,13 +10,13 @@ import torch.multiprocessing as mp
 from torch.distributed.device_mesh import DeviceMesh
 
 from benchmarks.gpu.sizes import BF16, FLOAT32, Absent, Figures, Size, distance, expect, inputs_of, written
-from benchmarks.random_student import batch_of
-from v4e.config import KD, Config, Models, Optim, Train
-from v4e.io import read_json, write_json_atomic
+from benchmarks.support.random_student import batch_of
+from v4e.config.schema import KD, Config, Models, Optim, Train
+from v4e.files.uri import read_json, write_json_atomic
 from v4e.models.dit import predict
-from v4e.models.load import DTYPES, load_dit, load_student, move
-from v4e.parallel import student_mesh
-from v4e.student import StudentTrainer
+from v4e.parallel.fsdp import student_mesh
+from v4e.training.student import StudentTrainer
+from v4e.weights.load import DTYPES, load_dit, load_student, move
 
 RANKS, STEPS = 2, 2
 LOSS = 1e-3  # of a loss: batches of two ranks are averaged in another order

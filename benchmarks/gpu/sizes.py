@@ -1,4 +1,4 @@
-"""What the checks of benchmarks/gpu_check.py are made of: a device, a size, and how far apart numbers may be.
+"""What the checks of benchmarks/gpu/check.py are made of: a device, a size, and how far apart numbers may be.
 
 Shapes: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width, T text tokens,
 I image tokens, K taps.
@@ -11,8 +11,8 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor
 
-from benchmarks.random_student import wan
-from v4e.models.load import DTYPES, move, set_attention
+from benchmarks.support.random_student import wan
+from v4e.weights.load import DTYPES, move, set_attention
 
 Figures = dict[str, float | str]
 TEXT = 24  # tokens

@@ -9,9 +9,10 @@ import torch
 
 from benchmarks.gpu.sizes import Figures, Size
 from pipelines.train import run
-from tests.synthetic import rolled_out, stored
-from v4e import checkpoint, journal
+from tests.support.synthetic import rolled_out, stored
+from v4e.files import journal
 from v4e.models.tiny import save_random
+from v4e.training import checkpoint
 
 STEPS = 30
 

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from actors.cluster import connect
-from actors.packing import pack
-from actors.target_stream import TargetStream
-from actors.teacher_pool import await_pool, start_pool, stop_pool
-from actors.transport import check_transport
+from actors.stream.packing import pack
+from actors.stream.stream import TargetStream
+from actors.stream.transport import check_transport
+from actors.teacher.pool import await_pool, start_pool, stop_pool
 from benchmarks.gpu.sizes import Absent, Figures, Size
-from benchmarks.stub_pool import asked
-from v4e.config import Config, Transport
-from v4e.recipes import tiny
+from benchmarks.support.stub_pool import asked
+from v4e.config.recipes import tiny
+from v4e.config.schema import Config, Transport
 from v4e.types import TargetRequest
 
 TARGETS = 8

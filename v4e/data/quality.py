@@ -7,8 +7,8 @@ from urllib.parse import quote
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from v4e.data.sources import RawTriplet
-from v4e.images import rgb
-from v4e.tasks import TASKS
+from v4e.files.images import rgb
+from v4e.language.tasks import TASKS
 from v4e.types import EditTriplet
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")

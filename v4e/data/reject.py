@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from v4e.io import exists, join, open_uri, write_atomic
+from v4e.files.uri import exists, join, open_uri, write_atomic
 
 SCHEMA = pa.schema([("id", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
 Row = Mapping[str, str]

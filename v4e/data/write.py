@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from v4e.io import open_atomic
+from v4e.files.uri import open_atomic
 
 Pixels = Image.Image | np.ndarray  # an array is uint8 RGB, (h, w, 3)
 ROW_GROUP = 64  # rows: what a reader holds, and one task's work

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from v4e.config import Watch
-from v4e.journal import Record
+from v4e.config.schema import Watch
+from v4e.files.journal import Record
 
 TERMS = ("kd", "tail")
 POINTS = 60  # medians that stand for a window, before slopes are taken between all pairs of them

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from v4e.config import Config
-from v4e.io import open_uri
-from v4e.journal import Record
+from v4e.config.schema import Config
+from v4e.files.journal import Record
+from v4e.files.uri import open_uri
 from v4e.watch.alarms import Alarm, Alarms
 from v4e.watch.files import read_curves, strip_steps, strip_uri
 from v4e.watch.trackers import Track

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from v4e.journal import Record
+from v4e.files.journal import Record
 from v4e.watch.alarms import Alarm
 
 ACCENT, SOFT, LINE = "#d9480f", "#888888", "#88888844"

@@ -19,21 +19,21 @@ from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from v4e.batch import student_inputs
-from v4e.config import Config
-from v4e.data.features import VAE_PIXELS
-from v4e.data.store import RolloutStore, Store
-from v4e.ema import EMA, local
-from v4e.flow import sample_seed
-from v4e.io import write_atomic
-from v4e.journal import Record
-from v4e.metrics.exact import score, summarize
+from v4e.config.schema import Config
+from v4e.data.store.features import VAE_PIXELS
+from v4e.data.store.store import RolloutStore, Store
+from v4e.evaluation.metrics.exact import score, summarize
+from v4e.files.journal import Record
+from v4e.files.uri import write_atomic
+from v4e.method.flow import sample_seed
+from v4e.method.inputs import student_inputs
+from v4e.method.sampler import sample
 from v4e.models.encoders import decode_clip, to_images
-from v4e.models.load import DTYPES, empty_prompt, load_vae, move
-from v4e.sampler import sample
+from v4e.training.ema import EMA, local
 from v4e.watch import validation
 from v4e.watch.files import add_to_curves, rewind, strip_uri
 from v4e.watch.picture import png, rows
+from v4e.weights.load import DTYPES, empty_prompt, load_vae, move
 
 FIGURES = ("success", "edit_l1", "preserve_psnr")
 

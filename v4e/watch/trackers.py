@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from v4e.config import Config
-from v4e.recipes import to_json
+from v4e.config.recipes import to_json
+from v4e.config.schema import Config
 
 Track = Callable[[int, Mapping[str, float], bytes | None], None]
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}  # to their modules

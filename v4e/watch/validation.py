@@ -10,20 +10,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from v4e.config import Config
+from v4e.captions.templates import template_caption
+from v4e.config.schema import Config
 from v4e.data.buckets import fit
-from v4e.data.captions import read_captions, write_captions
-from v4e.data.ids import training_ids
+from v4e.data.captions_table import read_captions, write_captions
 from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.sources import RawTriplet, parts, rows
-from v4e.data.store import RolloutStore, remove
+from v4e.data.store.ids import training_ids
+from v4e.data.store.paths import captions_uri, heldout_uri, store_uri, train_uri
+from v4e.data.store.store import RolloutStore, remove
 from v4e.data.write import write_triplets
-from v4e.flow import sample_seed
-from v4e.io import exists, join, read_json, write_json_atomic
-from v4e.metrics.exact import edit_mask
-from v4e.paths import captions_uri, heldout_uri, store_uri, train_uri
-from v4e.tasks import TASKS, rule_task
-from v4e.templates import template_caption
+from v4e.evaluation.metrics.exact import edit_mask
+from v4e.files.uri import exists, join, read_json, write_json_atomic
+from v4e.language.tasks import TASKS, rule_task
+from v4e.method.flow import sample_seed
 from v4e.types import EditTriplet
 
 LAST_ROWS = 256  # of the training triplets, among which are chosen where none are held out

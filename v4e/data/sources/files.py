@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from v4e.config_ingest import Ingest
-from v4e.data.sources.corpora import CORPORA, Corpus
+from v4e.config.ingest import Ingest
 from v4e.data.sources.find import find_files
+from v4e.data.sources.formats import CORPORA, Corpus
 from v4e.data.sources.listing import count_rows, listings
 
 OPENERS = 16  # files opened at a time: a footer is a round trip to an object store
@@ -54,7 +54,9 @@ def corpus_files(ingest: Ingest) -> tuple[list[File], list[Unreadable]]:
     named = [corpus for name, corpus in CORPORA.items() if getattr(ingest, name)]
     if not named:
         keys = ", ".join(f"ingest.{name}" for name in CORPORA)
-        raise ValueError(f"no corpus is named: set one of {keys}; python -m v4e.data.fixtures OUT writes small ones")
+        raise ValueError(
+            f"no corpus is named: set one of {keys}; python -m v4e.data.ingest.fixtures OUT writes small ones"
+        )
     files, unreadable = [], []
     for corpus in named:
         uris = sorted({uri for place in getattr(ingest, corpus.name) for uri in _uris(corpus, place)})

@@ -2,7 +2,7 @@
 
 from fsspec import AbstractFileSystem
 
-from v4e.io import open_uri
+from v4e.files.uri import open_uri
 
 
 def image_bytes(value: object, fs: AbstractFileSystem, folder: str) -> bytes | None:

@@ -11,7 +11,7 @@ from fsspec.core import url_to_fs
 
 from v4e.data.sources.find import find_files
 from v4e.data.sources.images import beside
-from v4e.io import open_uri
+from v4e.files.uri import open_uri
 
 TABLES = ("metadata.jsonl", "metadata.csv")
 GPTEDIT = "metadata"  # folder of JSON files, a row each, beside the folders input and output

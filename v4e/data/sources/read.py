@@ -7,8 +7,8 @@ from itertools import groupby
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from v4e.data.sources.corpora import CORPORA, Corpus, Scores
 from v4e.data.sources.files import File
+from v4e.data.sources.formats import CORPORA, Corpus, Scores
 from v4e.data.sources.images import image_bytes
 from v4e.data.sources.listing import listed, listed_image
 from v4e.data.sources.triplets import READ_ROWS, READ_TEXTS, RawTriplet

@@ -1,0 +1,83 @@
+"""An actor that edits a benchmark's images with one model and stores the edits in the official layout."""
+
+import io
+
+import ray
+import torch
+from PIL import Image
+
+from v4e.captions.templates import template_caption
+from v4e.config.schema import Config
+from v4e.editing.editor import Editor
+from v4e.evaluation.suites import foreign
+from v4e.evaluation.suites.generation import Model, seed_of, size_for
+from v4e.evaluation.suites.items import Item, open_image
+from v4e.files.uri import write_atomic
+from v4e.language.tasks import rule_task
+from v4e.weights.load import DTYPES
+
+
+@ray.remote(num_cpus=0.5, max_restarts=2, max_task_retries=2)
+class BenchEditor:
+    """Holds one model; each call edits some items. An edit is a pure function of its item: it may be made again."""
+
+    def __init__(self, config: Config, model: Model) -> None:
+        torch.set_num_threads(1)
+        self.config, self.model = config, model
+        models = config.models
+        if model.ours:
+            self.editor = Editor.load(
+                model.folder, dtype=DTYPES[models.dtype], attention=models.attention, fold_pad=models.fold_pad
+            )
+        else:
+            self.pipeline = foreign.load(model.folder, DTYPES[models.dtype])
+
+    def edit(self, items: list[Item]) -> list[str]:
+        """Writes each edit as PNG; returns what is wrong with the sources that cannot be edited.
+
+        All are brought to the first one's size for our models, and back.
+        """
+        sources, bad = [], []
+        for item in items:
+            try:
+                sources.append((item, open_image(item.source).convert("RGB")))
+            except OSError as error:
+                bad.append(f"{item.key}: {error}")
+        if sources:
+            edits = self._ours(sources) if self.model.ours else self._theirs(sources)
+            for (item, _), image in zip(sources, edits, strict=True):
+                buffer = io.BytesIO()
+                image.save(buffer, "PNG")
+                write_atomic(item.edited, buffer.getvalue())
+        return bad
+
+    def _ours(self, sources: list[tuple[Item, Image.Image]]) -> list[Image.Image]:
+        config = self.config
+        height, width = size_for(*sources[0][1].size, config.data.height * config.data.width)
+        texts = [item.instruction for item, _ in sources]
+        if self.model.text == "caption":
+            texts = [template_caption(text, rule_task(text)[0] or "addition") for text in texts]
+        edits = self.editor.edit(
+            [image for _, image in sources],
+            texts,
+            height=height,
+            width=width,
+            frames=config.data.frames,
+            seeds=[seed_of(config, item) for item, _ in sources],
+            steps=config.sample.steps,
+            guidance=config.sample.guidance,
+            shift=config.flow.shift,
+            solver=config.sample.solver,
+        )
+        return [edit.image for edit in edits]
+
+    def _theirs(self, sources: list[tuple[Item, Image.Image]]) -> list[Image.Image]:
+        """One at a time: others' pipelines differ in what a batch of images means to them."""
+        config, found = self.config, []
+        for item, image in sources:
+            height, width = size_for(*image.size, config.data.height * config.data.width)
+            settings = foreign.arguments(
+                self.pipeline, steps=config.bench.steps, guidance=config.bench.guidance, width=width, height=height
+            )
+            found.append(foreign.edit(self.pipeline, image, item.instruction, seed_of(config, item), settings))
+        return found

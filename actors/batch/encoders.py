@@ -1,0 +1,99 @@
+"""Ray Data over the corpus: chunks are read and decoded in tasks, and encoded where the frozen models are."""
+
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from typing import Any, TypedDict, cast
+
+import ray
+import ray.data
+import torch
+from torch import nn
+
+from v4e.config.schema import Config
+from v4e.data.store.features import encode_samples, is_finite
+from v4e.data.store.jobs import Chunk, Job, Rejection, read_job, rejection
+from v4e.data.store.store import Store
+from v4e.weights.load import DTYPES, load_frozen
+
+# Small shares, so that readers and encoders fit on any machine together; they never wait for a CPU of each other.
+READ_CPUS = 0.25
+ENCODE_CPUS = 0.5
+MAX_TASKS = 1000  # that the corpus is cut into
+
+
+class Report(TypedDict):
+    """What became of the missing triplets of a chunk."""
+
+    written: int
+    rejected: list[Rejection]
+
+
+class Encoder:
+    """The frozen encoders on this process's GPU or CPU; writes what it encodes into the store."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.store = Store.open(config)
+        self.frozen = load_frozen(config.models.student, DTYPES[config.models.dtype])
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        for model in (self.frozen.vae, self.frozen.text_encoder, self.frozen.image_encoder):
+            cast(nn.Module, model).to(device).eval().requires_grad_(False)
+
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        return {"report": pickle.dumps(self.encode(pickle.loads(row["chunk"])))}
+
+    def encode(self, chunk: Chunk) -> Report:
+        """All features of a chunk; those that the store lacks are written."""
+        rejected = list(chunk.rejected)
+        if not chunk.wanted:
+            return Report(written=0, rejected=rejected)
+        samples = encode_samples(
+            self.frozen,
+            [item.id for item in chunk.wanted],
+            [item.texts for item in chunk.wanted],
+            chunk.source_BHWC,
+            chunk.edit_BHWC,
+            frames=self.config.data.frames,
+            context=self.config.tail.context,
+        )
+        written = 0
+        for item, sample in zip(chunk.wanted, samples, strict=True):
+            if not item.missing:
+                continue
+            if is_finite(sample):
+                texts = item.texts
+                self.store.write(sample, instruction=texts.instruction, caption=texts.caption, corpus=texts.corpus)
+                written += 1
+            else:
+                rejected.append(rejection(item.id, "the encoders gave values that are not finite"))
+        return Report(written=written, rejected=rejected)
+
+
+def encode_jobs(jobs: Sequence[Job], config: Config) -> Iterator[Report]:
+    """Does all `jobs`; yields a report a chunk, in any order.
+
+    An encoder that dies is replaced and its chunk done again: writing a sample twice changes nothing.
+    """
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    settings, data = config.precompute, config.data
+
+    def read(row: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
+        for chunk in read_job(pickle.loads(row["job"]), data):
+            yield {"chunk": pickle.dumps(chunk)}
+
+    rows = [{"job": pickle.dumps(job)} for job in jobs]
+    reports = (
+        ray.data.from_items(rows, override_num_blocks=min(len(jobs), MAX_TASKS))
+        .flat_map(read, num_cpus=READ_CPUS, compute=ray.data.TaskPoolStrategy(size=settings.readers))
+        .map(
+            cast(Any, Encoder),  # a class is what an actor pool takes; Ray's hint knows functions only
+            fn_constructor_args=(config,),
+            compute=ray.data.ActorPoolStrategy(size=min(settings.actors, len(jobs))),
+            num_cpus=ENCODE_CPUS,
+            num_gpus=settings.gpus_per_actor,
+        )
+    )
+    for row in reports.iter_rows():
+        yield pickle.loads(row["report"])

@@ -1,0 +1,119 @@
+"""Vision-language models on vLLM as judges: one engine in the process of each Ray actor."""
+
+import os
+import queue
+from collections.abc import Sequence
+from typing import cast
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import GetTimeoutError, RayActorError
+
+from v4e.config.bench import Judge
+from v4e.evaluation.suites.endpoint import content
+from v4e.evaluation.suites.items import Ask, Question, Reply
+
+RESTARTS = 2
+RETRY_TEMPERATURE = 0.7  # of the second try on: a greedy judge would only repeat itself
+MAX_TOKENS = 2048  # of a reply whose length the protocol leaves open
+
+
+class VlmJudge:
+    """A vLLM engine that answers questions about images."""
+
+    def __init__(self, judge: Judge) -> None:
+        try:
+            from vllm import LLM, SamplingParams
+            from vllm.lora.request import LoRARequest
+        except (ImportError, OSError, RuntimeError) as error:
+            raise RuntimeError(
+                f"vLLM cannot be imported ({error}): on CPU install it by scripts/install-cpu.sh, on GPU by "
+                "pip install -e .[gpu]"
+            ) from error
+        self.params = SamplingParams
+        cpu = judge.gpus == 0
+        self.lora = LoRARequest("judge", 1, judge.lora) if judge.lora else None
+        self.llm = LLM(
+            model=judge.model,
+            tensor_parallel_size=max(1, judge.gpus),
+            limit_mm_per_prompt={"image": 2},
+            enable_lora=bool(judge.lora),
+            max_lora_rank=64 if judge.lora else 16,
+            enforce_eager=cpu,
+            max_num_seqs=16 if cpu else 256,
+            kv_cache_memory_bytes=256 << 20 if cpu else None,
+        )
+
+    def ready(self) -> None:
+        """Answers when the engine has started."""
+
+    def ask(self, questions: Sequence[Question], attempt: int) -> list[Reply]:
+        """Replies in the order of the questions; greedy the first time, unless the question says otherwise."""
+        params = [
+            self.params(
+                temperature=(RETRY_TEMPERATURE if attempt else 0.0) if q.temperature is None else q.temperature,
+                max_tokens=q.max_tokens or MAX_TOKENS,
+                seed=(q.seed or 0) + attempt if q.temperature or attempt else None,
+            )
+            for q in questions
+        ]
+        chats = cast(list, [[{"role": "user", "content": content(q)}] for q in questions])
+        answers = self.llm.chat(chats, params, use_tqdm=False, lora_request=self.lora)
+        return [
+            Reply(
+                text=a.outputs[0].text,
+                tokens_in=len(a.prompt_token_ids or ()),
+                tokens_out=len(a.outputs[0].token_ids),
+            )
+            for a in answers
+        ]
+
+
+def engines(judge: Judge) -> Ask:
+    """Asks whichever of ``judge.engines`` is free; one that dies is restarted by Ray and asked again.
+
+    Raises:
+        ValueError: vLLM cannot load the model.
+    """
+    env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
+    if not judge.gpus:
+        env |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+    if os.path.exists(judge.model):
+        env["HF_HUB_OFFLINE"] = "1"
+    remote = ray.remote(VlmJudge).options(
+        num_cpus=1,
+        num_gpus=judge.gpus,
+        max_restarts=RESTARTS,
+        max_task_retries=RESTARTS,
+        runtime_env={"env_vars": env},
+    )
+    free: queue.SimpleQueue = queue.SimpleQueue()
+    started = [cast(ActorHandle, remote.remote(judge)) for _ in range(judge.engines)]
+    try:
+        ray.get([engine.ready.remote() for engine in started])
+    except RayActorError as error:
+        why = " ".join(line.strip() for line in str(error).splitlines()[-3:])
+        raise ValueError(
+            f"the judge {judge.model} could not be loaded by vLLM: {why}; many vision-language models need torchvision"
+        ) from error
+    for engine in started:
+        free.put(engine)
+
+    def ask(questions: Sequence[Question], attempt: int) -> list[Reply]:
+        engine = free.get()
+        try:
+            return ray.get(engine.ask.remote(list(questions), attempt), timeout=judge.timeout_s)
+        except GetTimeoutError:
+            ray.kill(engine, no_restart=False)
+            raise ValueError(
+                f"the judge {judge.model} took longer than {judge.timeout_s:.0f} s for {len(questions)} questions: "
+                "raise judge.timeout_s or lower judge.batch; the same command goes on where this one stopped"
+            ) from None
+        except RayActorError as error:
+            raise ValueError(
+                f"the judge {judge.model} died {RESTARTS + 1} times or could not start: {error}"
+            ) from error
+        finally:
+            free.put(engine)
+
+    return ask

@@ -1,0 +1,173 @@
+"""The pool of captioners: batches out, answers back, a few more actors while there is work, dead ones started again."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayTaskError
+
+from actors.llm.vllm import Batch, Captioner, engine_env
+from v4e.captions.write import Request
+from v4e.config.schema import Caption
+
+RESTARTS = 2
+Work = tuple[int, Sequence[Request]]
+
+
+def write_batches(batches: Iterable[Work], config: Caption, total: int = 0) -> Iterator[Batch]:
+    """Captions (index, requests) batches; yields them as they are done.
+
+    A batch is taken from `batches` when a captioner is free for it, so no more are held than there are captioners.
+    There are ``config.actors`` at the start, and up to ``config.max_actors`` while the work that is left (of `total`
+    batches, 0 = unknown) takes longer than an engine takes to start. One that has nothing left to do is let go.
+
+    A captioner that dies is restarted, and its batch asked for again, ``RESTARTS`` times; one that does not
+    answer within ``config.timeout_s`` is killed and counts as dead.
+
+    Raises:
+        RuntimeError: a captioner died too often.
+        ValueError: the model cannot be loaded, or it or its server cannot do what the config asks of it.
+        TimeoutError: a batch ran out of time on every try.
+    """
+    pool = _Pool(config, total)
+    try:
+        yield from pool.run(iter(batches))
+    finally:
+        pool.close()
+
+
+class _Pool:
+    def __init__(self, config: Caption, total: int):
+        self.config, self.total = config, total
+        self.most = config.most_actors
+        self.taken = 0  # batches
+        self.answered: list[float] = []  # seconds that each batch took
+        self.started_s = 0.0  # that the first engine took to start
+        first = min(config.actors, total) if total else config.actors
+        self.starting: dict[ray.ObjectRef, ActorHandle] = {
+            captioner.ready.remote(): captioner for captioner in (self._start() for _ in range(first))
+        }
+        self.since = time.monotonic()
+        self.idle: list[ActorHandle] = []
+        self.running: dict[ray.ObjectRef, tuple[int, ActorHandle, float, int]] = {}  # index, actor, deadline, tries
+        self.born = _deadline(config)
+
+    def _start(self) -> ActorHandle:
+        config = self.config
+        remote = ray.remote(Captioner).options(
+            num_cpus=config.threads * max(1, config.tp if not config.gpus else 1),
+            num_gpus=config.gpus,
+            max_restarts=RESTARTS,
+            max_task_retries=RESTARTS,
+            runtime_env={"env_vars": engine_env(config)},
+        )
+        return cast(ActorHandle, remote.remote(config, os.environ.get("OPENAI_API_KEY", "") if config.url else ""))
+
+    def run(self, batches: Iterator[Work]) -> Iterator[Batch]:
+        more = True
+        while more or self.running:
+            more = more and self._hand_out(batches)
+            if not more:
+                self._let_go()
+            if not (self.running or self.starting):
+                return
+            done, _ = ray.wait([*self.running, *self.starting], num_returns=1, timeout=self._patience())
+            for ref in done:
+                if ref in self.starting:
+                    self._ready(ref)
+                    continue
+                _, captioner, deadline, _ = self.running.pop(ref)
+                answer = _result(ref)
+                self.answered.append(time.monotonic() - (deadline - self.config.timeout_s))
+                yield answer
+                self.idle.append(captioner)
+            self._enforce_deadlines(set(done))
+            if more:
+                self._grow()
+
+    def _hand_out(self, batches: Iterator[Work]) -> bool:
+        """Gives every free captioner a batch; whether there may be more batches."""
+        while self.idle:
+            work = next(batches, None)
+            if work is None:
+                return False
+            index, requests = work
+            captioner = self.idle.pop()
+            self.running[captioner.write.remote(index, requests)] = (index, captioner, _deadline(self.config), 0)
+            self.taken += 1
+        return True
+
+    def _ready(self, ref: ray.ObjectRef) -> None:
+        captioner = self.starting.pop(ref)
+        _result(ref)
+        self.started_s = self.started_s or time.monotonic() - self.since
+        self.idle.append(captioner)
+
+    def _grow(self) -> None:
+        """One more captioner, where the work left keeps those that there are busy for longer than a start takes."""
+        there = len(self.running) + len(self.idle) + len(self.starting)
+        if self.starting or not self.answered or there >= self.most:
+            return
+        left = (self.total - self.taken) * sum(self.answered) / len(self.answered) / there
+        if left > self.started_s:
+            captioner = self._start()
+            self.starting[captioner.ready.remote()] = captioner
+            self.born = _deadline(self.config)
+
+    def _let_go(self) -> None:
+        """Ends captioners for which there is nothing left: their GPUs are free for others while the last ones work."""
+        for captioner in [*self.idle, *self.starting.values()]:
+            ray.kill(captioner)
+        self.idle, self.starting = [], {}
+
+    def _patience(self) -> float:
+        deadlines = [deadline for _, _, deadline, _ in self.running.values()]
+        if self.starting:
+            deadlines.append(self.born)
+        return max(0.0, min(deadlines) - time.monotonic())
+
+    def _enforce_deadlines(self, done: set) -> None:
+        now, config = time.monotonic(), self.config
+        if self.starting and self.born <= now:
+            if not (self.running or self.idle):
+                raise TimeoutError(
+                    f"captions: no captioner started within {config.timeout_s:.0f} s: does the cluster have "
+                    f"{config.threads} CPU and {config.gpus} GPU free for one? Else raise caption.timeout_s"
+                )
+            for captioner in self.starting.values():
+                ray.kill(captioner)  # no room for it on the cluster: the work goes on without
+            self.starting, self.most = {}, len(self.running) + len(self.idle)
+        for ref, (index, captioner, deadline, tries) in list(self.running.items()):
+            if ref in done or deadline > now:
+                continue
+            if tries == RESTARTS:
+                raise TimeoutError(
+                    f"captions: batch {index} took longer than {config.timeout_s:.0f} s, {tries + 1} "
+                    "times: raise caption.timeout_s or lower caption.batch"
+                )
+            ray.kill(captioner, no_restart=False)  # Ray restarts it and runs the batch again
+            self.running[ref] = (index, captioner, _deadline(config), tries + 1)
+
+    def close(self) -> None:
+        self._let_go()
+        for _, captioner, _, _ in self.running.values():
+            ray.kill(captioner)
+
+
+def _deadline(config: Caption) -> float:
+    return time.monotonic() + config.timeout_s
+
+
+def _result(ref: ray.ObjectRef):
+    try:
+        return ray.get(ref)
+    except RayActorError as error:
+        why = " ".join(str(error).split())[:400]
+        raise RuntimeError(f"a captioner died {RESTARTS + 1} times or could not start: {why}") from error
+    except RayTaskError as error:
+        if isinstance(error.cause, ValueError):
+            raise ValueError(str(error.cause)) from error
+        raise

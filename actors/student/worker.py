@@ -1,0 +1,116 @@
+"""The training loop: what every Ray Train worker runs. Read this file first.
+
+for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jsonl  ->  checkpoint
+
+A node that goes with notice is a checkpoint at once, after which Ray Train starts this function again elsewhere.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.actor import ActorHandle
+
+from actors.stream.stream import TargetStream
+from actors.student.meter import Meter
+from actors.student.notice import Notices, await_restart
+from actors.teacher.pool import await_pool
+from actors.teacher.pool_metrics import StepMetrics
+from v4e.config.schema import Config
+from v4e.data.store.cache import Cache
+from v4e.data.store.store import RolloutStore, Store
+from v4e.files import journal
+from v4e.files.uri import join
+from v4e.parallel.fsdp import student_mesh
+from v4e.training.checkpoint import Saver, load
+from v4e.training.schedule import requests
+from v4e.training.student import Batch, StudentTrainer
+from v4e.types import TargetRequest, TeacherTarget
+from v4e.watch.strips import Strips
+from v4e.weights.load import DTYPES, load_student, load_vae, move
+
+
+def train_student(loop: dict[str, Any]) -> None:
+    """Trains from the last checkpoint, or from the start, to ``optim.steps``.
+
+    `loop` holds what the driver hands to every worker: the `config`, the `ids` of the samples to train on, and the
+    teacher `pool`, None when kd.weight is 0.
+    """
+    config: Config = loop["config"]
+    pool: ActorHandle | None = loop["pool"]
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    checkpoints, metrics_uri = join(config.run.dir, "checkpoints"), join(config.run.dir, "metrics.jsonl")
+    metrics_path = journal.working_copy(metrics_uri)
+
+    trainer = build_trainer(config, ray.train.torch.get_device(), world)
+    saver = Saver(checkpoints, config, publish=partial(journal.publish, metrics_path, metrics_uri))
+    if done := saver.newest():
+        state = trainer.state_dict()
+        load(checkpoints, done, state)
+        trainer.load_state_dict(state)
+    if rank == 0:
+        journal.rewind(metrics_path, trainer.step_count)
+    strips = Strips.open(config, trainer.device, step=trainer.step_count, rank=rank, world=world)
+    if strips and trainer.step_count == 0:
+        strips.after(0, trainer.dit, trainer.ema)
+
+    if pool:
+        await_pool(pool, config.teacher)
+    ahead = requests(loop["ids"], config, first_step=trainer.step_count, rank=rank, world=world)
+    stream = TargetStream(pool, ahead, config.teacher) if pool else None
+    batches = Batches(config, stream or ((request, None) for request in ahead))
+    source, meter = iter(batches), Meter(stream, batches, world)
+    for_prometheus, notices = StepMetrics(config.run), Notices(config.train, trainer.step_count)
+    for step in range(trainer.step_count + 1, config.optim.steps + 1):
+        metrics = trainer.step(islice(source, trainer.forwards))
+        watch_s = strips.after(step, trainer.dit, trainer.ema) if strips else 0.0
+        record = {"step": step, **metrics, **meter.lap(), "watch_s": watch_s}
+        if rank == 0:
+            journal.append(metrics_path, record)
+            for_prometheus.record(record)
+        goes = notices.after(step)
+        if saver.due(step) or goes:
+            saver.save(step, trainer.state_dict())
+            ray.train.report({"step": step, **metrics})
+        if goes and step < config.optim.steps:
+            saver.wait()
+            await_restart(goes, step)
+    saver.wait()
+
+
+def build_trainer(config: Config, device: torch.device, world: int) -> StudentTrainer:
+    """The student with its start weights, sharded over all workers where that means something."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    mesh = student_mesh(config.train, device.type, world)
+    dit = load_student(config, device, mesh)
+    vae = None
+    if config.tail.weight > 0 and config.tail.space == "pixel":
+        vae = move(load_vae(config.models.student, DTYPES[config.models.dtype]), device)
+    return StudentTrainer(config, dit, device=device, mesh=mesh, vae=vae)
+
+
+class Batches:
+    """Requests and their targets, completed with what the store holds; ``io_s`` is the time spent on reading."""
+
+    def __init__(self, config: Config, answered: Iterable[tuple[TargetRequest, TeacherTarget | None]]) -> None:
+        limit = config.data.cache_mib << 20
+        self.sample = Cache(Store.open(config).read, limit)
+        self.rollout = Cache(RolloutStore.open(config).read, limit)
+        self.answered = answered
+        self.io_s = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        for request, target in self.answered:
+            start = time.perf_counter()
+            samples = tuple(self.sample(key) for key in request.sample_ids)
+            z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids])
+            self.io_s += time.perf_counter() - start
+            yield Batch(samples=samples, seeds=request.seeds, z_clip_BCFHW=z_clip_BCFHW, target=target)
+            del target  # trained: before the stream asks for one more in its place

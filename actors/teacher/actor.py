@@ -1,0 +1,116 @@
+"""One rank of the frozen FLF2V teacher. It never sees an optimizer, loads once, and answers two questions.
+
+Both answers are pure functions of the question and the run's settings, so asking again, elsewhere or after a crash,
+gives the same bits. Where a replica has several ranks, all are asked the same in the same order, and any one's answer
+is the replica's. No Ray in here: the pool makes an actor of it.
+
+Shape letters: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width,
+K taps.
+"""
+
+import os
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from actors.stream.packing import pack
+from actors.teacher.ranks import Ranks
+from v4e.config.schema import Config
+from v4e.data.store.cache import Cache
+from v4e.data.store.store import RolloutStore, Store
+from v4e.method.flow import draw, euler_step, sample_seed, times
+from v4e.method.inputs import noised, teacher_inputs
+from v4e.method.losses import kd_tokens
+from v4e.models.dit import hidden_states, predict
+from v4e.types import TargetRequest
+from v4e.weights.load import DTYPES, empty_prompt, load_dit, move
+
+ROLLOUT_DRAW = 1  # apart from the noise of training, which is draw 0
+
+
+class Teacher:
+    """Hidden states and rollouts of the teacher that `config` names, on this process's GPU or CPU."""
+
+    def __init__(self, config: Config, group: ProcessGroup | None = None) -> None:
+        self.config = config
+        self.ranks = Ranks(group)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = DTYPES[config.models.dtype]
+        dit = load_dit(config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad, group)
+        self.dit = move(dit, self.device).eval().requires_grad_(False)
+        limit = config.data.cache_mib << 20
+        self.sample = Cache(Store.open(config).read, limit)
+        self.rollout = Cache(RolloutStore.open(config).read, limit)
+
+    def ready(self) -> dict[str, int | str]:
+        """Answers once the weights are loaded."""
+        return {"pid": os.getpid(), "device": str(self.device)}
+
+    @cached_property
+    def null_text_TD(self) -> Tensor:
+        return empty_prompt(self.config.models.teacher, self.dtype).to(self.device, self.dtype)
+
+    def targets(self, request: TargetRequest) -> Tensor:
+        """:meth:`taps` of the request, packed as ``teacher.payload`` says.
+
+        Raises:
+            ValueError: they do not fit the payload.
+        """
+        # Behind the collectives, so that what cannot be packed leaves the ranks in step.
+        return pack(self.taps(request), self.config.teacher.payload)
+
+    @torch.inference_mode()
+    def taps(self, request: TargetRequest) -> Tensor:
+        """``h_KBND``: hidden states after each tap at the request's ``(x_t, t)``, in the teacher's dtype.
+
+        Those of the tokens that ``teacher.tokens`` names.
+        """
+        with self.ranks.agreed():
+            samples = [self.sample(key) for key in request.sample_ids]
+            z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
+            noise = noised(request.seeds, z_clip_BCFHW, self.config.flow.shift)
+            inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
+        with self.ranks.in_step():
+            taps_KBND = hidden_states(
+                self.dit,
+                noise.x_t_BCFHW.to(self.dtype),
+                noise.t_B,
+                inputs.y_BCFHW,
+                inputs.text,
+                inputs.image_BID,
+                taps=self.config.kd.taps,
+            )
+        return kd_tokens(taps_KBND, self.config.teacher.tokens, z_clip_BCFHW.shape[2])
+
+    @torch.inference_mode()
+    def rollouts(self, sample_ids: tuple[str, ...]) -> Tensor:
+        """Sampled clip latents ``z_clip_BCFHW``, float32, latent frame 0 replaced by the source's.
+
+        The noise of a sample depends on its id alone, not on the run's seed: runs may share a store.
+        """
+        config = self.config
+        with self.ranks.agreed():
+            samples = [self.sample(key) for key in sample_ids]
+            inputs = teacher_inputs(samples, config.teacher.text, self.device, self.dtype)
+            seeds = [sample_seed(0, key, 0, ROLLOUT_DRAW) for key in sample_ids]
+            shape = samples[0].z_flf_CFHW.shape
+            x_BCFHW = torch.stack([draw(seed, shape, config.flow.shift)[1] for seed in seeds]).to(self.device)
+            null = [self.null_text_TD] * len(samples) if config.teacher.guidance != 1 else None
+        schedule = times(config.teacher.steps, config.flow.shift)
+
+        def velocity(x_BCFHW: Tensor, t_B: Tensor, text: list[Tensor]) -> Tensor:
+            u_BCFHW, _ = predict(self.dit, x_BCFHW.to(self.dtype), t_B, inputs.y_BCFHW, text, inputs.image_BID)
+            return u_BCFHW.float()
+
+        with self.ranks.in_step():
+            for t, t_next in zip(schedule[:-1].tolist(), schedule[1:].tolist(), strict=True):
+                t_B = torch.full((len(samples),), t, device=self.device)
+                u_BCFHW = velocity(x_BCFHW, t_B, inputs.text)
+                if null is not None:
+                    without_BCFHW = velocity(x_BCFHW, t_B, null)
+                    u_BCFHW = without_BCFHW + config.teacher.guidance * (u_BCFHW - without_BCFHW)
+                x_BCFHW = euler_step(x_BCFHW, u_BCFHW, t, t_next)
+            x_BCFHW[:, :, 0] = torch.stack([s.z_i2v_CFHW[:, 0] for s in samples]).to(self.device)
+            return x_BCFHW

@@ -1,0 +1,164 @@
+"""A replica as the pool holds it: its ranks, started, asked and ended together.
+
+One rank that dies, hangs or falls out of step ends them all: the survivors of a process group are of no use alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from actors.teacher.ranks import OutOfStep, PeerFailed
+from actors.teacher.replica import Load, Method, Place, Replica, Report
+from v4e.config.schema import Config, Teacher
+
+GRACE_S = 2.0  # for the other ranks' errors after the first: who died says more than who noticed
+
+
+class GangFailed(RuntimeError):
+    """A replica is of no further use; the message says which rank failed, why, and where its log is."""
+
+
+@dataclass(eq=False)
+class Gang:
+    """The ranks of one replica, rank 0 first."""
+
+    ranks: list[ActorHandle]
+    places: list[Place] = field(default_factory=list)  # known once they run
+    loading: "asyncio.Future[list[Report]]" = field(init=False)  # done when the weights are there
+
+    @property
+    def up(self) -> bool:
+        return self.loading.done() and self.loading.exception() is None
+
+    @property
+    def failed(self) -> bool:
+        return self.loading.done() and self.loading.exception() is not None
+
+    def name(self, rank: int) -> str:
+        return str(self.places[rank]) if self.places else f"rank {rank}, which has not started yet"
+
+
+def needs(teacher: Teacher) -> str:
+    """What a replica asks the cluster for, for people."""
+    each = " and ".join(f"{number:g} {kind}" for kind, number in _resources(teacher).items())
+    return each if teacher.tp == 1 else f"{teacher.tp} x {each} on one node"
+
+
+def reserve(teacher: Teacher, name: str) -> PlacementGroup | None:
+    """Room on one node for all ranks of a replica, or the room of that `name` if there is one; None for a single rank.
+
+    Ray keeps it until it is removed or the job ends, also over a restart of the actor that asked for it.
+    """
+    if teacher.tp == 1:
+        return None
+    try:
+        return ray.util.get_placement_group(name)
+    except ValueError:  # there is none yet
+        return ray.util.placement_group([_resources(teacher)] * teacher.tp, strategy="STRICT_PACK", name=name)
+
+
+def release(name: str) -> None:
+    """Gives back the room of that `name`, if there is one."""
+    with suppress(ValueError):  # there is none
+        ray.util.remove_placement_group(ray.util.get_placement_group(name))
+
+
+def start_gang(config: Config, room: PlacementGroup | None, load: Load) -> Gang:
+    """Actors that begin to load as soon as there is `room`, which they may have to wait for. Needs a running loop."""
+    resources = _resources(config.teacher)
+    options: dict[str, Any] = {f"num_{kind.lower()}s": number for kind, number in resources.items()}
+    # Set on the class, not in the options: Ray would free nothing while a method runs.
+    direct: dict[str, Any] = {"enable_tensor_transport": config.teacher.transport != "object_store"}
+    actor = ray.remote(**direct)(Replica)
+    ranks = []
+    for rank in range(config.teacher.tp):
+        if room is not None:
+            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(room, rank)
+        ranks.append(cast(ActorHandle, actor.options(**options).remote(config, rank, load)))
+    gang = Gang(ranks)
+    gang.loading = asyncio.ensure_future(_load(gang))
+    return gang
+
+
+async def _load(gang: Gang) -> list[Report]:
+    """Has the ranks meet and load their weights.
+
+    Raises:
+        GangFailed: one of them could not.
+    """
+    port = None
+    try:
+        gang.places = await _all(gang, [rank.place.remote() for rank in gang.ranks])
+        if len(gang.ranks) > 1:
+            [port] = await _all(gang, [gang.ranks[0].listen.remote()])
+        reports = await _all(gang, [rank.load.remote(port) for rank in gang.ranks])
+    except GangFailed:
+        raise
+    except Exception as error:  # half a process group cannot be used again
+        raise GangFailed(f"{error}\nwhile loading {', '.join(map(str, gang.places))}") from error
+    return [vars(place) | report for place, report in zip(gang.places, reports, strict=True)]
+
+
+async def ask_gang(gang: Gang, method: Method, question: object, patience: float) -> tuple[ray.ObjectRef, float]:
+    """A reference to rank 0's answer, and the seconds it took, once all ranks have loaded and are through with it.
+
+    Raises:
+        GangFailed: a rank died, fell out of step, could not load, or took longer than `patience` seconds.
+        Exception: any other error of the teacher, on all ranks alike.
+    """
+    await asyncio.shield(gang.loading)  # others wait for it too
+    payload, receipt = cast(list[ray.ObjectRef], gang.ranks[0].answer.remote(method, question))
+    # Called before anything is awaited: so all ranks get the questions in the same order.
+    followers = [rank.follow.remote(method, question) for rank in gang.ranks[1:]]
+    seconds, *_ = await _all(gang, [receipt, *followers], patience)
+    return payload, seconds
+
+
+async def check_gang(gang: Gang, patience: float) -> None:
+    """Returns when all ranks of an idle replica say that they are there.
+
+    Raises:
+        GangFailed: one of them does not, within `patience` seconds.
+    """
+    await _all(gang, [rank.place.remote() for rank in gang.ranks], patience)
+
+
+def stop_gang(gang: Gang) -> None:
+    """Ends all ranks at once, hanging ones included."""
+    for rank in gang.ranks:
+        ray.kill(rank)
+
+
+async def _all(gang: Gang, answers: Sequence[Awaitable], patience: float | None = None) -> list[Any]:
+    """The answers of the first ranks, as many as are given, or the error that says most."""
+    tasks = [asyncio.ensure_future(answer) for answer in answers]
+    done, pending = await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_EXCEPTION)
+    if pending and any(task.exception() for task in done):
+        await asyncio.wait(pending, timeout=GRACE_S)
+    wrong, refusals = [], []
+    for rank, task in enumerate(tasks):
+        if not task.done():
+            task.cancel()
+            wrong.append(f"{gang.name(rank)} did not answer" + (f" within {patience:.0f} s" if patience else ""))
+        elif isinstance(error := task.exception(), RayActorError | OutOfStep):
+            wrong.append(f"{gang.name(rank)} {'died' if isinstance(error, RayActorError) else 'failed'}: {error}")
+        elif error is not None:
+            refusals.append(error)
+    if refusals:  # of all ranks alike, but where only one could not prepare its part: then that one's
+        raise min(refusals, key=lambda error: isinstance(error, PeerFailed))
+    if wrong:
+        raise GangFailed("; ".join(wrong))
+    return [task.result() for task in tasks]
+
+
+def _resources(teacher: Teacher) -> dict[str, float]:
+    """Of one rank."""
+    return {"GPU": teacher.gpus} if teacher.gpus else {"CPU": 1}

@@ -1,0 +1,99 @@
+"""One rank of a teacher replica, as a Ray actor. With teacher.tp=1 it is the whole replica."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import ray
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from actors.stream.transport import check_transport, offer
+from actors.teacher import ranks
+from v4e.config.schema import Config
+from v4e.types import TargetRequest
+
+Method = Literal["targets", "rollouts"]
+Report = dict[str, int | str]  # of a rank that is ready
+
+
+class Answers(Protocol):
+    """What a replica asks of its teacher: see :class:`actors.teacher.actor.Teacher`."""
+
+    def ready(self) -> dict[str, int | str]: ...
+    def targets(self, request: TargetRequest) -> Tensor: ...
+    def rollouts(self, sample_ids: tuple[str, ...]) -> Tensor: ...
+
+
+Load = Callable[[Config, ProcessGroup | None], Answers]
+
+
+def load_teacher(config: Config, group: ProcessGroup | None) -> Answers:
+    """The FLF2V teacher of `config`, or this rank's part of it."""
+    from actors.teacher.actor import Teacher  # here, because the pool's own process needs no models
+
+    return Teacher(config, group)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a rank runs, for people who look for its log."""
+
+    rank: int
+    actor: str
+    pid: int
+    node: str  # address
+    log: str  # its standard error, on that node
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} (actor {self.actor}, pid {self.pid} on node {self.node}, log {self.log})"
+
+
+class Replica:
+    """A teacher that loads when told to, so that it can say where it is even if it then dies.
+
+    The pool calls all ranks of a replica in the same order, and a Ray actor answers in the order it is called: that is
+    the queue which keeps the collectives of two requests apart.
+    """
+
+    def __init__(self, config: Config, rank: int, load: Load) -> None:
+        self.config, self.rank, self.load_teacher = config, rank, load
+        self.store = None
+
+    def place(self) -> Place:
+        return Place(
+            rank=self.rank,
+            actor=str(ray.get_runtime_context().get_actor_id()),
+            pid=os.getpid(),
+            node=ray.util.get_node_ip_address(),
+            log=os.path.realpath("/proc/self/fd/2"),
+        )
+
+    def listen(self) -> int:
+        """Rank 0 alone: the port where the others find it."""
+        self.store = ranks.listen(self.config.teacher.tp, self.config.teacher.timeout_s)
+        return self.store.port
+
+    def load(self, port: int | None) -> Report:
+        """Joins the other ranks, if there are any, at rank 0's `port`, and loads the weights."""
+        size, timeout_s = self.config.teacher.tp, self.config.teacher.timeout_s
+        check_transport(self.config.teacher)
+        group = None
+        if port is not None:
+            store = self.store or ranks.reach(port, size, timeout_s)
+            group = ranks.join(store, self.rank, size, timeout_s)
+        self.teacher = self.load_teacher(self.config, group)
+        return self.teacher.ready()
+
+    @ray.method(num_returns=2)
+    def answer(self, method: Method, question):
+        """Rank 0 alone: the teacher's answer as it travels, and a receipt: the seconds that it took."""
+        start = time.perf_counter()
+        payload = offer(getattr(self.teacher, method)(question), self.config.teacher.transport)
+        return payload, time.perf_counter() - start
+
+    def follow(self, method: Method, question) -> None:
+        """The other ranks: their part in rank 0's answer."""
+        getattr(self.teacher, method)(question)

@@ -1,0 +1,32 @@
+"""The paper's ablations and our controls, mean success of each. Runs what `make ablate` has not finished."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from benchmarks.support.result import write_result
+from pipelines import ablate
+from v4e.config.recipes import parse
+from v4e.files.uri import join, read_json
+
+
+def main() -> None:
+    arguments = sys.argv[1:] or ["run.dir=runs/ablate"]
+    config = parse(arguments)
+    ablate.run(config)
+    figures = read_json(join(config.run.dir, "metrics.json"))
+    rows = [{"variant": name} | {k: v for k, v in row.items() if k != "by_task"} for name, row in figures.items()]
+    rows += [{"variant": n, "task": t} | r for n, row in figures.items() for t, r in row["by_task"].items()]
+    summary = {name: row["success"]["mean"] for name, row in figures.items() if name != "copy"}
+    write_result(
+        "ablate",
+        " ".join(["python benchmarks/studies/ablate.py", *arguments]),
+        rows,
+        summary | {"seeds": config.ablate.seeds},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""FLOPs of one edit by Wan2.1-I2V-14B at 1280 x 720, 5 frames, 8 steps: diffusers' pipeline against the editor.
+
+``python benchmarks/support/ledger.py``: torch's FlopCounterMode on the meta device, so that no GPU, no weights and no
+patience are needed, and nothing can be tuned. An instruction has 30 tokens; diffusers pads it to 512.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+import torch
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
+
+from benchmarks.support.result import write_result
+from v4e.method.conditioning import condition
+from v4e.method.inputs import Inputs
+from v4e.method.sampler import sample
+from v4e.models.attention import fold_pads
+from v4e.models.dit import TEXT_LEN, predict
+from v4e.models.encoders import decode_clip, encode_clip
+from v4e.models.framewise import framewise
+from v4e.models.sizes import WAN14B_I2V
+
+HEIGHT, WIDTH, FRAMES, STEPS, TEXT, IMAGE = 720, 1280, 5, 8, 30, 257
+UMT5_XXL = {"vocab_size": 256384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
+VIT_H = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16}
+META = torch.device("meta")
+
+
+def teraflops(run: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run()
+    return counter.get_total_flops() / 1e12
+
+
+def side_models() -> list[dict]:
+    """A row each of text, image, VAE's encoding and decoding."""
+    with META:
+        text = UMT5EncoderModel(UMT5Config(**UMT5_XXL, feed_forward_proj="gated-gelu")).eval()
+        image = CLIPVisionModel(CLIPVisionConfig(**VIT_H, image_size=224, patch_size=14)).eval()
+        stock, ours = AutoencoderKLWan().eval(), framewise(AutoencoderKLWan().eval())
+        clip_BCPHW = torch.empty(1, 3, FRAMES, HEIGHT, WIDTH)
+        z_BCFHW = torch.empty(1, 16, 1 + (FRAMES - 1) // 4, HEIGHT // 8, WIDTH // 8)
+        pixels = torch.empty(1, 3, 224, 224)
+
+    def ids(length: int) -> torch.Tensor:
+        return torch.zeros(1, length, dtype=torch.long, device=META)
+
+    seen = teraflops(lambda: image(pixel_values=pixels))
+    return [
+        {
+            "part": "text, each prompt",
+            "stock_tf": teraflops(lambda: text(ids(TEXT_LEN))),
+            "ours_tf": teraflops(lambda: text(ids(TEXT))),
+        },
+        {"part": "image", "stock_tf": seen, "ours_tf": seen},
+        {
+            "part": "VAE encode",
+            "stock_tf": teraflops(lambda: encode_clip(stock, clip_BCPHW)),
+            "ours_tf": teraflops(lambda: encode_clip(ours, clip_BCPHW)),
+        },
+        {
+            "part": "VAE decode",
+            "stock_tf": teraflops(lambda: decode_clip(stock, z_BCFHW)),
+            "ours_tf": teraflops(lambda: decode_clip(ours, z_BCFHW)),
+        },
+    ]
+
+
+def transformer() -> list[dict]:
+    """A row each of the DiT's steps, without guidance and with it."""
+    with META:
+        stock, ours = (WanTransformer3DModel(**dict(WAN14B_I2V)).eval() for _ in range(2))
+        z_BCFHW = torch.empty(1, 16, 1 + (FRAMES - 1) // 4, HEIGHT // 8, WIDTH // 8)
+        text, empty = (torch.empty(length, WAN14B_I2V["text_dim"]) for length in (TEXT, 1))
+        image_BID = torch.empty(1, IMAGE, WAN14B_I2V["image_dim"])
+    fold_pads(ours)
+    inputs = Inputs(y_BCFHW=condition(z_BCFHW, last=False), text=[text], image_BID=image_BID)
+    t_B = torch.full((1,), 0.5, device=META)
+    forward = teraflops(lambda: predict(stock, z_BCFHW, t_B, inputs.y_BCFHW, inputs.text, inputs.image_BID))
+
+    def edit(guidance: float) -> None:
+        sample(
+            ours,
+            inputs,
+            seeds=[0],
+            steps=STEPS,
+            shift=5.0,
+            solver="euler",
+            scheduler=UniPCMultistepScheduler(),
+            guidance=guidance,
+            empty=[empty] if guidance != 1 else None,
+        )
+
+    return [
+        {"part": "DiT", "stock_tf": STEPS * forward, "ours_tf": teraflops(lambda: edit(1.0))},
+        {"part": "DiT, guided", "stock_tf": 2 * STEPS * forward, "ours_tf": teraflops(lambda: edit(5.0))},
+    ]
+
+
+def count() -> tuple[list[dict], dict[str, float]]:
+    """Rows of the parts, and the summary."""
+    counted = side_models() + transformer()
+    rows = [{"part": row["part"], **{k: round(row[k], 2) for k in ("stock_tf", "ours_tf")}} for row in counted]
+    by = {row["part"]: row for row in rows}
+    shared = ("image", "VAE encode", "VAE decode")
+
+    def total(who: str, dit: str, prompts: int) -> float:
+        return sum(by[part][who] for part in (*shared, dit)) + prompts * by["text, each prompt"][who]
+
+    plain = {who: total(f"{who}_tf", "DiT", 1) for who in ("stock", "ours")}
+    guided = {who: total(f"{who}_tf", "DiT, guided", 2) for who in ("stock", "ours")}
+    return rows, {
+        "ours_tf": round(plain["ours"]),
+        "stock_tf": round(plain["stock"]),
+        "ours_cfg_tf": round(guided["ours"]),
+        "stock_cfg_tf": round(guided["stock"]),
+        "stock_over_ours": round(plain["stock"] / plain["ours"], 3),
+        "stock_cfg_over_ours_cfg": round(guided["stock"] / guided["ours"], 3),
+        "stock_cfg_over_ours": round(guided["stock"] / plain["ours"], 3),
+    }
+
+
+def table(rows: list[dict]) -> str:
+    lines = [f"{'TFLOP at 14B, 1280 x 720':26}{'stock':>10}{'ours':>10}"]
+    return "\n".join(lines + [f"{row['part']:26}{row['stock_tf']:10.2f}{row['ours_tf']:10.2f}" for row in rows])
+
+
+def main() -> None:
+    rows, summary = count()
+    print(table(rows))
+    write_result("ledger", "python benchmarks/support/ledger.py", rows, summary)
+
+
+if __name__ == "__main__":
+    main()

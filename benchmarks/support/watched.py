@@ -1,0 +1,109 @@
+"""A training run that is watched from outside: its steps as they come, whether it hangs, and what it leaves behind."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.train import run
+from v4e.config.schema import Config
+from v4e.files import journal
+from v4e.files.uri import join
+from v4e.training import checkpoint
+
+POLL_S = 0.01
+
+
+class Training:
+    """A run in a thread of its own, because Ray's nodes can be added from the main thread only.
+
+    It hangs when it makes no new step for `bound_s` seconds, the time to its first step and its end counted alike.
+    """
+
+    def __init__(self, config: Config, bound_s: float) -> None:
+        self.bound_s = bound_s
+        self.path = Path(config.run.dir, "metrics.jsonl")
+        self.error: BaseException | None = None
+        self.step = 0  # the highest on record so far
+        self.times = [time.monotonic()]  # of the start and of every new step
+        self.thread = threading.Thread(target=self._train, args=(config,), daemon=True)
+        self.thread.start()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def reaches(self, step: int) -> bool:
+        """True as soon as `step` is on record, False if the run ends or hangs before."""
+        return self._wait(lambda: self.step >= step)
+
+    def ends(self) -> bool:
+        """True as soon as the run has ended, well or not; False if it hangs."""
+        return self._wait(lambda: not self.thread.is_alive())
+
+    def _wait(self, until: Callable[[], bool]) -> bool:
+        while not until():
+            if not self.thread.is_alive() or time.monotonic() - self.times[-1] > self.bound_s:
+                return until()
+            time.sleep(POLL_S)
+        return True
+
+    def _train(self, config: Config) -> None:
+        try:
+            run(config)
+        except BaseException as error:
+            self.error = error
+
+    def _watch(self) -> None:
+        while self.thread.is_alive():
+            step = max((int(record["step"]) for record in journal.read(self.path)), default=0)
+            if step > self.step:
+                self.step = step
+                self.times.append(time.monotonic())
+            time.sleep(POLL_S)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind."""
+
+    records: list[tuple[float, ...]]  # step, losses and norm of the gradient
+    checkpoint: dict[str, bytes]  # the tensors of the last one, by file
+
+    def lost(self, steps: int) -> int:
+        """Steps of `steps` that have no record."""
+        return len(set(range(1, steps + 1)) - {step for step, *_ in self.records})
+
+    def doubled(self) -> int:
+        """Records of steps that have one already."""
+        return len(self.records) - len({step for step, *_ in self.records})
+
+
+def outcome(config: Config) -> Outcome:
+    """What the run of `config` left behind, be it complete or not."""
+    folder = Path(checkpoint.path_of(join(config.run.dir, "checkpoints"), config.optim.steps))
+    return Outcome(
+        records=[
+            tuple(record[name] for name in ("step", "loss", "kd", "tail", "grad_norm"))
+            for record in journal.read(Path(config.run.dir, "metrics.jsonl"))
+        ],
+        checkpoint={path.name: path.read_bytes() for path in folder.glob("*.distcp")},
+    )
+
+
+def first_step_s(folder: str, store: str) -> float:
+    """Seconds from the command `python pipelines/train.py` to the first step on record.
+
+    Raises:
+        RuntimeError: it ended before.
+    """
+    settings = [f"run.dir={folder}", f"data.store={store}", "optim.steps=1", "watch.samples_every=0"]
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "pipelines/train.py", *settings], stdout=subprocess.DEVNULL)
+    while not journal.read(Path(folder, "metrics.jsonl")):
+        if process.poll():
+            raise RuntimeError(f"pipelines/train.py ended with {process.returncode} before its first step")
+        time.sleep(POLL_S)
+    seconds = round(time.perf_counter() - start, 2)
+    process.wait()
+    return seconds

@@ -1,0 +1,191 @@
+"""SIGKILL of a TP rank, a replica, the pool and a node while a run trains: it ends, with the same losses bit for bit.
+
+The tiny family with random weights on random samples, on a Ray cluster of several nodes on this machine. Every kind of
+fault strikes at random moments between the first step and the last, up to PER_RUN times a run. The node's takes all
+that runs on it, be it teachers, pool or training worker; a new node comes in its place.
+
+That no target was lost or trained twice is seen three times. metrics.jsonl holds each step once. The losses of each
+step are the undisturbed run's, bit for bit: the kd loss of a step is made of that step's own targets, and through the
+weights of all targets before it. And so is the last checkpoint, byte for byte: the weights, their average and the
+optimizer with its count of updates, into which the last step's targets went too.
+
+A hang is a run that makes no new step for BOUND_S. `python benchmarks/training/faults.py [moments]`.
+"""
+
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import count, pairwise
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from benchmarks.support.nodes import Nodes, processes_of
+from benchmarks.support.result import write_result
+from benchmarks.support.watched import Outcome, Training, outcome
+from tests.support.synthetic import rolled_out, stored
+from v4e.config.schema import Config, Run
+from v4e.data.store.paths import store_uri
+from v4e.models.tiny import save_random
+
+Row = dict[str, str | float | bool]
+
+PER_RUN = 5  # faults
+STEPS, BATCH, ACCUMULATE = 60, 4, 2  # targets of 0.12 MiB: smaller ones would not go through the object store
+TIMEOUT_S, RETRIES = 30.0, 2  # teacher.timeout_s and teacher.retries
+NODE_S = 5 * (3.0 + 10.0)  # Ray's defaults: a node is dead after 5 failed checks, 3 s apart, of at most 10 s each
+START_S = 60.0  # Ray Train's default: for a new group of training workers
+# A node's death is noticed; then the stream asks again for a timeout, waits for one more answer, for which the pool
+# may need all its attempts, and for its payload; should all that fail, the training worker is started again.
+BOUND_S = NODE_S + TIMEOUT_S * (1 + (RETRIES + 1) + 1) + START_S
+SHAPES = {"tp1": {"tp": 1, "replicas": 2}, "tp2": {"tp": 2, "replicas": 1}}
+KINDS = {"rank": ("tp2",), "replica": ("tp1",), "pool": ("tp1", "tp2"), "node": ("tp1", "tp2")}  # shapes in turn
+ACTORS = {"teacher": "Replica", "pool": "TeacherPool", "student": "RayTrainWorker"}
+
+
+@dataclass
+class Bench:
+    """A cluster, and the settings of runs on it."""
+
+    settings: Config
+    nodes: Nodes
+
+    def config(self, name: str, shape: str) -> Config:
+        """Of a run of its own, on the store that all share."""
+        return replace(
+            self.settings,
+            run=Run(dir=str(Path(self.settings.run.dir, name))),
+            data=replace(self.settings.data, store=store_uri(self.settings)),
+            teacher=replace(self.settings.teacher, **SHAPES[shape]),
+        )
+
+    def undisturbed(self, shape: str) -> tuple[Outcome, float]:
+        """What is to come out, and the median seconds of a step."""
+        config = self.config(shape, shape)
+        training = Training(config, BOUND_S)
+        if not training.ends() or training.error:
+            raise RuntimeError(f"the undisturbed run with {shape} did not end well") from training.error
+        return outcome(config), statistics.median(after - before for before, after in pairwise(training.times[1:]))
+
+    def disturbed(
+        self, kind: str, shape: str, faults: int, expected: Outcome, step_s: float, rng: random.Random
+    ) -> list[Row]:
+        """A run with at most `faults` faults, a row each: fewer if it ends before they could strike."""
+        config = self.config("disturbed", shape)
+        shutil.rmtree(config.run.dir, ignore_errors=True)
+        training, part = Training(config, BOUND_S), config.optim.steps // faults
+        strikes: list[tuple[float, int, list[str]]] = []
+        for number in range(faults):
+            step, delay_s = rng.randrange(number * part + 1, (number + 1) * part), rng.random() * step_s
+            if training.reaches(step):
+                time.sleep(delay_s)
+            at, step = time.monotonic(), training.step
+            if took := strike(self.nodes, kind, rng) if step else []:
+                strikes.append((at, step, took))
+        hangs = not training.ends()
+        end, found = time.monotonic(), outcome(config)
+        if training.error and not strikes:
+            raise RuntimeError("a run ended that nothing had disturbed") from training.error
+        of_run: Row = {
+            "run_s": round(end - training.times[0], 2),
+            "identical": found == expected,
+            "lost": ACCUMULATE * found.lost(config.optim.steps),
+            "doubled": ACCUMULATE * found.doubled(),
+            "hang": hangs,
+        }
+        if training.error:
+            of_run["error"] = repr(training.error)
+        rows = []
+        for (at, step, took), until in zip(strikes, [*(at for at, *_ in strikes[1:]), end], strict=True):
+            times = [at, *(moment for moment in training.times if at < moment < until), *([until] if hangs else [])]
+            row: Row = {
+                "kind": kind,
+                "shape": shape,
+                "took": ", ".join(took),
+                "step": step,
+                "second": round(at - training.times[0], 2),
+                "recovered_s": round(max((after - before for before, after in pairwise(times)), default=0.0), 2),
+            }
+            rows.append(row | of_run)
+        return rows
+
+
+def strike(nodes: Nodes, kind: str, rng: random.Random) -> list[str]:
+    """Kills what `kind` says, and returns which of our actors went with it: none if they have ended by themselves."""
+    if kind == "node":
+        held = {node: [role for role, actor in ACTORS.items() if processes_of(node, actor)] for node in nodes.workers()}
+        victims = [node for node, roles in held.items() if roles]
+        if not victims:
+            return []
+        node = rng.choice(victims)
+        nodes.kill(node)
+        nodes.add()
+        return held[node]
+    role = "pool" if kind == "pool" else "teacher"
+    processes = nodes.processes(ACTORS[role])
+    if not processes:
+        return []
+    rng.choice(processes).kill()
+    return [role]
+
+
+def measure(moments: int, folder: Path, steps: int = STEPS) -> list[Row]:
+    """One row for every fault: `moments` of each kind. Call it from the main thread of a process without Ray."""
+    save_random(folder / "family")
+    settings = stored(
+        folder,
+        folder / "family",
+        6,
+        teacher={"timeout_s": TIMEOUT_S, "retries": RETRIES},
+        optim={"steps": steps, "batch": BATCH, "accumulate": ACCUMULATE, "lr": 1e-3},
+        train={"checkpoint_every": 2, "log_every": steps, "max_failures": PER_RUN},
+    )
+    rolled_out(settings)
+    bench = Bench(settings, Nodes(2, cpus=2))
+    rows: list[Row] = []
+    try:
+        undisturbed = cache(bench.undisturbed)
+        for kind in KINDS:
+            for number in count():
+                missing = moments - sum(row["kind"] == kind for row in rows)
+                if missing == 0:
+                    break
+                shape, rng = KINDS[kind][number % len(KINDS[kind])], random.Random(f"{kind} {number}")
+                for row in bench.disturbed(kind, shape, min(PER_RUN, missing), *undisturbed(shape), rng):
+                    print(row, flush=True)
+                    rows.append({"run": f"{kind} {number}", **row})
+                if rows and rows[-1]["hang"]:  # it ends with its cluster
+                    bench.nodes.close()
+                    bench.nodes = Nodes(2, cpus=2)
+    finally:
+        bench.nodes.close()
+    return rows
+
+
+def main(moments: int = 20) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(moments, Path(folder))
+    runs = list({row["run"]: row for row in rows}.values())
+    summary = {
+        "kills": len(rows),
+        "identical_runs": sum(bool(run["identical"]) for run in runs),
+        "runs": len(runs),
+        "hangs": sum(bool(run["hang"]) for run in runs),
+        "lost": sum(int(run["lost"]) for run in runs),
+        "doubled": sum(int(run["doubled"]) for run in runs),
+        "longest_s": max(float(row["recovered_s"]) for row in rows),
+        "bound_s": BOUND_S,
+    }
+    for kind in KINDS:
+        summary[f"{kind}_s"] = statistics.median(float(row["recovered_s"]) for row in rows if row["kind"] == kind)
+    write_result("faults", f"python benchmarks/training/faults.py {moments}", rows, summary)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,117 @@
+"""The edits of a benchmark: several models, each on a pool of Ray actors, in the official layouts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import ray
+from ray.actor import ActorHandle
+
+from actors.batch.bench_editor import BenchEditor
+from actors.cluster import connect
+from pipelines import evaluate
+from v4e.config.schema import Config
+from v4e.data.store.fingerprint import folder_hash
+from v4e.evaluation.suites import foreign, gedit, imgedit
+from v4e.evaluation.suites.generation import Model, batches, manifest, size_for
+from v4e.evaluation.suites.items import Item, Suite, open_image
+from v4e.evaluation.suites.places import folder
+from v4e.files.progress import bar, say
+from v4e.files.uri import exists, join, read_json, write_json_atomic
+
+OURS = ("WanImageToVideoPipeline",)  # folders that v4e.editing.editor edits with: exports of students, the base
+
+
+def models(config: Config) -> list[Model]:
+    """In the order of ``bench.models``.
+
+    Raises:
+        ValueError: a name is neither one of evaluate.py's nor has it a folder, and edits are to be made.
+    """
+    ours = {m.name: m for m in evaluate.models(config) if not m.last_image and not m.reconstructs}
+    found = []
+    for name, place in config.bench.named:
+        if place or "generate" not in config.bench.stages:
+            found.append(Model(name=name, folder=place, ours=bool(place) and foreign.class_of(place) in OURS))
+        elif name in ours:
+            found.append(Model(name=name, folder=ours[name].folder, ours=True, text=ours[name].text))
+        else:
+            raise ValueError(
+                f"bench.models: {name} is not there; there are {', '.join(ours)} (student and ema after "
+                "pipelines/export.py), or NAME:FOLDER of any other export or diffusers edit pipeline"
+            )
+    return found
+
+
+def generate_all(config: Config, chosen: Sequence[Model], suites: Mapping[str, Sequence[Suite]]) -> None:
+    """The edits of every model; `suites` has one suite a model, in their order. A model is loaded once, if at all."""
+    for at, model in enumerate(chosen):
+        editors: list[ActorHandle] = []
+        try:
+            for name, found in suites.items():
+                generate(config, model, name, found[at], editors)
+        finally:
+            for editor in editors:
+                ray.kill(editor)
+
+
+def generate(config: Config, model: Model, name: str, suite: Suite, editors: list[ActorHandle]) -> None:
+    """The sources, and the edits that are missing or were made by other weights, settings or data.
+
+    `editors` are started when the first edit is missing, and left to the caller.
+
+    Raises:
+        ValueError: there are edits that another program made.
+    """
+    place = folder(config, name, model.name)
+    if name == "gedit":
+        bad = gedit.lay_out_sources(config.bench, suite.items)
+    else:
+        bad = imgedit.lay_out_sources(config.bench, name, suite.items, folder(config, name))
+    for problem in bad:
+        say(f"{name}: no source image {problem}")
+    uri, stamp = join(place, "manifest.json"), manifest(config, model, weights(model), suite.hashes)
+    if not exists(uri) and any(Path(item.edited).exists() for item in suite.items):
+        raise ValueError(
+            f"{place} holds edits without a manifest.json, made by another program: leave generate out of bench.stages "
+            "to judge them, or move them away"
+        )
+    if config.run.overwrite or (exists(uri) and read_json(uri) != stamp):
+        for item in suite.items:
+            Path(item.edited).unlink(missing_ok=True)
+    write_json_atomic(uri, stamp)
+    rounds = 3 if name == "multiturn" else 1  # turn k + 1 edits what turn k made
+    for turn in range(1, rounds + 1):
+        mine = [i for i in suite.items if rounds == 1 or i.key.endswith(f"/turn{turn}")]
+        _edit(config, model, name, mine, editors)
+
+
+def weights(model: Model) -> str:
+    """Hash of all that the model computes with."""
+    if model.ours:
+        return folder_hash(model.folder, evaluate.WEIGHTS)
+    parts = sorted(p.name for p in Path(model.folder).iterdir() if p.is_dir()) if Path(model.folder).is_dir() else []
+    return folder_hash(model.folder, tuple(parts)) if parts else f"hub:{model.folder}"
+
+
+def _edit(config: Config, model: Model, name: str, items: Sequence[Item], editors: list[ActorHandle]) -> None:
+    area, known, sizes = config.data.height * config.data.width, [], []
+    for item in items:
+        try:
+            sizes.append(size_for(*open_image(item.source).size, area))
+            known.append(item)
+        except OSError as error:
+            say(f"{name}: {item.key} cannot be edited: {error}")
+    todo = batches(known, sizes, config.bench.batch if model.ours else 1)
+    if not todo:
+        return
+    if not editors:
+        connect()
+        remote = BenchEditor.options(num_gpus=config.bench.gpus)
+        editors += [cast(ActorHandle, remote.remote(config, model)) for _ in range(min(config.bench.actors, len(todo)))]
+    with bar(f"{name} by {model.name}", sum(map(len, todo)), unit="edits") as advance:
+        pool = ray.util.ActorPool(editors)
+        for batch, bad in zip(todo, pool.map(lambda editor, b: editor.edit.remote(b), todo), strict=True):
+            advance(len(batch))
+            for problem in cast(list[str], bad):
+                say(f"{name}: {problem}")

@@ -1,0 +1,193 @@
+"""The judge's part of a benchmark: estimate, replies, official files, figures."""
+
+import datetime
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from actors.cluster import connect
+from actors.llm.judge import engines
+from v4e.config.schema import Config
+from v4e.evaluation.suites.endpoint import endpoint
+from v4e.evaluation.suites.estimate import estimate
+from v4e.evaluation.suites.fake import fake
+from v4e.evaluation.suites.generation import Model
+from v4e.evaluation.suites.items import Ask, Question, Reply, Rubric, Suite
+from v4e.evaluation.suites.judging import judge_items, read_records
+from v4e.evaluation.suites.places import folder, scores_uri
+from v4e.evaluation.suites.rubrics import rubric
+from v4e.evaluation.suites.scores import item_scores, summarize, write_official
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, console, plan, say
+from v4e.files.uri import exists, join, read_json, write_json_atomic
+
+
+def check(config: Config, suites: Sequence[str], chosen: Sequence[Model]) -> None:
+    """Refuses a judge that could not be asked later.
+
+    Raises:
+        FileNotFoundError: its prompts, or its folder, are not there.
+        ValueError: its prompts are not the official ones, or its key is missing.
+    """
+    for name in suites:
+        rubric(name, config.bench, config.judge)
+    if all(exists(scores_uri(config, name, model.name)) for name in suites for model in chosen):
+        return  # perhaps nothing will be asked
+    judge = config.judge
+    if judge.kind == "openai":
+        endpoint(judge)
+    if judge.kind == "vllm":
+        for key, place, file in (("model", judge.model, "config.json"), ("lora", judge.lora, "adapter_config.json")):
+            if place.startswith(("/", ".")) and not Path(place, file).is_file():
+                raise FileNotFoundError(f"judge.{key}={place} holds no {file}: expected its folder, or a hub id")
+
+
+def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[Model]) -> None:
+    """Estimates, asks, and writes the official files and scores.json of every model.
+
+    Raises:
+        FileNotFoundError: a model has no edits of a suite.
+        ValueError: the estimate is above ``judge.max_cost``.
+    """
+    judge = config.judge
+    rubrics = {name: rubric(name, config.bench, judge) for name in suites}
+    jobs = [(name, model, suite) for name, found in suites.items() for model, suite in zip(chosen, found, strict=True)]
+    for name, model, suite in jobs:
+        if not any(Path(item.edited).exists() for item in suite.items):
+            raise FileNotFoundError(
+                f"{folder(config, name, model.name)} holds none of the {len(suite.items)} edits, as "
+                f"{suite.items[0].edited}: run with generate in bench.stages, or lay them there yourself"
+            )
+    questions, sample = _to_ask(config, jobs, rubrics)
+    expected = estimate(sample, questions, judge)
+    plan(
+        "judge",
+        {
+            "who": f"{judge.model} ({judge.kind}), {judge.backbone}",
+            "told": f"{config.bench.rubrics} prompts",
+            **{f"sha256 of {prompt}": h for r in rubrics.values() for prompt, h in r.hashes.items()},
+            "to do": str(expected),
+        },
+    )
+    if judge.max_cost and (expected.dollars or 0) > judge.max_cost:
+        raise ValueError(
+            f"judging is estimated at ${expected.dollars:.2f}, above judge.max_cost={judge.max_cost}: raise it, or "
+            "judge fewer models, suites or items (bench.limit)"
+        )
+    ask = who(config)
+    with stage(config.run.dir, "benchmark: judge"):
+        for name, model, suite in jobs:
+            _judge(config, name, model, suite, rubrics[name], ask)
+
+
+def _to_ask(
+    config: Config, jobs: Sequence[tuple[str, Model, Suite]], rubrics: dict[str, Rubric]
+) -> tuple[int, list[Question]]:
+    """How many questions have no reply yet, nearly, and some of them: for the estimate alone."""
+    questions, sample = 0, []
+    for name, model, suite in jobs:
+        kinds = rubrics[name].kinds
+        place = Path(scores_uri(config, name, model.name)).parent
+        there = [item for item in suite.items if Path(item.source).exists() and Path(item.edited).exists()]
+        replied = {r["id"] for path in place.glob("replies*.jsonl") for r in read_records(path) if r["reply"]}
+        questions += max(0, len(there) * len(kinds) - len(replied))
+        for item in there[:2]:
+            try:
+                sample += [rubrics[name].build(item, kind) for kind in kinds]
+            except OSError:  # a damaged image costs nothing
+                continue
+    return questions, sample
+
+
+def who(config: Config) -> Ask:
+    """The judge of the config; connected to, or started, when it is first asked."""
+    lock, started = threading.Lock(), []
+
+    def ask(questions: Sequence[Question], attempt: int) -> list[Reply]:
+        with lock:
+            if not started:
+                started.append(_start(config))
+        return started[0](questions, attempt)
+
+    return ask
+
+
+def _start(config: Config) -> Ask:
+    if config.judge.kind == "fake":
+        return fake
+    if config.judge.kind == "openai":
+        return endpoint(config.judge)
+    connect()
+    return engines(config.judge)
+
+
+def _judge(config: Config, name: str, model: Model, suite: Suite, told: Rubric, ask: Ask) -> None:
+    bench, judge = config.bench, config.judge
+    place = folder(config, name, model.name)
+    mine, uri = join(place, judge.backbone), scores_uri(config, name, model.name)
+    before = Path(mine, "replies.jsonl").read_bytes() if exists(join(mine, "replies.jsonl")) else b""
+    with bar(f"{name} of {model.name}", len(suite.items) * len(told.kinds), unit="replies") as advance:
+        records = judge_items(suite.items, told, judge, ask, mine, advance)
+    scores = item_scores(suite, told, records)
+    write_official(suite, scores, place, model.name, judge.backbone)
+    same = exists(uri) and before == Path(mine, "replies.jsonl").read_bytes()
+    result = {
+        "suite": name,
+        "model": model.name,
+        "judge": judge.model if judge.kind != "fake" else "fake",
+        "date": read_json(uri)["date"] if same else datetime.date.today().isoformat(),  # of the newest reply
+        "rubrics": bench.rubrics,
+        "prompts": told.hashes,
+        "data": suite.hashes,
+        "whole": suite.whole,
+        "notes": list(suite.notes),
+    }
+    if name == "gedit":
+        for language in bench.languages:
+            result[language] = summarize(suite, scores, bench, judge, language=language).to_json()
+            shared = summarize(suite, scores, bench, judge, language=language, intersection=True)
+            result[f"{language} intersection"] = shared.to_json()
+    else:
+        result["all"] = summarize(suite, scores, bench, judge).to_json()
+    result["items"] = [
+        {
+            "row": s.row,
+            "key": s.item.key,
+            "group": s.item.group,
+            "language": s.item.language,
+            "instruction": s.item.instruction,
+            "source": s.item.source,
+            "edited": s.item.edited,
+            "values": s.values,
+            "reasons": [r["reason"] or r["reply"] for r in s.replies],
+        }
+        for s in scores
+    ]
+    write_json_atomic(uri, result)
+    show(result)
+
+
+def show(result: dict) -> None:
+    """The figures of one model on one suite."""
+    parts = {key: value for key, value in result.items() if isinstance(value, dict) and "macro" in value}
+    view = Table(title=f"{result['suite']} of {result['model']}, judged by {result['judge']}", title_justify="left")
+    view.add_column("")
+    for part, scored in parts.items():
+        for axis in scored["macro"]:
+            view.add_column(f"{part} {axis}", justify="right")
+    rows = {g: [s["groups"][g] for s in parts.values()] for g in next(iter(parts.values()))["groups"]}
+    rows |= {"overall (mean of groups)": [s["macro"] for s in parts.values()]}
+    rows |= {"mean of items": [s["by_item"] for s in parts.values()]}
+    for label, cells in rows.items():
+        shown = [f"{_number(m['value'])} ({m['n_scored']}/{m['n_total']})" for cell in cells for m in cell.values()]
+        view.add_row(label, *shown)
+    console.print(view)
+    for part, scored in parts.items():
+        for mark in scored["marks"]:
+            say(f"  {part}: {'headline' if scored['headline'] is not None else 'no headline'}: {mark}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

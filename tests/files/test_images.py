@@ -1,0 +1,97 @@
+"""Pictures of any kind come in upright and opaque, and any size has a size in the model."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from v4e.editing.content_cache import ContentCache
+from v4e.files.images import GRID, fit, grid_size, open_image, restore
+
+SIDES = st.integers(1, 20_000)
+
+
+@given(SIDES, SIDES, st.integers(GRID * GRID, 4_000_000))
+def test_a_size_is_on_the_grid_within_the_area_and_near_the_aspect(width, height, max_pixels):
+    tall, wide = grid_size(width, height, max_pixels)
+    assert tall % GRID == wide % GRID == 0 and min(tall, wide) >= GRID
+    assert tall * wide <= max_pixels
+    assert tall <= max(GRID, height) and wide <= max(GRID, width)
+    if min(tall, wide) > GRID:
+        scale = min(1.0, (max_pixels / (width * height)) ** 0.5)
+        assert abs(wide - width * scale) <= GRID and abs(tall - height * scale) <= GRID  # a cell off at most
+
+
+def test_an_area_below_one_cell_is_refused():
+    with pytest.raises(ValueError, match="max_pixels=255"):
+        grid_size(100, 100, 255)
+
+
+def test_a_picture_is_upright_opaque_and_in_8_bits(tmp_path):
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[0, 0] = (255, 0, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: right of the file is down
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    turned = open_image(tmp_path / "turned.png")
+    assert turned.size == (20, 30) and turned.getpixel((19, 0)) == (255, 0, 0)
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert open_image(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+    Image.fromarray(np.full((4, 4), 257 * 100, np.uint16)).save(tmp_path / "deep.png")
+    assert open_image(tmp_path / "deep.png").getpixel((0, 0)) == (100, 100, 100)
+    assert open_image(tmp_path / "deep.png").mode == "RGB"
+
+
+def test_what_is_no_picture_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none.jpg: no such file"):
+        open_image(tmp_path / "none.jpg")
+    (tmp_path / "text.jpg").write_text("not a picture")
+    with pytest.raises(ValueError, match=r"text.jpg: it is no picture"):
+        open_image(tmp_path / "text.jpg")
+    Image.new("RGB", (64, 64)).save(tmp_path / "whole.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"torn.png"):
+        open_image(tmp_path / "torn.png")
+
+
+def test_an_edit_comes_back_at_its_sources_size():
+    source = Image.new("RGB", (50, 37), "red")
+    [seen] = fit([source], 32, 48)
+    assert seen.size == (48, 32) and restore(seen, source).size == (50, 37)
+    assert restore(source, source) is source
+
+
+def test_the_cache_is_bounded_and_drops_what_was_unused_longest():
+    cache, made = ContentCache(max_bytes=4 * 100), []
+
+    def get(name: str, numbers: int = 25) -> torch.Tensor:
+        return cache.get("text", name, make=lambda: made.append(name) or torch.zeros(numbers))
+
+    for name in ("a", "b", "c", "d"):
+        get(name)
+    assert (cache.bytes, cache.misses, cache.hits) == (400, 4, 0)
+    get("a")
+    get("e")  # b has to go
+    assert cache.bytes == 400 and cache.hits == 1
+    for name in ("a", "c", "d", "e"):
+        get(name)
+    assert made == ["a", "b", "c", "d", "e"]
+    get("b")
+    assert made[-1] == "b"
+    get("huge", 101)
+    assert cache.bytes == 400
+    get("huge", 101)
+    assert made[-2:] == ["huge", "huge"]  # larger than all room: not held
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), min_size=2, max_size=8, unique=True))
+def test_different_contents_never_share_an_encoding(contents):
+    cache = ContentCache(max_bytes=1 << 20)
+    for n, parts in enumerate(contents):
+        assert int(cache.get("text", *parts, make=lambda n=n: torch.tensor(n))) == n
+    image = Image.new("RGB", (2, 3))
+    keys = [image, image.resize((3, 2)), image.convert("L")]
+    for n, key in enumerate(keys):
+        assert int(cache.get("image", key, make=lambda n=n: torch.tensor(100 + n))) == 100 + n

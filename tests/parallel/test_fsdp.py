@@ -1,0 +1,185 @@
+"""The sharded student over real processes: it starts from its own rows, does the single process's step, and speaks no
+more than it must."""
+
+from collections import Counter
+from typing import cast
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from diffusers import WanTransformer3DModel
+from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.parallel.test_tensor_parallel import CountedFile
+from tests.support.synthetic import config
+from tests.training.test_student import CPU, make_batch, make_dit, make_trainer
+from v4e.config.schema import Config, Train
+from v4e.parallel.fsdp import student_mesh
+from v4e.training.ema import local
+from v4e.training.student import StudentTrainer
+from v4e.weights import shard
+from v4e.weights.load import load_student
+
+RANKS = 4
+STEPS = 2
+FORWARDS = 8  # a step, over all ranks: two on each
+VARIANTS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "groups of two": {"shard": 2},
+    "replicas": {"shard": 1},
+    "reduced each": {"shard": 2, "reduce": "each"},
+    "selective": {"recompute": "selective"},
+    "offloaded": {"offload": "all", "recompute": "full"},
+    "offloaded moments": {"offload": "optimizer"},
+    "bfloat16": {"dtype": "bfloat16"},
+}
+
+
+def settings(**train: object) -> Config:
+    return config(train={"workers": RANKS, **train}, optim={"accumulate": FORWARDS})
+
+
+def step(trainer: StudentTrainer, number: int, rank: int) -> dict[str, float]:
+    """Ranks take the forwards of a step in turns, as v4e.training.schedule deals them."""
+    return trainer.step(make_batch(number, forward) for forward in range(rank, FORWARDS, trainer.world))
+
+
+def sharded_trainer(**train: object) -> StudentTrainer:
+    run = settings(**train)
+    return StudentTrainer(run, make_dit(), device=CPU, mesh=student_mesh(run.train, "cpu", RANKS))
+
+
+def whole(tensors) -> torch.Tensor:
+    return torch.cat([(t.full_tensor() if isinstance(t, DTensor) else t).detach().flatten() for t in tensors])
+
+
+def rank_main(rank: int, folder: str, family: str) -> None:
+    """Everything that is asked of a rank, in one process, since starting one takes seconds."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    found: dict[str, object] = {}
+    for name, train in VARIANTS.items():
+        trainer = sharded_trainer(**train)
+        metrics = [step(trainer, number, rank) for number in range(STEPS)]
+        weights, ema = whole(trainer.parameters), whole(trainer.ema.shadow.values())
+        held = sum(local(p).numel() for p in trainer.parameters)
+        found[name] = {"metrics": metrics, "weights": weights, "ema": ema, "held": held}
+    found["start"] = start_weights(family)
+    found["traffic"] = traffic(rank)
+    if rank == 0:
+        torch.save(found, f"{folder}/found.pt")
+    dist.destroy_process_group()
+
+
+def start_weights(family: str) -> dict[str, object]:
+    """The weights and rotary tables of a student that starts sharded, and what of the files this rank has read."""
+    shard.safe_open, CountedFile.read = CountedFile, 0
+    train: dict[str, object] = {"workers": RANKS, "shard": 2, "dtype": "bfloat16"}
+    run = config(models={"student": family}, train=train, optim={"accumulate": FORWARDS})
+    dit = load_student(run, CPU, student_mesh(run.train, "cpu", RANKS))
+    weights = {name: cast(DTensor, p).full_tensor() for name, p in dit.named_parameters()}
+    held = sum(local(p).nbytes for p in dit.parameters())
+    rope = torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin])
+    return {"weights": weights, "rope": rope, "read": CountedFile.read, "held": held}
+
+
+def traffic(rank: int) -> dict[str, dict[str, int]]:
+    """Collectives of a second step, since FSDP sets itself up in the first: name to number, of each kind of mesh."""
+    counts = {}
+    for name in ("plain", "groups of two", "reduced each"):
+        trainer = sharded_trainer(**VARIANTS[name])
+        step(trainer, 0, rank)
+        with Collectives() as collectives:
+            step(trainer, 1, rank)
+        counts[name] = dict(collectives.counts)
+    return counts
+
+
+class Collectives(TorchDispatchMode):
+    """Counts what a process says to the others, but for what DTensors say inside their operators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace in ("c10d", "_c10d_functional"):
+            self.counts[func.name()] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory, random_family) -> dict:
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.spawn(rank_main, args=(str(folder), str(random_family / "tiny-wan-i2v")), nprocs=RANKS)
+    return torch.load(folder / "found.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def single() -> tuple[StudentTrainer, list[dict[str, float]]]:
+    """A trainer without a process group that has done the same steps, and its metrics."""
+    trainer = make_trainer(config(optim={"accumulate": FORWARDS}))
+    return trainer, [step(trainer, number, 0) for number in range(STEPS)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VARIANTS)
+def test_sharded_workers_do_the_single_workers_step(name, found, single):
+    trainer, expected = single
+    exact = name != "bfloat16"
+    for ours, theirs in zip(found[name]["metrics"], expected, strict=True):
+        for metric in theirs:
+            assert ours[metric] == pytest.approx(theirs[metric], rel=1e-4 if exact else 5e-2), metric
+    if exact:
+        # A first Adam step is the sign of a gradient: where that is rounding noise the two may part.
+        start, weights = whole(make_dit().parameters()), whole(trainer.parameters)
+        moved = (weights - start).norm()
+        assert (found[name]["weights"] - weights).norm() < 0.05 * moved
+        assert (found[name]["ema"] - whole(trainer.ema.shadow.values())).norm() < 0.05 * moved
+
+
+@pytest.mark.slow
+def test_a_rank_holds_its_share(found, single):
+    """Of groups of two a half, of replicas everything. Short dimensions leave some ranks with nothing."""
+    count = sum(p.numel() for p in single[0].parameters)
+    for name, ranks in (("plain", 4), ("groups of two", 2), ("replicas", 1)):
+        assert found[name]["held"] == pytest.approx(count / ranks, rel=0.02)
+        assert found[name]["held"] >= count / ranks
+
+
+@pytest.mark.slow
+def test_a_student_that_starts_sharded_has_from_pretraineds_weights_to_the_bit(found, random_family):
+    dit = WanTransformer3DModel.from_pretrained(random_family / "tiny-wan-i2v", subfolder="transformer")
+    weights = dict(dit.named_parameters())
+    assert found["start"]["weights"].keys() == weights.keys()
+    assert all(torch.equal(found["start"]["weights"][name], weight) for name, weight in weights.items())
+    assert found["start"]["read"] == found["start"]["held"] < 0.51 * sum(p.nbytes for p in dit.parameters())
+    assert torch.equal(found["start"]["rope"], torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin]))
+
+
+@pytest.mark.parametrize(("world", "shard"), [(4, 3), (2, 4)])
+def test_workers_that_cannot_be_grouped_are_refused(world, shard):
+    with pytest.raises(ValueError, match=f"train.shard={shard} does not divide the {world} workers"):
+        student_mesh(Train(workers=12, shard=shard), "cpu", world)
+
+
+def test_offload_without_a_way_to_reduce_in_host_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(dist, "get_backend_config", lambda: "cuda:nccl")
+    with pytest.raises(ValueError, match="backend cpu:gloo,cuda:nccl"):
+        student_mesh(Train(offload="all"), "cuda", 1)
+
+
+@pytest.mark.slow
+def test_gradients_travel_once_a_step(found):
+    """Each of six blocks, the time embedding and the rest are a group. Each is gathered for two forwards and their
+    backwards, but for the rest, which FSDP keeps from a forward to its backward."""
+    groups, forwards = 8, 2
+    for name, reductions in (("plain", 1), ("groups of two", 1), ("reduced each", forwards)):
+        traffic = found["traffic"][name]
+        assert traffic["c10d::_reduce_scatter_base_"] == groups * reductions, name
+        assert traffic["c10d::_allgather_base_"] == (2 * groups - 1) * forwards, name
+    assert found["traffic"]["plain"]["c10d::allreduce_"] == 1  # of the metrics
+    for name in ("groups of two", "reduced each"):
+        assert found["traffic"][name]["c10d::allreduce_"] == 1 + groups  # between the two replicas

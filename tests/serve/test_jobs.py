@@ -1,0 +1,363 @@
+"""Jobs: asked for once, watched, ended, taken over from a server that died, and told to another server."""
+
+import asyncio
+import base64
+import json
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import openai
+import pytest
+
+from benchmarks.support.served import SMALL, http, opened, png, served
+from serve import jobs as jobs_module
+from serve import webhook
+from serve.keys import digest
+from serve.settings import Settings
+from serve.store import Store
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@pytest.fixture(scope="module")
+def settings(random_family, tmp_path_factory):
+    model, state = str(random_family / "tiny-wan-i2v"), str(tmp_path_factory.mktemp("state"))
+    return Settings(model=model, state=state, webhooks="any", webhook_secret=SECRET, **SMALL)
+
+
+def create(url: str, key: str | None = None, **form) -> httpx.Response:
+    headers = {"idempotency-key": key} if key else {}
+    data = {"prompt": "x", "seed": "1"} | form
+    return http.post(f"{url}/v1/edits/jobs", files={"image": png()}, data=data, headers=headers)
+
+
+def read(url: str, name: str) -> dict:
+    return http.get(f"{url}/v1/edits/jobs/{name}").json()
+
+
+def followed(url: str, name: str, timeout_s: float = 60.0) -> list[dict]:
+    """All that was seen of a job until its end."""
+    seen, deadline = [read(url, name)], time.monotonic() + timeout_s
+    while seen[-1]["status"] not in ENDED:
+        assert time.monotonic() < deadline, seen[-1]
+        time.sleep(0.01)
+        seen.append(read(url, name))
+    return seen
+
+
+def test_a_job_evolves_to_the_edit_that_a_request_gives(url):
+    answer = create(url, num_inference_steps="50")
+    assert answer.status_code == 202
+    seen = followed(url, answer.json()["id"])
+    steps = [job["progress"]["step"] for job in seen]
+    assert steps == sorted(steps) and len(set(steps)) > 5 and steps[-1] == 50
+    previews = [job["preview_b64_json"] for job in seen if job["preview_b64_json"]]
+    assert opened(base64.b64decode(previews[0])).size == (32, 32)
+    form = {"prompt": "x", "seed": "1", "num_inference_steps": "50"}
+    direct = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).json()
+    assert seen[-1]["result"]["data"][0]["b64_json"] == direct["data"][0]["b64_json"]
+
+
+def test_asked_twice_it_is_one_job(url):
+    first, again = create(url, "k1"), create(url, "k1")
+    assert first.json()["id"] == again.json()["id"]
+    other = create(url, "k1", prompt="y")
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_reused")
+    assert other.headers["x-should-retry"] == "false"
+    assert create(url, "k2").json()["id"] != first.json()["id"]
+
+
+def ask(url: str) -> None:
+    """An edit of one step: when it is answered, what ran before has ended."""
+    form = {"prompt": "x", "num_inference_steps": "1"}
+    http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).raise_for_status()
+
+
+def test_a_cancelled_job_ends_and_frees_the_model(url, engine, settings):
+    name = create(url, num_inference_steps="50").json()["id"]
+    while read(url, name)["status"] == "queued":
+        pass
+    assert http.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
+    before = engine._steps
+    ask(url)
+    assert engine._steps - before <= 1 + 3  # its own, one under way, and what was made until this thread came to look
+    assert read(url, name)["status"] == "cancelled"
+    assert http.post(f"{url}/v1/edits/jobs/{name}/cancel").json()["status"] == "cancelled"
+    with sqlite3.connect(f"{settings.state}/serve.sqlite") as db:  # its pictures are not kept
+        assert db.execute("SELECT source, mask FROM jobs WHERE id = ?", (name,)).fetchone() == (b"", None)
+
+
+def test_a_job_that_another_server_cancels_ends_here(url, engine, settings):
+    """As in a redeploy, while the old front and the new one are both there."""
+    name = create(url, num_inference_steps="50").json()["id"]
+    while read(url, name)["status"] == "queued":
+        pass
+    before = engine._steps
+    Store(settings.state, settings.ttl_s, 1e9).update_job(name, status="cancelled")
+    ask(url)
+    assert engine._steps - before <= 1 + 4
+    assert read(url, name)["status"] == "cancelled"
+
+
+def test_a_repeated_request_is_answered_however_many_jobs_there_are(settings, engine, tmp_path):
+    tight = replace(settings, waiting=0, per_key=1, state=str(tmp_path))
+    with served(tight, engine) as url:
+        first = create(url, "k", num_inference_steps="50")
+        assert create(url, "other").json()["error"]["code"] == "queue_full"
+        again = create(url, "k", num_inference_steps="50")
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+
+
+def test_jobs_pictures_are_bounded_together(settings, engine, tmp_path):
+    with served(replace(settings, state_mib=0.002, state=str(tmp_path)), engine) as url:
+        assert create(url, num_inference_steps="50").status_code == 202  # its picture alone is of 3 KiB
+        refused = create(url)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+
+
+def test_a_jobs_limit_is_its_keys_own(settings, engine, tmp_path):
+    """One edit at a time, by jobs too, though the usual limit is more."""
+    most, running = 0, 0
+
+    async def counted(order):
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(0.02)
+            async for event in engine.edit(order):
+                yield event
+        finally:
+            running -= 1
+
+    bob = f"bob:{digest('secret')}::1"
+    headers = {"authorization": "Bearer secret"}
+    with served(replace(settings, keys=bob, state=str(tmp_path)), engine, counted) as url:
+        form = {"prompt": "x", "num_inference_steps": "1"}
+        jobs = [
+            http.post(f"{url}/v1/edits/jobs", files={"image": png()}, data=form, headers=headers).json()["id"]
+            for _ in range(3)
+        ]
+        deadline = time.monotonic() + 60
+        for name in jobs:
+            while (job := http.get(f"{url}/v1/edits/jobs/{name}", headers=headers).json())["status"] not in ENDED:
+                assert time.monotonic() < deadline, job
+                time.sleep(0.01)
+            assert job["status"] == "succeeded"
+    assert most == 1
+
+
+def test_a_jobs_time_begins_with_its_turn(settings, engine, tmp_path):
+    """Two at a time, they take longer than one may; what the client set counts from when it asked."""
+
+    async def slow(order):
+        await asyncio.sleep(0.3)
+        async for event in engine.edit(order):
+            yield event
+
+    with served(replace(settings, deadline_s=3.0, state=str(tmp_path)), engine, slow) as url:
+        names = [create(url, num_inference_steps="1").json()["id"] for _ in range(24)]
+        hasty = create(url, num_inference_steps="1", deadline_s="1.5").json()["id"]
+        assert {followed(url, name)[-1]["status"] for name in names} == {"succeeded"}
+        assert followed(url, hasty)[-1]["error"]["code"] == "deadline_exceeded"
+
+
+def test_jobs_without_room_keep_nobody_elses_out(settings, engine, tmp_path):
+    """Ann's edits fill what she may have, so that her jobs, which came first, wait; Bob's do not."""
+    go = threading.Event()
+
+    async def held(order):
+        while order.instruction == "hold" and not go.is_set():
+            await asyncio.sleep(0.005)
+        async for event in engine.edit(order):
+            yield event
+
+    keys = f"ann:{digest('a')}::1,bob:{digest('b')}"
+    ann, bob = ({"authorization": f"Bearer {key}"} for key in "ab")
+    form, files = {"num_inference_steps": "1"}, {"image": png()}
+    with (
+        served(replace(settings, keys=keys, state=str(tmp_path)), engine, held) as url,
+        ThreadPoolExecutor(1) as threads,
+    ):
+
+        def status(name: str, who: dict) -> dict:
+            return http.get(f"{url}/v1/edits/jobs/{name}", headers=who).json()
+
+        try:
+            edit = f"{url}/v1/images/edits"
+            threads.submit(http.post, edit, files=files, data=form | {"prompt": "hold"}, headers=ann)
+            deadline = time.monotonic() + 60
+            while "v4e_edits_running 1.0" not in http.get(f"{url}/metrics", headers=bob).text:
+                assert time.monotonic() < deadline
+            names = []
+            for who, more in (*[(ann, {})] * 6, (ann, {"deadline_s": "0.1"}), (bob, {})):
+                data = form | {"prompt": "x"} | more
+                names.append(http.post(f"{url}/v1/edits/jobs", files=files, data=data, headers=who).json()["id"])
+            *waiting, hasty, other = names
+            while (status(other, bob)["status"], status(hasty, ann)["status"]) != ("succeeded", "failed"):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert status(hasty, ann)["error"]["code"] == "deadline_exceeded"
+            assert {status(name, ann)["status"] for name in waiting} == {"queued"}
+        finally:
+            go.set()
+        while {status(name, ann)["status"] for name in waiting} != {"succeeded"}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def job_of(store: Store, owner: str, **more) -> str:
+    values = {"idempotency": None, "fingerprint": "f", "fields": '{"prompt": "x"}', "source": b"s", "mask": None}
+    row = store.add_job(**values | {"owner": owner, "steps": 1, "webhook": None} | more)
+    assert row is not None
+    return row["id"]
+
+
+def test_owners_of_jobs_take_turns(tmp_path):
+    store = Store(str(tmp_path), 60.0, 1e9)
+    ann, bob = [job_of(store, "ann") for _ in range(4)], [job_of(store, "bob") for _ in range(2)]
+
+    def leased(most: int) -> list[str]:
+        return [row["id"] for row in store.lease(60.0, most)]
+
+    assert leased(3) == [ann[0], ann[1], bob[0]]
+    assert leased(0) == []
+    store.update_job(ann[2], status="succeeded", webhook="http://x")  # only to be told: beside the others
+    assert leased(1) == [ann[2], bob[1]]
+    assert leased(9) == [ann[3]]
+
+
+def test_what_is_asked_often_reads_no_pictures(tmp_path):
+    store = Store(str(tmp_path), 60.0, 1e9)
+    often = (
+        "SELECT COALESCE(SUM(bytes), 0) AS n FROM results",
+        "DELETE FROM results WHERE expires <= 0",
+        "DELETE FROM jobs WHERE expires <= 0",
+        "SELECT COUNT(*) AS n FROM jobs WHERE owner = 'a' AND status IN ('queued', 'running')",
+    )
+    for sql in often:
+        plan = [row["detail"] for row in store._db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()]
+        assert all("INDEX" in step for step in plan), plan
+
+
+def test_a_result_is_kept_once_and_its_job_outlives_it(settings, engine, tmp_path):
+    with served(replace(settings, state=str(tmp_path)), engine) as url:
+        name = create(url, output="both", num_inference_steps="1").json()["id"]
+        [item] = followed(url, name)[-1]["result"]["data"]
+        for kind in ("", "clip_"):
+            kept = http.get(f"{url}/v1/results/{item[kind + 'id']}").content
+            assert base64.b64decode(item[f"{kind}b64_json"]) == kept
+        with sqlite3.connect(tmp_path / "serve.sqlite") as db:
+            [(text,)] = db.execute("SELECT result FROM jobs").fetchall()
+            assert item["b64_json"] not in text and len(text) < 1000
+            db.execute("DELETE FROM results WHERE id = ?", (item["id"],))  # it had to make room
+            db.commit()
+        [left] = read(url, name)["result"]["data"]
+        assert left["b64_json"] is None and left["clip_b64_json"] == item["clip_b64_json"]
+
+
+def test_n_edits_and_errors_of_a_job(url):
+    seen = followed(url, create(url, n="2", num_inference_steps="25").json()["id"])
+    assert [item["seed"] for item in seen[-1]["result"]["data"]] == [1, 2]
+    steps = [job["progress"]["step"] for job in seen]  # of both together
+    assert steps == sorted(steps) and len(set(steps)) > 5 and steps[-1] == seen[0]["progress"]["steps"] == 50
+    assert any(job["preview_b64_json"] for job in seen)
+    late = followed(url, create(url, num_inference_steps="50", deadline_s="0.05").json()["id"])[-1]
+    assert (late["status"], late["error"]["code"]) == ("failed", "deadline_exceeded")
+    assert create(url, stream="true").status_code == 400
+
+
+class Receiver(ThreadingHTTPServer):
+    """Refuses the first delivery, takes the second."""
+
+    def __init__(self):
+        self.got: list[tuple[bytes, dict]] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.got.append((body, dict(self.headers)))  # type: ignore[attr-defined]
+        self.send_response(503 if len(self.server.got) == 1 else 204)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_args):
+        pass
+
+
+def test_openais_client_believes_our_webhooks(url, monkeypatch):
+    monkeypatch.setattr(webhook, "PAUSES_S", (0.01, 0.01))
+    receiver = Receiver()
+    try:
+        address = f"http://127.0.0.1:{receiver.server_port}/told"
+        name = create(url, webhook_url=address, num_inference_steps="1").json()["id"]
+        deadline = time.monotonic() + 30
+        while len(receiver.got) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        body, headers = receiver.got[1]
+        client = openai.OpenAI(api_key="none", webhook_secret=SECRET)
+        client.webhooks.verify_signature(body.decode(), headers)
+        with pytest.raises(openai.InvalidWebhookSignatureError):
+            client.webhooks.verify_signature(body.decode() + " ", headers)
+        event = json.loads(body)
+        assert (event["type"], event["data"]["id"]) == ("edit.job.succeeded", name)
+        assert receiver.got[0][1]["webhook-id"] == headers["webhook-id"]  # a repeat can be told from a new event
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+
+
+def test_a_webhook_is_refused_where_they_are_off(settings, engine, tmp_path):
+    with served(replace(settings, webhooks="off", state=str(tmp_path)), engine) as url:
+        assert create(url, webhook_url="http://127.0.0.1:1/").json()["error"]["param"] == "webhook_url"
+
+
+def test_the_jobs_of_a_dead_server_are_made_by_the_next(settings, engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs_module, "LEASE_S", 0.2)
+    settings = replace(settings, state=str(tmp_path))
+    store = Store(settings.state, settings.ttl_s, 1e9)
+    name = job_of(store, "anyone", fields='{"prompt": "x", "num_inference_steps": 1}', source=png())
+    assert [job["id"] for job in store.lease(0.2, 9)] == [name]  # and here its server dies
+    assert store.lease(0.2, 9) == []
+    with served(settings, engine) as url:
+        assert followed(url, name)[-1]["status"] == "succeeded"
+
+
+def test_jobs_go_on_after_their_store_did_not_answer(settings, engine, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(jobs_module, "LEASE_S", 0.2)
+    settings = replace(settings, state=str(tmp_path))
+    with served(settings, engine) as url, sqlite3.connect(tmp_path / "serve.sqlite") as other:
+        other.execute("ALTER TABLE results RENAME TO gone")
+        other.commit()
+        deadline = time.monotonic() + 60
+        while "store does not answer" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        other.execute("ALTER TABLE gone RENAME TO results")
+        other.commit()
+        assert followed(url, create(url, num_inference_steps="1").json()["id"])[-1]["status"] == "succeeded"
+
+
+def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):
+    short = Store(str(tmp_path / "short"), 0.0, 1e9)
+    assert short.result(short.keep("image/png", b"x")) is None
+    short.purge()
+    assert short._one("SELECT COUNT(*) AS n FROM results")["n"] == 0
+    values = {"fingerprint": "f", "fields": "{}", "source": b"", "mask": None, "steps": 1, "webhook": None}
+    job = short.add_job(owner="a", idempotency=None, **values)
+    assert job is None and short.lease(10.0, 9) == []  # past its time it is neither shown nor made
+    assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 1
+    short.purge()
+    assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 0
+    small = Store(str(tmp_path / "small"), 60.0, 1000.0)
+    names = [small.keep("image/png", bytes(300)) for _ in range(5)]
+    assert small.result(names[0]) is None and small.result(names[-1]) is not None
+    assert small._bytes <= 1000

@@ -1,0 +1,115 @@
+"""Pretraining: a killed run ends where an uninterrupted one does; the shared optimizer equals the whole one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from v4e.models import tiny
+from v4e.tiny.pretrain import dit, latents
+from v4e.tiny.pretrain.loop import spawn
+from v4e.tiny.pretrain.optim import MuonAdamW, hidden_matrices
+from v4e.tiny.world.corpus import write_corpus
+
+CLIPS = 24
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    """A corpus, an untrained VAE and the latents."""
+    folder = tmp_path_factory.mktemp("pretrain")
+    write_corpus(folder / "corpus", CLIPS, 0, 1)
+    torch.manual_seed(0)
+    save_file({f"ema/{k}": v for k, v in tiny.build_vae().state_dict().items()}, folder / "vae.safetensors")
+    latents.measure_stats(folder, clips=CLIPS)
+    latents.encode(0, 1, folder, CLIPS)
+    return folder
+
+
+@pytest.fixture
+def group(tmp_path):
+    """This process as a group of one."""
+    dist.init_process_group("gloo", rank=0, world_size=1, init_method=f"file://{tmp_path / 'group'}")
+    yield
+    dist.destroy_process_group()
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_ends_where_an_uninterrupted_one_does(work, group, monkeypatch):
+    def train():
+        dit.train(0, 1, work, "base", 4, 2, CLIPS, 1.0, every=2)
+        return load_file(work / "base.safetensors")
+
+    expected = train()
+    (work / "base.safetensors").unlink()
+
+    def die(_meter, step, **_metrics):
+        if step == 4:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dit.Meter, "__call__", die)
+        with pytest.raises(Killed):
+            train()
+    found = train()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[k], expected[k]) for k in expected)
+
+
+def test_the_teacher_starts_as_its_base_and_keeps_its_encoders(work, group):
+    dit.train(0, 1, work, "base", 2, 2, CLIPS, 1.0)
+    base = load_file(work / "base.safetensors")
+    dit.train(0, 1, work, "teacher", 1, 2, CLIPS, 0.5)
+    teacher = load_file(work / "teacher.safetensors")
+    frozen = [k for k in base if k.startswith(("model/text.", "model/image."))]
+    assert frozen
+    assert all(torch.equal(teacher[k], base[f"ema/{k[6:]}"]) for k in frozen)
+    moved = "model/dit.blocks.0.ffn.net.2.weight"
+    assert not torch.equal(teacher[moved], base[f"ema/{moved[6:]}"])
+
+
+def test_muon_steps_the_hidden_matrices_alone():
+    family = dit.Family(tiny.build_tokenizer(["a red circle"]), ["red"], last_frame=False)
+    hidden = {id(p) for p in hidden_matrices(family)}
+    names = {n for n, p in family.named_parameters() if id(p) in hidden}
+    assert {"dit.blocks.5.attn2.add_k_proj.weight", "dit.blocks.0.ffn.net.0.proj.weight"} <= names
+    outside = ("embed", "shared", "proj_out.", "patch", "condition", "relative", "head.")
+    assert not [n for n in names if any(part in n for part in outside)]
+
+
+class Blocks(nn.Module):
+    """Four hidden matrices and two parameters that AdamW steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(32, 48) for _ in range(4))
+        self.head = nn.Linear(32, 2)
+
+
+def _step(rank: int, workers: int, folder: Path) -> None:
+    torch.manual_seed(0)
+    module = Blocks()
+    optimizer = MuonAdamW(module, muon_lr=1e-2, adamw_lr=1e-3)
+    for _ in range(3):
+        for p in module.parameters():
+            p.grad = torch.randn_like(p)  # the same on every rank, as after the all-reduce
+        optimizer.step(1.0)
+    moments = optimizer.tensors()
+    save_file(module.state_dict() | moments, folder / f"{rank}-of-{workers}.safetensors")
+
+
+@pytest.mark.slow
+def test_two_ranks_step_as_one(tmp_path):
+    for workers in (1, 2):
+        spawn(_step, workers, tmp_path)
+    whole = load_file(tmp_path / "0-of-1.safetensors")
+    for rank in (0, 1):
+        shared = load_file(tmp_path / f"{rank}-of-2.safetensors")
+        assert shared.keys() == whole.keys()
+        assert all(torch.allclose(shared[k], whole[k], rtol=1e-6, atol=1e-7) for k in whole)

@@ -1,0 +1,221 @@
+"""Checks that a proposed evolution caption must pass before a teacher may see it."""
+
+import re
+from itertools import pairwise
+
+from v4e.language.slots import Slots, slots
+from v4e.language.tasks import TASKS, normalize
+from v4e.language.words import FUNCTION, NAMED, QUOTED, REQUEST, content, stem, stems, verbatim, words, words_of
+
+LAST_LATIN = 0x24F  # code point
+MAX_WORDS = 30  # before the closing clause
+REFINEMENT = (  # the paper's second step, section 3.2
+    "The video is high-resolution and high-quality, and the overall evolution is temporally coherent."
+)
+
+_GRADUAL = words_of("gradually slowly gently smoothly steadily progressively softly subtly")
+# verbs that state the transition of a task; a caption needs one of its task's
+_VERBS: dict[str, str] = {
+    "addition": "appear emerge materialize form grow fade come rise",
+    "removal": "fade disappear vanish dissolve melt dissipate",
+    "replacement": "turn transform morph change become shift",
+    "background": "transform turn change become shift morph dissolve give fade",
+    "color": "turn shift change become transition take transform fade",
+    "material": "become turn change shift transform take transition",
+    "text": "change turn become morph shift transform transition read translate",
+    "motion": "raise lift lower move slide shift turn tilt rotate bend open close rise drop glide drift go "
+    "come travel fall wave stretch extend smile turn become change",
+    "portrait": "smooth brighten turn become fade appear soften whiten change shift lighten darken",
+    "style": "adopt turn transform become shift take morph change transition look",
+    "tone": "shift become turn change transition take transform fade grow brighten darken warm cool adopt",
+}
+_AGAINST: dict[str, str] = {"addition": "away disappear vanish", "removal": "appear emerge"}
+# words that carry no content of their own: free in every caption
+_REQUEST = {stem(word) for word in REQUEST}
+_NEUTRAL = words_of(
+    "over time bit step in place across whole entire image picture photo scene person subject object sign "
+    "text word letters texture material surface color hue shade style look tone grade mood atmosphere "
+    "corner side part area edge background view side new itself completely fully again softly down up "
+    "back away out smooth clear position around",
+)
+_FREE = {stem(word) for word in FUNCTION | _NEUTRAL | _GRADUAL}
+_SYNONYMS = tuple(
+    frozenset(stem(word) for word in group.split())
+    for group in (
+        "raise lift rise up",
+        "lower drop down fall",
+        "move slide shift glide push drag travel",
+        "smooth smoothly soften",
+        "bright lighten brighten",
+        "dark darken dim",
+        "upper top",
+        "bottom lower",
+        "center centre middle",
+        "gray grey",
+        "blond blonde",
+        "striped stripes stripe",
+        "metal metallic",
+        "wood wooden",
+        "nighttime night",
+    )
+)
+
+
+def check_caption(caption: str, instruction: str, task: str, new_words: int = 0) -> list[str]:
+    """Names of the checks that ``caption`` fails for one atomic ``instruction`` of ``task``; [] is a pass.
+
+    - ``short``: one sentence of 3 to 30 words before the closing clause.
+    - ``gradual``: a gradual adverb, or "over time".
+    - ``verb``: states the transition of its task, in the third person, and not the opposite.
+    - ``kept``: all content words of the instruction, quoted texts and words in capitals byte for byte.
+    - ``invented``: a color, number, place, shape, material or quoted text that the instruction does not have.
+    - ``drift``: more than ``new_words`` other content words that the instruction does not have.
+    - ``direction``: what was there stands before the transition, what will be there after it.
+    - ``repeated``: a word twice in a row, or named more often than in the instruction.
+    - ``language``: letters of another script than Latin, outside quotes: captions are English.
+
+    Of an instruction in another script only its quoted texts can be compared with an English caption.
+
+    Raises:
+        ValueError: ``task`` is not one of TASKS.
+    """
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}: expected one of {', '.join(TASKS)}")
+    core = open_part(caption)
+    said, asked, kind = stems(core), stems(instruction), _kind(instruction, task)
+    tests = {
+        "short": 3 <= len(core.split()) <= MAX_WORDS and "\n" not in core and ". " not in core,
+        "gradual": bool(_GRADUAL & set(words(core))) or "over time" in core.lower(),
+        "verb": _states(said, asked, kind),
+        "kept": _keeps(core, instruction),
+        "invented": foreign(instruction) or _true_to(core, instruction, task),
+        "drift": foreign(instruction) or len(_new(said, asked, (task, kind))) <= new_words,
+        "direction": _directed(core, instruction, task),
+        "repeated": not _repeats(words(core), asked),
+        "language": not foreign(core),
+    }
+    return [name for name, passed in tests.items() if not passed]
+
+
+def states_what_stays(caption: str) -> bool:
+    """Whether a whole caption closes by saying what does not change."""
+    closing = caption.replace(REFINEMENT, "")[len(open_part(caption)) :]
+    return bool(re.search(r"\b(?:remains?|stays?|unchanged|still|steady|consistent|keeps?|same)\b", closing))
+
+
+def foreign(text: str) -> bool:
+    """Whether there are letters of another script than Latin, outside quotes."""
+    return any(letter.isalpha() and ord(letter) > LAST_LATIN for letter in QUOTED.sub(" ", text))
+
+
+def reasons(failed: list[str], caption: str, instruction: str) -> str:
+    """What is wrong with a caption, in words that its writer can act on."""
+    said = set(stems(caption))
+    texts = [text for text in verbatim(normalize(instruction)) if text not in caption]
+    lost = [word for word in words(QUOTED.sub(" ", normalize(instruction))) if word in _content_words(instruction)]
+    missing = texts + [word for word in lost if not _covered(stem(word), said)]
+    told = {
+        "short": "it is one sentence of at most 30 words",
+        "gradual": "it says that the change is gradual",
+        "verb": "it states the change",
+        "kept": f"it names {', '.join(missing)}" if missing else "it keeps the words of the instruction",
+        "invented": "it names nothing that the instruction does not name",
+        "drift": "it adds no words of its own",
+        "direction": "what was there comes first, what will be there last",
+        "repeated": "it names each thing once",
+        "language": "it is in English",
+    }
+    return ", ".join(told[name] for name in failed)
+
+
+def open_part(caption: str) -> str:
+    """A caption without its closing clause ("while ..."), refinement and final stop."""
+    text = caption.replace(REFINEMENT, "").strip()
+    quoted = [match.span() for match in QUOTED.finditer(text)]
+    for joint in re.finditer(r",? (?:while|with all other|with everything else)\b", text):
+        if not any(a < joint.start() < b for a, b in quoted):
+            text = text[: joint.start()]
+            break
+    return text.rstrip(" .,;")
+
+
+def refine(caption: str) -> str:
+    """The paper's step 2: the sentence on resolution, quality and coherence is appended."""
+    return caption if caption.endswith(REFINEMENT) else f"{caption} {REFINEMENT}"
+
+
+def _content_words(instruction: str) -> set[str]:
+    kept = content(normalize(instruction))
+    return {word for word in words(normalize(instruction)) if stem(word) in kept}
+
+
+def _class(word_stem: str) -> set[str]:
+    return {word_stem}.union(*(group for group in _SYNONYMS if word_stem in group))
+
+
+def _covered(wanted: str, by: set[str]) -> bool:
+    return bool(_class(wanted) & by)
+
+
+def _task_verbs(task: str) -> set[str]:
+    return {stem(verb) for verb in _VERBS[task].split()}
+
+
+def _kind(instruction: str, task: str) -> str:
+    """Portrait edits that add or take away something are told like additions and removals."""
+    found = slots(instruction, task) if task in ("portrait", "text", "background") else None
+    return {"appear": "addition", "fade away": "removal"}.get(found.verb, task) if found else task
+
+
+def _states(said: list[str], asked: list[str], task: str) -> bool:
+    against = {stem(word) for word in _AGAINST.get(task, "").split()}
+    own = {word for word in asked if word not in _REQUEST} if task in ("motion", "portrait", "tone") else set()
+    verbs = _task_verbs(task) | own
+    imperative = bool(said) and bool(asked) and said[0] == asked[0] and task not in ("motion", "portrait", "tone")
+    return bool(verbs & set(said)) and not against & set(said) and not imperative
+
+
+def _keeps(core: str, instruction: str) -> bool:
+    said = set(stems(core))
+    texts = verbatim(normalize(instruction))
+    plain = QUOTED.sub(" ", normalize(instruction))
+    if foreign(instruction):
+        return all(text in core for text in texts)
+    return all(text in core for text in texts) and all(_covered(word, said) for word in content(plain))
+
+
+def _true_to(core: str, instruction: str, task: str) -> bool:
+    """True where nothing is invented."""
+    asked = {*stems(instruction), stem(task)}  # a background change may say background
+    named = {word for word in words(QUOTED.sub(" ", core.replace("over time", ""))) if word in NAMED}
+    texts = [next(group for group in match.groups() if group) for match in QUOTED.finditer(core)]
+    return all(_covered(stem(word), asked) for word in named) and all(text in instruction for text in texts)
+
+
+def _new(said: list[str], asked: list[str], kinds: tuple[str, str]) -> set[str]:
+    free = _FREE.union(set(asked), *(_task_verbs(kind) for kind in kinds))
+    return {word for word in said if not _class(word) & free}
+
+
+def _directed(core: str, instruction: str, task: str) -> bool:
+    """Source before the verb, target after it; without both there is nothing to reverse."""
+    said = stems(core)
+    if re.search(r"\bfrom\b", core) and not {"from", "instead", "rather"} & set(words(instruction)):
+        return False
+    found: Slots | None = slots(instruction, task)
+    if found is None or task not in ("replacement", "color", "material", "portrait", "background"):
+        return True
+    source, target = content(found.source), [s for s in stems(found.target) if s in content(found.target)]
+    fresh = [word for word in target if word not in source]
+    if not fresh or any(word not in said for word in [*source, *fresh]):
+        return True  # lost words are the business of "kept"
+    verbs = [at for at, word in enumerate(said) if word in _task_verbs(task)]
+    first = min(said.index(word) for word in fresh)
+    last = max((said.index(word) for word in source), default=-1)
+    return any(last < at < first for at in verbs)
+
+
+def _repeats(said: list[str], asked: list[str]) -> bool:
+    named = [stem(word) for word in said if word in NAMED and word not in ("left", "right", "place")]
+    doubled = any(a == b for a, b in pairwise(said))
+    return doubled or any(named.count(word) > max(1, asked.count(word)) for word in set(named))

@@ -1,0 +1,207 @@
+"""Table 1 filled in: the caption that the slots of an instruction make. No model involved."""
+
+import re
+
+from v4e.captions.checks import check_caption
+from v4e.language.lexicon import MOVE, WHOLE
+from v4e.language.slots import Slots, slots
+from v4e.language.tasks import TABLE1, TASKS, atoms, normalize, rule_task
+from v4e.language.words import COLORS, definite, plural, sentence, with_article
+
+
+def template_caption(instruction: str, task: str) -> str:
+    """Table 1's caption of ``instruction``, closing clause included. Always succeeds.
+
+    Several atomic edits are told in their order; the closing clause is that of ``task`` if all share it.
+
+    Raises:
+        ValueError: ``task`` is not one of TASKS.
+    """
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}: expected one of {', '.join(TASKS)}")
+    parts = [(part, part_task(part, task, alone=False)) for part in atoms(instruction)]
+    if len(parts) == 1:
+        parts = [(parts[0][0], task)]
+    return join_atoms([core_caption(*part) for part in parts], [t for _, t in parts], task)
+
+
+def part_task(part: str, task: str, *, alone: bool) -> str:
+    """The task of an atomic edit: of its instruction, or its own if one of several and rules are sure."""
+    own, sure = rule_task(part)
+    return own if sure and not alone else task
+
+
+def join_atoms(cores: list[str], tasks: list[str], task: str) -> str:
+    """Captions of atomic edits, without closing clauses, as one caption with one."""
+    closing = TABLE1[task].closing if set(tasks) == {task} else "everything else remains still"
+    rest = [core[0].lower() + core[1:] if core.startswith(("The ", "A ", "An ")) else core for core in cores[1:]]
+    return f"{', then '.join([cores[0], *rest])}, while {closing}."
+
+
+def core_caption(instruction: str, task: str) -> str:
+    """The template of one atomic edit, no closing clause; the instruction itself if no slots fit."""
+    found = slots(instruction, task)
+    told = _tell(found, task) if found else ""
+    if not told or "kept" in check_caption(told, instruction, task):
+        return f"The scene gradually changes: {normalize(instruction)}"
+    return told
+
+
+def _tell(found: Slots, task: str) -> str:
+    s = "" if plural(found.source) else "s"
+    source = sentence(definite(found.source)) if found.source else ""
+    if task in ("text", "background") and found.verb in ("appear", "fade away"):
+        return _comes_or_goes(found, source, s)
+    match task:
+        case "addition":
+            verb = "appear" if plural(found.target) else "appears"
+            return f"{sentence(with_article(found.target))} gradually {verb} {_in_place(found.place)}".rstrip()
+        case "removal":
+            return f"{source} gradually fade{s} away"
+        case "replacement":
+            return f"{source} gradually turn{s} into {found.target} in place"
+        case "background":
+            return _background(found, source, s)
+        case "color":
+            return f"{_part(source, 'color')} gradually shifts {_to(found)}"
+        case "material":
+            if re.search(r"\b(?:made|carved|built) ", found.target):
+                return f"{source} gradually turn{s} into {found.target}"
+            return f"{_part(source, 'texture')} gradually becomes {re.sub('^an? ', '', found.target)}"
+        case "text":
+            return _text(found, source, s)
+        case "style":
+            if re.match("as (?:if|though)", found.target, re.I):
+                return f"The scene gradually looks {found.target[:1].lower()}{found.target[1:]}"
+            return f"The scene gradually adopts {with_article(re.sub('^the ', '', found.target))} style"
+        case "tone":
+            return _tone(found, s)
+        case "portrait":
+            return _portrait(found, source, s)
+        case _:
+            return _motion(found, source, s)
+
+
+def _part(source: str, part: str) -> str:
+    """``The car's color``; of a phrase with a preposition ``The color of the leaves on the tree``."""
+    if re.search(r" (?:on|of|in|at|with|behind|under|above|beside|near|next) ", source):
+        return f"The {part} of {source[:1].lower()}{source[1:]}"
+    return f"{_possessive(source)} {part}"
+
+
+def _background(found: Slots, source: str, s: str) -> str:
+    if re.search(r"\b(?:behind|surroundings?|environment|landscape|view|setting|scenery|location)\b", source):
+        return f"{source} slowly transform{s} into {found.target}"
+    around = f" around {source[:1].lower()}{source[1:]}" if source else ""
+    return f"The background{around} slowly transforms into {_scene(found.target)}"
+
+
+def _text(found: Slots, source: str, s: str) -> str:
+    match found.verb:
+        case "":
+            if found.place == "itself":  # what is named is the text: a date, a title
+                return f"{source} gradually change{s} to {found.target}"
+            if re.search(r"\btext\b|\bletters?\b|\bwords?\b|\u201c", source):
+                after = f" {found.place}" if not found.place.startswith("from") and found.place else ""
+                if after:
+                    return f"{source} gradually change{s} to {found.target}{after}"
+                return f"{source} gradually change{s} {_to(found)}"
+            return f"{_possessive(source)} text gradually changes {_to(found)}"
+        case "become":
+            return f"{source} gradually become{s} {found.target}"
+        case verb:
+            return f"{source} {'is' if s else 'are'} gradually {_participle(verb)} {found.place}".rstrip()
+
+
+def _motion(found: Slots, source: str, s: str) -> str:
+    if found.target:
+        return f"{source} gradually change{s} {_to(found)}"
+    if found.verb.endswith("ing"):
+        return f"{source} {'is' if s else 'are'} slowly {found.verb.lower()} {found.place}".rstrip()
+    first, _, rest = found.verb.lower().partition(" ")
+    return f"{source} slowly {first}{_third(first, s)} {rest} {found.place}".replace("  ", " ").rstrip()
+
+
+def _comes_or_goes(found: Slots, source: str, s: str) -> str:
+    if found.verb == "fade away":
+        return f"{source} gradually fade{s} away"
+    return f"{sentence(found.source)} gradually appear{s} {found.place}".rstrip()
+
+
+def _to(found: Slots) -> str:
+    return f"{found.place} to {found.target}".lstrip()
+
+
+def _in_place(place: str) -> str:
+    place = place[:1].lower() + place[1:]
+    if verb := re.match(rf"{MOVE}\b", place):
+        return _gerund(verb.group()) + place[verb.end() :]
+    if re.match(r"(?:top|bottom|upper|lower)\b", place, re.I):
+        return f"in the {place}"
+    place = re.sub(r"^to (?=the (?:top|bottom|upper|lower|center|middle)\b)|^into ", "in ", place)
+    return re.sub(r"^to (?!the (?:left|right) of\b)", "on ", place)
+
+
+def _scene(target: str) -> str:
+    bare = re.sub(r"^an? ", "", target, flags=re.I)
+    bare = re.sub(r" (?:scene|background|backdrop|setting)$", "", bare, flags=re.I)
+    if re.match(r"(?:the|some|its|his|her)\b", bare, re.I) or len(bare.split()) > 3 or bare.lower() in COLORS:
+        return target
+    return with_article(f"{bare} scene")
+
+
+def _possessive(noun_phrase: str) -> str:
+    if noun_phrase.endswith(("'s", "\u2019s")):
+        return noun_phrase
+    return f"{noun_phrase}'" if re.search(r"(?<!s)s$", noun_phrase) and plural(noun_phrase) else f"{noun_phrase}'s"
+
+
+def _third(verb: str, s: str) -> str:
+    return "es" if s and re.search(r"(?:s|sh|ch|x|z|o)$", verb) else s
+
+
+def _gerund(verb: str) -> str:
+    if verb in ("lie", "die", "tie"):
+        return verb[:-2] + "ying"
+    if re.fullmatch(r"[a-z]*[^aeiou][aeiou][bdgmnpt]", verb) and len(verb) <= 4:
+        return f"{verb}{verb[-1]}ing"
+    return (verb[:-1] if re.search(r"[^e]e$", verb) else verb) + "ing"
+
+
+def _participle(verb: str) -> str:
+    verb = verb.lower()
+    double = ("slim", "trim", "plan", "tan", "thin")
+    return verb + "d" if verb.endswith("e") else verb + (verb[-1] if verb in double else "") + "ed"
+
+
+def _tone(found: Slots, s: str) -> str:
+    if found.verb and found.place:
+        return f"The image is gradually {_participle(found.verb)} {found.place}"
+    if found.verb and found.source and not re.fullmatch(WHOLE, found.source, re.I):
+        return f"{sentence(found.source)} {'is' if s else 'are'} gradually {_participle(found.verb)}"
+    if found.verb:
+        plain = re.fullmatch(
+            r"(?:it|everything|(?:the |this )?(?:image|picture|photo|photograph|scene|shot))", found.source
+        )
+        subject = "The image" if plain or not found.source else sentence(found.source)
+        return f"{subject} gradually {found.verb.lower()}{_third(found.verb, 's')}"
+    if found.source:
+        return f"{sentence(found.source)} gradually become{s} {found.target}"
+    target = found.target
+    if re.search(r"\b(?:grade|tone|filter|look|mood|atmosphere|light|lighting|effect)$", target):
+        return f"The image gradually shifts to {with_article(target)}"
+    return f"The image gradually becomes {target}"
+
+
+def _portrait(found: Slots, source: str, s: str) -> str:
+    if found.verb in ("appear", "fade away"):
+        subject = sentence(re.sub(r"^an? (?=.*\b(?:lipstick|makeup|make-up|mascara|eyeliner)$)", "", found.source))
+        if found.verb == "fade away":
+            return f"{source} gradually fade{s} away"
+        return f"{subject} gradually appear{s} {found.place}".rstrip()
+    if found.verb:
+        return f"{source} {'is' if s else 'are'} gently {_participle(found.verb)} over time"
+    if re.match(r"an? |the ", found.target, re.I):
+        return f"{source} gradually turn{s} into {found.target}"
+    verb = "become" if re.search(r"er$|^bald$|^(?:more|less|\d+ years) ", found.target) else "turn"
+    return f"{source} gradually {verb}{s} {found.target}"

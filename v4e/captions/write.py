@@ -1,0 +1,158 @@
+"""The Instruction-to-Caption Generator without its engine: a model proposes, checks choose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from v4e.captions.checks import check_caption, open_part, reasons, refine, states_what_stays
+from v4e.captions.prompts import Prompt, caption_prompt, read_answer
+from v4e.captions.templates import core_caption, join_atoms, part_task
+from v4e.captions.vote import Ask, Bias, Labelled, Scorer, label_all
+from v4e.language.tasks import TASKS
+from v4e.language.turns import resolve
+from v4e.language.words import sentence
+
+Edit = tuple[str, str]  # an atomic instruction, its task
+MAX_BYTES = 500  # of an atomic edit: a longer one is no edit that a small model's context is for, and gets the template
+MADE = ("llm", "retry", "template")  # how a caption came about, the best first
+
+
+class Engine(Scorer, Protocol):
+    """A language model behind whatever interface."""
+
+    def ask(self, prompts: list[Prompt], samples: int) -> list[list[str]]:
+        """JSON texts for each prompt, its best guess first; one sample is the greedy one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """An instruction to caption, or a session's instructions in order."""
+
+    instruction: str
+    turns: tuple[str, ...] = ()  # of a session, each may refer to those before it; () = the instruction alone
+    task: str = ""  # where one of TASKS is settled already
+    source: str = "corpus"  # who settled it: corpus | person | rules
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A captioned instruction, and how it came about."""
+
+    caption: str
+    label: Labelled
+    edits: tuple[str, ...]  # atomic ones, in order, references resolved
+    turns: tuple[str, ...]  # a caption for each turn of a session; () of a single instruction
+    origin: str  # llm: an answer; retry: an answer to a refusal with its reason; template: Table 1
+    checks: tuple[str, ...]  # failed ones; empty for llm and retry
+
+
+def write(
+    requests: Sequence[Request],
+    engine: Engine,
+    bias: Bias,
+    *,
+    candidates: int,
+    vote: Ask = "unsure",
+    new_words: int = 0,
+    refined: bool = False,
+) -> list[Written]:
+    """Captions ``requests``, in order; those whose task nobody knows get none (an empty caption).
+
+    Captions of several atomic edits of one instruction are joined in order to one evolution.
+
+    Raises:
+        ValueError: an instruction is empty, or a task is not one of TASKS.
+    """
+    for request in requests:
+        _check(request)
+    given = [(request.task, request.source if request.task else "") for request in requests]
+    labels = label_all([r.turns[0] if r.turns else r.instruction for r in requests], given, engine, bias, vote)
+    rows = [_edits(request, label.task) for request, label in zip(requests, labels, strict=True)]
+    cores = propose(
+        sorted({edit for row in rows for turn in row for edit in turn}, key=_order), engine, candidates, new_words
+    )
+    return [
+        _written(request, label, row, cores, new_words, refined)
+        for request, label, row in zip(requests, labels, rows, strict=True)
+    ]
+
+
+def propose(edits: Sequence[Edit], engine: Engine, candidates: int, new_words: int) -> dict[Edit, tuple[str, str]]:
+    """(caption without closing clause, how it was made) of each edit that the model wrote well.
+
+    Each edit is asked for once, greedily; where that answer fails a check, ``candidates - 1`` times more, and the
+    answers are ranked by the checks that they fail. The best one that still fails is refused once, with the reason.
+    """
+    found: dict[Edit, tuple[str, str]] = {}
+    ranked: dict[Edit, tuple[list[str], str]] = {}  # failed checks, answer: the best so far
+    for origin, samples in (("llm", 1), ("llm", candidates - 1), ("retry", candidates)):
+        asked = [edit for edit in edits if edit not in found and len(edit[0].encode()) <= MAX_BYTES]
+        if not (samples and asked):
+            continue
+        prompts = [_prompt(edit, ranked.get(edit)) if origin == "retry" else caption_prompt(*edit) for edit in asked]
+        for edit, texts in zip(asked, engine.ask(prompts, samples), strict=True):
+            answers = [sentence(open_part(read_answer(text))) for text in texts]
+            tried = [(check_caption(text, *edit, new_words), text) for text in answers]
+            tried = [ranked[edit], *tried] if edit in ranked else tried
+            failed, text = ranked[edit] = min(tried, key=_failures)
+            if not failed:
+                found[edit] = (text, origin)
+    return found
+
+
+def _failures(tried: tuple[list[str], str]) -> int:
+    return len(tried[0])
+
+
+def _check(request: Request) -> None:
+    if not all(text.strip() for text in (request.instruction, *request.turns)):
+        raise ValueError("the instruction is empty: reject such rows before captioning")
+    if request.task and request.task not in TASKS:
+        raise ValueError(f"task is {request.task!r}: expected one of {', '.join(TASKS)}, or an empty string")
+
+
+def _edits(request: Request, task: str) -> list[list[Edit]]:
+    """The atomic edits of each turn, each with its task; none where the task of the whole is not known."""
+    if not task:
+        return []
+    turns = resolve(request.turns or [request.instruction])
+    alone = sum(map(len, turns)) == 1
+    return [[(edit, part_task(edit, task, alone=alone)) for edit in turn] for turn in turns]
+
+
+def _order(edit: Edit) -> tuple[int, str]:
+    """By task, so that the examples of a task are one prefix in the engine's cache."""
+    return TASKS.index(edit[1]), edit[0]
+
+
+def _prompt(edit: Edit, refused: tuple[list[str], str] | None) -> Prompt:
+    if refused is None or not refused[1]:
+        return caption_prompt(*edit)
+    failed, text = refused
+    return caption_prompt(*edit, refused=f"{text}.", why=reasons(failed, text, edit[0]))
+
+
+def _written(
+    request: Request,
+    label: Labelled,
+    turns: list[list[Edit]],
+    cores: dict[Edit, tuple[str, str]],
+    new_words: int,
+    refined: bool,
+) -> Written:
+    edits = [edit for turn in turns for edit in turn]
+    done = {edit: cores.get(edit) or (core_caption(*edit), "template") for edit in edits}
+    told = [join_atoms([done[e][0] for e in turn], [own for _, own in turn], label.task) for turn in turns]
+    whole = join_atoms([done[e][0] for e in edits], [own for _, own in edits], label.task) if edits else ""
+    failed = [name for edit in edits for name in check_caption(done[edit][0], *edit, new_words)]
+    if whole and not states_what_stays(whole):
+        failed.append("stays")
+    return Written(
+        caption=refine(whole) if refined and whole else whole,
+        label=label,
+        edits=tuple(text for text, _ in edits),
+        turns=tuple(refine(text) if refined else text for text in told) if request.turns else (),
+        origin=max((origin for _, origin in done.values()), key=MADE.index, default=""),
+        checks=tuple(dict.fromkeys(failed)),
+    )

@@ -1,0 +1,193 @@
+"""The image stage: chosen rows decoded, gated and hashed, and those that pass put aside with their images."""
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+from PIL import Image
+
+from v4e.config.ingest import Ingest
+from v4e.data.ingest.candidates import Cell
+from v4e.data.ingest.decide import decide
+from v4e.data.ingest.dedupe import perceptual_hash
+from v4e.data.ingest.gates import bad_change, bad_size, same_frame
+from v4e.data.ingest.scan import ruled
+from v4e.data.quality import BadTriplet, decode_image
+from v4e.data.sources import RawTriplet
+from v4e.data.sources.files import File
+from v4e.data.sources.formats import CORPORA
+from v4e.data.sources.read import Place, triplets
+from v4e.data.write import SCHEMA, png
+from v4e.files.uri import exists, join, open_atomic
+
+CHUNK = 64  # candidates of one file that a task checks
+COLUMNS = pa.schema(  # of the triplets that ingest writes: OmniEdit's, and where each one comes from
+    [
+        *SCHEMA,
+        ("corpus", pa.string()),
+        ("corpus_id", pa.string()),
+        ("corpus_task", pa.string()),  # its own label
+        ("rules_task", pa.string()),
+        ("agreement", pa.string()),  # one of v4e.data.ingest.decide.AGREEMENTS
+        ("quality", pa.float64()),  # that it was ranked by, within its corpus and task
+        ("source_hash", pa.uint64()),
+        ("edit_hash", pa.uint64()),
+    ]
+)
+FOUND = ("id", "corpus", "task", "reason", "file", "row", "pair", "source_hash", "edit_hash")
+ASIDE = pa.schema(
+    [
+        *COLUMNS,
+        ("id", pa.string()),
+        ("reason", pa.string()),  # why it is rejected; empty where it passes
+        ("file", pa.int64()),
+        ("row", pa.int64()),
+        ("pair", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A candidate as the label stage left it."""
+
+    place: Place
+    task: str
+    quality: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Candidates of one file, in order: one task's work."""
+
+    file: File
+    items: tuple[Item, ...]
+    folder: str  # where the result goes
+
+    @property
+    def uri(self) -> str:
+        """Of the result: the same work has the same name."""
+        name = repr((self.file.uri, self.items)).encode()
+        return join(self.folder, f"{hashlib.sha256(name).hexdigest()[:32]}.parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What became of one candidate."""
+
+    id: str  # corpus/id
+    cell: Cell
+    reason: str  # why it is rejected; empty where it passes
+    row: tuple[int, int]  # file, row: the pairs of one row are one edit in its two directions
+    pair: int
+    source_hash: int
+    edit_hash: int
+    uri: str  # where it was put aside
+    at: int  # row group there
+
+
+def chunks_of(items: Sequence[tuple[File, Item]], folder: str) -> list[Chunk]:
+    """`items` by file and place, so that images are read in the order they lie in."""
+    ordered = sorted(items, key=lambda item: (item[0].number, item[1].place))
+    chunks = []
+    for _, same in groupby(ordered, key=lambda item: item[0].number):
+        members = list(same)
+        for start in range(0, len(members), CHUNK):
+            cut = members[start : start + CHUNK]
+            chunks.append(Chunk(file=cut[0][0], items=tuple(item for _, item in cut), folder=folder))
+    return chunks
+
+
+def check_chunk(ingest: Ingest, max_pixels: int, chunk: Chunk) -> None:
+    """Checks the candidates of `chunk` and writes them, one row group each; nothing where that was done before."""
+    if exists(chunk.uri):
+        return
+    wanted = {item.place: item for item in chunk.items}
+    with open_atomic(chunk.uri, f".{uuid.uuid4().hex[:8]}") as file, pq.ParquetWriter(file, ASIDE) as writer:
+        for place, row in _rows(chunk, ingest, max_pixels):
+            item = wanted.pop(place)
+            row |= {"file": chunk.file.number, "row": place[0], "pair": place[1]}
+            row |= {"corpus": chunk.file.corpus, "task": item.task, "quality": item.quality}
+            writer.write_table(pa.Table.from_pylist([row], schema=ASIDE))
+
+
+def read_checked(chunk: Chunk) -> list[Checked]:
+    """What became of a chunk's candidates; no image is read."""
+    fs, path = url_to_fs(chunk.uri)
+    with fs.open(path) as file:
+        rows = pq.read_table(file, columns=list(FOUND)).to_pylist()
+    return [
+        Checked(
+            id=row["id"],
+            cell=(row["corpus"], row["task"]),
+            reason=row["reason"],
+            row=(row["file"], row["row"]),
+            pair=row["pair"],
+            source_hash=row["source_hash"] or 0,
+            edit_hash=row["edit_hash"] or 0,
+            uri=chunk.uri,
+            at=at,
+        )
+        for at, row in enumerate(rows)
+    ]
+
+
+def _rows(chunk: Chunk, ingest: Ingest, max_pixels: int) -> Iterator[tuple[Place, dict]]:
+    """A row for every candidate, whatever happens to the file."""
+    left = {item.place: item for item in chunk.items}
+    reason = "no such row"
+    try:
+        for place, raw in triplets(chunk.file, list(left)):
+            yield place, check(raw, left.pop(place).task, ingest, max_pixels)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(f"cannot be read ({type(error).__name__}: {error})".split())[:300]
+    for place in left:
+        yield place, {"id": f"{chunk.file.corpus}/{chunk.file.stem}:{place[0]}", "reason": reason}
+
+
+def check(raw: RawTriplet, task: str, ingest: Ingest, max_pixels: int) -> dict:
+    """A row of :data:`ASIDE` but for its place: without images where it is rejected.
+
+    Bytes are kept as they came, but for an edit of another size than its source: that is resized and stored as PNG.
+    """
+    label = CORPORA[raw.corpus].tasks(raw.task, raw.id)
+    rules_task, sure = ruled(raw.instruction)
+    row = {
+        "id": f"{raw.corpus}/{raw.id}",
+        "omni_edit_id": f"{raw.corpus}/{raw.id}",
+        "edited_prompt_list": [raw.instruction],
+        "corpus_id": raw.id,
+        "corpus_task": raw.task,
+        "rules_task": rules_task,
+        "agreement": decide(label, rules_task, sure, ingest).agreement,
+    }
+    try:
+        source = decode_image(raw.source, "source", max_pixels)
+        edit = decode_image(raw.edit, "edit", max_pixels)
+        edit_bytes = raw.edit
+        for name, image in (("source", source), ("edit", edit)):
+            if reason := bad_size(*image.size, ingest):
+                raise BadTriplet(f"{name}: {image.width} x {image.height}: {reason}")
+        if source.size != edit.size:
+            if not same_frame(source, edit):
+                raise BadTriplet("mismatched sizes: source {} x {}, edit {} x {}".format(*source.size, *edit.size))
+            edit = edit.resize(source.size, Image.Resampling.LANCZOS)
+            edit_bytes = png(edit)
+        if reason := bad_change(source, edit, task, ingest):
+            raise BadTriplet(reason)
+    except BadTriplet as bad:
+        return row | {"reason": str(bad)}
+    return row | {
+        "reason": "",
+        "src_img": {"bytes": raw.source, "path": None},
+        "edited_img": {"bytes": edit_bytes, "path": None},
+        "width": source.width,
+        "height": source.height,
+        "source_hash": perceptual_hash(source),
+        "edit_hash": perceptual_hash(edit),
+    }

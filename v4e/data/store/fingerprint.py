@@ -1,0 +1,112 @@
+"""What made a store: settings, and hashes of the weights that encoded it."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from v4e.config.schema import Config
+from v4e.weights.hub import local_folder
+
+SCHEMA = 1  # of the files below a store: raise it when their meaning changes
+REMEMBER = 64 << 20  # bytes from which a file's hash is kept in the user's cache
+ENCODERS = {  # part of a pipeline folder to the subfolders that decide what it computes
+    "vae": ("vae",),
+    "text_encoder": ("text_encoder", "tokenizer"),
+    "image_encoder": ("image_encoder", "image_processor"),
+}
+ADDED = {  # settings that a store's manifest may lack, and what they then are
+    "data.aspect": "fixed",
+    "data.max_aspect": 4.0,
+    "data.resolutions": 1,
+}
+
+
+def store_settings(config: Config) -> dict[str, str | int | float]:
+    """Everything that decides a sample's features, by its name in the config or in the pipeline folder."""
+    data, folder = config.data, config.models.student
+    hashes = {name: folder_hash(folder, parts) for name, parts in ENCODERS.items()}
+    sizes = {"data.max_aspect": data.max_aspect, "data.resolutions": data.resolutions}
+    return {
+        "data.frames": data.frames,
+        "data.height": data.height,
+        "data.width": data.width,
+        "data.aspect": data.aspect,
+        **(sizes if data.aspect == "buckets" else {}),
+        "tail.context": config.tail.context,
+        "models.dtype": config.models.dtype,
+    } | hashes
+
+
+def rollout_settings(config: Config) -> dict[str, str | int | float]:
+    """Everything that decides a rollout, beside the store it lies in.
+
+    ``run.seed`` is not among them: a rollout's noise depends on the sample alone, so that runs can share it.
+    """
+    return {
+        "teacher": folder_hash(config.models.teacher, ("transformer",)),
+        "teacher.text": config.teacher.text,
+        "teacher.steps": config.teacher.steps,
+        "teacher.guidance": config.teacher.guidance,
+        "flow.shift": config.flow.shift,
+        "models.dtype": config.models.dtype,
+    }
+
+
+def rollout_fingerprint(config: Config) -> str:
+    """Hash of :func:`rollout_settings`, in hex."""
+    return hashlib.sha256(json.dumps(rollout_settings(config), sort_keys=True).encode()).hexdigest()
+
+
+def folder_hash(model: str, parts: tuple[str, ...]) -> str:
+    """sha256 in hex over all files in the subfolders `parts` of a pipeline folder or hub id.
+
+    Raises:
+        FileNotFoundError: `model` has not these subfolders.
+    """
+    root = Path(model)
+    if not root.is_dir():
+        if root.is_absolute() or model.startswith(".") or model.count("/") != 1:
+            raise FileNotFoundError(
+                f"{model} does not exist: set models.student and models.teacher to pipeline folders"
+            )
+        root = local_folder(model, tuple(f"{part}/*" for part in parts))
+    total = hashlib.sha256()
+    for part in parts:
+        files = sorted(path for path in (root / part).glob("*") if path.is_file())
+        if not files:
+            raise FileNotFoundError(
+                f"{model} has no {part}/: expected a diffusers pipeline folder of Wan image to video"
+            )
+        for path in files:
+            total.update(f"{part}/{path.name}\0{file_hash(path)}\0".encode())
+    return total.hexdigest()
+
+
+def file_hash(path: Path, remember: int = REMEMBER) -> str:
+    """sha256 in hex; of a JSON object without what only says who wrote it (``_name_or_path``, versions).
+
+    Hashes of files of at least `remember` bytes are kept below ``~/.cache/v4e`` until size or time changes: 14B's
+    text encoder is hashed once a machine.
+    """
+    if path.suffix == ".json":
+        value = json.loads(path.read_text())
+        if isinstance(value, dict):
+            value = {k: v for k, v in value.items() if not k.startswith("_") and k != "transformers_version"}
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    stat = path.stat()
+    if stat.st_size < remember:
+        return _sha256(path)
+    key = hashlib.sha256(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "v4e" / "sha256" / key
+    if not cache.exists():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        new = cache.with_name(f"{key}.{os.getpid()}")
+        new.write_text(_sha256(path))
+        new.replace(cache)
+    return cache.read_text()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,154 @@
+"""What is left to precompute, and reading it: triplets and captions to chunks of decoded images.
+
+A corpus is cut into chunks before finished rows are left out: which triplets are encoded together is then
+the same in a resumed run as in an undisturbed one, and so are the bits.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from v4e.config.schema import Data
+from v4e.data.buckets import Size, fit, size_of
+from v4e.data.quality import BadTriplet, bad_id, decode_triplet
+from v4e.data.sources import Part, RawTriplet, rows
+from v4e.data.store.store import Texts
+
+STAGE = "precompute"
+DUPLICATE = "id appears twice: the first triplet is used"
+Rejection = dict[str, str]  # a row of rejected.parquet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """One triplet of a run."""
+
+    id: str
+    position: int  # in its part
+    texts: Texts
+    missing: bool  # in the store; the others of its chunk keep it company, and are not written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to do in one part of the corpus."""
+
+    part: Part
+    chunks: tuple[tuple[Wanted, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Triplets to encode together: uint8 RGB of one size, (B, h, w, 3)."""
+
+    wanted: tuple[Wanted, ...]
+    source_BHWC: np.ndarray
+    edit_BHWC: np.ndarray
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a precompute run has before it."""
+
+    jobs: tuple[Job, ...]
+    triplets: int  # in the corpus
+    missing: int  # of them, in the store
+    rejected: tuple[Rejection, ...]  # on sight
+
+
+def plan_work(
+    parts: Iterable[Part],
+    captions: Mapping[str, Mapping[str, str]],
+    stored: Mapping[str, Texts],
+    batch: int,
+    skip: Collection[str] = (),
+) -> Work:
+    """Compares the corpus and its captions with the store.
+
+    Args:
+        captions: rows of captions.parquet by id.
+        stored: what the samples in the store were made of, by id: another caption makes another sample.
+        batch: triplets of a chunk.
+        skip: ids that were rejected before. They keep their place in the chunks and are not counted as missing.
+
+    Raises:
+        ValueError: a triplet has no caption, or one of another instruction.
+    """
+    jobs: list[Job] = []
+    seen: set[str] = set()
+    rejected: list[Rejection] = []
+    triplets = missing = 0
+    for part in parts:
+        wanted: list[Wanted] = []
+        for position, row in enumerate(rows(part, images=False)):
+            triplets += 1
+            if reason := bad_id(row.id):
+                rejected.append(rejection(row.id, reason))
+            elif row.id in seen:
+                rejected.append(rejection(row.id, DUPLICATE))
+            elif not row.instruction.strip():
+                rejected.append(rejection(row.id, "empty instruction"))
+            else:
+                texts = _texts(row, captions.get(row.id))
+                new = row.id not in skip and stored.get(row.id) != texts
+                wanted.append(Wanted(id=row.id, position=position, texts=texts, missing=new))
+                missing += new
+            seen.add(row.id)
+        cuts = [tuple(wanted[at : at + batch]) for at in range(0, len(wanted), batch)]
+        if chunks := tuple(cut for cut in cuts if any(item.missing for item in cut)):
+            jobs.append(Job(part=part, chunks=chunks))
+    return Work(jobs=tuple(jobs), triplets=triplets, missing=missing, rejected=tuple(rejected))
+
+
+def read_job(job: Job, data: Data) -> Iterator[Chunk]:
+    """The chunks of one job with their images, checked, decoded and brought to size; of each cut, one a bucket."""
+    rest = enumerate(rows(job.part))
+    for cut in job.chunks:
+        raw: dict[int, RawTriplet] = {}
+        for position, row in rest:
+            raw[position] = row
+            if position == cut[-1].position:
+                break
+        yield from _decode([(item, raw[item.position]) for item in cut], data)
+
+
+def rejection(sample_id: str, reason: str) -> Rejection:
+    return {"id": sample_id, "stage": STAGE, "reason": reason}
+
+
+def _texts(row: RawTriplet, caption: Mapping[str, str] | None) -> Texts:
+    if caption is None:
+        raise ValueError(f"triplet {row.id} has no caption: run pipelines/caption.py with this recipe first")
+    if caption["instruction"].strip() != row.instruction.strip():
+        raise ValueError(
+            f"the caption of {row.id} is of the instruction {caption['instruction']!r}, its triplet says "
+            f"{row.instruction!r}: run pipelines/caption.py with this recipe first"
+        )
+    instruction = row.instruction.strip()
+    return Texts(instruction=instruction, caption=caption["caption"], task=caption["task"], corpus=row.corpus)
+
+
+def _decode(cut: list[tuple[Wanted, RawTriplet]], data: Data) -> Iterator[Chunk]:
+    groups: dict[Size, list[tuple[Wanted, np.ndarray, np.ndarray]]] = {}
+    rejected = []
+    for item, row in cut:
+        try:
+            triplet = decode_triplet(row, data.max_pixels)
+            size = size_of(*triplet.source.size, data)
+        except BadTriplet as bad:
+            rejected.append(rejection(item.id, str(bad)))
+            continue
+        source, edit = (np.asarray(fit(image, data)) for image in (triplet.source, triplet.edit))
+        groups.setdefault(size, []).append((item, source, edit))
+    todo = {size: group for size, group in groups.items() if any(item.missing for item, _, _ in group)}
+    for size, group in (todo or {(data.height, data.width): []}).items():
+        sources, edits = (np.array([row[side] for row in group], np.uint8).reshape(-1, *size, 3) for side in (1, 2))
+        yield Chunk(
+            wanted=tuple(item for item, _, _ in group),
+            source_BHWC=sources,
+            edit_BHWC=edits,
+            rejected=tuple(rejected),
+        )
+        rejected = []  # told once

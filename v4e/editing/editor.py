@@ -1,0 +1,244 @@
+"""The one inference path of samples, evaluation and serving: image and instruction in, edit and evolution out.
+
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames, I image tokens,
+T text tokens, D width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
+from PIL import Image
+from torch import Tensor
+
+from v4e.editing import inexact
+from v4e.editing.content_cache import ContentCache
+from v4e.editing.inexact import Inexact
+from v4e.files.images import fit, grid_size, restore
+from v4e.method import sampler
+from v4e.method.conditioning import condition, flf_video, i2v_video
+from v4e.method.inputs import Inputs
+from v4e.method.sampler import OnStep, Solver
+from v4e.models.encoders import decode_clip, encode_clip, encode_images, encode_text, to_images, to_pixels
+from v4e.models.framewise import framewise
+from v4e.weights.load import Frozen, load_dit, load_frozen, load_vae, move
+from v4e.weights.lora_files import Adapters
+
+EXACT = Inexact()
+CACHE_BYTES = 256 * 2**20  # about 100 sources and instructions of Wan 14B at 720p
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    image: Image.Image  # of the source's size
+    clip: list[Image.Image]  # P frames of the model's size, the source's reconstruction first
+    how: tuple[str, ...] = ()  # names of the options in use that are not exact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Editor:
+    """A student (or any Wan I2V pipeline), ready to edit; one edit at a time."""
+
+    dit: WanTransformer3DModel
+    frozen: Frozen
+    decoder: AutoencoderKLWan  # the VAE of `frozen`, or a copy that is not exact
+    scheduler: UniPCMultistepScheduler
+    adapters: Adapters
+    cache: ContentCache
+    options: Inexact = EXACT
+
+    @classmethod
+    def load(
+        cls,
+        folder: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        attention: str = "native",
+        fold_pad: bool = True,
+        loras: Mapping[str, str] | None = None,
+        held_loras: int = 4,
+        cache_bytes: int = CACHE_BYTES,
+        options: Inexact = EXACT,
+    ) -> "Editor":
+        """From a diffusers pipeline folder or hub id, onto the GPU if there is one.
+
+        `loras` are files by the names that edits ask for them by; at most `held_loras` are in memory. `cache_bytes`
+        of encoded sources and texts are kept from edit to edit. The VAE is float32 in every `dtype`.
+
+        Raises:
+            FileNotFoundError: the folder or a LoRA's file is not there.
+            ValueError: a LoRA does not fit, or this machine cannot do one of `options`.
+        """
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        inexact.check(options, device)
+        frozen = load_frozen(folder, dtype)
+        vae = frozen.vae if dtype == torch.float32 else load_vae(folder, torch.float32)
+        frozen = replace(frozen, vae=framewise(move(vae, device)))
+        for model in (frozen.text_encoder, frozen.image_encoder):
+            move(model, device)
+        dit = move(load_dit(folder, dtype, attention, fold_pad), device).eval().requires_grad_(False)
+        inexact.apply(dit, options)
+        scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
+        return cls(
+            dit=dit,
+            frozen=frozen,
+            decoder=inexact.decoder_of(frozen.vae, options),
+            scheduler=cast(UniPCMultistepScheduler, scheduler),
+            adapters=Adapters(dit, loras or {}, most=held_loras),
+            cache=ContentCache(cache_bytes),
+            options=options,
+        )
+
+    @staticmethod
+    def size(image: Image.Image, max_pixels: int) -> tuple[int, int]:
+        """(height, width) on the 16-pixel grid, of the image's aspect and at most `max_pixels`."""
+        return grid_size(image.width, image.height, max_pixels)
+
+    @torch.no_grad()
+    def preview(self, x0_hat_BCFHW: Tensor) -> list[Image.Image]:
+        """The tail of each prediction as an image."""
+        return to_images(decode_clip(self.decoder, x0_hat_BCFHW)[:, :, -1])
+
+    @property
+    def device(self) -> torch.device:
+        return self.dit.patch_embedding.weight.device
+
+    @torch.no_grad()
+    def edit(
+        self,
+        images: list[Image.Image],
+        instructions: list[str],
+        *,
+        seeds: list[int],
+        height: int | None = None,
+        width: int | None = None,
+        max_pixels: int | None = None,
+        frames: int = 5,
+        steps: int = 8,
+        guidance: float = 1.0,
+        negatives: list[str] | None = None,
+        lora: str | None = None,
+        shift: float | None = None,
+        solver: Solver = "euler",
+        last_images: list[Image.Image] | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[Edit]:
+        """Edit a batch, each image by its instruction.
+
+        Images of any size are brought to (`height`, `width`) pixels, or to those that `max_pixels` gives all of them,
+        and the edits back to their source's size. With `guidance` other than 1 each step is led away from `negatives`,
+        which are empty by default. `lora` is the name of one given to :meth:`load`. `shift` defaults to the
+        scheduler's own. `last_images` are the last frames for an FLF2V model. `on_step(step, x0_hat_BCFHW)` sees the
+        prediction after each step; returning False stops there and yields that prediction.
+
+        Raises:
+            ValueError: an argument means nothing, or does not fit the others or the model.
+        """
+        _check_counts(images, instructions, seeds, negatives, last_images)
+        if frames < 5 or frames % 4 != 1:
+            raise ValueError(f"frames={frames}: Wan's VAE needs 4k+1 frames and an edit at least 5: use 5, 9, 13, ...")
+        if steps < 1:
+            raise ValueError(f"steps={steps}: expected at least 1")
+        height, width = self._size(images, height, width, max_pixels)
+        self.adapters.use(lora)
+        inputs = self._inputs(fit(images, height, width), instructions, frames, last_images)
+        with inexact.step_cache(self.dit, self.options):
+            z_BCFHW = sampler.sample(
+                self.dit,
+                inputs,
+                seeds=seeds,
+                steps=steps,
+                shift=self.scheduler.config["flow_shift"] if shift is None else shift,
+                solver=solver,
+                scheduler=self.scheduler,
+                guidance=guidance,
+                empty=[self._text(text) for text in negatives or [""] * len(images)] if guidance != 1 else None,
+                on_step=on_step,
+            )
+        edits = []
+        for image, clip_CPHW in zip(images, decode_clip(self.decoder, z_BCFHW), strict=True):
+            clip = to_images(clip_CPHW.transpose(0, 1))
+            edits.append(Edit(image=restore(clip[-1], image), clip=clip, how=self.options.names))
+        return edits
+
+    def _size(
+        self, images: list[Image.Image], height: int | None, width: int | None, max_pixels: int | None
+    ) -> tuple[int, int]:
+        """(height, width) of all `images` on the model's grid."""
+        if height is None or width is None:
+            if max_pixels is None:
+                raise ValueError("no size: give height and width, or max_pixels, such as 832 * 480 for Wan 480p")
+            sizes = [self.size(image, max_pixels) for image in images]
+            if len(set(sizes)) > 1:
+                got = ", ".join(f"{wide} x {tall}" for tall, wide in sizes)
+                raise ValueError(f"a batch is of one size, these images come to {got}: edit them one by one")
+            height, width = sizes[0]
+        positions = self.dit.config["rope_max_seq_len"]
+        stride = self.frozen.vae.config["scale_factor_spatial"] * self.dit.config["patch_size"][1]
+        if height % stride or width % stride:
+            raise ValueError(f"{width} x {height} pixels: expected multiples of {stride}, the sides of a token")
+        if max(height, width) > positions * stride:
+            raise ValueError(f"{width} x {height} pixels: this model has positions for {positions * stride} a side")
+        return height, width
+
+    def _inputs(
+        self,
+        sources: list[Image.Image],
+        instructions: list[str],
+        frames: int,
+        last_images: list[Image.Image] | None,
+    ) -> Inputs:
+        """All that the DiT sees beside (x_t, t). Each sample is encoded alone: it does not depend on its neighbours."""
+        width, height = sources[0].size
+        if last_images is None:
+            z_cond = [self._condition(source, frames) for source in sources]
+            image_BID = torch.cat([self._image(source) for source in sources])
+        else:
+            lasts = fit(last_images, height, width)
+            pairs = list(zip(sources, lasts, strict=True))
+            z_cond = [self._condition(source, frames, last) for source, last in pairs]
+            image_BID = torch.cat([torch.cat([self._image(image) for image in pair], 1) for pair in pairs])
+        return Inputs(
+            y_BCFHW=condition(torch.cat(z_cond), last=last_images is not None),
+            text=[self._text(text) for text in instructions],
+            image_BID=image_BID,
+        )
+
+    def _condition(self, source: Image.Image, frames: int, *last: Image.Image) -> Tensor:
+        """z_cond_BCFHW of one source, and of its last frame for FLF2V."""
+
+        def encode() -> Tensor:
+            width, height = source.size
+            pixels = [to_pixels([image], height, width).to(self.device) for image in (source, *last)]
+            video = flf_video(pixels[0], pixels[1], frames) if last else i2v_video(pixels[0], frames)
+            return encode_clip(self.frozen.vae, video)
+
+        return self.cache.get(f"condition of {frames} frames", source, *last, make=encode)
+
+    def _image(self, image: Image.Image) -> Tensor:
+        """image_BID of one image."""
+        frozen = self.frozen
+        return self.cache.get(
+            "image", image, make=lambda: encode_images(frozen.image_encoder, frozen.image_processor, [image])
+        )
+
+    def _text(self, text: str) -> Tensor:
+        """text_TD without pads."""
+        frozen = self.frozen
+        return self.cache.get("text", text, make=lambda: encode_text(frozen.text_encoder, frozen.tokenizer, [text])[0])
+
+
+def _check_counts(
+    images: Sequence, instructions: Sequence, seeds: Sequence, negatives: Sequence | None, lasts: Sequence | None
+) -> None:
+    if not images:
+        raise ValueError("0 images: expected at least one")
+    if not len(images) == len(instructions) == len(seeds):
+        raise ValueError(
+            f"{len(images)} images, {len(instructions)} instructions, {len(seeds)} seeds: expected as many of each"
+        )
+    for name, given in (("negatives", negatives), ("last_images", lasts)):
+        if given is not None and len(given) != len(images):
+            raise ValueError(f"{len(given)} {name} of {len(images)} images: expected as many")

@@ -1,0 +1,74 @@
+"""Who edits, how, and what is left to edit: the manifest and the batches of one model."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import diffusers
+import torch
+
+from v4e.config.schema import Config
+from v4e.evaluation.suites.items import Item
+from v4e.method.flow import sample_seed
+
+GRID = 16  # pixels of Wan's VAE and patches together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """An editor: ours, or a diffusers edit pipeline."""
+
+    name: str
+    folder: str
+    ours: bool  # Wan I2V through v4e.editing.editor
+    text: str = "instruction"  # or "caption": told Table 1's template
+
+
+def manifest(config: Config, model: Model, weights: str, data: dict[str, str]) -> dict:
+    """All that decides the edits: they are made again when any of it changes."""
+    sample, bench = config.sample, config.bench
+    ours = {
+        "sample": {"steps": sample.steps, "guidance": sample.guidance, "solver": sample.solver},
+        "shift": config.flow.shift,
+        "frames": config.data.frames,
+        "text": model.text,
+        "batch": bench.batch,  # what is in a forward decides the last bits
+    }
+    theirs = {"steps": bench.steps or "default", "guidance": bench.guidance if bench.guidance >= 0 else "default"}
+    return {
+        "model": model.name,
+        "folder": model.folder,
+        "weights": weights,
+        "settings": ours if model.ours else theirs,
+        "area": config.data.height * config.data.width,
+        "dtype": config.models.dtype,
+        "seed": config.run.seed,
+        "seeds": "v4e.method.flow.sample_seed(run.seed, '<language>/<key>', 0)",
+        "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
+        "data": data,
+    }
+
+
+def seed_of(config: Config, item: Item) -> int:
+    return sample_seed(config.run.seed, f"{item.language}/{item.key}", 0)
+
+
+def size_for(width: int, height: int, area: int) -> tuple[int, int]:
+    """(height, width) on Wan's grid, near to `area` and to the image's aspect. The whole image is kept, unlike in
+    training: the judge compares it with the whole source."""
+    ratio = width / height
+    sides = math.sqrt(area / ratio), math.sqrt(area * ratio)
+    tall, wide = (max(GRID, round(side / GRID) * GRID) for side in sides)
+    return tall, wide
+
+
+def batches(items: Sequence[Item], sizes: Sequence[tuple[int, int]], batch: int) -> list[list[Item]]:
+    """Those that lack an edit, in forwards of one size. Cut before finished ones are left out: what is in a forward is
+    then the same in a resumed run, to the bit. Of rows that share a file the last one edits it, as officially."""
+    last = {item.edited: (item, size) for item, size in zip(items, sizes, strict=True)}
+    groups: dict[tuple[int, int], list[Item]] = {}
+    for item, size in last.values():
+        groups.setdefault(size, []).append(item)
+    cuts = [group[at : at + batch] for group in groups.values() for at in range(0, len(group), batch)]
+    return [cut for cut in cuts if not all(Path(item.edited).exists() for item in cut)]

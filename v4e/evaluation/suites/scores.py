@@ -1,0 +1,155 @@
+"""Scores of items to figures of a benchmark: the official arithmetic, and what may be called its result."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+
+import numpy as np
+
+from v4e.config.bench import Bench, Judge
+from v4e.evaluation.metrics.bootstrap import interval
+from v4e.evaluation.suites import gedit, imgedit
+from v4e.evaluation.suites.items import Item, Rubric, Suite
+from v4e.evaluation.suites.judging import SCORED
+
+AXES = {"gedit": ("SC", "PQ", "O"), "imgedit": ("score",), "uge": ("score",)}
+UGE_DEVIATION = "deviation: the official prompt asks for no score, so a line 'Score: N' was added to it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """One figure, and of how many items."""
+
+    value: float | None  # None where nothing was scored
+    n_scored: int
+    n_total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One model on one suite, or on one language or subset of it."""
+
+    groups: dict[str, dict[str, Mean]]  # group to axis to figure
+    macro: dict[str, Mean]  # the official overall: unweighted mean over groups; None while a group has nothing
+    by_item: dict[str, Mean]  # weighted by items
+    interval: dict[str, tuple[float, float] | None]  # 95 % of the macro mean: items resampled within their groups
+    marks: tuple[str, ...] = ()  # why this is no headline, or what is not as officially
+    headline: float | None = None  # macro mean of the last axis; None where it may not be called the result
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemScore:
+    """One item; `values` is None where a question of it failed or an image is missing."""
+
+    row: int
+    item: Item
+    values: dict[str, float] | None
+    replies: list[dict] = field(default_factory=list)
+
+
+def item_scores(suite: Suite, rubric: Rubric, records: Sequence[dict]) -> list[ItemScore]:
+    """Records of :func:`v4e.evaluation.suites.judging.judge_items` to one score an item, in the suite's order."""
+    by_row = {row: list(some) for row, some in groupby(records, key=lambda r: int(r["id"].split("/", 1)[0]))}
+    return [_item_score(suite, rubric, row, item, by_row[row]) for row, item in enumerate(suite.items)]
+
+
+def _item_score(suite: Suite, rubric: Rubric, row: int, item: Item, records: list[dict]) -> ItemScore:
+    values = None
+    if all(r["status"] == SCORED for r in records):
+        if suite.name == "gedit":
+            least: dict[str, list[float]] = {"SC": [], "PQ": []}
+            for record in records:
+                least[record["kind"][:2]].append(min(record["scores"]))
+            roots = [math.sqrt(s * q) for s, q in zip(least["SC"], least["PQ"], strict=True)]
+            single = len(roots) == 1  # a mean of one score keeps its type, and the CSV shows the type
+            values = {axis: v[0] if single else sum(v) / len(v) for axis, v in (least | {"O": roots}).items()}
+        else:
+            values = {"score": imgedit.average(records[0]["scores"])}
+    return ItemScore(row=row, item=item, values=values, replies=records)
+
+
+def summarize(
+    suite: Suite,
+    scores: Sequence[ItemScore],
+    bench: Bench,
+    judge: Judge,
+    *,
+    intersection: bool = False,
+    language: str = "",
+) -> Scored:
+    """Figures of the items of `language` (all of them without), with `intersection` of those in it alone."""
+    chosen = [
+        s for s in scores if (not language or s.item.language == language) and (s.item.intersection or not intersection)
+    ]
+    axes = AXES[suite.name]
+    rounded = suite.name != "gedit"  # ImgEdit's type scores have 2 decimals, and its published overall is of those
+    by_group = {g: [s for s in chosen if s.item.group == g] for g in suite.groups}
+    groups = {g: {axis: _mean(some, axis, rounded) for axis in axes} for g, some in by_group.items()}
+    macro, spread = {}, {}
+    for axis in axes:
+        values = [groups[g][axis].value for g in suite.groups]
+        known = [v for v in values if v is not None]
+        complete = len(known) == len(values)
+        n_scored = sum(groups[g][axis].n_scored for g in suite.groups)
+        macro[axis] = Mean(value=float(np.mean(known)) if complete else None, n_scored=n_scored, n_total=len(chosen))
+        drawn = [[s.values[axis] for s in some if s.values] for some in by_group.values()]
+        spread[axis] = interval(drawn, bench.draws) if complete else None
+    against = objections(suite, chosen, bench, judge)
+    value = macro[axes[-1]].value
+    forced = bool(against) and bench.force and judge.kind != "fake" and value is not None
+    deviates = suite.name == "uge" and bench.rubrics != "own"
+    return Scored(
+        groups=groups,
+        macro=macro,
+        by_item={axis: _mean(chosen, axis, False) for axis in axes},
+        interval=spread,
+        marks=(*(["forced"] if forced else []), *against, *([UGE_DEVIATION] if deviates else [])),
+        headline=value if forced or not against else None,
+    )
+
+
+def _mean(scores: Sequence[ItemScore], axis: str, rounded: bool) -> Mean:
+    values = [s.values[axis] for s in scores if s.values]
+    mean = float(np.mean(values)) if values else None
+    if values and rounded:
+        mean = round(sum(values) / len(values), 2)
+    return Mean(value=mean, n_scored=len(values), n_total=len(scores))
+
+
+def objections(suite: Suite, scores: Sequence[ItemScore], bench: Bench, judge: Judge) -> tuple[str, ...]:
+    """Why these scores are not what the benchmark calls its result."""
+    found = []
+    if judge.kind == "fake":
+        found.append("the fake judge looks at nothing")
+    if bench.rubrics != "official":
+        found.append(f"unofficial: bench.rubrics={bench.rubrics}")
+    if not suite.whole:
+        found.append("not the whole published set" + (f": {suite.notes[0]}" if suite.notes else ""))
+    lacking = sum(s.values is None for s in scores)
+    if lacking or not scores:
+        found.append(f"{len(scores) - lacking} of {len(scores)} items scored")
+    return tuple(found)
+
+
+def gedit_rows(scores: Sequence[ItemScore]) -> list[tuple[Item, float, float]]:
+    """What GEdit's CSVs hold."""
+    return [(s.item, s.values["SC"], s.values["PQ"]) for s in scores if s.values]
+
+
+def write_official(suite: Suite, scores: Sequence[ItemScore], folder: str, model: str, backbone: str) -> None:
+    """The official files: GEdit's CSVs below {folder}/{backbone}/eval_results_new, ImgEdit's JSONs in {folder}."""
+    if suite.name == "gedit":
+        gedit.write_csvs(f"{folder}/{backbone}/eval_results_new", model, gedit_rows(scores))
+        return
+    good = [s for s in scores if s.values]
+    averages: Mapping[str, float] = {s.item.key: s.values["score"] for s in good if s.values}
+    imgedit.write_results(
+        folder,
+        {s.item.key: s.replies[0]["reply"] for s in good},
+        averages,
+        {s.item.key: s.item.group for s in good},
+    )

@@ -1,0 +1,182 @@
+"""Tables of a benchmark: our rows beside the paper's, for HTML, Markdown, CSV and LaTeX."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from v4e.evaluation.suites.published import AXES4, COLUMNS5, NOTES, PRINTED, TABLE4, TABLE5, TABLE6
+
+Results = Mapping[tuple[str, str], Mapping]  # (suite, model) to its scores.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One model. Cells are texts, as they are shown."""
+
+    name: str
+    cells: tuple[str, ...]
+    source: str  # whose run, which judge, which date, what is missing
+    ours: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table and its rows: the paper's first, then ours."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def tables(results: Results, models: Sequence[str], languages: Sequence[str]) -> list[Table]:
+    """Table 4 of each language, Table 5 and Table 6, as far as a model of ours has scores for them."""
+    found = []
+    for language in languages:
+        rows = [
+            _gedit_row(m, results["gedit", m], language) for m in models if language in results.get(("gedit", m), {})
+        ]
+        if rows:
+            title = f"GEdit-Bench-{language.upper()}" + (" (Table 4)" if language == "en" else "")
+            found.append(Table(title=title, columns=AXES4, rows=(*(_printed4() if language == "en" else ()), *rows)))
+    rows = [_imgedit_row(m, results["imgedit", m]) for m in models if ("imgedit", m) in results]
+    if rows:
+        columns = (*COLUMNS5, "Overall")
+        found.append(Table(title="ImgEdit-Bench (Table 5)", columns=columns, rows=(*_printed5(), *rows)))
+    rows = [_uge_row(m, results["uge", m]) for m in models if ("uge", m) in results]
+    if rows:
+        found.append(Table(title="ImgEdit-Bench UGE", columns=("score",), rows=tuple(rows)))
+    variants = [m for m in models if m in TABLE6]
+    if variants:
+        found.append(_table6(results, variants))
+    return found
+
+
+def shown(scored: Mapping, axis: str, digits: int = 2) -> str:
+    """The official overall of one axis with its 95 % interval, and n where it is not of all items."""
+    mean, spread = scored["macro"][axis], scored["interval"][axis]
+    if mean["value"] is None:
+        return f"- ({mean['n_scored']}/{mean['n_total']})"
+    text = f"{mean['value']:.{digits}f}"
+    if spread:
+        text += f" [{spread[0]:.{digits}f}, {spread[1]:.{digits}f}]"
+    return text + ("" if mean["n_scored"] == mean["n_total"] else f" ({mean['n_scored']}/{mean['n_total']})")
+
+
+def _source(result: Mapping, scored: Mapping) -> str:
+    n = scored["by_item"][next(reversed(scored["by_item"]))]
+    head = f"our run, judge {result['judge']}, {result['date']}, n = {n['n_scored']}/{n['n_total']}"
+    if scored["headline"] is None:
+        head += "; NO RESULT"
+    return "; ".join([head, *scored["marks"]])
+
+
+def _printed4() -> list[Row]:
+    return [
+        Row(name=name, cells=tuple(_cell(v) for v in values), source=PRINTED, ours=False)
+        for name, values in TABLE4.items()
+    ]
+
+
+def _printed5() -> list[Row]:
+    rows = []
+    for name, (columns, overall) in TABLE5.items():
+        cells = tuple(_cell(v) for v in (*(columns or (None,) * len(COLUMNS5)), overall))
+        note = NOTES.get(("imgedit", name))
+        rows.append(Row(name=name, cells=cells, source=PRINTED + (f"; {note}" if note else ""), ours=False))
+    return rows
+
+
+def _gedit_row(model: str, result: Mapping, language: str) -> Row:
+    scored = result[language]
+    cells = tuple(shown(scored, axis, 3) for axis in AXES4)
+    return Row(name=model, cells=cells, source=_source(result, scored), ours=True)
+
+
+def _imgedit_row(model: str, result: Mapping) -> Row:
+    scored = result["all"]
+    cells = tuple(_cell(scored["groups"][group]["score"]["value"]) for group in COLUMNS5)
+    return Row(name=model, cells=(*cells, shown(scored, "score")), source=_source(result, scored), ours=True)
+
+
+def _uge_row(model: str, result: Mapping) -> Row:
+    scored = result["all"]
+    return Row(name=model, cells=(shown(scored, "score"),), source=_source(result, scored), ours=True)
+
+
+def _table6(results: Results, variants: Sequence[str]) -> Table:
+    rows = [Row(name=name, cells=(_cell(g), _cell(i)), source=PRINTED, ours=False) for name, g, i in TABLE6.values()]
+    for variant in variants:
+        found = [
+            (result, result[part], axis)
+            for suite, part, axis in (("gedit", "en", "O"), ("imgedit", "all", "score"))
+            if (result := results.get((suite, variant))) and part in result
+        ]
+        by_axis = {axis: shown(scored, axis) for _, scored, axis in found}
+        source = " | ".join(_source(result, scored) for result, scored, _ in found)
+        cells = tuple(by_axis.get(axis, "-") for axis in ("O", "score"))
+        rows.append(Row(name=f"{variant}: {TABLE6[variant][0]}", cells=cells, source=source, ours=True))
+    return Table(title="Ablation (Table 6)", columns=("GEdit-EN O", "ImgEdit Overall"), rows=tuple(rows))
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def markdown(found: Sequence[Table]) -> str:
+    """All tables; ours in bold."""
+    blocks = []
+    for table in found:
+        lines = [("model", *table.columns, "source"), ("---",) * (len(table.columns) + 2)]
+        for row in table.rows:
+            name = f"**{_pipe(row.name)}**" if row.ours else row.name
+            lines.append((name, *row.cells, _pipe(row.source)))
+        blocks.append(f"## {table.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines))
+    return "\n".join(blocks)
+
+
+def _pipe(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def csv_text(found: Sequence[Table]) -> str:
+    """One line a cell: table, model, column, value, source."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(("table", "model", "column", "value", "ours", "source"))
+    for table in found:
+        for row in table.rows:
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                writer.writerow((table.title, row.name, column, cell, row.ours, row.source))
+    return buffer.getvalue()
+
+
+ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def latex(found: Sequence[Table]) -> str:
+    """A booktabs table each; sources as notes under it."""
+    blocks = []
+    for table in found:
+        head = " & ".join(["Model", *map(tex, table.columns)])
+        lines = [r"\begin{table}", r"\centering", rf"\caption{{{tex(table.title)}}}"]
+        lines += [rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule", head + r" \\", r"\midrule"]
+        before = False
+        for row in table.rows:
+            if row.ours and not before and row is not table.rows[0]:
+                lines.append(r"\midrule")
+            before = before or row.ours
+            name = rf"\textbf{{{tex(row.name)}}}" if row.ours else tex(row.name)
+            lines.append(" & ".join([name, *map(tex, row.cells)]) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [rf"\par\footnotesize {tex(row.name)}: {tex(row.source)}." for row in table.rows if row.ours]
+        blocks.append("\n".join([*lines, r"\end{table}"]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def tex(text: str) -> str:
+    return "".join(ESCAPES.get(c, c) for c in text)

@@ -1,0 +1,143 @@
+"""The 11 tasks: Table 1 with its caption templates, and instructions sorted into them by rules."""
+
+import re
+from dataclasses import dataclass
+
+from v4e.language.rules import match_rule
+from v4e.language.wishes import imperative
+from v4e.language.words import QUOTED, verbatim
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of Table 1."""
+
+    label: str  # the paper's name
+    cue: str  # its typical instruction
+    template: str  # of the caption, with slots; v4e/captions/templates.py fills them
+    closing: str  # what stays: appended to every caption of the task, never asked of a model
+
+
+TABLE1: dict[str, Row] = {
+    "addition": Row(
+        "Subject Addition",
+        "add a red balloon above the boy",
+        "{target} gradually {appears} {place}",
+        "everything else remains still",
+    ),
+    "removal": Row(
+        "Subject Removal",
+        "remove the trash can on the left",
+        "{source} gradually {fades} away",
+        "everything else remains still",
+    ),
+    "replacement": Row(
+        "Subject Replacement",
+        "replace the mug with a teacup",
+        "{source} gradually {turns} into {target} in place",
+        "pose, lighting, and surroundings remain unchanged",
+    ),
+    "background": Row(
+        "Background Change",
+        "change background to a beach",
+        "The background slowly transforms into {target}",
+        "the main subject and foreground remain unchanged",
+    ),
+    "color": Row(
+        "Color Alteration",
+        "make the car blue",
+        "{source} color gradually shifts to {target}",
+        "reflections and all other elements remain consistent",
+    ),
+    "material": Row(
+        "Material Modification",
+        "turn the sofa into leather",
+        "{source} texture gradually becomes {target}",
+        "geometry and the rest of the scene remain unchanged",
+    ),
+    "text": Row(
+        "Text Modification",
+        "change text to 'OPEN'",
+        "{source} text gradually changes to {target}",
+        "layout and surrounding pixels remain unchanged",
+    ),
+    "motion": Row(
+        "Motion Change",
+        "raise the person's right hand",
+        "{source} slowly {moves} {place}",
+        "the rest of the body and scene remain steady",
+    ),
+    "portrait": Row(
+        "Portrait Editing & Beautification",
+        "smooth skin and brighten eyes",
+        "{source} {is} gently {smoothed} over time",
+        "identity and other details remain unchanged",
+    ),
+    "style": Row(
+        "Style Transfer",
+        "convert to watercolor style",
+        "The scene gradually adopts {target} style",
+        "composition and content remain unchanged",
+    ),
+    "tone": Row(
+        "Tone Transformation",
+        "apply warm cinematic grade",
+        "The image gradually shifts to {target}",
+        "structure and content remain unchanged",
+    ),
+}
+TASKS: tuple[str, ...] = tuple(TABLE1)
+
+_HIDDEN = 0xE000  # first of the characters, in private use, that stand for quoted texts
+
+
+def normalize(instruction: str) -> str:
+    """One line, an imperative, without politeness and final punctuation; quoted text stays byte for byte."""
+    quoted: list[str] = []
+
+    def hide(found: re.Match[str]) -> str:
+        quoted.append(found.group())
+        return chr(_HIDDEN + len(quoted) - 1)
+
+    text = imperative(" ".join(QUOTED.sub(hide, instruction).split()))
+    for at, said in enumerate(quoted):
+        text = text.replace(chr(_HIDDEN + at), said)
+    return text
+
+
+def rule_task(instruction: str) -> tuple[str, bool]:
+    """(task, confident) of an instruction by rules alone; ("", False) where no rule applies.
+
+    Instructions of several atomic edits get the task of the first one.
+    """
+    parts = atoms(instruction)
+    if len(parts) > 1:
+        found = [rule_task(part) for part in parts]
+        return found[0][0], all(sure for _, sure in found)
+    text = normalize(instruction)
+    if QUOTED.search(text) or (verbatim(text) and re.search(r"\b(?:sign|poster|label|banner|shirt|logo)\b", text)):
+        return "text", True
+    return match_rule(text.lower())
+
+
+# verbs that begin a further edit after "and" or a comma; fewer than begin an instruction: many are nouns there
+_JOINT = re.compile(
+    r"(?:\s*[,;]\s*(?:and\s+)?(?:then\s+)?|\s+and\s+then\s+|\s+and\s+(?:also\s+)?|\s+then\s+|"
+    r"\.\s+(?:then\s+)?)(?=(?:add|put|place|insert|draw|include|introduce|create|remove|delete|erase|get rid of|take|"
+    r"eliminate|clear|wipe|make|turn|change|convert|transform|give|set|switch|paint|(?:re)?colou?r|tint|dye|cover|let|have|"
+    r"replace|swap|apply|raise|lift|lower|move|smooth|brighten|darken|whiten|soften|sharpen)\b\s+\w)",
+    re.I,
+)
+
+
+def atoms(instruction: str) -> list[str]:
+    """The atomic edits of an instruction, in order: split before each further imperative, outside quotes."""
+    text = normalize(instruction)
+    quoted = [match.span() for match in QUOTED.finditer(text)]
+    parts, start = [], 0
+    for joint in _JOINT.finditer(text):
+        leads = re.match(r"(?:in|at|on|to) the\b", text[start : joint.start()], re.I)  # "in the top left, add ..."
+        if joint.start() > start and not leads and not any(a < joint.start() < b for a, b in quoted):
+            parts.append(text[start : joint.start()].strip())
+            start = joint.end()
+    return [normalize(part) for part in (*parts, text[start:].strip())]

@@ -1,0 +1,105 @@
+"""Instructions that refer to earlier ones ("make it red", "the same one", "do the same to the dog"), made whole."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from v4e.language.lexicon import WHOLE
+from v4e.language.slots import Slots, slots
+from v4e.language.tasks import atoms, normalize, rule_task
+from v4e.language.words import QUOTED, definite
+
+_SCENERY = re.compile(r"\b(?:background|backdrop|scenery|setting|surroundings)\b", re.I)
+_ONE = r"(?:(?:that|the|this) (?:same|very) (?:one|thing)|that one|this one|the (?:former|latter)|that thing|the same)"
+_OBJECT = re.compile(rf"\b(?:it|them|him|her(?! \w)|they|{_ONE})\b(?! (?:look|looks) like)", re.I)
+_OWNER = re.compile(r"\b(?:its|their)\b(?= \w)", re.I)
+_THERE = re.compile(
+    r"\b(?:in|at|to|on) the same (?:place|spot|position)\b|"
+    r"\b(?:over )?there\b(?! (?:should|must|is|are|be))",
+    re.I,
+)
+_SAME = re.compile(
+    r"(?:now )?(?:do|repeat) (?:the same|that|this|it)(?: thing)? (?:to|with|for|on) (?P<new>.+?)(?: too| as well)?",
+    re.I,
+)
+_ANOTHER = re.compile(r"\banother one\b|\bone more\b(?! \w)|\ba second one\b", re.I)
+_LEAD = re.compile(r"^(?:next|now|then|after that|afterwards|finally|lastly|also|and|in addition)[ ,]+", re.I)
+
+
+@dataclass
+class _Memory:
+    """What the turns so far were about."""
+
+    thing: str = ""  # as it would be named now: "the cat"
+    place: str = ""
+    edit: str = ""  # the last atomic edit
+    of: str = ""  # what the last edit changed, in its own words
+
+
+def resolve(turns: Sequence[str]) -> list[list[str]]:
+    """The atomic edits of each turn, in order, every one readable without the turns before it.
+
+    "it", "them", "that one" and "the same one" become the thing that was edited last; "there" its place; "another one"
+    another of it; "do the same to X" the last edit with X in it. Where "it" is the picture ("make it night"), and where
+    nothing was named before, words stay.
+
+    Raises:
+        ValueError: there are no turns, or one is empty.
+    """
+    if not turns or not all(turn.strip() for turn in turns):
+        raise ValueError(f"turns are {list(turns)}: expected one instruction or more, none of them empty")
+    memory, found = _Memory(), []
+    for turn in turns:
+        whole = []
+        for atom in atoms(_LEAD.sub("", turn.strip())):
+            whole.append(_outside_quotes(atom, memory))
+            _remember(whole[-1], memory)
+        found.append(whole)
+    return found
+
+
+def _outside_quotes(atom: str, memory: _Memory) -> str:
+    """`atom` with its references resolved; quoted text is never touched."""
+    if (same := _SAME.fullmatch(atom)) and memory.edit and memory.of:
+        return memory.edit.replace(memory.of, definite(same["new"]), 1)
+    pieces, at = [], 0
+    for quoted in QUOTED.finditer(atom):
+        pieces += [_replace(atom[at : quoted.start()], atom, memory), quoted.group()]
+        at = quoted.end()
+    return "".join([*pieces, _replace(atom[at:], atom, memory)])
+
+
+def _replace(piece: str, atom: str, memory: _Memory) -> str:
+    if memory.place:
+        piece = _THERE.sub(memory.place, piece)
+    if not memory.thing:
+        return piece
+    bare = re.sub(r"^(?:the|his|her|its|their) ", "", memory.thing)
+    piece = _ANOTHER.sub(f"another {bare}", piece)
+    if _of_picture(atom):
+        return piece
+    piece = _OWNER.sub(f"{memory.thing}'s", piece)
+    return _OBJECT.sub(memory.thing, piece)
+
+
+def _remember(atom: str, memory: _Memory) -> None:
+    task, _ = rule_task(atom)
+    found = slots(atom, task) if task else None
+    if found is None or _of_picture(atom):
+        return
+    thing = _thing(found, task)
+    if not thing or re.fullmatch(WHOLE, thing, re.I):
+        return
+    memory.thing, memory.edit, memory.of = thing, atom, found.source
+    memory.place = found.place if task == "addition" else memory.place
+
+
+def _of_picture(atom: str) -> bool:
+    """Whether "it" is the picture; where rules are not sure of that, it is the thing."""
+    task, sure = rule_task(atom)
+    return (sure and task in ("style", "tone")) or bool(_SCENERY.search(atom))
+
+
+def _thing(found: Slots, task: str) -> str:
+    named = found.target if task in ("addition", "replacement") else found.source
+    return definite(re.sub(r"^(?:another|one more|some|two|three) ", "", normalize(named), flags=re.I)) if named else ""

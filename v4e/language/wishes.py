@@ -1,0 +1,250 @@
+"""Indirect requests as imperatives: wishes, questions, statements and arrows to "make ...", "add ...", "remove ..."."""
+
+import re
+from functools import lru_cache
+
+from v4e.language.lexicon import COLOR, MATERIAL
+from v4e.language.words import words_of
+
+_LEAD = re.compile(
+    r"^(?:please|pls|plz|kindly|now|just|hey|hi|ok(?:ay)?|then|also|and|finally|next|first|maybe|perhaps|simply|(?"
+    r":can|could|would|will) you(?: please| maybe| kindly| possibly)?|would you mind|you (?:should|could|can)|i(?:'d|"
+    r" would)? (?:want|like|love|need) you to|i(?:'d| would)? (?:want|like|love) to(?! (?:see|have|get|change))|i (?"
+    r":want|need) to(?! (?:see|have|get))|let's(?! (?:see|have))|try to|go ahead and|help me(?: to)?|feel free to)[ "
+    r",]+",
+    re.I,
+)
+_TAIL = re.compile(
+    r"[ ,]+(?:please|pls|plz|thanks?(?: you)?|for me|if (?:possible|you can)|would be (?:nice|great|good|lovely)|and "
+    r"nothing else|instead|in (?:this|the) (?:image|picture|photo|shot)|so that it's not in the (?:image|picture|"
+    r"photo) anymore)$",
+    re.I,
+)
+_DETERMINER = re.compile(
+    r"^(?:The|An?|My|His|Her|Their|Its|Our|This|That|These|Those|Another|Some)\b"
+)  # may come to stand inside
+# long words of requests, for misspellings of them; slips in short ones are other words
+_SPELLED = words_of(
+    "remove delete replace change convert transform increase brighten background exchange substitute please whiten"
+)
+
+
+def _deletions(word: str) -> list[str]:
+    """`word` without one of its inner letters."""
+    return [word[:at] + word[at + 1 :] for at in range(1, len(word) - 1)]
+
+
+def _swaps(word: str) -> list[str]:
+    return [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
+
+
+_SLIPS = {"teh": "the"} | {slip: word for word in _SPELLED for slip in _deletions(word) + _swaps(word)}
+
+_X = r"(?P<x>(?:(?!\b(?:that|which|who|so)\b).)+?)"  # a subject, up to its verb
+_DEF = r"(?:the|this|that|these|those|my|his|her|their|its|our|both|all|everything)\b"
+_PRONOUN = r"(?:it|they|he|she|them|him|her|me|i)\b"
+_NEW = r"(?:an?|another|some|more|one|two|three|four|several|many|a few|a couple of|additional|extra)\b"
+_MODAL = r"(?:should|ought to|must|needs? to|has to|have to|could|shall|might|can|would)"
+_WANT = (
+    r"(?:i(?:'d| would)? (?:really |rather )?(?:want|like|love|prefer|need|wish(?: for)?)(?: to (?:see|have|get))?|i "
+    r"would rather (?:see|have)|(?:can|could|may) (?:we|i) (?:have|get|see)|let(?:'s| us) (?:see|have)|let me see|"
+    r"how about|it (?:would|might) be (?:nice|great|good|cool) (?:to have|to see|with|if there (?:was|were)|if we "
+    r"had)|imagine|what about|we need|give me)"
+)
+_GONE = r"(?:gone|removed|deleted|erased|taken away|taken out|invisible|absent|edited out|cut out|away)"
+_BE = r"(?:be|become|look like|look|appear|turn into|get|turn)"
+_DEMAND = (
+    r"(?:put|make|place|use|have|let there be|i want|i'd like|add|draw|give me|show|insert|there should be|there (?"
+    r":is|are)|let it be|turn it into)"
+)
+
+# (pattern of the whole text, what it becomes); all are tried in order, each on what the one before left
+_REWRITES: tuple[tuple[str, str], ...] = (
+    # a remark, then the request itself
+    (
+        r"[^,.\"']*\b(?:is|are|looks?|seems?|feels?) (?:a bit |a little |way |really |so )?(?:too |lonely|empty|"
+        r"boring|dull|tired|bland)[^,.\"']*[,.] (?!but )(?P<r>.+)",
+        r"\g<r>",
+    ),
+    (
+        r"there(?: is|'s| are) (?P<x>an? .+?|some .+?|two .+?)(?:, | - |; )(?:please )?(?:remove|delete|erase|get "
+        r"rid of) (?:it|him|her|them)",
+        r"remove \g<x>",
+    ),
+    (
+        r"(?P<x>(?:the|his|her|my|this) [^,:]+)(?:: | - )(?P<v>make|turn|paint|color|get rid of|remove|replace|swap) "
+        r"(?:it|them|this)(?P<r>\b.*)",
+        r"\g<v> \g<x>\g<r>",
+    ),
+    (
+        r"(?:he|she|it|they|\w+ \w+) (?:is|are) (?:currently )?(?:holding|wearing|carrying|eating|riding) (?P<x>.+?)"
+        r", (?:but )?(?:please )?(?:make|turn) (?:it|that|them) (?:into )?(?P<y>.+)",
+        r"replace \g<x> with \g<y>",
+    ),
+    (r"(?:he|she|they|it) (?:is|are) \w+ing, (?P<r>(?:make|have|let) .+)", r"\g<r>"),
+    (r"(?P<r>.+?), (?:it's|it is|they're|they are|he's|she's) .+", r"\g<r>"),
+    (r"(?:let|have) (?P<x>.+?) have (?P<y>.+)", r"give \g<x> \g<y>"),
+    # one thing for another
+    (
+        r"where (?P<x>.+?) (?:is|are|stands?|sits?|was|were)(?: now)?,? (?:there (?:should|must|could) be|put|place|"
+        r"draw|i want|have|i'd like) (?P<y>.+?)(?: instead)?",
+        r"replace \g<x> with \g<y>",
+    ),
+    (
+        r"(?:instead of|in place of|rather than|in lieu of) (?P<x>[^,]+?)(?:, ?(?:please )?|(?= (?:have|put|add|"
+        r"place|"
+        r"use|show|draw|i want|i'd like)\b))(?: ?(?:" + _DEMAND + r"))? ?(?P<y>.+?)(?: there| instead)?",
+        r"replace \g<x> with \g<y>",
+    ),
+    (
+        r"(?:put|place|draw|use|get|have|show|add) (?P<y>.+?)(?: in there| there)? (?:where (?P<x>.+?) (?:is|are|was|"
+        r"were|stands)|(?:instead of|rather than|in place of|in the place of|in lieu of) (?P<z>.+))",
+        r"replace \g<x>\g<z> with \g<y>",
+    ),
+    (
+        r"(?:have|get|let) (?P<x>.+?) (?:be )?(?:replaced|swapped|exchanged|substituted)(?: out)? (?:by|with|for) (?"
+        r"P<y>.+)",
+        r"replace \g<x> with \g<y>",
+    ),
+    (
+        _X + " " + _MODAL + r" be (?:replaced|swapped|exchanged|substituted)(?: out)? (?:by|with|for) (?P<y>.+)",
+        r"replace \g<x> with \g<y>",
+    ),
+    (
+        r"(?:i think |i believe )?(?P<y>an? .+?) would (?:look|be|fit|suit|work) (?:better|nicer|best) (?:than|"
+        r"instead of|in place of) (?P<x>.+)",
+        r"replace \g<x> with \g<y>",
+    ),
+    (r"(?P<x>[^\"']+?) ?(?:->|=>|→|-->) ?(?P<y>.+)", r"turn \g<x> into \g<y>"),
+    (r"(?:trade|exchange|switch|swap)(?: out)? (?P<x>.+?) (?:for|with) (?P<y>.+)", r"replace \g<x> with \g<y>"),
+    # away with it
+    (r"(?:i )?(?:don't|do not|didn't) (?:want|need|like)(?: to see| to have)? (?P<x>.+)", r"remove \g<x>"),
+    (_X + " " + _MODAL + r" (?:be )?(?:completely |totally |all )?" + _GONE + r"\b.*", r"remove \g<x>"),
+    (
+        _X + r" (?:has to|have to|must|should|needs? to|can|could|ought to) (?:go|disappear|vanish|leave|go away|fade "
+        r"away)",
+        r"remove \g<x>",
+    ),
+    (r"(?:make|let|have) (?P<x>.+?) (?:be )?(?:disappear|vanish|go away|gone|invisible|fade away)", r"remove \g<x>"),
+    (r"(?:no|without)(?: more| any)? (?P<x>.+)", r"remove \g<x>"),
+    (_WANT + r" (?P<w>.+?) (?:without(?: any)?|with no|free of|minus) (?P<x>.+)", r"remove \g<x>"),
+    (
+        r"(?:make|show|have|leave|keep) (?P<w>(?:the|this|my) .+?|it) (?:without(?: any)?|with no|free of) (?P<x>.+)",
+        r"remove \g<x>",
+    ),
+    (r"empty (?P<w>.+?) so (?:that )?there (?:is|are) no (?P<x>.+?)(?: left)?", r"remove \g<x> in \g<w>"),
+    (
+        r"(?:take|cut|extract|isolate)(?: out)? (?P<x>.+?)(?: out| out of (?P<w>.+?))? and (?:put|place|paste|bring|"
+        r"move|drop) (?:it|him|her|them) (?P<p>(?:in|on|at|into|onto|to)\b.+)",
+        r"put \g<x> \g<p>",
+    ),
+    # a question
+    (r"what if there (?:was|were|is|are) (?P<x>.+)", r"add \g<x>"),
+    (r"what if (?P<x>.+?) (?:was|were|is|are|became|looked like) (?P<y>.+)", r"make \g<x> \g<y>"),
+    (
+        r"what (?:would|will|might) (?P<x>.+?) look like (?:if (?:it|he|she|they|this|that|(?:the|my) \w+) (?:was|"
+        r"were)|in|as|with|made of) (?P<y>.+)",
+        r"make \g<x> \g<y>",
+    ),
+    (r"what (?:would|will) it look like if (?P<x>.+?) (?:was|were|is|are) (?P<y>.+)", r"make \g<x> \g<y>"),
+    (
+        r"(?:can|could|may|would|should|might) (?P<x>(?:" + _DEF + "|it|they|he|she|this).*?) (?:please )?be(?:come)? "
+        "(?P<y>.+)",
+        r"make \g<x> \g<y>",
+    ),
+    (r"(?:can|could|may) (?P<x>(?:" + _DEF + "|it|they|he|she|we).*?) have (?P<y>.+)", r"give \g<x> \g<y>"),
+    (
+        r"(?:can|could|may) (?:i|we) (?:get|have) (?P<y>an? .+?) (?:out of|from|of) (?P<x>(?:this|the|my) (?:image|"
+        r"photo|picture|shot))",
+        r"turn \g<x> into \g<y>",
+    ),
+    # there is to be something
+    (
+        r"(?P<p>(?:in|on|at|above|below|under|behind|near|next to|beside|over) [^,]+?),? there (?:"
+        + _MODAL
+        + r") be (?P<x>.+)",
+        r"add \g<x> \g<p>",
+    ),
+    (r"(?:let )?there (?:" + _MODAL + r" )?be (?P<x>.+)", r"add \g<x>"),
+    (r"(?P<w>.+?) (?:is|are) missing (?P<x>.+)", r"add \g<x> to \g<w>"),
+    (r"(?P<w>[^,]+?) needs? (?P<x>an? [^,]+|some [^,]+)(?:, .+)?", r"give \g<w> \g<x>"),
+    (
+        r"(?P<x>" + _NEW + r" .+?) (?:would|might|could) (?:look|be|fit|work|go) (?:nice|great|good|well|better|cool|"
+        r"perfect|lovely|nicely)(?P<p>\b.*)",
+        r"add \g<x>\g<p>",
+    ),
+    # a state that is wished for
+    (_WANT + r" (?P<x>.+?) to (?:be|become|look) (?P<y>.+)", r"make \g<x> \g<y>"),
+    (_WANT + r" (?P<x>.+?) to (?:resemble|look like) (?P<y>.+)", r"make \g<x> look like \g<y>"),
+    (_WANT + r" (?P<x>.+?) to (?P<y>.+)", r"make \g<x> \g<y>"),
+    (
+        _WANT
+        + r" (?P<x>(?:"
+        + _DEF
+        + r").+?) (?:in|as|made of|made from) (?P<y>(?:an? )?(?:"
+        + COLOR
+        + "|"
+        + MATERIAL
+        + r")(?: [a-z]+)?(?: (?:rather than|instead of) .+)?)",
+        r"make \g<x> \g<y>",
+    ),
+    (
+        _WANT + r" (?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*?) (?P<p>(?:in front of|in|on|at|inside|standing|next to|"
+        r"walking|sitting) .+)",
+        r"put \g<x> \g<p>",
+    ),
+    (
+        _WANT + r" (?P<y>an? .+?)(?: version)? (?:of|from|out of) (?P<x>this|it|(?:this|the|my) (?:image|photo|picture|"
+        r"scene))",
+        r"turn \g<x> into \g<y>",
+    ),
+    (_WANT + r" (?P<x>" + _NEW + r" .+)", r"add \g<x>"),
+    (_WANT + r" (?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*)", r"\g<x>"),
+    (_WANT + r" (?P<x>.+)", r"add \g<x>"),
+    (
+        r"(?:make|create|draw) (?P<y>an? .+) (?:from|out of|of) (?P<x>this|it|(?:this|the|my) (?:image|photo|picture|"
+        r"scene))",
+        r"turn \g<x> into \g<y>",
+    ),
+    (
+        r"(?P<x>.+?) would (?:look|be) (?:better|nicer|best|great|good|nice|cool) (?:in|as|with|if it (?:was|were)|"
+        r"made of|being) (?P<y>.+)",
+        r"make \g<x> \g<y>",
+    ),
+    (_X + " " + _MODAL + r" have (?P<y>.+)", r"give \g<x> \g<y>"),
+    (_X + " " + _MODAL + r" (?P<v>" + _BE + r") (?P<y>.+)", r"make \g<x> \g<v> \g<y>"),
+    (r"(?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*?) " + _MODAL + r" (?P<y>[a-z]+\b.*)", r"make \g<x> \g<y>"),
+    (r"(?:let|have) (?P<x>.+?) (?:be|become|appear) (?P<y>.+)", r"make \g<x> \g<y>"),
+    (r"(?P<v>make|get) (?P<x>.+?) (?:be|become|appear)(?P<l> like)? (?P<y>.+)", r"make \g<x>\g<l> \g<y>"),
+)
+_COMPILED = tuple((re.compile(pattern, re.I), told) for pattern, told in _REWRITES)
+
+
+@lru_cache(maxsize=4096)
+def imperative(text: str) -> str:
+    """A one-line request as an imperative; what is one already stays as it is."""
+    text = _bare(text)
+    for pattern, told in _COMPILED:
+        if match := pattern.fullmatch(text):
+            text = _bare(match.expand(told))
+    return text
+
+
+def _bare(text: str) -> str:
+    """Without politeness around it, final stops and misspelt verbs."""
+    before, text = "", _DETERMINER.sub(lambda first: first.group().lower(), text.strip())
+    while before != text:
+        before = text
+        text = _TAIL.sub("", _LEAD.sub("", text.strip())).rstrip(" .!?;,")
+    return re.sub(r"[A-Za-z]{3,}", lambda word: _spelled(word.group()), text, count=3) if text else before
+
+
+def _spelled(word: str) -> str:
+    """A request's verb with two letters swapped, one lost or one too many, as it should be."""
+    if word.isupper():  # what the instruction wants to be written, perhaps
+        return word
+    low = word.lower()
+    right = _SLIPS.get(low) or next((cut for cut in _deletions(low) if cut in _SPELLED), "")
+    if not right or low in _SPELLED:
+        return word
+    return right.capitalize() if word[0].isupper() else right

@@ -1,0 +1,106 @@
+"""From noise to clip latents: the steps of an edit, with or without guidance, by Euler or by Wan's own UniPC.
+
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, T text tokens, D width.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import count, pairwise
+from typing import Literal, cast
+
+import torch
+from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
+from torch import Tensor
+
+from v4e.method import flow
+from v4e.method.conditioning import TEMPORAL
+from v4e.method.inputs import Inputs
+from v4e.models.dit import predict
+from v4e.models.reuse import reusing
+
+OnStep = Callable[[int, Tensor], bool | None]
+Solver = Literal["euler", "unipc"]
+Velocity = Callable[[Tensor, float], Tensor]
+
+
+@torch.no_grad()
+def sample(
+    dit: WanTransformer3DModel,
+    inputs: Inputs,
+    *,
+    seeds: list[int],
+    steps: int,
+    shift: float,
+    solver: Solver,
+    scheduler: UniPCMultistepScheduler,
+    guidance: float = 1.0,
+    empty: list[Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Clip latents z_BCFHW, float32, of B encoded edits, each from the noise of its seed.
+
+    `scheduler` holds UniPC's settings. `empty` are the texts (T, D) that `guidance` other than 1 leads away from.
+    `dtype` as for ``models.dit.predict``. `on_step(step, x0_hat_BCFHW)` sees the prediction after each step; returning
+    False stops there and yields that prediction. `dit` may be sharded: then all its ranks call this, equally often.
+    """
+    device, numbers = inputs.y_BCFHW.device, count()
+    with reusing(dit, guided=empty is not None) as memo:
+
+        def branch(name: str, text: list[Tensor], step: int, x_t_BCFHW: Tensor, t_B: Tensor) -> Tensor:
+            memo.at(step, name)
+            # a step cache, where one is on, must know which of the two passes it sees
+            with dit.cache_context(name) if dit.is_cache_enabled else nullcontext():
+                u, _ = predict(dit, x_t_BCFHW, t_B, inputs.y_BCFHW, text, inputs.image_BID, dtype=dtype)
+            return u
+
+        def velocity(x_t_BCFHW: Tensor, t: float) -> Tensor:
+            # in float64, so that UniPC's whole timesteps of a thousand come out whole
+            t_B, step = torch.full((len(seeds),), t, device=device, dtype=torch.float64), next(numbers)
+            u = branch("text", inputs.text, step, x_t_BCFHW, t_B)
+            if empty is not None:
+                u_0 = branch("empty", empty, step, x_t_BCFHW, t_B)
+                u = u_0 + guidance * (u - u_0)
+            return u.float()
+
+        x_BCFHW = start(inputs.y_BCFHW, seeds)
+        if solver == "euler":
+            return _euler(velocity, x_BCFHW, steps, shift, on_step)
+        return _unipc(velocity, x_BCFHW, steps, shift, on_step, scheduler)
+
+
+def start(y_BCFHW: Tensor, seeds: list[int]) -> Tensor:
+    """The noise that edits with these conditions start from, each drawn on the CPU from its seed."""
+    _, c, f, h, w = y_BCFHW.shape
+    shape = (c - TEMPORAL, f, h, w)  # without the mask channels
+    noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(noise).to(y_BCFHW.device)
+
+
+def _euler(velocity: Velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None) -> Tensor:
+    """Euler along ``flow.times``."""
+    times = flow.times(steps, shift).tolist()
+    for step, (t, t_next) in enumerate(pairwise(times)):
+        u = velocity(x, t)
+        x0_hat = x - t * u
+        x = flow.euler_step(x, u, t, t_next)
+        if on_step is not None and on_step(step, x0_hat) is False:
+            return x0_hat
+    return x
+
+
+def _unipc(
+    velocity: Velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None, settings: UniPCMultistepScheduler
+) -> Tensor:
+    """diffusers' UniPC, Wan's own solver."""
+    made = UniPCMultistepScheduler.from_config(settings.config, flow_shift=shift)
+    scheduler = cast(UniPCMultistepScheduler, made)  # a tuple only where unused settings are asked for
+    scheduler.set_timesteps(steps, device=x.device)
+    for step, timestep in enumerate(scheduler.timesteps):
+        t = float(timestep) / scheduler.config["num_train_timesteps"]
+        u = velocity(x, t)
+        x0_hat = x - float(scheduler.sigmas[step]) * u
+        x = scheduler.step(u, timestep, x, return_dict=False)[0]
+        if on_step is not None and on_step(step, x0_hat) is False:
+            return x0_hat
+    return x

@@ -1,0 +1,85 @@
+"""What a cluster is made of, for a plan: the data sheets of GPUs, and what a user says about nodes and network.
+
+Figures are the vendors': dense bfloat16 without sparsity, links one way. Nothing in here was measured by us.
+"""
+
+from dataclasses import dataclass
+
+from v4e.config.schema import Plan
+
+RESERVE_GIB, RESERVE_SHARE = 2.0, 0.06  # of a GPU: CUDA and NCCL themselves, and what the allocator cannot use (ours)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One GPU."""
+
+    gib: float  # as the driver shows it
+    tflops: float  # dense bfloat16
+    link_gb_s: float  # to the others of its node, one way
+    host_gb_s: float  # to host memory, one way
+
+
+GPUS = {
+    "b200": Gpu(gib=178.3, tflops=2250, link_gb_s=900, host_gb_s=50),
+    "h200": Gpu(gib=140.4, tflops=989, link_gb_s=450, host_gb_s=50),
+    "h100": Gpu(gib=79.6, tflops=989, link_gb_s=450, host_gb_s=50),
+    "a100-80": Gpu(gib=80.0, tflops=312, link_gb_s=300, host_gb_s=25),
+    "a100": Gpu(gib=80.0, tflops=312, link_gb_s=300, host_gb_s=25),  # as Ray calls both sizes
+    "a100-40": Gpu(gib=40.0, tflops=312, link_gb_s=300, host_gb_s=25),
+    "l40s": Gpu(gib=45.0, tflops=362, link_gb_s=25, host_gb_s=25),
+    "a10g": Gpu(gib=22.5, tflops=70, link_gb_s=25, host_gb_s=25),
+    "l4": Gpu(gib=22.5, tflops=121, link_gb_s=25, host_gb_s=25),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """What a run has: its GPUs, all alike, and what binds them."""
+
+    gpu: Gpu
+    gpus: int  # in all; 0 = as many as a run asks for
+    per_node: int
+    host_gib: float  # memory of a node; 0 = not known
+    network_gb_s: float  # of a node, one way
+    storage_gib: float  # for store and checkpoints; 0 = not known
+
+    @property
+    def usable(self) -> float:
+        """Bytes of a GPU that a plan may fill."""
+        return ((1 - RESERVE_SHARE) * self.gpu.gib - RESERVE_GIB) * 2**30
+
+
+def cluster_of(plan: Plan, gpu: str = "", gib: float = 0.0) -> Cluster | None:
+    """The cluster that ``plan.*`` describes; None where neither it nor `gpu` names a GPU.
+
+    `gpu` is what was found, and `gib` its memory, for users who say nothing.
+
+    Raises:
+        ValueError: a GPU whose data sheet is not known here, and neither its memory nor its speed given.
+    """
+    name = (plan.gpu or gpu).lower()
+    if not name:
+        return None
+    sheet = GPUS.get(name)
+    memory, links = plan.gpu_gib or gib, plan.nvlink_gb_s
+    if sheet is None:
+        if not (memory and plan.train_tflops and plan.infer_tflops):
+            raise ValueError(
+                f"plan.gpu={name} is not known here: expected one of {', '.join(GPUS)}, or say what it has with "
+                "plan.gpu_gib, plan.train_tflops and plan.infer_tflops"
+            )
+        sheet = Gpu(gib=memory, tflops=plan.train_tflops, link_gb_s=25, host_gb_s=25)
+    return Cluster(
+        gpu=Gpu(
+            gib=memory or sheet.gib,
+            tflops=sheet.tflops,
+            link_gb_s=links or sheet.link_gb_s,
+            host_gb_s=sheet.host_gb_s,
+        ),
+        gpus=plan.gpus,
+        per_node=plan.gpus_per_node,
+        host_gib=plan.host_gib,
+        network_gb_s=plan.network_gb_s,
+        storage_gib=plan.storage_gib,
+    )

@@ -1,0 +1,163 @@
+"""What a rank of the student's training holds in memory: arithmetic alone, no weights, no torch, no Ray.
+
+Shape letters: B batch, N DiT tokens, D width, T text tokens, I image tokens, K taps.
+"""
+
+import math
+from dataclasses import dataclass
+
+from v4e.config.schema import Config, Lora
+from v4e.models.sizes import Dit
+from v4e.planning.work import Reads
+
+EXACT = 4  # bytes of a float32 number
+BYTES = {"float32": 4, "bfloat16": 2}
+OFFLOADED = {
+    "none": (),
+    "optimizer": ("moments",),
+    "all": ("weights", "gradients", "moments", "ema"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes of one rank at the peak of a step.
+
+    A backward frees activations as it makes gradients, so the peak is at its beginning or at its end, whichever is
+    higher: without the gradients, unless those of earlier forwards wait there, or with what one block's activations are
+    more than its gradients.
+    """
+
+    weights: int  # of its shard: float32 masters, of a LoRA run also the frozen base in what it computes in
+    gradients: int  # of its shard, likewise
+    moments: int  # AdamW's two
+    ema: int
+    whole: int  # parameters and gradients of blocks in flight, unsharded; all gradients where several forwards add up
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.moments + self.ema + self.whole + self.activations
+
+    def in_host_memory(self, offload: str) -> int:
+        """What of it ``train.offload`` keeps off the device."""
+        return sum(getattr(self, part) for part in OFFLOADED[offload])
+
+
+def student_memory(config: Config, dit: Dit, reads: Reads, *, workers: int, image_tokens: int) -> Memory:
+    """Of one of `workers` ranks that trains a student of the sizes `dit` on samples that it `reads` so.
+
+    `image_tokens` are those of one image: an FLF2V model has an embedding for each of two images' tokens. Activations
+    of a LoRA run are planned as a full one's, which are more.
+    """
+    parameters, shards = parameter_count(dit, image_tokens), config.train.shard or workers
+    trained, frozen = (adapter_parameters(dit, config.lora), parameters) if config.lora.rank else (parameters, 0)
+    held = math.ceil(trained * EXACT / shards)
+    waiting = config.optim.accumulate > workers or "gradients" in OFFLOADED[config.train.offload]
+    begins = (held if waiting else 0, activation_bytes(config, dit, reads, dit.layers))
+    last = math.ceil(moving_parameters(config, dit, trained) * EXACT / shards)  # gradients of the last block to come
+    ends = (held, max(0, activation_bytes(config, dit, reads, 1) - last))
+    gradients, activations = max(begins, ends, key=sum)
+    return Memory(
+        weights=held + math.ceil(frozen * BYTES[config.train.dtype] / shards),
+        gradients=gradients,
+        moments=2 * held,
+        ema=held,
+        whole=unsharded_bytes(config, dit, parameters, trained, workers),
+        activations=activations,
+    )
+
+
+def teacher_memory(config: Config, dit: Dit, reads: Reads, *, image_tokens: int) -> tuple[int, int]:
+    """Bytes of one rank of a replica: its weights, and what a forward holds beside them at most.
+
+    Ranks split the blocks; each reads whole tokens. A rollout is of ``teacher.batch`` samples, a target of
+    ``optim.batch``, which keeps its taps too, twice while they are stacked.
+    """
+    size, tp, width = BYTES[config.models.dtype], config.teacher.tp, dit.width
+    blocks = dit.layers * block_parameters(dit)
+    weights = size * (parameter_count(dit, image_tokens) - blocks + math.ceil(blocks / tp))
+    attention = (2 * size + 8) * width + (4 * size + 4) * width // tp  # q, k, v, one of them rotated in float32
+    feed = (2 * size + 4) * width + 2 * size * dit.ffn // tp
+    token = reads.clip * max(attention, feed)
+    taps = 2 * size * len(config.kd.taps) * reads.clip * width if config.kd.weight > 0 else 0
+    return weights, max(config.teacher.batch * token, config.optim.batch * (token + taps))
+
+
+def unsharded_bytes(config: Config, dit: Dit, parameters: int, trained: int, workers: int) -> int:
+    """Of what FSDP2 brings together: what is outside the blocks for a whole step, and of a block in its backward the
+    weights, those of the next one, the buffer that they came in, the gradients, and these in float32 to be reduced.
+
+    `trained` counts what gets gradients: all `parameters`, or those of adapters.
+    """
+    if workers == 1 and config.train.dtype == "float32" and config.train.offload != "all":
+        return 0  # no mesh
+    block, size = block_parameters(dit), BYTES[config.train.dtype]
+    moving = moving_parameters(config, dit, trained)
+    flying = size * (parameters - dit.layers * block) + 3 * size * block + (size + EXACT) * moving
+    # Forwards without a reduction leave gradients unsharded.
+    adding_up = config.optim.accumulate > workers and config.train.reduce == "last"
+    return flying + (EXACT * trained if adding_up else 0)
+
+
+def moving_parameters(config: Config, dit: Dit, trained: int) -> int:
+    """Those of a block that have gradients, of all that are `trained`."""
+    return trained // dit.layers if config.lora.rank else block_parameters(dit)
+
+
+def activation_bytes(config: Config, dit: Dit, reads: Reads, blocks: int) -> int:
+    """Of a forward's, when its backward, or what it computes again, has come to the last of so many `blocks`.
+
+    As counted in diffusers' block on the CPU, where a norm keeps its input, its float32 copy and its result; a fused
+    norm keeps less. SDPA or a flash kernel is taken for granted: neither keeps N x N numbers.
+    """
+    width, ffn, size = dit.width, dit.ffn, BYTES[config.train.dtype]
+    clip, seen = reads.clip, reads.text + reads.image
+    everything = clip * (48 * width + 12 * size * width + 2 * size * ffn) + seen * (8 + 4 * size) * width
+    products = clip * size * (11 * width + ffn) + seen * 2 * size * width
+    block_input = clip * size * width
+    kept = {"none": everything, "selective": products, "full": block_input}[config.train.recompute]
+    backward = clip * (EXACT * width + size * ffn)  # gradients of the widest layer
+    outside = clip * (8 + 3 * size) * width
+    taps = 4 * EXACT * len(config.kd.taps) * clip * width if config.kd.weight > 0 else 0
+    return config.optim.batch * (blocks * kept + (everything - kept) + backward + outside + taps)
+
+
+def block_parameters(dit: Dit) -> int:
+    """Of one block: attention among tokens and over text, that over images, norms, feed-forward, modulation."""
+    width = dit.width
+    attention = 4 * (width * width + width) + 2 * width
+    images = 2 * (width * width + width) + width
+    return 2 * attention + images + 2 * width + 2 * width * dit.ffn + dit.ffn + width + 6 * width
+
+
+def adapter_parameters(dit: Dit, lora: Lora) -> int:
+    """Of adapters on ``lora.targets``: the rank times inputs and outputs of each layer."""
+    square, ffn = 2 * dit.width, dit.width + dit.ffn
+    layers = {f"attn{n}.{layer}": square for n in (1, 2) for layer in ("to_q", "to_k", "to_v", "to_out.0")}
+    layers |= {"attn2.add_k_proj": square, "attn2.add_v_proj": square, "ffn.net.0.proj": ffn, "ffn.net.2": ffn}
+    ends = tuple(f".{target}" for target in lora.targets)
+    return lora.rank * dit.layers * sum(size for name, size in layers.items() if f".{name}".endswith(ends))
+
+
+def checkpoint_bytes(config: Config, dit: Dit, image_tokens: int) -> int:
+    """Of a checkpoint: weights, their average and two moments of what is trained."""
+    return 4 * EXACT * trained_parameters(config, dit, image_tokens)
+
+
+def trained_parameters(config: Config, dit: Dit, image_tokens: int) -> int:
+    """Those that have gradients: all, or the adapters'."""
+    return adapter_parameters(dit, config.lora) if config.lora.rank else parameter_count(dit, image_tokens)
+
+
+def parameter_count(dit: Dit, image_tokens: int) -> int:
+    """Of the whole transformer; `image_tokens` of one image."""
+    width, seen = dit.width, dit.image_width
+    patch = math.prod(dit.patch)
+    before = dit.channels_in * patch * width + width
+    timestep = (dit.frequencies + 1) * width + (width + 1) * width + (width + 1) * 6 * width
+    text = (dit.text_width + 1) * width + (width + 1) * width
+    image = 2 * seen + (seen + 1) * seen + (seen + 1) * width + 2 * width
+    positions = dit.images * image_tokens * seen if dit.images > 1 else 0
+    after = (width + 1) * dit.channels_out * patch + 2 * width
+    return before + timestep + text + image + positions + after + dit.layers * block_parameters(dit)

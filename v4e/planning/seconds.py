@@ -1,0 +1,71 @@
+"""How long the parts of a training step take on a cluster of GPUs, each by itself: arithmetic on stated speeds."""
+
+import math
+from dataclasses import dataclass
+
+from v4e.config.schema import Config
+from v4e.models.sizes import Pipeline
+from v4e.planning.gpus import Cluster
+from v4e.planning.memory import BYTES, EXACT, checkpoint_bytes, parameter_count, trained_parameters
+from v4e.planning.work import Speed, Work, seconds_of, tensor_parallel_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """Of one forward and backward on a worker, where not said otherwise."""
+
+    compute: float
+    gather: float  # FSDP's communication
+    offload: float  # of a whole step: moments to the GPU and back
+    target: float  # of a replica
+    stream: float  # that the network needs for the targets of all workers
+
+
+def seconds_on(
+    config: Config, student: Pipeline, teacher: Pipeline, work: Work, speed: Speed, cluster: Cluster
+) -> Seconds:
+    """What each takes by itself."""
+    compute, target = seconds_of(config, work, speed)
+    if config.kd.weight > 0:
+        target += config.optim.batch * (
+            tensor_parallel_bytes(config, teacher.dit, work.teacher_reads) / 1e9 / cluster.gpu.link_gb_s
+        )
+    nodes = max(1, math.ceil(config.train.workers / cluster.per_node))
+    return Seconds(
+        compute=compute,
+        gather=gather_seconds(config, student, cluster),
+        offload=offload_seconds(config, student, cluster),
+        target=target,
+        stream=config.train.workers * work.target_bytes / 1e9 / (cluster.network_gb_s * nodes),
+    )
+
+
+def gather_seconds(config: Config, student: Pipeline, cluster: Cluster) -> float:
+    """Of FSDP2's communication in a forward and its backward.
+
+    Weights come together for both, in what the student computes in; gradients are reduced in float32. Within a node
+    each GPU takes that in over its own link. Across nodes a ring enters a node once, whatever the number of its GPUs;
+    with HSDP only sums of gradients do, of as many shards as a node has GPUs.
+    """
+    train = config.train
+    shards, workers = train.shard or train.workers, train.workers
+    parameters = parameter_count(student.dit, student.image_tokens)
+    trained = trained_parameters(config, student.dit, student.image_tokens)
+    reductions = 1.0 if train.reduce == "each" else workers / config.optim.accumulate  # a forward
+    moved = (2 * BYTES[train.dtype] * parameters + EXACT * trained * reductions) * (shards - 1) / shards
+    inside = shards <= cluster.per_node
+    seconds = moved / 1e9 / (cluster.gpu.link_gb_s if inside else cluster.network_gb_s)
+    if (groups := workers // shards) > 1:
+        summed = 2 * EXACT * trained / shards * (groups - 1) / groups * workers / config.optim.accumulate
+        crossing = workers > cluster.per_node
+        rate = cluster.network_gb_s / min(cluster.per_node, workers) if crossing else cluster.gpu.link_gb_s
+        seconds += summed / 1e9 / rate
+    return seconds
+
+
+def offload_seconds(config: Config, student: Pipeline, cluster: Cluster) -> float:
+    """Of a step: 16 bytes of moments a parameter, to the GPU and back."""
+    if config.train.offload == "none":
+        return 0.0
+    shards = config.train.shard or config.train.workers
+    return checkpoint_bytes(config, student.dit, student.image_tokens) / shards / 1e9 / cluster.gpu.host_gb_s

@@ -1,0 +1,212 @@
+"""What a run asks of its machines: FLOPs, bytes, and the pace at which teacher and student work together.
+
+Arithmetic alone: no weights, no torch, no Ray. A multiply-add is 2 FLOPs; times are seconds.
+
+Shape letters: K taps, B batch, F latent frames, H W latent height and width, N DiT tokens, D width, T text tokens,
+I image tokens.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from v4e.config.schema import Config
+from v4e.models.sizes import Dit
+
+TEXT_LEN = 512  # text tokens Wan attends to, pads included
+SCALE = 4  # bytes of an fp8 token's scale
+MIB = 2**20
+Payload = Literal["bf16", "fp8"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """What a DiT reads of one sample, in tokens."""
+
+    clip: int  # N
+    text: int  # T
+    image: int  # I, of all its images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What one sample costs, whatever the machines."""
+
+    student_reads: Reads
+    teacher_reads: Reads
+    student_flops: int  # forward and backward
+    teacher_flops: int  # of each rank of a replica
+    shape_KBND: tuple[int, int, int, int]  # of a target, which is of optim.batch samples
+    target_bytes: int  # packed; 0 without distillation
+
+    @property
+    def balance(self) -> float:
+        """Replicas that keep up with one worker if all ranks are equally fast: teacher's work over the student's."""
+        return self.teacher_flops / self.student_flops
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """TFLOP/s that a rank reaches."""
+
+    train: float  # of a worker, what it computes a second time included, what it loses to the others too
+    infer: float  # of a teacher's rank, likewise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast teacher and student go together; reading the store, and all that is not a DiT's work, left out."""
+
+    step_s: float
+    samples_per_s: float
+    mib_per_s: float  # of targets, to all workers together
+    wait: float  # share of the workers' time
+    busy: float  # share of the replicas' time
+    replicas: int  # the fewest that keep up
+    prefetch: int  # the least that hides how long a target takes
+
+
+# FLOPs
+
+
+def block_flops(dit: Dit, reads: Reads) -> int:
+    """Of one block on one sample: its linear layers; attention among the N tokens, and of them over text and images."""
+    width, seen = dit.width, reads.text + reads.image
+    linear = 2 * reads.clip * (6 * width * width + 2 * width * dit.ffn) + 4 * seen * width * width
+    return linear + 4 * reads.clip * (reads.clip + seen) * width
+
+
+def embedding_flops(dit: Dit, reads: Reads) -> int:
+    """Of what comes before the blocks: patches, timestep, text and images to width D."""
+    patches = reads.clip * dit.channels_in * math.prod(dit.patch) * dit.width
+    timestep = (dit.frequencies + dit.width + 6 * dit.width) * dit.width
+    text = reads.text * (dit.text_width + dit.width) * dit.width
+    image = reads.image * (dit.image_width + dit.width) * dit.image_width
+    return 2 * (patches + timestep + text + image)
+
+
+def forward_flops(dit: Dit, reads: Reads) -> int:
+    """Of a whole forward on one sample."""
+    output = 2 * reads.clip * dit.width * dit.channels_out * math.prod(dit.patch)
+    return embedding_flops(dit, reads) + dit.layers * block_flops(dit, reads) + output
+
+
+def tapped_flops(dit: Dit, reads: Reads, taps: Sequence[int], tp: int = 1) -> int:
+    """Of one of `tp` ranks, of a forward that ends behind the last of `taps`: the ranks split blocks, nothing else."""
+    return embedding_flops(dit, reads) + (max(taps) + 1) * block_flops(dit, reads) // tp
+
+
+def training_flops(dit: Dit, reads: Reads, *, recompute: bool) -> int:
+    """Of forward and backward on one sample: 3 forwards, or 4 where the backward computes activations again."""
+    return (4 if recompute else 3) * forward_flops(dit, reads)
+
+
+# Bytes
+
+
+def packed_bytes(shape_KBND: Sequence[int], payload: Payload) -> int:
+    """Of a packed target: 2 K B N D in bf16, K B N (D + 4) in fp8."""
+    taps, batch, tokens, width = shape_KBND
+    return taps * batch * tokens * (2 * width if payload == "bf16" else width + SCALE)
+
+
+def tensor_parallel_bytes(config: Config, dit: Dit, reads: Reads) -> int:
+    """That a rank takes in of a target's sums over ranks: three a block, of which a ring passes on all twice."""
+    tp = config.teacher.tp
+    blocks = (max(config.kd.taps) + 1) if config.kd.taps else dit.layers
+    return round(3 * blocks * reads.clip * dit.width * 2 * 2 * (tp - 1) / tp)
+
+
+# A run
+
+
+def clip_tokens(dit: Dit, grid_FHW: Sequence[int]) -> int:
+    """N of a clip's latent grid."""
+    return math.prod(size // patch for size, patch in zip(grid_FHW, dit.patch, strict=True))
+
+
+def text_tokens(longest: int, *, fold: bool) -> int:
+    """T of a batch whose longest text has so many tokens: with all pads, or with one in their place."""
+    return min(longest + 1, TEXT_LEN) if fold else TEXT_LEN
+
+
+def work_of(
+    config: Config,
+    student: Dit,
+    teacher: Dit,
+    *,
+    grid_FHW: Sequence[int],
+    image_tokens: int,
+    instruction: int,
+    evolution: int,
+) -> Work:
+    """What a sample of `config` costs.
+
+    Args:
+        student: its sizes; `teacher` likewise.
+        grid_FHW: of a clip's latents.
+        image_tokens: of one image.
+        instruction: tokens of a batch's longest instruction; `evolution` likewise, of its captions.
+    """
+    distils, tokens, fold = config.kd.weight > 0, clip_tokens(student, grid_FHW), config.models.fold_pad
+    caption = evolution if config.teacher.text == "evolution" else instruction
+    student_reads, teacher_reads = (
+        Reads(clip=tokens, text=text_tokens(longest, fold=fold), image=dit.images * image_tokens)
+        for dit, longest in ((student, instruction), (teacher, caption))
+    )
+    sent = tokens if config.teacher.tokens == "all" else tokens // grid_FHW[0]
+    shape_KBND = (len(config.kd.taps), config.optim.batch, sent, student.width)
+    return Work(
+        student_reads=student_reads,
+        teacher_reads=teacher_reads,
+        student_flops=training_flops(student, student_reads, recompute=config.train.recompute == "full"),
+        teacher_flops=tapped_flops(teacher, teacher_reads, config.kd.taps, config.teacher.tp) if distils else 0,
+        shape_KBND=shape_KBND,
+        target_bytes=packed_bytes(shape_KBND, config.teacher.payload) if distils else 0,
+    )
+
+
+def seconds_of(config: Config, work: Work, speed: Speed) -> tuple[float, float]:
+    """Of one batch, ``optim.batch`` samples: on a worker, forward and backward; on a replica, its target."""
+    tera = config.optim.batch / 1e12
+    teacher_s = work.teacher_flops * tera / speed.infer if work.teacher_flops else 0.0
+    return work.student_flops * tera / speed.train, teacher_s
+
+
+def replicas_needed(config: Config, student_s: float, teacher_s: float) -> int:
+    """The fewest that keep up with the workers, where a batch takes one `student_s`, and its target `teacher_s`."""
+    return _at_least(config.train.workers * teacher_s / student_s)
+
+
+def pool_size(config: Config, needed: int) -> int:
+    """What the pool comes to when so many replicas are needed."""
+    return max(config.teacher.replicas, min(needed, config.teacher.most_replicas))
+
+
+def pace_of(config: Config, target_bytes: int, student_s: float, teacher_s: float, replicas: int) -> Pace:
+    """Of a run whose worker takes `student_s` for a batch, and each of so many `replicas` `teacher_s` for its target.
+
+    The slower side sets the pace. And a worker holds ``teacher.prefetch`` targets from the time that it asks for one
+    to the time that it has trained on it: so many a time of `student_s` + `teacher_s`, be there ever so many replicas.
+    Workers that wait for each other at every batch lose up to 1/4 more with teacher.prefetch=2, nothing with 4.
+    """
+    workers, prefetch = config.train.workers, config.teacher.prefetch
+    batch_s = student_s
+    if teacher_s:
+        batch_s = max(student_s, teacher_s * workers / replicas, (student_s + teacher_s) / prefetch)
+    step_s = batch_s * config.optim.accumulate / workers
+    return Pace(
+        step_s=step_s,
+        samples_per_s=config.optim.batch * config.optim.accumulate / step_s,
+        mib_per_s=config.optim.accumulate * target_bytes / MIB / step_s,
+        wait=1 - student_s / batch_s,
+        busy=teacher_s * workers / replicas / batch_s,
+        replicas=replicas_needed(config, student_s, teacher_s),
+        prefetch=_at_least(1 + teacher_s / student_s),
+    )
+
+
+def _at_least(number: float) -> int:
+    """The next whole number; the one below where rounding alone lies between."""
+    return math.ceil(number * (1 - 1e-9))

@@ -1,0 +1,179 @@
+"""Stages 3 and 4: the I2V base (with its text and image encoders), then the FLF2V teacher that starts from it.
+
+Plain flow matching on evolution clips. The text encoder also learns, from a linear head on its mean state, which
+concepts a text names, on captions and instructions alike: as a language model pretrained on all kinds of text, it
+understands an instruction's words, though the base never sees what an instruction is to do to an image.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from transformers import AutoTokenizer
+
+from v4e.method import flow
+from v4e.method.conditioning import condition
+from v4e.models import tiny
+from v4e.models.attention import fold_pads
+from v4e.models.dit import predict
+from v4e.models.encoders import encode_images
+from v4e.tiny.pretrain.loop import Meter, average_gradients, cosine, resume, save
+from v4e.tiny.pretrain.optim import MuonAdamW
+
+MUON_LR = 6e-3  # on AdamW's scale: Muon's updates are brought to AdamW's root mean square
+ADAMW_LR = 1.2e-3
+EMA = 0.9995
+EDIT_WEIGHT = 3.0  # extra loss weight on latents whose pixels change: most of a clip only has to stand still
+CONCEPT_WEIGHT = 0.1
+NO_TEXT = 0.05  # share of samples with an empty text, for classifier-free guidance
+
+
+class Family(nn.Module):
+    """The trainable parts of one stage; the encoders are frozen for the teacher."""
+
+    def __init__(self, tokenizer, concepts: list[str], *, last_frame: bool):
+        super().__init__()
+        self.dit = tiny.build_dit(last_frame=last_frame)
+        self.text = tiny.build_text_encoder()
+        self.image = tiny.build_image_encoder()
+        self.head = nn.Linear(tiny.TEXT_WIDTH, len(concepts))
+        self.tokenizer, self.concepts = tokenizer, {c: i for i, c in enumerate(concepts)}
+        fold_pads(self.dit)
+
+    def encode(self, texts: list[str]) -> tuple[list[Tensor], Tensor]:
+        """States without pads, and their means (B, D)."""
+        tokens = self.tokenizer(texts, padding=True, return_tensors="pt")
+        states = self.text(tokens.input_ids, tokens.attention_mask).last_hidden_state
+        mask = tokens.attention_mask.unsqueeze(-1)
+        mean = (states * mask).sum(1) / mask.sum(1)
+        return [s[: int(n)] for s, n in zip(states, tokens.attention_mask.sum(1), strict=True)], mean
+
+    def concept_loss(self, mean_BD: Tensor, names: list[list[str]]) -> Tensor:
+        target = torch.zeros(len(names), len(self.concepts))
+        for row, words in zip(target, names, strict=True):
+            row[[self.concepts[w] for w in words]] = 1
+        return F.binary_cross_entropy_with_logits(self.head(mean_BD), target) * 10
+
+
+def load_corpus(work: Path, latents: int):
+    """(clips uint8, latents float16 (n, 4, C, H, W) in corpus order, texts)."""
+    clips = np.load(work / "corpus/clips.npy", mmap_mode="r")
+    parts = [np.load(p) for p in sorted(work.glob("latents-*-of-*.npy"))]
+    z = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), np.float16)
+    for rank, part in enumerate(parts):
+        z[rank :: len(parts)] = part
+    if len(z) < latents:
+        raise ValueError(f"{work} holds {len(z)} latents, expected {latents}: run the latents stage again")
+    return clips, z, json.loads((work / "corpus/texts.json").read_text())
+
+
+def tokenizer_and_concepts(work: Path, texts: list[dict]):
+    """The tokenizer of ``work/tokenizer``, which a warm start leaves there, or else one fitted to the corpus."""
+    if (work / "tokenizer").exists():
+        tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
+    else:
+        tokenizer = tiny.build_tokenizer([t for row in texts[:6000] for t in (*row["captions"], *row["instructions"])])
+    return tokenizer, sorted({c for row in texts for c in row["concepts"]})
+
+
+def edit_weights(clips: np.ndarray) -> Tensor:
+    """Loss weight of each latent (B, 1, 2, H, W): frame 0 little, still latents 1, changing latents more."""
+    change = np.abs(clips[:, 1:].astype(np.int16) - clips[:, :1]).max((1, 4)) > 24
+    b, h, w = change.shape
+    cell = tiny.VAE["scale_factor_spatial"]
+    cells = torch.from_numpy(change.reshape(b, h // cell, cell, w // cell, cell).any((2, 4))).float()
+    return torch.stack([torch.full_like(cells, 0.3), 1 + EDIT_WEIGHT * cells], 1).unsqueeze(1)
+
+
+def pixels(images: list[np.ndarray]) -> list[Image.Image]:
+    return [Image.fromarray(i) for i in images]
+
+
+def train(
+    rank: int, workers: int, work: Path, stage: str, steps: int, batch: int, latents: int, lr: float, every: int = 250
+) -> None:
+    """Train the `stage` ("base" or "teacher") to `steps`; resumes from ``work/<stage>.safetensors``.
+
+    It is saved after each `every` steps. `lr` is a factor on the learning rates.
+    """
+    teacher = stage == "teacher"
+    clips, z_all, texts = load_corpus(work, latents)
+    tokenizer, concepts = tokenizer_and_concepts(work, texts)
+    torch.manual_seed(0)
+    family = Family(tokenizer, concepts, last_frame=teacher)
+    path = work / f"{stage}.safetensors"
+    if teacher:
+        _start_from_base(family, work)
+    params = [p for p in (family.dit if teacher else family).parameters() if p.requires_grad]
+    optimizer = MuonAdamW(family, muon_lr=MUON_LR * lr, adamw_lr=ADAMW_LR * lr)
+    ema = {k: v.detach().clone() for k, v in family.state_dict().items()}
+    start = resume(path, family, ema, optimizer.load)
+    processor = tiny.image_processor()
+    meter = Meter(stage, steps, 100, batch * workers, work / f"{stage}.log")
+    for step in range(start, steps):
+        rng = np.random.default_rng((step, rank))
+        rows = np.sort(rng.choice(latents, batch, replace=False))
+        generator = torch.Generator().manual_seed(step * workers + rank)
+        z = torch.from_numpy(z_all[rows]).float()
+        z_clip = z[:, :2].transpose(1, 2)
+        y = condition(torch.stack([z[:, 0], z[:, 3 if teacher else 2]], 2), last=teacher)
+        frames = np.array(clips[rows])
+        said = [texts[r]["captions"][rng.integers(4)] for r in rows]
+        said = ["" if rng.random() < NO_TEXT else s for s in said]
+        with torch.set_grad_enabled(not teacher):
+            text, _ = family.encode(said)
+            image = encode_images(family.image, processor, pixels(list(frames[:, 0])))
+            if teacher:
+                image = torch.cat([image, encode_images(family.image, processor, pixels(list(frames[:, -1])))], 1)
+        t = flow.shift_time(torch.rand(batch, generator=generator), tiny.FLOW_SHIFT)
+        eps = torch.randn(z_clip.shape, generator=generator)
+        u, _ = predict(family.dit, flow.add_noise(z_clip, eps, t), t, y, text, image)
+        weight = edit_weights(frames)
+        loss = ((u - flow.velocity(z_clip, eps)).pow(2) * weight).mean() / weight.mean()
+        concept = torch.zeros(())
+        if not teacher:
+            asked = [texts[r]["instructions" if i % 2 else "captions"][i // 2 % 2] for i, r in enumerate(rows)]
+            transitions = [i for i, r in enumerate(rows) if texts[r]["kind"] not in ("still", "drift") or i % 2]
+            mean = family.encode([asked[i] for i in transitions])[1]
+            concept = family.concept_loss(mean, [texts[rows[i]]["concepts"] for i in transitions])
+        (loss + CONCEPT_WEIGHT * concept).backward()
+        average_gradients(params)
+        torch.nn.utils.clip_grad_norm_(params, 1.0)
+        optimizer.step(cosine(step, steps))
+        optimizer.zero_grad()
+        with torch.no_grad():
+            rate = 1 - min(EMA, (1 + step) / (10 + step))
+            torch._foreach_lerp_([ema[k] for k in ema], list(family.state_dict().values()), rate)
+        if rank == 0:
+            meter(step + 1, flow=loss, concept=concept)
+        if (step + 1) % every == 0 or step + 1 == steps:
+            moments = optimizer.tensors()
+            if rank == 0:
+                save(path, family, ema, moments, step + 1)
+
+
+def load_family(work: Path, stage: str) -> Family:
+    """A trained stage's EMA weights."""
+    from safetensors.torch import load_file
+
+    texts = json.loads((work / "corpus/texts.json").read_text())
+    tokenizer, concepts = tokenizer_and_concepts(work, texts)
+    family = Family(tokenizer, concepts, last_frame=stage == "teacher").eval().requires_grad_(False)
+    tensors = load_file(work / f"{stage}.safetensors")
+    family.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("ema/")})
+    return family
+
+
+def _start_from_base(family: Family, work: Path) -> None:
+    """Wan's FLF2V starts from its I2V: all weights shared but the position embedding of the two images' tokens."""
+    base = load_family(work, "base").state_dict()
+    missing, unexpected = family.load_state_dict(base, strict=False)
+    if unexpected or any("pos_embed" not in k for k in missing):
+        raise ValueError(f"the base does not fit the teacher: missing {missing}, unexpected {unexpected}")
+    family.text.requires_grad_(False)
+    family.image.requires_grad_(False)
+    family.head.requires_grad_(False)

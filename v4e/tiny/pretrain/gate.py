@@ -1,0 +1,103 @@
+"""The gate: does the base perform evolution captions on every task, and raw instructions badly?"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from v4e.config.schema import Eval
+from v4e.evaluation.metrics.exact import psnr, score, summarize
+from v4e.method import flow
+from v4e.method.conditioning import condition, flf_video, i2v_video
+from v4e.models import tiny
+from v4e.models.dit import predict
+from v4e.models.encoders import decode_clip, encode_clip, encode_images
+from v4e.tiny.pretrain.dit import load_family, pixels
+from v4e.tiny.pretrain.latents import load_vae
+from v4e.tiny.pretrain.vae import to_video
+from v4e.tiny.world import FRAMES, Record, make_triplets
+
+
+@torch.no_grad()
+def sample(family, z_cond, texts: list[str], frames: np.ndarray, *, last: bool, steps: int = 8, guidance: float = 1.0):
+    """Euler from fixed noise: latent clips."""
+    processor = tiny.image_processor()
+    image = encode_images(family.image, processor, pixels(list(frames[:, 0])))
+    if last:
+        image = torch.cat([image, encode_images(family.image, processor, pixels(list(frames[:, -1])))], 1)
+    text, empty = family.encode(texts)[0], family.encode([""] * len(texts))[0]
+    y = condition(z_cond, last=last)
+    x = torch.randn(z_cond.shape, generator=torch.Generator().manual_seed(0))
+    times = flow.times(steps, tiny.FLOW_SHIFT).tolist()
+    for t, t_next in pairwise(times):
+        t_B = torch.full((len(texts),), t)
+        u, _ = predict(family.dit, x, t_B, y, text, image)
+        if guidance != 1:
+            u0, _ = predict(family.dit, x, t_B, y, empty, image)
+            u = u0 + guidance * (u - u0)
+        x = flow.euler_step(x, u, t, t_next)
+    return x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a stage does on validation edits, ``metrics.exact.summarize``'s table, and what it made of them."""
+
+    table: dict
+    records: list[Record]
+    clips: np.ndarray  # uint8 (n, P, S, S, 3)
+
+    def __str__(self) -> str:
+        overall = self.table["overall"]
+        tasks = " ".join(f"{task} {row['success']:.2f}" for task, row in self.table["by_task"].items())
+        return f"success {overall['success']:.3f}, preserved {overall['preserve_psnr']} dB; {tasks}"
+
+
+@torch.no_grad()
+def run(work: Path, stage: str, per_task: int = 10, text: str = "caption", guidance: float = 1.0) -> Result:
+    """Scores `stage` ("vae", "base" or "teacher") on `per_task` validation edits a task.
+
+    `text` says what they are told by, "caption" or "instruction". "vae" decodes what it encoded of the true clip: the
+    ceiling of all others.
+    """
+    records = list(make_triplets("val", per_task))
+    vae = load_vae(work)
+    frames = np.stack([r.frames for r in records])
+    x = to_video(frames)
+    if stage == "vae":
+        out = torch.cat([decode_clip(vae, encode_clip(vae, c)) for c in x.split(44)])
+    else:
+        family, last = load_family(work, stage), stage == "teacher"
+        parts = []
+        for i in range(0, len(records), 44):
+            part, f = x[i : i + 44], frames[i : i + 44]
+            video = flf_video(part[:, :, 0], part[:, :, -1], FRAMES) if last else i2v_video(part[:, :, 0], FRAMES)
+            said = [getattr(r, text) for r in records[i : i + 44]]
+            z = sample(family, encode_clip(vae, video), said, f, last=last, guidance=guidance)
+            parts.append(decode_clip(vae, z))
+        out = torch.cat(parts)
+    clips = ((out.permute(0, 2, 3, 4, 1).numpy() + 1) * 127.5).round().astype(np.uint8)
+    scores = [score(r.task, r.source, r.edit, c[-1], Eval().preserve_db) for r, c in zip(records, clips, strict=True)]
+    return Result(table=summarize(scores), records=records, clips=clips)
+
+
+def last_frame_psnr(vae: Result) -> float:
+    """Of the VAE's reconstruction, mean over clips, dB."""
+    return float(np.mean([psnr(c[-1], r.edit) for r, c in zip(vae.records, vae.clips, strict=True)]))
+
+
+def shortfalls(vae: Result, base: Result, native: Result) -> list[str]:
+    """What keeps the family from being distilled on; [] is a pass. `native` is the base on raw instructions."""
+    found = []
+    if (db := last_frame_psnr(vae)) < 27:
+        found.append(f"VAE: last frame {db:.1f} dB, expected 27")
+    if idle := [t for t, row in base.table["by_task"].items() if row["success"] == 0]:
+        found.append(f"base: no success on {', '.join(idle)}")
+    with_caption, without = (r.table["overall"]["success"] for r in (base, native))
+    if with_caption < 0.4:
+        found.append(f"base: success {with_caption:.2f} with captions, expected 0.4")
+    if without > with_caption / 2:
+        found.append(f"base: success {without:.2f} on raw instructions: nothing is left to learn")
+    return found

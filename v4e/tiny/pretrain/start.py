@@ -1,0 +1,34 @@
+"""Warm start: pretraining that goes on from weights of a pipeline folder instead of from nothing."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from v4e.tiny.pretrain.dit import Family, tokenizer_and_concepts
+from v4e.tiny.pretrain.loop import save
+from v4e.weights.load import load_dit, load_frozen
+
+
+def take_vae(folder: Path, work: Path, steps: int) -> None:
+    """``work/vae.safetensors`` and ``latent-stats.json`` from the folder's VAE, counted as trained to `steps`."""
+    vae = load_frozen(str(folder), torch.float32).vae
+    save(work / "vae.safetensors", vae, vae.state_dict(), {}, steps)
+    stats = {key: list(vae.config[key]) for key in ("latents_mean", "latents_std")}
+    (work / "latent-stats.json").write_text(json.dumps(stats))
+
+
+def take_dit(folder: Path, work: Path, stage: str) -> None:
+    """``work/<stage>.safetensors`` at step 0 from the folder's DiT and encoders, and its tokenizer.
+
+    The head that reads concepts off the text states is not in the folder: it starts anew.
+    """
+    frozen = load_frozen(str(folder), torch.float32)
+    frozen.tokenizer.save_pretrained(work / "tokenizer")
+    texts = json.loads((work / "corpus/texts.json").read_text())
+    torch.manual_seed(0)
+    family = Family(*tokenizer_and_concepts(work, texts), last_frame=stage == "teacher")
+    family.dit.load_state_dict(load_dit(str(folder), torch.float32).state_dict())
+    family.text.load_state_dict(frozen.text_encoder.state_dict())
+    family.image.load_state_dict(frozen.image_encoder.state_dict())
+    save(work / f"{stage}.safetensors", family, family.state_dict(), {}, 0)

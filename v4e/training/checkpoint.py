@@ -1,0 +1,164 @@
+"""Checkpoints of a training run.
+
+A checkpoint is the folder ``step-000100`` in PyTorch's distributed format (DCP), on any filesystem that fsspec knows:
+any number of workers can read it back. DCP writes its file ``.metadata`` last, under another name that it then changes,
+and a checkpoint exists from that moment on: object stores have no folders to rename. Read checkpoints of your own
+runs only: ``.metadata`` is a pickle.
+
+What a checkpoint holds is model, moving average, optimizer and step. The place in the data, the noise and the learning
+rate are pure functions of the seed and the step (:mod:`v4e.training.schedule`, :mod:`v4e.method.flow`,
+:func:`v4e.training.student.learning_rate`), for any number of workers: no cursor and no generator is left to be saved.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
+
+from v4e.config.schema import Config
+from v4e.data.store.store import remove
+from v4e.files.uri import exists, join, numbers_in
+from v4e.training.student import State
+
+NAME = re.compile(r"step-(\d{6,})")
+LAST_FILE = ".metadata"
+
+
+def steps_of(folder: str | Path) -> list[int]:
+    """Steps of the finished checkpoints below `folder`, a path or URI, rising."""
+    return _steps(folder)[0]
+
+
+def path_of(folder: str | Path, step: int) -> str:
+    """Path or URI of the checkpoint of `step`."""
+    return join(str(folder), f"step-{step:06d}")
+
+
+def save(folder: str | Path, step: int, state: State, *, keep: int) -> str:
+    """Writes the checkpoint of `step`, waits for it, and drops all but the newest `keep`. Every worker must call it."""
+    _start(folder, step, state, keep, None, lambda: None).result()
+    return path_of(folder, step)
+
+
+def load(folder: str | Path, step: int, state: State) -> None:
+    """Fills `state`'s tensors in place from the checkpoint of `step`. Every worker must call it."""
+    reader = FsspecReader(path_of(folder, step))
+    dcp.load(cast(dict, state), storage_reader=reader, no_dist=not dist.is_initialized())
+
+
+class Saver:
+    """Saves the run of `config` beside its training: at most one checkpoint is being written at any time.
+
+    Each worker makes one, and all make the same calls. `publish` is called on rank 0 when the tensors of a checkpoint
+    are written, before the checkpoint exists: what it makes durable is never behind a checkpoint.
+    """
+
+    def __init__(self, folder: str, config: Config, publish: Callable[[], None] = lambda: None) -> None:
+        self.folder, self.train, self.last = folder, config.train, config.optim.steps
+        self.publish = publish
+        self.saving: Future | None = None
+        self.since = time.monotonic()
+        if _rank() == 0:
+            prune(folder, config.train.keep)  # also what a crash left half written
+        # Two groups, for writing goes on in a thread of its own while the loop decides on the next checkpoint. Gloo,
+        # because DCP saves from host memory.
+        self.deciders, self.writers = _gloo(), _gloo()
+
+    def newest(self) -> int:
+        """Step of the newest checkpoint, as rank 0 sees it; 0 without one."""
+        return self._agreed((steps_of(self.folder) or [0])[-1] if _rank() == 0 else 0)
+
+    def due(self, step: int) -> bool:
+        """Whether `step`, which is done, is to be saved; where the clock decides, it is rank 0's."""
+        every, minutes = self.train.checkpoint_every, self.train.checkpoint_minutes
+        if step == self.last or (every > 0 and step % every == 0):
+            return True
+        return minutes > 0 and self._agreed(int(time.monotonic() - self.since >= 60 * minutes)) == 1
+
+    def save(self, step: int, state: State) -> None:
+        """Copies `state` to host memory and begins to write it, when the checkpoint before is written.
+
+        Raises:
+            CheckpointException: the checkpoint before could not be written.
+        """
+        self.wait()
+        self.since = time.monotonic()
+        self.saving = _start(self.folder, step, state, self.train.keep, self.writers, self.publish)
+
+    def wait(self) -> None:
+        """Until the checkpoint under way, if any, is written.
+
+        Raises:
+            CheckpointException: it could not be.
+        """
+        if self.saving is not None:
+            self.saving.result()
+            self.saving = None
+
+    def _agreed(self, value: int) -> int:
+        """Rank 0's `value`."""
+        decided = torch.tensor(value)
+        if self.deciders is not None:
+            dist.broadcast(decided, src=0, group=self.deciders)
+        return int(decided)
+
+
+class _Writer(FsspecWriter):
+    """DCP's writer to any filesystem; rank 0 ends a checkpoint with it."""
+
+    def __init__(self, folder: str, step: int, keep: int, publish: Callable[[], None]) -> None:
+        path = path_of(folder, step)
+        # Where a file cannot be synced, DCP would sync all disks of the machine: object stores need neither.
+        super().__init__(path, sync_files=isinstance(url_to_fs(path)[0], LocalFileSystem))
+        self.folder, self.keep, self.publish = folder, keep, publish
+
+    def finish(self, *args, **kwargs) -> None:
+        self.publish()
+        super().finish(*args, **kwargs)
+        prune(self.folder, self.keep)
+
+
+def prune(folder: str | Path, keep: int) -> None:
+    """Drops all but the newest `keep` checkpoints, and what is no checkpoint yet or any more."""
+    finished, torn = _steps(folder)
+    for step in finished[:-keep] + torn:
+        remove(join(path_of(folder, step), LAST_FILE))  # first: half a checkpoint must not exist as one
+        remove(path_of(folder, step))
+
+
+def _start(
+    folder: str | Path,
+    step: int,
+    state: State,
+    keep: int,
+    group: dist.ProcessGroup | None,
+    publish: Callable[[], None],
+) -> Future:
+    writer = _Writer(str(folder), step, keep, publish)
+    no_dist = not dist.is_initialized()
+    return cast(Future, dcp.async_save(dict(state), storage_writer=writer, process_group=group, no_dist=no_dist))
+
+
+def _steps(folder: str | Path) -> tuple[list[int], list[int]]:
+    """Steps of the finished and of the unfinished checkpoints below `folder`, rising."""
+    found = numbers_in(str(folder), NAME)
+    finished = [step for step in found if exists(join(path_of(folder, step), LAST_FILE))]
+    return finished, [step for step in found if step not in finished]
+
+
+def _gloo() -> dist.ProcessGroup | None:
+    """A new group of all workers; None outside of any group."""
+    return cast(dist.ProcessGroup, dist.new_group(backend="gloo")) if dist.is_initialized() else None
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0

@@ -1,0 +1,227 @@
+"""What a training run refuses before it starts anything: each refusal names the difference and what to do."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TypedDict, cast
+
+from diffusers import WanTransformer3DModel
+from diffusers.models.attention_dispatch import AttentionBackendName, _check_attention_backend_requirements
+
+from v4e.config.schema import Config
+from v4e.data.sources import parts
+from v4e.data.store.ids import ids_hash
+from v4e.files.uri import exists, read_json, write_json_atomic
+from v4e.parallel.tensor_parallel import check_degree
+from v4e.weights.load import check_folder
+from v4e.weights.lora import check_targets
+
+HALF_ONLY = ("flash", "sage", "cudnn", "fa2")  # in the names of backends whose kernels take no float32
+SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
+
+
+class Dit(TypedDict):
+    """What matters here of a transformer's config.json."""
+
+    num_layers: int
+    num_attention_heads: int
+    attention_head_dim: int
+    ffn_dim: int
+    patch_size: list[int]
+    in_channels: int
+    out_channels: int
+
+
+def check_run(config: Config) -> tuple[Dit, Dit]:
+    """Refuses before the first stage what a later one would refuse; the configs of student and teacher.
+
+    Raises:
+        FileNotFoundError: a model is not there.
+        ValueError: the models do not fit `config`, or its triplets cannot be read.
+    """
+    student = dit_config(config.models.student, "models.student")
+    teacher = dit_config(config.models.teacher, "models.teacher")
+    check_attention(config)
+    check_models(config, student, teacher)
+    check_split(config, teacher)
+    if config.lora.rank:
+        check_targets(config.lora, student)
+    for key in ("train", "heldout"):
+        if uri := getattr(config.data, key):
+            parts(uri, key=f"data.{key}")
+    return student, teacher
+
+
+def dit_config(folder: str, key: str) -> Dit:
+    """Of a pipeline folder or hub id, without its weights.
+
+    Raises:
+        FileNotFoundError: there is none; names `key`, the setting that asked for it.
+    """
+    try:
+        check_folder(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{key}: {error}") from error
+    try:
+        return cast(Dit, WanTransformer3DModel.load_config(folder, subfolder="transformer"))
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{key}={folder} has no transformer/config.json, or huggingface.co was not reached: "
+            "expected a diffusers pipeline folder or hub id of Wan image to video"
+        ) from error
+
+
+def check_attention(config: Config) -> None:
+    """Refuses an attention backend that diffusers does not know, that is not installed, or that cannot compute so.
+
+    Raises:
+        ValueError: naming what diffusers knows, how to install the backend, or the precision that it needs.
+    """
+    name = config.models.attention
+    names = [backend.value for backend in AttentionBackendName]
+    if name not in names:
+        raise ValueError(f"models.attention={name}: expected one of {', '.join(names)}")
+    try:
+        _check_attention_backend_requirements(AttentionBackendName(name))
+    except RuntimeError as error:
+        ours = "pip install -e '.[flash]', " if name in ("flash", "flash_varlen") else ""
+        raise ValueError(f"models.attention={name}: {error} {ours}or set models.attention=native") from error
+    if any(word in name for word in HALF_ONLY):
+        for key, dtype in (("models.dtype", config.models.dtype), ("train.dtype", config.train.dtype)):
+            if dtype == "float32":
+                raise ValueError(f"models.attention={name} computes in 16 bits, {key}=float32: set {key}=bfloat16")
+
+
+def width(dit: Dit) -> int:
+    """D of the hidden states."""
+    return dit["num_attention_heads"] * dit["attention_head_dim"]
+
+
+def check_models(config: Config, student: Dit, teacher: Dit | None) -> None:
+    """Refuses taps that are not there and pairs whose hidden states cannot be compared.
+
+    Raises:
+        ValueError: `config` asks for what these two models cannot give.
+    """
+    if config.kd.weight == 0:
+        return
+    if teacher is None:
+        raise ValueError(
+            f"kd.weight={config.kd.weight} without a teacher: set models.teacher to an FLF2V pipeline, or kd.weight=0"
+        )
+    for name, dit in (("student", student), ("teacher", teacher)):
+        beyond = [tap for tap in config.kd.taps if tap >= dit["num_layers"]]
+        if beyond:
+            raise ValueError(
+                f"kd.taps={config.kd.taps}: the {name} {getattr(config.models, name)} has blocks "
+                f"0..{dit['num_layers'] - 1}, not {beyond}: choose kd.taps among them"
+            )
+    if width(student) != width(teacher):
+        raise ValueError(
+            f"student and teacher differ in width, {width(student)} and {width(teacher)}: their hidden states "
+            "cannot be compared; choose models.student and models.teacher of one size, or set kd.weight=0"
+        )
+    for key in ("patch_size", "out_channels", "in_channels"):
+        if student[key] != teacher[key]:
+            raise ValueError(
+                f"student and teacher have different latent grids: {key} is {student[key]} and {teacher[key]}; "
+                "choose models.student and models.teacher of one family"
+            )
+    if config.teacher.tokens == "tail" and student["patch_size"][0] != 1:
+        raise ValueError(
+            f"teacher.tokens=tail needs one frame of tokens a latent frame, {config.models.student} has patches of "
+            f"{student['patch_size'][0]} latent frames: set teacher.tokens=all"
+        )
+    check_split(config, teacher)
+
+
+def check_split(config: Config, teacher: Dit) -> None:
+    """Refuses to split the teacher over a number of ranks that its heads do not divide over.
+
+    Raises:
+        ValueError: naming the numbers that they do.
+    """
+    check_degree(config.teacher.tp, teacher["num_attention_heads"], teacher["ffn_dim"])
+
+
+def check_latents(config: Config, student: Dit, shape_CFHW: tuple[int, ...], tail_CHW: tuple[int, ...]) -> None:
+    """Refuses a store whose latents the student cannot read.
+
+    Raises:
+        ValueError: the shapes disagree with the model or with each other.
+    """
+    channels, frames = shape_CFHW[:2]
+    if channels != student["out_channels"] or frames != config.data.latent_frames:
+        raise ValueError(
+            f"the store holds latents of {channels} channels and {frames} frames, the student and data.frames="
+            f"{config.data.frames} need {student['out_channels']} and {config.data.latent_frames}: "
+            "run pipelines/precompute.py with this recipe"
+        )
+    if config.tail.weight > 0 and tuple(tail_CHW) != (channels, *shape_CFHW[2:]):
+        raise ValueError(
+            f"tail.weight={config.tail.weight} needs tail latents of shape {(channels, *shape_CFHW[2:])}, "
+            f"the store has {tuple(tail_CHW)}: run pipelines/precompute.py, or set tail.weight=0"
+        )
+
+
+def check_resume(config: Config, ids: Sequence[str], uri: str) -> None:
+    """Refuses to go on with a run under other settings or on other samples than it began with.
+
+    Those of a new run are remembered at `uri`.
+
+    Settings that cannot change the result (workers, logging, replicas) are free.
+
+    Raises:
+        ValueError: a setting differs; the first one is named.
+    """
+    now = json.loads(json.dumps({**_numerics(config), SAMPLES: ids_hash(ids)}))
+    if not exists(uri):
+        write_json_atomic(uri, now)
+        return
+    before = read_json(uri)
+    for key, value in now.items():
+        if before.get(key) != value:
+            raise ValueError(
+                f"{os.path.dirname(uri)} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
+                f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
+            )
+
+
+def check_export(config: Config, uri: str) -> str:
+    """Refuses to export a run's weights as what they are not; the hash of the samples that it trained on.
+
+    `uri` is where :func:`check_resume` remembered it; without that nothing is refused and the hash is "unknown".
+
+    Raises:
+        ValueError: the run started from another student, or its adapters had another scale.
+    """
+    if not exists(uri):
+        return "unknown"
+    trained, now = read_json(uri), _numerics(config)
+    for key in ("models.student", "lora.rank", "lora.alpha"):
+        if trained.get(key, now[key]) != now[key]:
+            raise ValueError(
+                f"the run was trained with {key}={trained[key]}, this recipe has {key}={now[key]}: set it back"
+            )
+    return trained[SAMPLES]
+
+
+def _numerics(config: Config) -> Mapping[str, object]:
+    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance", "tokens", "payload")}
+    train = {"dtype": config.train.dtype}
+    grid = ("frames", "height", "width", "aspect", "max_aspect", "resolutions")
+    data = {name: getattr(config.data, name) for name in (*grid, "weights", "limit")}
+    sections = {
+        "models": asdict(config.models),
+        "data": data,
+        "teacher": teacher,
+        "kd": asdict(config.kd),
+        "tail": asdict(config.tail),
+        "flow": asdict(config.flow),
+        "optim": asdict(config.optim),
+        "lora": asdict(config.lora),
+        "train": train,
+    }
+    flat = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+    return {"run.seed": config.run.seed} | flat

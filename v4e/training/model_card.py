@@ -1,0 +1,120 @@
+"""The model card of an export: what it is, how to use it, where it comes from. It names no path of the machine."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from v4e.config.recipes import RECIPES
+from v4e.config.schema import Config
+from v4e.files.journal import Record
+from v4e.weights.export import Weights
+
+LAST = 100  # records that the card's metrics are means of
+TERMS = ("loss", "kd", "tail", "flow", "grad_norm")
+WHAT = {"model": "The weights as trained", "ema": "The moving average of the weights"}
+METHOD = ("data", "teacher", "kd", "tail", "flow", "optim", "lora", "train")  # sections that decide what was learnt
+PLACES = ("data.train", "data.heldout", "data.captions", "data.store")
+
+
+def card(
+    config: Config, *, step: int, weights: Weights, samples: str, records: Sequence[Record], lora_file: bool = False
+) -> str:
+    """README.md of an export of the checkpoint of `step`.
+
+    `samples` is the hash of the samples trained on, `records` those of metrics.jsonl. With `lora_file` the export is
+    adapters alone.
+    """
+    base = config.models.student
+    hub = not Path(base).exists()
+    name = base if hub else Path(base).name
+    front = ["library_name: diffusers", "pipeline_tag: image-to-image", "tags: [image-editing, v4e]"]
+    front += [f"base_model: {base}"] if hub else []
+    front += ["base_model_relation: adapter"] if hub and lora_file else []
+    mode = "all weights"
+    if config.lora.rank:
+        mode = f"adapters of rank {config.lora.rank} on {', '.join(config.lora.targets)}"
+        mode += "" if lora_file else ", merged"
+    facts = {
+        "base": name,
+        "trained": mode,
+        "weights": WHAT[weights].lower(),
+        "recipe": " ".join([f"recipe={config.recipe}", *changes(config)]),
+        "step": f"{step} of {config.optim.steps}",
+        "data": f"samples {samples} (hash of their ids), {config.data.frames} x {config.data.height} x "
+        f"{config.data.width}",
+    }
+    return "\n".join(
+        [
+            "---",
+            *front,
+            "---",
+            f"# An image editor from {name}",
+            "",
+            "An edit is the last frame of a short video from the source image, told by the instruction. Made by v4e.",
+            "",
+            "```python",
+            *(_use_lora(name) if lora_file else _use(config)),
+            "```",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {key} | {value} |" for key, value in facts.items()),
+            "",
+            *_metrics(step, records),
+            "",
+        ]
+    )
+
+
+def changes(config: Config) -> list[str]:
+    """``section.key=value`` of what `config` changes of its recipe and may change the weights."""
+    made = RECIPES.get(config.recipe)
+    recipe = made() if made else Config(recipe=config.recipe)
+    found = []
+    for section in METHOD:
+        now, before = getattr(config, section), getattr(recipe, section)
+        for field in dataclasses.fields(now):
+            key, value = f"{section}.{field.name}", getattr(now, field.name)
+            if value != getattr(before, field.name) and key not in PLACES:
+                found.append(f"{key}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
+    return found
+
+
+def _use(config: Config) -> list[str]:
+    data, sample = config.data, config.sample
+    return [
+        "from PIL import Image",
+        "from v4e.editing.editor import Editor",
+        "",
+        'editor = Editor.load("this/folder")  # or diffusers: WanImageToVideoPipeline.from_pretrained("this/folder")',
+        f'edit = editor.edit([Image.open("photo.png")], ["make the car red"], height={data.height}, '
+        f"width={data.width}, seeds=[0], frames={data.frames}, steps={sample.steps}, guidance={sample.guidance}, "
+        f'shift={config.flow.shift}, solver="{sample.solver}")[0]',
+        'edit.image.save("edit.png")',
+    ]
+
+
+def _use_lora(name: str) -> list[str]:
+    return [
+        "from diffusers import WanImageToVideoPipeline",
+        "",
+        f'pipe = WanImageToVideoPipeline.from_pretrained("{name}")',
+        'pipe.load_lora_weights("this/folder")',
+    ]
+
+
+def _metrics(step: int, records: Sequence[Record]) -> list[str]:
+    """Means over the last records up to `step`, as a table."""
+    window = [record for record in records if record["step"] <= step][-LAST:]
+    if not window:
+        return ["No metrics were recorded."]
+    terms = [term for term in TERMS if term in window[-1]]
+    means = [f"{sum(record[term] for record in window) / len(window):.4f}" for term in terms]
+    return [
+        f"Means over the last {len(window)} steps of training; they say nothing about edits, which "
+        "`pipelines/evaluate.py` measures:",
+        "",
+        f"| {' | '.join(terms)} |",
+        "|" + "--:|" * len(terms),
+        f"| {' | '.join(means)} |",
+    ]

@@ -1,0 +1,151 @@
+"""``report.html``: one self-contained page on a run, with pictures."""
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from v4e.config.schema import Config
+from v4e.data.buckets import fit
+from v4e.files.journal import Record
+from v4e.files.uri import open_uri
+from v4e.language.tasks import TABLE1
+from v4e.types import EditTriplet
+from v4e.watch import plots
+from v4e.watch.alarms import alarms as alarms_of
+
+ZOOM = 3
+LARGE = 256 << 10  # bytes of a strip, from which it is compressed with loss
+MOST_STRIPS = 80
+PAGE_BYTES = 16 << 20  # of all strips in a page
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+MODEL_NAMES = {
+    "ema": "student (EMA)",
+    "student": "student",
+    "native_i2v": "native I2V",
+    "base_caption": "native I2V with evolution caption",
+    "teacher": "teacher (sees the edit)",
+    "vae": "VAE ceiling",
+    "copy": "copy the source",
+}
+
+
+def strip(frames: list[np.ndarray], gap: int = 2, zoom: int = ZOOM) -> Image.Image:
+    """Images of one size side by side on transparent ground, enlarged without smoothing."""
+    page = beside([Image.fromarray(frame) for frame in frames], gap)
+    return page.resize((page.width * zoom, page.height * zoom), Image.Resampling.NEAREST)
+
+
+def beside(images: list[Image.Image], gap: int) -> Image.Image:
+    """Images side by side, tops aligned, on transparent ground."""
+    width = sum(i.width + gap for i in images) - gap
+    page, x = Image.new("RGBA", (width, max(i.height for i in images)), (0, 0, 0, 0)), 0
+    for image in images:
+        page.paste(image, (x, 0))
+        x += image.width + gap
+    return page
+
+
+def stack(rows: list[Image.Image], gap: int = 6) -> Image.Image:
+    """Strips below each other, on transparent ground."""
+    page = Image.new("RGBA", (max(r.width for r in rows), sum(r.height + gap for r in rows) - gap), (0, 0, 0, 0))
+    for i, row in enumerate(rows):
+        page.paste(row, (0, i * (row.height + gap)))
+    return page
+
+
+def data_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def embedded(strips: Mapping[int, str]) -> dict[int, str]:
+    """Strips for a page, from step to URI of the PNG to step to data URI, the first and the last of them always.
+
+    Large ones become WebP; where there are too many, or all together are too large, some are left out evenly.
+    """
+    steps = _thin(sorted(strips), MOST_STRIPS)
+    shown = {step: _small(strips[step]) for step in steps}
+    while sum(map(len, shown.values())) > PAGE_BYTES and len(shown) > 2:
+        shown = {step: shown[step] for step in _thin(list(shown), len(shown) // 2)}
+    return shown
+
+
+def _thin(steps: list[int], most: int) -> list[int]:
+    """About `most` of `steps` at even distances, and the last."""
+    return [*steps[: -1 : max(1, -(-len(steps) // most))], *steps[-1:]]
+
+
+def _small(uri: str) -> str:
+    """A PNG as data URI."""
+    with open_uri(uri) as file:
+        data, kind = file.read(), "png"
+    if len(data) > LARGE:
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(data)).save(buffer, "WEBP", quality=85)
+        data, kind = buffer.getvalue(), "webp"
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What there is of a run: any part may be empty, as in one that is under way."""
+
+    table: dict = field(default_factory=dict)  # metrics.json
+    examples: list[tuple[EditTriplet, dict[str, np.ndarray]]] = field(default_factory=list)  # and each model's clip
+    stages: dict = field(default_factory=dict)
+    captions: list[dict] = field(default_factory=list)
+    rejected: list[dict] | None = None  # None where no stage has looked
+    records: list[Record] = field(default_factory=list)  # metrics.jsonl
+    samples: list[Record] = field(default_factory=list)  # samples.jsonl
+    strips: dict[int, str] = field(default_factory=dict)  # step to picture, as data URI
+    strips_of: str = ""  # held-out or training
+
+
+def render(config: Config, found: Found) -> str:
+    """The page. Clips of examples are (P, h, w, 3)."""
+    shown = []
+    for triplet, clips in found.examples:
+        source, edit = (np.asarray(fit(i, config.data)) for i in (triplet.source, triplet.edit))
+        rows = [(MODEL_NAMES[name], data_uri(strip([source, *clip[1:], edit]))) for name, clip in clips.items()]
+        shown.append({"task": TABLE1[triplet.task].label, "instruction": triplet.instruction, "rows": rows})
+    table = found.table
+    alarms = alarms_of(found.records, found.samples, config.watch)
+    events = [(step, plots.EVENTS[key], count) for step, key, count in plots.pool_events(found.records)]
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(TEMPLATE.read_text()).render(
+        config=config,
+        found=found,
+        names={n: MODEL_NAMES[n] for n in table if n in MODEL_NAMES},
+        labels={t: TABLE1[t].label for t in next(iter(table.values()))["by_task"]} if table else {},
+        examples=shown,
+        figures={int(record["step"]): record for record in found.samples},
+        alarms=alarms,
+        events=events,
+        losses=plots.losses(found.records, alarms),
+        sample_curves=plots.samples(found.samples, alarms),
+        time_shares=plots.time_shares(found.records),
+        pool=plots.pool(found.records),
+        cost=_cost(found),
+        settings=json.dumps({k: vars(v) for k, v in config.sections().items()}, indent=1, default=str),
+    )
+
+
+def _cost(found: Found) -> dict[str, float]:
+    """Of the strips: mean seconds of one, of its decoding, and their share of the training time."""
+    if not found.samples:
+        return {}
+    seconds = [r["seconds"] for r in found.samples]
+    trained = sum(r.get("seconds", 0.0) for r in found.records)
+    return {
+        "seconds": sum(seconds) / len(seconds),
+        "decode_s": sum(r["decode_s"] for r in found.samples) / len(seconds),
+        "share": sum(r.get("watch_s", 0.0) for r in found.records) / trained if trained else 0.0,
+    }
