@@ -1,36 +1,6 @@
-"""The validation samples of a run, encoded and rolled out once, for the strips that training makes.
+"""The command ``v4e validation``, for ``ray job submit``: see pipelines/stages/validation.py."""
 
-Chooses watch.per_task triplets of each task from the held-out ones, or from the end of the training triplets where
-none are held out, and runs precompute and rollout on them below <run.dir>/samples. A second run finds them done.
-"""
-
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from pipelines import precompute, rollout
 from pipelines.parts.command import main
-from v4e.config.schema import Config
-from v4e.files.progress import say
-from v4e.watch.validation import choose, origin, ready, validation
-
-
-def run(config: Config) -> None:
-    """Brings the validation samples up to date; without triplets at hand there are none, and that is said."""
-    if config.watch.samples_every == 0:
-        return
-    if not choose(config):
-        say("no strips of samples: neither held-out nor training triplets are at hand, or none of them can be used")
-        return
-    if ready(config):
-        return
-    say(f"samples to watch: {config.watch.per_task} {origin(config)} triplets of each task")
-    samples = validation(config)
-    precompute.run(samples)
-    rollout.run(samples)
-
 
 if __name__ == "__main__":
-    main(__doc__, run)
+    main("validation")

@@ -11,8 +11,8 @@ from ray.actor import ActorHandle
 from torch import Tensor
 
 from actors.stream.packing import unpack
+from actors.stream.status import PoolStatus
 from actors.stream.transport import Lost, check_transport, fetch
-from actors.teacher.pool import PoolStatus
 from v4e.config.schema import Teacher
 from v4e.types import TargetRequest, TeacherTarget
 

@@ -15,7 +15,6 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar, cast
 
@@ -23,6 +22,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
+from actors.stream.status import PoolStatus
 from actors.teacher.gang import GangFailed, ask_gang
 from actors.teacher.pool_metrics import PoolMetrics
 from actors.teacher.replica import Load, Method, Report, load_teacher
@@ -35,22 +35,6 @@ Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 REMEMBERED = 32  # answers that say what is usual
 TELL_S = 15.0  # between lines on what a pool that starts is waiting for
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolStatus:
-    """What the pool is and has done so far."""
-
-    replicas: int  # that have loaded
-    starting: int = 0
-    queue: int  # requests at the replicas, running ones included
-    answered: int = 0
-    retries: int = 0
-    restarts: int = 0
-    hedged: int = 0  # requests that a second replica was asked too
-    grown: int = 0  # replicas
-    shrunk: int = 0
-    busy_s: float = 0.0  # of all replicas together
 
 
 @ray.remote(num_cpus=0, max_restarts=-1)

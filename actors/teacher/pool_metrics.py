@@ -9,16 +9,13 @@ the buckets.
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ray
 from ray.util.metrics import Counter, Gauge
 
+from actors.stream.status import PoolStatus
 from v4e.config.schema import Run
 from v4e.files.journal import Record
-
-if TYPE_CHECKING:
-    from actors.teacher.pool import PoolStatus
 
 STEP_GAUGES = {
     "step": ("v4e_step", "The last training step that was done"),
@@ -101,7 +98,7 @@ class PoolMetrics:
         self.totals = {field: Total(name, text, tags) for field, (name, text) in POOL_TOTALS.items()}
         self.seen = dict.fromkeys(POOL_TOTALS, 0.0)
 
-    def record(self, status: "PoolStatus") -> None:
+    def record(self, status: PoolStatus) -> None:
         """Adds what `status` counts beyond the one before it."""
         now = asdict(status)
         for field, gauge in self.gauges.items():

@@ -8,7 +8,7 @@ import ray
 import torch
 
 from benchmarks.gpu.sizes import Figures, Size
-from pipelines.train import run
+from pipelines.stages.train import run
 from tests.support.synthetic import rolled_out, stored
 from v4e.files import journal
 from v4e.models.tiny import save_random

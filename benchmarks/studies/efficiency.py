@@ -7,7 +7,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.support.result import write_result
-from pipelines import efficiency
+from pipelines.stages import efficiency
 from v4e.config.recipes import parse
 from v4e.files.uri import join, read_json
 

@@ -34,7 +34,7 @@ from actors.teacher.pool import await_pool, start_pool, stop_pool
 from benchmarks.support.result import RESULTS, write_result
 from benchmarks.support.scale_plots import plots
 from benchmarks.support.stub_pool import StubTeacher, asked, show, stub
-from pipelines.rollout import answers
+from pipelines.stages.rollout import answers
 from v4e.config.ingest import Ingest
 from v4e.config.recipes import parse, tiny
 from v4e.data.ingest.check import check

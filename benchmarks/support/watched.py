@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.train import run
+from pipelines.stages.train import run
 from v4e.config.schema import Config
 from v4e.files import journal
 from v4e.files.uri import join

@@ -31,7 +31,7 @@ from actors.teacher.replica import Load, load_teacher
 from benchmarks.support.result import write_result
 from benchmarks.support.stub_pool import show, stub
 from benchmarks.training.payload import prepare
-from pipelines import train
+from pipelines.stages import train
 from v4e.config.recipes import tiny
 from v4e.config.schema import Config
 from v4e.data.store.store import Store
@@ -46,7 +46,10 @@ WARM = 10  # steps before the clock: first reads of the store, first allocations
 
 def trained(config: Config, load: Load = load_teacher) -> list[journal.Record]:
     """What a whole run journals of its steps, without the first ones."""
-    with tempfile.TemporaryDirectory() as folder, patch("pipelines.train.start_pool", partial(start_pool, load=load)):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch("pipelines.stages.train.start_pool", partial(start_pool, load=load)),
+    ):
         train.run(replace(config, run=replace(config.run, dir=folder)))
         return journal.read(Path(folder, "metrics.jsonl"))[WARM:]
 

@@ -29,7 +29,7 @@ from benchmarks.support.resident import resident_mib
 from benchmarks.support.result import RESULTS, write_result
 from benchmarks.training import student_memory
 from benchmarks.training.payload import prepare
-from pipelines import train
+from pipelines.stages import train
 from v4e.config.recipes import tiny
 from v4e.config.schema import Config
 from v4e.files import journal

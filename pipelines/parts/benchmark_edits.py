@@ -9,7 +9,7 @@ from ray.actor import ActorHandle
 
 from actors.batch.bench_editor import BenchEditor
 from actors.cluster import connect
-from pipelines import evaluate
+from pipelines.parts import heldout
 from v4e.config.schema import Config
 from v4e.data.store.fingerprint import folder_hash
 from v4e.evaluation.suites import foreign, gedit, imgedit
@@ -28,7 +28,7 @@ def models(config: Config) -> list[Model]:
     Raises:
         ValueError: a name is neither one of evaluate.py's nor has it a folder, and edits are to be made.
     """
-    ours = {m.name: m for m in evaluate.models(config) if not m.last_image and not m.reconstructs}
+    ours = {m.name: m for m in heldout.models(config) if not m.last_image and not m.reconstructs}
     found = []
     for name, place in config.bench.named:
         if place or "generate" not in config.bench.stages:
@@ -89,7 +89,7 @@ def generate(config: Config, model: Model, name: str, suite: Suite, editors: lis
 def weights(model: Model) -> str:
     """Hash of all that the model computes with."""
     if model.ours:
-        return folder_hash(model.folder, evaluate.WEIGHTS)
+        return folder_hash(model.folder, heldout.WEIGHTS)
     parts = sorted(p.name for p in Path(model.folder).iterdir() if p.is_dir()) if Path(model.folder).is_dir() else []
     return folder_hash(model.folder, tuple(parts)) if parts else f"hub:{model.folder}"
 

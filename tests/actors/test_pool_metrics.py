@@ -9,7 +9,7 @@ import ray
 from prometheus_client.parser import text_string_to_metric_families
 from ray.actor import exit_actor
 
-from actors.teacher.pool import PoolStatus
+from actors.stream.status import PoolStatus
 from actors.teacher.pool_metrics import POOL_GAUGES, POOL_TOTALS, PoolMetrics, StepMetrics, endpoints
 from v4e.config.schema import Run
 from v4e.files.journal import Record

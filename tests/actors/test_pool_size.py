@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from actors.stream.packing import pack
+from actors.stream.status import PoolStatus
 from actors.stream.stream import TargetStream
 from actors.teacher.gang import ask_gang
-from actors.teacher.pool import PoolStatus, await_pool, start_pool, stop_pool
+from actors.teacher.pool import await_pool, start_pool, stop_pool
 from actors.teacher.replicas import Replicas
 from actors.teacher.scaling import Window
 from tests.support.synthetic import config

@@ -207,7 +207,7 @@ def test_a_pool_that_cannot_start_says_why(cluster, tmp_path, random_family):
 
 @pytest.mark.ray
 def test_rollouts_are_restartable_to_the_bit(cluster, tmp_path, random_family, teacher):
-    from pipelines.rollout import run
+    from pipelines.stages.rollout import run
 
     config = stored(tmp_path, random_family, 5, teacher={"batch": 2})
     run(config)

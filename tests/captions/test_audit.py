@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.llm.vllm import Batch
-from pipelines import caption
-from pipelines.parts import caption_audit
+from pipelines.stages import caption, caption_audit
 from tests.support.triplets import image
 from tests.watch.test_report import CHROMIUM, HOSTILE, QUOTING, browse
 from v4e.captions.vote import Labelled

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.llm.vllm import Batch
-from pipelines import caption
-from pipelines.caption import _batches, _current, run
+from pipelines.stages import caption
+from pipelines.stages.caption import _batches, _current, run
 from v4e.captions.checks import check_caption
 from v4e.captions.vote import Labelled
 from v4e.captions.write import Request, Written

@@ -3,17 +3,16 @@
 import pytest
 from diffusers.models import attention_dispatch
 
-from pipelines import ablate, demo
-from pipelines.parts import command as _cli
+from pipelines.parts.command import carry_out
+from pipelines.stages import ablate, demo
 from v4e.config.recipes import RECIPES, parse
 from v4e.training import checks as startup
 
 
-def started(monkeypatch, step, *arguments: str) -> None:
+def started(step, *arguments: str) -> None:
     """Runs `step` from the command line, to the refusal that it must end in."""
-    monkeypatch.setattr("sys.argv", ["pipeline", *arguments])
     with pytest.raises(SystemExit) as ended:
-        _cli.main("", step)
+        carry_out([*arguments], step)
     assert ended.value.code == 1
 
 
@@ -41,7 +40,7 @@ def test_what_a_later_stage_would_refuse_is_refused_first(argument, words, step,
     options = [argument, f"run.dir={folder}"]
     if argument.startswith("models.attention"):
         options.append("models.fold_pad=false")
-    started(monkeypatch, step, *options)
+    started(step, *options)
     said = capsys.readouterr()
     assert words in said.err and said.err.startswith("error: ") and said.err.count("\n") == 1
     assert not folder.exists()
@@ -71,6 +70,6 @@ def test_a_run_that_can_start_is_let_through():
 @pytest.mark.parametrize("below", ["", "/below"])
 def test_a_file_in_place_of_the_run_folder_is_refused(below, monkeypatch, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    started(monkeypatch, lambda _: pytest.fail("it began"), f"run.dir={tmp_path / 'file'}{below}")
+    started(lambda _: pytest.fail("it began"), f"run.dir={tmp_path / 'file'}{below}")
     said = capsys.readouterr().err
     assert f"run.dir={tmp_path}/file{below}: {tmp_path}/file is a file" in said and said.count("\n") == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import ingest, precompute
+from pipelines.stages import ingest, precompute
 from tests.support.processes import kill_once, start
 from v4e.config.ingest import Ingest
 from v4e.config.recipes import parse

@@ -222,7 +222,7 @@ def test_the_editor_sees_what_the_store_holds(random_family, splits, monkeypatch
 @pytest.mark.ray
 @pytest.mark.slow
 def test_the_main_job_runs_on_photographs(cluster, written, random_family, tmp_path):
-    from pipelines import demo
+    from pipelines.stages import demo
 
     settings = {
         "run.dir": tmp_path,

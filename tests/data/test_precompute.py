@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from actors.batch.encoders import Encoder
-from pipelines.precompute import run
+from pipelines.stages.precompute import run
 from tests.support.synthetic import config as synthetic_config
 from tests.support.triplets import image, triplet
 from v4e.config.schema import Config, Data, Precompute

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.ablate import CLAIMS, FREE, UNTRAINED, VARIANTS, ablate, changed, finished, jobs
+from pipelines.stages.ablate import CLAIMS, FREE, UNTRAINED, VARIANTS, ablate, changed, finished, jobs
 from v4e.config.recipes import parse, to_json
 from v4e.config.schema import Config
 from v4e.evaluation.verdict import claim_table, figure_table, markdown, over_seeds, spread, verdict
@@ -146,7 +146,7 @@ def test_a_folder_of_a_training_run_is_refused(tmp_path):
 @pytest.fixture
 def short(tmp_path: Path, random_family: Path) -> Config:
     """Two steps on one triplet a task, captioned by Table 1's templates."""
-    from pipelines.caption import _prompt_hash
+    from pipelines.stages.caption import _prompt_hash
     from v4e.captions.small_llm import model_name
     from v4e.captions.templates import template_caption
     from v4e.data.captions_table import read_instructions, write_captions

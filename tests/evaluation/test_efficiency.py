@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.efficiency import VARIANTS, jobs, report
+from pipelines.stages.efficiency import VARIANTS, jobs, report
 from v4e.config.recipes import parse
 from v4e.evaluation.verdict import spread
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from actors.batch.evaluator import Evaluator, Model, clip_uri
-from pipelines import evaluate
+from pipelines.stages import evaluate
 from tests.support.processes import ROOT, finish, kill_once, start
 from tests.support.triplets import image
 from v4e.config.recipes import parse

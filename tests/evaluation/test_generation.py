@@ -17,8 +17,8 @@ from diffusers import (
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
-from pipelines import benchmark
 from pipelines.parts.benchmark_edits import models
+from pipelines.stages import benchmark
 from tests.support.suites import arguments
 from v4e.config.recipes import parse
 from v4e.evaluation.suites import foreign

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines import benchmark
+from pipelines.stages import benchmark
 from tests.support.processes import kill_once, start
 from tests.support.suites import arguments, config_of, honest, http_judge, lines, outputs, plant, scores_of, words_of
 from v4e.config.bench import Judge

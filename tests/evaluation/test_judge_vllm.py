@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from actors.llm.judge import engines
-from pipelines import benchmark
+from pipelines.stages import benchmark
 from tests.support.processes import actors_of_ours
 from tests.support.suites import arguments, config_of, lines, plant, scores_of
 from tests.support.tiny_vlm import SAYS, plain, teach

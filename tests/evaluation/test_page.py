@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import benchmark
+from pipelines.stages import benchmark
 from tests.support.suites import arguments, outputs, plant, scores_of
 from tests.watch.test_report import CHROMIUM, FLAGS, Dom
 from v4e.config.recipes import parse

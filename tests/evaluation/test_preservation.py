@@ -23,7 +23,7 @@ from transformers import (
     ViTModel,
 )
 
-from pipelines import preservation as pipeline
+from pipelines.stages import preservation as pipeline
 from v4e.config.bench import Bench
 from v4e.config.recipes import parse
 from v4e.evaluation.metrics import pie, preservation, reference

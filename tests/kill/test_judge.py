@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import benchmark
+from pipelines.stages import benchmark
 from tests.support.processes import actors_of_ours, finish, kill_once, start
 from tests.support.suites import arguments, outputs
 from v4e.config.recipes import parse

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.precompute import run
+from pipelines.stages.precompute import run
 from tests.support.triplets import encoded, triplet
 from v4e.config.recipes import parse
 from v4e.data.captions_table import read_captions, write_captions

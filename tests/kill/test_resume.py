@@ -193,7 +193,7 @@ def undisturbed(place) -> list[tuple[float, ...]]:
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_killed_worker_changes_nothing(cluster, place):
-    from pipelines.train import run
+    from pipelines.stages.train import run
 
     undisturbed, folder = place / "two-workers", place / "worker-killed"
     run(parse(arguments(undisturbed, place, "train.workers=2")))
@@ -228,7 +228,7 @@ def test_a_run_on_an_object_store_whose_driver_is_killed_while_saving(s3, place,
 
 def resized(place: Path) -> tuple[list[int], list[tuple[float, ...]]]:
     """Numbers of workers, and losses, of a run that loses a node while saving and gets another one later."""
-    from pipelines import train
+    from pipelines.stages import train
 
     def workers() -> int:
         return len(nodes.processes("RayTrainWorker"))

@@ -17,7 +17,7 @@ from tests.support.synthetic import config
 from tests.training.test_student import CPU, make_batch, make_dit, make_trainer
 from v4e.config.schema import Config, Train
 from v4e.parallel.fsdp import student_mesh
-from v4e.training.ema import local
+from v4e.parallel.local import local
 from v4e.training.student import StudentTrainer
 from v4e.weights import shard
 from v4e.weights.load import load_student

@@ -10,7 +10,7 @@ from diffusers import WanTransformer3DModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.plan import run
+from pipelines.stages.plan import run
 from tests.planning.test_memory import Live
 from tests.support.synthetic import rolled_out, sample, stored
 from v4e.config.recipes import RECIPES, parse
@@ -186,7 +186,7 @@ def test_an_unknown_gpu_needs_its_figures():
 def test_the_cluster_table_and_its_json_say_the_same(capsys):
     arguments = ["recipe=wan14b_720p", "plan.gpu=h100", "plan.gpus=8", "plan.price=2"]
     config = parse(arguments)
-    run(config, as_json=True)
+    run(replace(config, plan=replace(config.plan, json=True)))
     found = json.loads(capsys.readouterr().out)
     assert not found["fits"] and found["limits"][0] == {
         "what": "GPUs of the cluster",
@@ -209,7 +209,7 @@ def test_the_cluster_table_and_its_json_say_the_same(capsys):
 def test_a_process_without_gpus_is_planned_whole(capsys, monkeypatch):
     monkeypatch.chdir(Path(__file__).parent.parent.parent)
     config = parse(["plan.train_tflops=1", "plan.infer_tflops=1"])
-    run(config, as_json=True)
+    run(replace(config, plan=replace(config.plan, json=True)))
     found = json.loads(capsys.readouterr().out)["process_gib"]
     for side, gib in found.items():
         assert gib["peak"] == pytest.approx(sum(size for name, size in gib.items() if name != "peak"))

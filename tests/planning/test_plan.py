@@ -15,7 +15,7 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipelines.plan import run
+from pipelines.stages.plan import run
 from tests.support.synthetic import LATENT, config, sample
 from v4e.config.recipes import parse
 from v4e.models import dit as models_dit
@@ -316,7 +316,7 @@ def test_a_pool_that_may_grow_is_planned_at_the_size_that_it_comes_to(capsys):
         settings = parse(
             ["recipe=wan14b_480p", f"teacher.replicas={replicas}", f"teacher.max_replicas={most}", *SPEEDS]
         )
-        run(settings, as_json=True)
+        run(replace(settings, plan=replace(settings.plan, json=True)))
         found = json.loads(capsys.readouterr().out)
         assert found["replicas"] == size
         assert (found["pace"]["wait"] == 0) == (size >= 2)
@@ -382,7 +382,7 @@ def test_what_cannot_run_is_not_planned(arguments, words, monkeypatch):
 def test_json_and_table_say_the_same(capsys):
     arguments = ["recipe=wan14b_480p", "teacher.replicas=3", *SPEEDS]
     settings = parse(arguments)
-    run(settings, as_json=True)
+    run(replace(settings, plan=replace(settings.plan, json=True)))
     found = json.loads(capsys.readouterr().out)
     assert found["work"]["student_flops"] == work(settings, grid_FHW=(2, 60, 104)).student_flops
     assert found["work"]["shape_KBND"] == [4, 1, 3120, 5120]
@@ -403,7 +403,7 @@ def test_json_and_table_say_the_same(capsys):
 
 def test_a_side_whose_speed_is_not_given_is_measured(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    run(parse(["plan.train_tflops=0.5"]), as_json=True)
+    run(parse(["plan.train_tflops=0.5", "plan.json=true"]))
     speed = json.loads(capsys.readouterr().out)["speed"]
     assert speed["train"] == 0.5 and 0 < speed["infer"] != 0.5
 

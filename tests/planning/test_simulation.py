@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipelines.parts.plan_scale import run
+from pipelines.stages.plan_scale import run
 from v4e.config.recipes import parse
 from v4e.config.scale import Scale
 from v4e.models import sizes
@@ -292,7 +292,7 @@ def test_faults_take_time_and_are_counted():
 def test_table_and_json_say_the_same_and_name_the_assumptions(capsys):
     arguments = ["plan.gpus=16", "plan.triplets=50000", "plan.price=2"]
     config, _ = point(*arguments)
-    run(config, as_json=True)
+    run(replace(config, plan=replace(config.plan, json=True)))
     found = json.loads(capsys.readouterr().out)
     assert found["cost"] == pytest.approx(2 * found["gpu_hours"]) and found["gpus"] == 16
     assert found["hours"] * 3600 == pytest.approx(sum(stage["seconds"] for stage in found["stages"].values()))

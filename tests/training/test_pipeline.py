@@ -164,7 +164,7 @@ def test_a_run_is_about_its_own_triplets_in_a_shared_store(tmp_path, random_fami
 
 
 def test_training_without_rollouts_says_which_command_makes_them(tmp_path, random_family):
-    from pipelines.train import run
+    from pipelines.stages.train import run
 
     with pytest.raises(ValueError, match=r"5 of 5 samples have no rollout.*pipelines/rollout\.py"):
         run(stored(tmp_path, random_family, 5))
@@ -266,7 +266,7 @@ def test_sigkill_and_the_same_command_give_the_same_losses(place, random_family,
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family, undisturbed, monkeypatch):
-    from pipelines import train
+    from pipelines.stages import train
 
     folder = place / "teacher-killed"
     settings = parse(arguments(folder, random_family))
@@ -299,7 +299,7 @@ def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family,
 @pytest.mark.ray
 def test_direct_transport_changes_no_number(cluster, place, random_family, undisturbed):
     pytest.importorskip("nixl", exc_type=ImportError)
-    from pipelines.train import run
+    from pipelines.stages.train import run
 
     folder = place / "nixl"
     run(parse(arguments(folder, random_family, "teacher.transport=nixl")))
@@ -307,7 +307,7 @@ def test_direct_transport_changes_no_number(cluster, place, random_family, undis
 
 
 def test_a_transport_that_is_not_there_is_refused_before_anything_starts(place, random_family, monkeypatch):
-    from pipelines.train import run
+    from pipelines.stages.train import run
 
     monkeypatch.setitem(sys.modules, "nixl", None)
     with pytest.raises(ValueError, match=r"teacher\.transport=nixl needs the package nixl.*pip install nixl, or set"):
@@ -317,7 +317,7 @@ def test_a_transport_that_is_not_there_is_refused_before_anything_starts(place, 
 @pytest.mark.slow
 @pytest.mark.ray
 def test_two_workers_do_the_same_run(cluster, place, random_family, undisturbed):
-    from pipelines.train import run
+    from pipelines.stages.train import run
 
     folder = place / "two-workers"
     run(parse(arguments(folder, random_family, "train.workers=2")))
@@ -328,7 +328,7 @@ def test_two_workers_do_the_same_run(cluster, place, random_family, undisturbed)
 @pytest.mark.slow
 @pytest.mark.ray
 def test_controls_need_no_teacher(cluster, place, random_family):
-    from pipelines.train import run
+    from pipelines.stages.train import run
 
     folder = place / "plain"
     settings = parse(arguments(folder, random_family, "kd.weight=0", "tail.weight=0", "flow.weight=1"))

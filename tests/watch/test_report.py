@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import report
+from pipelines.stages import report
 from tests.support.triplets import image
 from v4e.config.recipes import parse, to_json
 from v4e.config.schema import Config

@@ -212,7 +212,8 @@ def test_a_strip_shows_source_student_ema_teacher_and_target(ready):
         assert np.array_equal(shown["target"][row], example.edit)
         number = [t.id for t in triplets].index(example.id)
         clip_BCPHW = decode_clip(strips.vae, rollout(number)[None])
-        assert np.array_equal(shown["teacher"][row], to_images(clip_BCPHW[:, :, -1])[0])
+        alone = np.asarray(to_images(clip_BCPHW[:, :, -1])[0], int)
+        assert np.abs(shown["teacher"][row] - alone).max() <= 1  # decoded one by one it is rounded otherwise
     [record] = read_curves(ready)
     assert record["step"] == 2 and 0 < record["decode_s"] < record["seconds"]
     for name in ("student", "ema", "teacher", "source"):

@@ -16,7 +16,7 @@ from accelerate import init_empty_weights
 from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
 from PIL import Image
 
-from pipelines import export
+from pipelines.stages import export
 from tests.support.synthetic import config
 from tests.training.test_student import make_batch
 from v4e.config.schema import Config

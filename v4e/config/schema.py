@@ -453,6 +453,7 @@ class Plan:
     infer_share: float = 0.6  # of it that a teacher reaches: stated, not measured (ours)
     price: float = 0.0  # of a GPU for an hour, in any currency; 0 = no costs
     triplets: int = 10_000  # where no store says how many
+    json: bool = False  # print the plan as JSON, for programs
     instruction_tokens: int = 12  # of the longest in a batch, without pads; matters with models.fold_pad only
     caption_tokens: int = 27  # likewise, of evolution captions
 

@@ -29,7 +29,8 @@ from v4e.method.flow import sample_seed
 from v4e.method.inputs import student_inputs
 from v4e.method.sampler import sample
 from v4e.models.encoders import decode_clip, to_images
-from v4e.training.ema import EMA, local
+from v4e.parallel.local import local
+from v4e.training.ema import EMA
 from v4e.watch import validation
 from v4e.watch.files import add_to_curves, rewind, strip_uri
 from v4e.watch.picture import png, rows

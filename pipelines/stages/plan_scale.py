@@ -15,7 +15,7 @@ from v4e.models.sizes import pipeline
 from v4e.planning.gpus import cluster_of
 
 
-def run(config: Config, *, as_json: bool = False) -> None:
+def run(config: Config) -> None:
     """Prints the simulation of `config`."""
     cluster = cluster_of(config.plan)
     if cluster is None or not cluster.gpus:
@@ -37,7 +37,7 @@ def run(config: Config, *, as_json: bool = False) -> None:
     student = pipeline(config.models.student, "models.student")
     teacher = pipeline(config.models.teacher, "models.teacher")
     found = simulate(config, student, teacher, cluster)
-    if as_json:
+    if config.plan.json:
         print(json.dumps(scale_document(found, config), indent=2))
         return
     title = f"{config.recipe}: {config.plan.triplets:,} triplets on {cluster.gpus} GPUs, simulated"

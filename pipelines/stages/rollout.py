@@ -1,0 +1,78 @@
+"""The teacher's clip latents, once for every triplet in the store.
+
+Samples the FLF2V teacher through the pool and writes store/rollouts/<fingerprint>/. A second run does only what is
+missing. Training reads these as the clean end of its noise path.
+"""
+
+import ray
+from ray.actor import ActorHandle
+
+from actors.cluster import connect
+from actors.stream.transport import Lost, check_transport, fetch
+from actors.teacher.pool import await_pool, start_pool, stop_pool
+from v4e.config.schema import Config
+from v4e.data.store.ids import training_ids
+from v4e.data.store.paths import rollouts_uri
+from v4e.data.store.store import RolloutStore
+from v4e.files.manifest import stage
+from v4e.files.progress import bar, plan, say
+from v4e.training import checks as startup
+from v4e.training.schedule import calls
+
+Chunk = tuple[str, ...]
+
+
+def run(config: Config) -> None:
+    """Brings the rollouts up to date with the store and the recipe."""
+    ids = training_ids(config)
+    rollouts = RolloutStore.open(config)
+    missing = set(ids) if config.run.overwrite else set(ids) - set(rollouts.ids())
+    # Cut before finished ones are left out: what is in a forward is then the same in a resumed run, to the bit.
+    size = config.teacher.batch
+    todo = [chunk for chunk in calls(ids, size, config) if missing & set(chunk)]
+    plan(
+        "rollouts",
+        {
+            "samples": f"{len(ids)}, of which {len(ids) - len(missing)} are done",
+            "teacher": f"{config.models.teacher}, text = {config.teacher.text}",
+            "sampler": f"{config.teacher.steps} Euler steps, shift {config.flow.shift}, "
+            f"guidance {config.teacher.guidance}",
+            "pool": f"{config.teacher.replicas} replicas of {config.teacher.tp} ranks, {len(todo)} calls of {size}",
+            "output": rollouts_uri(config),
+        },
+    )
+    if not todo:
+        return
+    check_transport(config.teacher)
+    startup.check_split(config, startup.dit_config(config.models.teacher, "models.teacher"))
+    connect()
+    with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
+        pool = start_pool(config)
+        await_pool(pool, config.teacher, say)
+        for chunk, latents in answers(pool, todo, config):
+            for key, z_clip_CFHW in zip(chunk, latents, strict=True):
+                if key in missing:
+                    rollouts.write(key, z_clip_CFHW)
+            advance(len(missing & set(chunk)))
+        stop_pool(pool)
+
+
+def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):
+    """``(chunk, z_clip_BCFHW)`` for every chunk, in any order; a few chunks a replica are under way at a time."""
+    todo = list(reversed(chunks))
+    running: dict[ray.ObjectRef, Chunk] = {}
+    lost = 0
+    while todo or running:
+        while todo and len(running) < 2 * config.teacher.most_replicas:
+            chunk = todo.pop()
+            running[pool.rollout.remote(chunk)] = chunk
+        [answer], _ = ray.wait(list(running), num_returns=1)
+        chunk = running.pop(answer)
+        try:
+            [payload], _ = ray.get(answer)
+            yield chunk, fetch(payload, config.teacher.timeout_s).clone()
+        except Lost:  # the pool or a node died: the pool restarts, and we ask again
+            lost += 1
+            if lost > config.teacher.retries:
+                raise
+            todo.append(chunk)
