@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from v4e.captions.templates import template_caption
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.editing.editor import Editor
 from v4e.evaluation.suites import foreign
 from v4e.evaluation.suites.generation import Model, seed_of, size_for

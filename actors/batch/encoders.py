@@ -10,7 +10,7 @@ import ray.data
 import torch
 from torch import nn
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.features import encode_samples, is_finite
 from v4e.data.store.jobs import Chunk, Job, Rejection, read_job, rejection
 from v4e.data.store.store import Store

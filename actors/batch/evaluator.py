@@ -8,7 +8,7 @@ import numpy as np
 import ray
 import torch
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.buckets import fit, size_of
 from v4e.editing.editor import Editor
 from v4e.files.uri import join, write_atomic

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from v4e.captions.prompts import ANSWER, Prompt, caption_prompt
-from v4e.config.schema import Caption
+from v4e.config import Caption
 from v4e.language.tasks import TASKS
 
 RETRIES = 5  # of one request, by the client, with growing pauses: a server that starts again answers 500 meanwhile

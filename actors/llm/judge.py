@@ -9,7 +9,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from v4e.config.bench import Judge
+from v4e.config import Judge
 from v4e.evaluation.suites.endpoint import content
 from v4e.evaluation.suites.items import Ask, Question, Reply
 

@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from actors.llm.vllm import Batch, Captioner, engine_env
 from v4e.captions.write import Request
-from v4e.config.schema import Caption
+from v4e.config import Caption
 
 RESTARTS = 2
 Work = tuple[int, Sequence[Request]]

@@ -21,7 +21,7 @@ from v4e.captions.prompts import ANSWER, Prompt
 from v4e.captions.small_llm import resolve_model
 from v4e.captions.vote import label_bias
 from v4e.captions.write import Request, Written, write
-from v4e.config.schema import Caption
+from v4e.config import Caption
 from v4e.language.tasks import TASKS
 
 

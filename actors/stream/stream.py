@@ -13,7 +13,7 @@ from torch import Tensor
 from actors.stream.packing import unpack
 from actors.stream.status import PoolStatus
 from actors.stream.transport import Lost, check_transport, fetch
-from v4e.config.schema import Teacher
+from v4e.config import Teacher
 from v4e.types import TargetRequest, TeacherTarget
 
 PAUSE_S = 0.2  # before asking a pool again that did not answer; doubles up to 5 s

@@ -17,7 +17,7 @@ import torch
 from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayDirectTransportError
 from torch import Tensor
 
-from v4e.config.schema import Teacher, Transport
+from v4e.config import Teacher, Transport
 
 # An answer, or whom it was asked of, is gone: it can be asked for again.
 Lost = (RayActorError, ObjectLostError, GetTimeoutError, RayDirectTransportError)

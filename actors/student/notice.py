@@ -12,7 +12,7 @@ import ray.train
 import ray.train.collective
 from ray.train import PreemptionInfo
 
-from v4e.config.schema import Train
+from v4e.config import Train
 
 log = logging.getLogger(__name__)
 EVERY_S = 1.0  # between looks: all ranks wait for each other at one

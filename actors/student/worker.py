@@ -21,7 +21,7 @@ from actors.student.meter import Meter
 from actors.student.notice import Notices, await_restart
 from actors.teacher.pool import await_pool
 from actors.teacher.pool_metrics import StepMetrics
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.cache import Cache
 from v4e.data.store.store import RolloutStore, Store
 from v4e.files import journal

@@ -17,7 +17,7 @@ from torch.distributed import ProcessGroup
 
 from actors.stream.packing import pack
 from actors.teacher.ranks import Ranks
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.cache import Cache
 from v4e.data.store.store import RolloutStore, Store
 from v4e.method.flow import draw, euler_step, sample_seed, times

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.teacher.ranks import OutOfStep, PeerFailed
 from actors.teacher.replica import Load, Method, Place, Replica, Report
-from v4e.config.schema import Config, Teacher
+from v4e.config import Config, Teacher
 
 GRACE_S = 2.0  # for the other ranks' errors after the first: who died says more than who noticed
 

@@ -28,7 +28,7 @@ from actors.teacher.pool_metrics import PoolMetrics
 from actors.teacher.replica import Load, Method, Report, load_teacher
 from actors.teacher.replicas import Replicas, Slot
 from actors.teacher.scaling import Waits, Window
-from v4e.config.schema import Config, Teacher
+from v4e.config import Config, Teacher
 from v4e.types import TargetRequest
 
 Answer = TypeVar("Answer")

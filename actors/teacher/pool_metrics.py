@@ -14,7 +14,7 @@ import ray
 from ray.util.metrics import Counter, Gauge
 
 from actors.stream.status import PoolStatus
-from v4e.config.schema import Run
+from v4e.config import Run
 from v4e.files.journal import Record
 
 STEP_GAUGES = {

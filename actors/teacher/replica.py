@@ -12,7 +12,7 @@ from torch.distributed import ProcessGroup
 
 from actors.stream.transport import check_transport, offer
 from actors.teacher import ranks
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.types import TargetRequest
 
 Method = Literal["targets", "rollouts"]

@@ -12,7 +12,7 @@ from ray.util.placement_group import PlacementGroup
 from actors.teacher.gang import Gang, check_gang, needs, release, reserve, start_gang, stop_gang
 from actors.teacher.replica import Load
 from actors.teacher.scaling import Window, wanted
-from v4e.config.schema import Config
+from v4e.config import Config
 
 log = logging.getLogger(__name__)
 LONGEST_REST_S = 300.0  # before a replica that cannot load tries again

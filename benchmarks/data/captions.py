@@ -18,7 +18,7 @@ from actors.llm.pool import write_batches
 from benchmarks.support.result import write_result
 from v4e.captions.prompts import prompt_hash
 from v4e.captions.write import MADE, Request, Written
-from v4e.config.schema import Caption
+from v4e.config import Caption
 from v4e.language.tasks import TABLE1, TASKS, rule_task
 
 INSTRUCTIONS = Path(__file__).resolve().parent.parent / "instructions"

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.support.resident import clear_peak, resident_mib
 from benchmarks.support.result import write_result
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.ingest.drawing import COLORS, PHRASES, THINGS
 from v4e.data.ingest.fixtures import HQEDIT, OMNIEDIT, ULTRAEDIT
 from v4e.data.ingest.scan import Policy, merge_scans, scan

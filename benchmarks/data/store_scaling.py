@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 import torch
 
 from actors.student.worker import Batches
-from v4e.config.recipes import tiny
-from v4e.config.schema import Config, Data, Run
+from v4e.config import Config, Data, Run, tiny
 from v4e.data.store.ids import training_ids
 from v4e.data.store.paths import train_uri
 from v4e.data.store.store import RolloutStore, Store, file_uri

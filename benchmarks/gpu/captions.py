@@ -7,7 +7,7 @@ from actors.llm.vllm import Captioner, engine_env
 from benchmarks.gpu.sizes import Absent, Figures, Size
 from v4e.captions.small_llm import resolve_model
 from v4e.captions.write import Request
-from v4e.config.recipes import tiny
+from v4e.config import tiny
 
 INSTRUCTIONS = ("Make the red ball blue", "Remove the tree on the left", "Add a small boat", "Turn it into a sketch")
 

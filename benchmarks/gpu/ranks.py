@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from benchmarks.gpu.sizes import BF16, FLOAT32, Absent, Figures, Size, distance, expect, inputs_of, written
 from benchmarks.support.random_student import batch_of
-from v4e.config.schema import KD, Config, Models, Optim, Train
+from v4e.config import KD, Config, Models, Optim, Train
 from v4e.files.uri import read_json, write_json_atomic
 from v4e.models.dit import predict
 from v4e.parallel.fsdp import student_mesh

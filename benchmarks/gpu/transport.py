@@ -17,8 +17,7 @@ from actors.stream.transport import check_transport
 from actors.teacher.pool import await_pool, start_pool, stop_pool
 from benchmarks.gpu.sizes import Absent, Figures, Size
 from benchmarks.support.stub_pool import asked
-from v4e.config.recipes import tiny
-from v4e.config.schema import Config, Transport
+from v4e.config import Config, Transport, tiny
 from v4e.types import TargetRequest
 
 TARGETS = 8

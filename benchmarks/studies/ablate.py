@@ -8,7 +8,7 @@ if __name__ == "__main__":
 
 from benchmarks.support.result import write_result
 from pipelines.stages import ablate
-from v4e.config.recipes import parse
+from v4e.config import parse
 from v4e.files.uri import join, read_json
 
 

@@ -35,8 +35,7 @@ from benchmarks.support.result import RESULTS, write_result
 from benchmarks.support.scale_plots import plots
 from benchmarks.support.stub_pool import StubTeacher, asked, show, stub
 from pipelines.stages.rollout import answers
-from v4e.config.ingest import Ingest
-from v4e.config.recipes import parse, tiny
+from v4e.config import Ingest, parse, tiny
 from v4e.data.ingest.check import check
 from v4e.data.sources import RawTriplet
 from v4e.data.store.store import RolloutStore

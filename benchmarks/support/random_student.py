@@ -6,7 +6,7 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models import sizes
 from v4e.training.student import Batch
 from v4e.types import Sample, TeacherTarget

@@ -11,7 +11,7 @@ from torch.distributed import ProcessGroup
 
 from actors.stream.packing import pack
 from actors.teacher.replica import Load
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.types import TargetRequest
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.stages.train import run
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.files import journal
 from v4e.files.uri import join
 from v4e.training import checkpoint

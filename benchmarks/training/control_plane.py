@@ -29,8 +29,7 @@ from actors.stream.stream import TargetStream
 from actors.teacher.pool import start_pool, stop_pool
 from benchmarks.support.result import write_result
 from benchmarks.support.stub_pool import asked, show, stub
-from v4e.config.recipes import tiny
-from v4e.config.schema import Teacher
+from v4e.config import Teacher, tiny
 
 SHAPE = (3, 8, 32, 160)  # K B N D of a target of the tiny recipe: 240 KiB in bf16
 COUNTS = (1, 2, 4, 8, 16, 32)

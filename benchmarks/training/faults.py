@@ -30,7 +30,7 @@ from benchmarks.support.nodes import Nodes, processes_of
 from benchmarks.support.result import write_result
 from benchmarks.support.watched import Outcome, Training, outcome
 from tests.support.synthetic import rolled_out, stored
-from v4e.config.schema import Config, Run
+from v4e.config import Config, Run
 from v4e.data.store.paths import store_uri
 from v4e.models.tiny import save_random
 

@@ -32,8 +32,7 @@ from benchmarks.support.result import write_result
 from benchmarks.support.stub_pool import show, stub
 from benchmarks.training.payload import prepare
 from pipelines.stages import train
-from v4e.config.recipes import tiny
-from v4e.config.schema import Config
+from v4e.config import Config, tiny
 from v4e.data.store.store import Store
 from v4e.files import journal
 from v4e.training.schedule import requests

@@ -22,8 +22,7 @@ from torch import Tensor
 from actors.stream.packing import pack, unpack
 from actors.teacher.actor import Teacher
 from benchmarks.support.result import write_result
-from v4e.config.recipes import tiny
-from v4e.config.schema import Config, Run
+from v4e.config import Config, Run, tiny
 from v4e.data.store.features import encode_samples
 from v4e.data.store.store import RolloutStore, Store, Texts
 from v4e.method.losses import kd_tokens

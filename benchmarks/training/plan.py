@@ -30,8 +30,7 @@ from benchmarks.support.result import RESULTS, write_result
 from benchmarks.training import student_memory
 from benchmarks.training.payload import prepare
 from pipelines.stages import train
-from v4e.config.recipes import tiny
-from v4e.config.schema import Config
+from v4e.config import Config, tiny
 from v4e.files import journal
 from v4e.files.uri import read_json
 from v4e.models import sizes

@@ -26,8 +26,7 @@ from actors.stream.transport import check_transport
 from actors.teacher.pool import await_pool, start_pool, stop_pool
 from benchmarks.support.result import write_result
 from benchmarks.support.stub_pool import asked, show, stub
-from v4e.config.recipes import tiny
-from v4e.config.schema import Config, Teacher, Transport
+from v4e.config import Config, Teacher, Transport, tiny
 
 LARGE = (4, 1, 2048, 4096)  # K B N D in bf16: 64 MiB
 SMALL = (1, 1, 8, 4096)  # 64 KiB

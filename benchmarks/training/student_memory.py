@@ -18,7 +18,7 @@ import torch.multiprocessing as mp
 from actors.cluster import WORKER_ENV
 from benchmarks.support.random_student import TEXT, batch_of, wan, write_checkpoint
 from benchmarks.support.resident import clear_peak, resident_mib
-from v4e.config.schema import KD, Config, Models, Optim, Train
+from v4e.config import KD, Config, Models, Optim, Train
 from v4e.files.uri import read_json, write_json_atomic
 from v4e.models import sizes
 from v4e.parallel.fsdp import student_mesh

@@ -31,8 +31,7 @@ from benchmarks.support.result import write_result
 from benchmarks.support.watched import first_step_s
 from benchmarks.training.payload import prepare
 from benchmarks.training.student_memory import CPU, IMAGE, RANKS, meet
-from v4e.config.recipes import tiny
-from v4e.config.schema import KD, Config, Models, Optim, Train
+from v4e.config import KD, Config, Models, Optim, Train, tiny
 from v4e.files.uri import read_json, write_json_atomic
 from v4e.method.inputs import noised, student_inputs
 from v4e.models import sizes

@@ -10,7 +10,7 @@ from ray.actor import ActorHandle
 from actors.batch.bench_editor import BenchEditor
 from actors.cluster import connect
 from pipelines.parts import heldout
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.fingerprint import folder_hash
 from v4e.evaluation.suites import foreign, gedit, imgedit
 from v4e.evaluation.suites.generation import Model, batches, manifest, size_for

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from actors.cluster import connect
 from actors.llm.judge import engines
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.evaluation.suites.endpoint import endpoint
 from v4e.evaluation.suites.estimate import estimate
 from v4e.evaluation.suites.fake import fake

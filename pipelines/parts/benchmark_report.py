@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.evaluation.suites.compare import compare
 from v4e.evaluation.suites.page import render
 from v4e.evaluation.suites.places import bench_dir, scores_uri

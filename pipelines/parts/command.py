@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from v4e.config.recipes import describe, fail, parse
-from v4e.config.schema import Config
+from v4e.config import Config, parse
+from v4e.config.command_line import describe, fail
 from v4e.files.uri import check_dir
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"

@@ -5,7 +5,7 @@ import io
 import numpy as np
 
 from actors.batch.evaluator import Model, clip_uri
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.buckets import fit, size_of
 from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.sources import parts, rows

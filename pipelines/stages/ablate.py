@@ -6,14 +6,13 @@ verdict in words on each claim. A second run does only what is missing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 
 from rich.table import Table
 
 from pipelines.stages import caption, demo, evaluate, export, precompute, rollout, train
-from v4e.config.recipes import to_json
-from v4e.config.schema import Config, Data
+from v4e.config import Config, Data
 from v4e.data.store.fingerprint import folder_hash
 from v4e.data.store.paths import captions_uri, heldout_uri, rollouts_uri, store_uri, train_uri
 from v4e.data.store.store import remove
@@ -159,7 +158,7 @@ def settings(config: Config) -> dict[str, object]:
     """All that decides a variant's figures, weights included, flat and as JSON keeps it."""
     flat: dict[str, object] = {
         f"{section}.{key}": list(value) if isinstance(value, tuple) else value
-        for section, fields in to_json(config).items()
+        for section, fields in asdict(config).items()
         if section not in ("recipe", "bench", "judge")
         for key, value in fields.items()
         if key not in FREE.get(section, ())

@@ -8,7 +8,7 @@ bench.imgedit_code), writes <bench.dir>/{gedit,imgedit,uge,multiturn}/<model> in
 from pipelines.parts import benchmark_report
 from pipelines.parts.benchmark_edits import generate_all, models
 from pipelines.parts.benchmark_judge import check, judge_all
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.evaluation.suites.places import bench_dir, folder, read
 from v4e.files.manifest import stage
 from v4e.files.progress import plan

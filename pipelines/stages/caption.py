@@ -18,7 +18,7 @@ from v4e.captions.prompts import prompt_hash
 from v4e.captions.small_llm import model_name
 from v4e.captions.summary import counts
 from v4e.captions.write import Request, Written
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.captions_table import drop_parts, read_captions, read_texts, write_captions
 from v4e.data.quality import MAX_TEXT, bad_id
 from v4e.data.reject import record_rejected

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from v4e.captions.audit import AuditPage, render
 from v4e.captions.corrections import write_csv
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.captions_table import read_captions
 from v4e.data.sources import RawTriplet, parts, rows
 from v4e.data.store.paths import captions_uri, dropped_uri, train_uri

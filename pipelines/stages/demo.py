@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.stages import caption, evaluate, export, precompute, report, rollout, train
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.buckets import fit
 from v4e.data.store.paths import heldout_uri, train_uri
 from v4e.files.manifest import stage

@@ -11,7 +11,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from pipelines.stages import ablate
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.evaluation.verdict import claim_table, figure_table, markdown
 from v4e.files.progress import plan, say
 from v4e.files.uri import exists, join, write_atomic, write_json_atomic

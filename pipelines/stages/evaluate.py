@@ -14,7 +14,7 @@ from actors.batch.evaluator import Evaluator, Model, clip_uri
 from actors.cluster import connect
 from pipelines.parts.heldout import WEIGHTS, models, read_clip, read_heldout, resized
 from v4e.captions.templates import template_caption
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.buckets import Size, size_of
 from v4e.data.reject import replace_rejected
 from v4e.data.store.fingerprint import folder_hash

@@ -5,7 +5,7 @@ Takes the newest checkpoint of run.dir, or that of export.step. A LoRA run's are
 alone, for load_lora_weights, are in export/student-lora and export/ema-lora.
 """
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.files import journal
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan

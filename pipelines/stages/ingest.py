@@ -11,7 +11,7 @@ from posixpath import dirname
 import numpy as np
 
 from actors.cluster import connect
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.captions_table import drop_parts
 from v4e.data.ingest.check import check_chunk, read_checked
 from v4e.data.ingest.dedupe import hashes_of

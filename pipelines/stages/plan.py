@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict
 from typing import cast
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.files.progress import plan
 from v4e.models.sizes import Pipeline, pipeline
 from v4e.planning.gpus import cluster_of

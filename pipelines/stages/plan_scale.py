@@ -9,7 +9,7 @@ scale.epochs. docs/scale.md says what is modelled and what is not. Needs simpy: 
 
 import json
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.files.progress import plan
 from v4e.models.sizes import pipeline
 from v4e.planning.gpus import cluster_of

@@ -7,7 +7,7 @@ store/. A second run does only what is missing; a changed caption makes its samp
 import time
 
 from actors.cluster import connect
-from v4e.config.schema import Config, Data
+from v4e.config import Config, Data
 from v4e.data.buckets import sizes
 from v4e.data.captions_table import read_captions
 from v4e.data.reject import read_rejected, record_rejected, replace_rejected

@@ -9,7 +9,7 @@ import json
 import statistics
 from pathlib import Path
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.evaluation.suites.pairs import load_tools, measure, read
 from v4e.evaluation.suites.places import bench_dir
 from v4e.files.progress import bar, plan

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipelines.stages import evaluate
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.captions_table import read_captions
 from v4e.data.reject import read_rejected
 from v4e.data.store.paths import captions_uri

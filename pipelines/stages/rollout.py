@@ -10,7 +10,7 @@ from ray.actor import ActorHandle
 from actors.cluster import connect
 from actors.stream.transport import Lost, check_transport, fetch
 from actors.teacher.pool import await_pool, start_pool, stop_pool
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.ids import training_ids
 from v4e.data.store.paths import rollouts_uri
 from v4e.data.store.store import RolloutStore

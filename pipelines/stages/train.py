@@ -9,6 +9,7 @@ A run that cannot fit the GPUs or the machine that it is about to use is refused
 import os
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 
 from fsspec.core import url_to_fs
 from pyarrow.fs import FSSpecHandler, PyFileSystem
@@ -23,8 +24,7 @@ from actors.student.worker import train_student
 from actors.teacher.pool import await_pool, start_pool, stop_pool
 from actors.teacher.pool_metrics import endpoints
 from pipelines.stages import validation
-from v4e.config.recipes import to_json
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.ids import training_ids
 from v4e.data.store.store import RolloutStore, Store, remove
 from v4e.files import journal
@@ -64,7 +64,7 @@ def run(config: Config) -> None:
         for uri in (checkpoints, metrics_uri, settings_uri, ray_uri):
             remove(uri)
     startup.check_resume(config, ids, settings_uri)
-    write_json_atomic(join(config.run.dir, "config.json"), to_json(config))
+    write_json_atomic(join(config.run.dir, "config.json"), asdict(config))
     done = (checkpoint.steps_of(checkpoints) or [0])[-1]
     work = work_ahead(config, student, teacher, ids)
     plan("training", describe(config, student, work, ids, done))

@@ -5,7 +5,7 @@ none are held out, and runs precompute and rollout on them below <run.dir>/sampl
 """
 
 from pipelines.stages import precompute, rollout
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.files.progress import say
 from v4e.watch.validation import choose, origin, ready, validation
 

@@ -11,7 +11,7 @@ from ray.actor import exit_actor
 
 from actors.stream.status import PoolStatus
 from actors.teacher.pool_metrics import POOL_GAUGES, POOL_TOTALS, PoolMetrics, StepMetrics, endpoints
-from v4e.config.schema import Run
+from v4e.config import Run
 from v4e.files.journal import Record
 
 PATIENCE_S = 60.0  # Ray exports every 10 s

@@ -22,7 +22,7 @@ from actors.teacher.pool import await_pool, start_pool, stop_pool
 from actors.teacher.replicas import Replicas
 from actors.teacher.scaling import Window
 from tests.support.synthetic import config
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.types import TargetRequest
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -15,7 +15,7 @@ from tests.support.triplets import image
 from tests.watch.test_report import CHROMIUM, HOSTILE, QUOTING, browse
 from v4e.captions.vote import Labelled
 from v4e.captions.write import Request, Written
-from v4e.config.schema import Caption, Config, Run
+from v4e.config import Caption, Config, Run
 from v4e.data.captions_table import read_captions, write_captions
 from v4e.data.reject import read_rejected
 from v4e.language.tasks import TABLE1, TASKS

@@ -17,7 +17,7 @@ from v4e.captions.checks import check_caption
 from v4e.captions.small_llm import resolve_model
 from v4e.captions.vote import label_bias
 from v4e.captions.write import Request, write
-from v4e.config.schema import Caption
+from v4e.config import Caption
 from v4e.language.tasks import TASKS
 
 TIME_LIMIT_S = 400

@@ -12,7 +12,7 @@ from pipelines.stages.caption import _batches, _current, run
 from v4e.captions.checks import check_caption
 from v4e.captions.vote import Labelled
 from v4e.captions.write import Request, Written
-from v4e.config.schema import Caption, Config, Data, Run
+from v4e.config import Caption, Config, Data, Run
 from v4e.data.captions_table import SCHEMA, drop_parts, read_captions, read_instructions, write_captions
 from v4e.data.reject import read_rejected
 from v4e.data.sources import parts

@@ -13,7 +13,7 @@ from tests.support.openai_server import serve
 from v4e.captions.prompts import ANSWER
 from v4e.captions.vote import label_bias
 from v4e.captions.write import Request, write
-from v4e.config.schema import Caption
+from v4e.config import Caption
 from v4e.language.tasks import TASKS
 
 BLUE = Request(instruction="make the red circle blue", task="color")

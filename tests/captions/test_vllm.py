@@ -25,7 +25,7 @@ from v4e.captions.prompts import (
 from v4e.captions.small_llm import cache_dir, model_name, packaged_smollm2, resolve_model, to_hf
 from v4e.captions.vote import best, label_bias, votes
 from v4e.captions.write import Request, write
-from v4e.config.schema import Caption
+from v4e.config import Caption
 from v4e.language.tasks import TASKS
 
 GOOD = "The red circle gradually turns blue."

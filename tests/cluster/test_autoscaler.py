@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.heads import Head
 from tests.support.synthetic import rolled_out, stored
-from v4e.config.schema import Config
+from v4e.config import Config
 
 PATIENCE_S = 240.0
 TEACHER = {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2}

@@ -19,7 +19,7 @@ import spot_notice
 
 from benchmarks.gpu import check as gpu_check
 from serve.settings import settings_from
-from v4e.config.recipes import parse
+from v4e.config import parse
 
 GUIDES = ("cluster", "operations", "gpu-checklist")
 

@@ -3,12 +3,13 @@
 import dataclasses
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from v4e.config.recipes import RECIPES, describe, parse, to_json
-from v4e.config.schema import Config, Data, Optim
+from v4e.config import RECIPES, Config, Data, Optim, parse
+from v4e.config.command_line import describe
 
 ROOT = Path(__file__).parent.parent.parent
 OUT_OF_RANGE = (
@@ -34,7 +35,7 @@ def test_parse_changes_only_what_it_is_told():
 def test_every_recipe_is_valid_and_plain_data(recipe):
     config = parse([f"recipe={recipe}"])
     assert config.recipe == recipe
-    assert to_json(config)["optim"]["steps"] == config.optim.steps
+    assert asdict(config)["optim"]["steps"] == config.optim.steps
 
 
 @pytest.mark.parametrize(

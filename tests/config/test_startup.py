@@ -5,7 +5,7 @@ from diffusers.models import attention_dispatch
 
 from pipelines.parts.command import carry_out
 from pipelines.stages import ablate, demo
-from v4e.config.recipes import RECIPES, parse
+from v4e.config import RECIPES, parse
 from v4e.training import checks as startup
 
 

@@ -16,7 +16,7 @@ from actors.batch.encoders import Encoder
 from actors.teacher.actor import Teacher
 from tests.support.synthetic import config as synthetic_config
 from tests.support.triplets import image, triplet
-from v4e.config.schema import Config, Data
+from v4e.config import Config, Data
 from v4e.data.buckets import fit, kept, size_of, sizes
 from v4e.data.quality import BadTriplet
 from v4e.data.sources import parts

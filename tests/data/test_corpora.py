@@ -12,8 +12,7 @@ from fsspec import filesystem, register_implementation
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from v4e.config.ingest import Ingest
-from v4e.config.recipes import parse
+from v4e.config import Ingest, parse
 from v4e.data.ingest.drawing import drawings
 from v4e.data.ingest.fixtures import ROW_GROUP, write_all, write_hqedit
 from v4e.data.quality import decode_image

@@ -9,9 +9,7 @@ import pytest
 
 from pipelines.stages import ingest, precompute
 from tests.support.processes import kill_once, start
-from v4e.config.ingest import Ingest
-from v4e.config.recipes import parse
-from v4e.config.schema import Config
+from v4e.config import Config, Ingest, parse
 from v4e.data.captions_table import read_instructions, write_captions
 from v4e.data.ingest.check import Checked, check_chunk, read_checked
 from v4e.data.ingest.dedupe import repeats

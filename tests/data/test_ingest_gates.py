@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from tests.support.triplets import encoded
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.ingest.check import check
 from v4e.data.ingest.dedupe import hashes_of, perceptual_hash, repeats
 from v4e.data.ingest.drawing import drawn

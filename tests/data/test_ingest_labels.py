@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.ingest.candidates import CANDIDATE, best, merge
 from v4e.data.ingest.decide import Decision, decide
 from v4e.data.ingest.leakage import instruction_hash, plain, read_hashes

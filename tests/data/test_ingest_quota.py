@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.ingest.quota import TABLE3_TASKS, _fit, corpus_shares, fill, fit, spread, task_shares
 from v4e.language.tasks import TASKS
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"
 import photo_edits
 import photos
 
-from v4e.config.recipes import parse
+from v4e.config import parse
 from v4e.data.quality import decode_triplet
 from v4e.data.sources import parts, rows
 from v4e.data.store.features import encode_samples

@@ -14,7 +14,7 @@ from actors.batch.encoders import Encoder
 from pipelines.stages.precompute import run
 from tests.support.synthetic import config as synthetic_config
 from tests.support.triplets import image, triplet
-from v4e.config.schema import Config, Data, Precompute
+from v4e.config import Config, Data, Precompute
 from v4e.data.captions_table import write_captions
 from v4e.data.reject import read_rejected
 from v4e.data.sources import parts

@@ -8,7 +8,7 @@ import torch
 
 from tests.support.synthetic import config as synthetic_config
 from tests.support.synthetic import rollout, sample
-from v4e.config.schema import Config, Data, Tail, Teacher
+from v4e.config import Config, Data, Tail, Teacher
 from v4e.data.store.fingerprint import folder_hash
 from v4e.data.store.header import Header
 from v4e.data.store.index import read_index

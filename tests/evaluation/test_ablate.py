@@ -1,14 +1,13 @@
 """Ablations: verdicts against numbers worked by hand, what the variants change, and a short run of two of them."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.stages.ablate import CLAIMS, FREE, UNTRAINED, VARIANTS, ablate, changed, finished, jobs
-from v4e.config.recipes import parse, to_json
-from v4e.config.schema import Config
+from v4e.config import Config, parse
 from v4e.evaluation.verdict import claim_table, figure_table, markdown, over_seeds, spread, verdict
 from v4e.files.uri import read_json, write_json_atomic
 
@@ -70,7 +69,7 @@ def test_tables_hold_every_variant_and_only_claims_that_have_figures():
 
 
 def flat(config: Config) -> dict[str, object]:
-    sections = to_json(config)
+    sections = asdict(config)
     sections.pop("recipe")
     return {f"{section}.{key}": value for section, fields in sections.items() for key, value in fields.items()}
 
@@ -110,7 +109,7 @@ def test_jobs_share_budget_and_data_and_have_folders_and_seeds_of_their_own():
 
 
 def test_free_settings_exist():
-    sections = to_json(parse([]))
+    sections = asdict(parse([]))
     for section, keys in FREE.items():
         assert set(keys) <= set(sections[section])
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.stages.efficiency import VARIANTS, jobs, report
-from v4e.config.recipes import parse
+from v4e.config import parse
 from v4e.evaluation.verdict import spread
 
 

@@ -16,8 +16,7 @@ from actors.batch.evaluator import Evaluator, Model, clip_uri
 from pipelines.stages import evaluate
 from tests.support.processes import ROOT, finish, kill_once, start
 from tests.support.triplets import image
-from v4e.config.recipes import parse
-from v4e.config.schema import Config
+from v4e.config import Config, parse
 from v4e.data.buckets import fit
 from v4e.data.reject import read_rejected
 from v4e.data.store.jobs import DUPLICATE

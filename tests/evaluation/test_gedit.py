@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.suites import config_of
-from v4e.config.bench import Bench, Judge
+from v4e.config import Bench, Judge
 from v4e.evaluation.suites import gedit
 from v4e.evaluation.suites.items import Item, Suite, sha256
 from v4e.evaluation.suites.places import read

@@ -20,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 from pipelines.parts.benchmark_edits import models
 from pipelines.stages import benchmark
 from tests.support.suites import arguments
-from v4e.config.recipes import parse
+from v4e.config import parse
 from v4e.evaluation.suites import foreign
 from v4e.evaluation.suites.generation import batches, size_for
 from v4e.evaluation.suites.items import Item

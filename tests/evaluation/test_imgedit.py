@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.suites import config_of
-from v4e.config.bench import Bench, Judge
+from v4e.config import Bench, Judge
 from v4e.evaluation.suites import imgedit
 from v4e.evaluation.suites.items import Item, Suite
 from v4e.evaluation.suites.places import folder, read

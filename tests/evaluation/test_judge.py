@@ -14,8 +14,7 @@ from PIL import Image
 from pipelines.stages import benchmark
 from tests.support.processes import kill_once, start
 from tests.support.suites import arguments, config_of, honest, http_judge, lines, outputs, plant, scores_of, words_of
-from v4e.config.bench import Judge
-from v4e.config.recipes import parse
+from v4e.config import Judge, parse
 from v4e.evaluation.suites import imgedit
 from v4e.evaluation.suites.estimate import estimate, image_tokens
 from v4e.evaluation.suites.items import Picture, Question, encode

@@ -10,8 +10,7 @@ from pipelines.stages import benchmark
 from tests.support.processes import actors_of_ours
 from tests.support.suites import arguments, config_of, lines, plant, scores_of
 from tests.support.tiny_vlm import SAYS, plain, teach
-from v4e.config.bench import Judge
-from v4e.config.recipes import parse
+from v4e.config import Judge, parse
 from v4e.evaluation.suites.items import Question, encode
 from v4e.evaluation.suites.places import read
 from v4e.evaluation.suites.rubrics import OWN_PQ, SCALE, rubric

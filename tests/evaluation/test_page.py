@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from pipelines.stages import benchmark
 from tests.support.suites import arguments, outputs, plant, scores_of
 from tests.watch.test_report import CHROMIUM, FLAGS, Dom
-from v4e.config.recipes import parse
-from v4e.config.schema import Config
+from v4e.config import Config, parse
 from v4e.evaluation.suites.compare import compare
 from v4e.evaluation.suites.page import spread
 from v4e.evaluation.suites.published import TABLE4, TABLE5, TABLE6

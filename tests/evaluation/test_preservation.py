@@ -24,8 +24,7 @@ from transformers import (
 )
 
 from pipelines.stages import preservation as pipeline
-from v4e.config.bench import Bench
-from v4e.config.recipes import parse
+from v4e.config import Bench, parse
 from v4e.evaluation.metrics import pie, preservation, reference
 from v4e.evaluation.metrics.bootstrap import difference, interval
 from v4e.evaluation.suites.pairs import load_tools, read

@@ -9,7 +9,7 @@ import pytest
 from pipelines.stages import benchmark
 from tests.support.processes import actors_of_ours, finish, kill_once, start
 from tests.support.suites import arguments, outputs
-from v4e.config.recipes import parse
+from v4e.config import parse
 
 BATCH = 2
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.stages.precompute import run
 from tests.support.triplets import encoded, triplet
-from v4e.config.recipes import parse
+from v4e.config import parse
 from v4e.data.captions_table import read_captions, write_captions
 from v4e.data.reject import read_rejected, record_rejected
 from v4e.data.sources import parts

@@ -18,8 +18,7 @@ from actors.student.worker import train_student
 from benchmarks.support.nodes import Nodes
 from tests.kill.test_resume import LOSSES, until
 from tests.support.synthetic import rolled_out, stored
-from v4e.config.recipes import parse
-from v4e.config.schema import Config
+from v4e.config import Config, parse
 from v4e.data.store.ids import training_ids
 from v4e.files import journal
 from v4e.training import checkpoint

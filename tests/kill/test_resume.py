@@ -23,8 +23,7 @@ from tests.support.object_store import BUCKET, object_store
 from tests.support.processes import finish, kill_once, start
 from tests.support.synthetic import config, rolled_out, stored
 from tests.training.test_student import CPU, make_batch, make_dit, make_trainer
-from v4e.config.recipes import parse
-from v4e.config.schema import Config
+from v4e.config import Config, parse
 from v4e.data.store.ids import training_ids
 from v4e.files import journal
 from v4e.files.uri import join

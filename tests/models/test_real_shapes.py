@@ -18,8 +18,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from benchmarks.support.random_student import batch_of, write_checkpoint
 from tests.weights.test_convert import ORIGINAL_14B
-from v4e.config.recipes import parse
-from v4e.config.schema import KD, Config, Lora, Models, Optim, Run, Train
+from v4e.config import KD, Config, Lora, Models, Optim, Run, Train, parse
 from v4e.models import sizes
 from v4e.models.dit import hidden_states, predict
 from v4e.models.dtype import dtype_of

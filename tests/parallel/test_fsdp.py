@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.parallel.test_tensor_parallel import CountedFile
 from tests.support.synthetic import config
 from tests.training.test_student import CPU, make_batch, make_dit, make_trainer
-from v4e.config.schema import Config, Train
+from v4e.config import Config, Train
 from v4e.parallel.fsdp import student_mesh
 from v4e.parallel.local import local
 from v4e.training.student import StudentTrainer

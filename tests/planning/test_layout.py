@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from pipelines.stages.plan import run
 from tests.planning.test_memory import Live
 from tests.support.synthetic import rolled_out, sample, stored
-from v4e.config.recipes import RECIPES, parse
-from v4e.config.schema import Config
+from v4e.config import RECIPES, Config, parse
 from v4e.data.store.store import RolloutStore, Store, file_uri
 from v4e.models import sizes, tiny
 from v4e.models.dit import hidden_states

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from tests.support.synthetic import config
-from v4e.config.schema import Lora
+from v4e.config import Lora
 from v4e.models import sizes, tiny
 from v4e.models.attention import fold_pads
 from v4e.models.dit import predict

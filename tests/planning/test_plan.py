@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.stages.plan import run
 from tests.support.synthetic import LATENT, config, sample
-from v4e.config.recipes import parse
+from v4e.config import parse
 from v4e.models import dit as models_dit
 from v4e.models import sizes, tiny
 from v4e.models.attention import fold_pads

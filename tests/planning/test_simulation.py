@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.stages.plan_scale import run
-from v4e.config.recipes import parse
-from v4e.config.scale import Scale
+from v4e.config import Scale, parse
 from v4e.models import sizes
 from v4e.planning.gpus import cluster_of
 from v4e.planning.simulation import farm as farms

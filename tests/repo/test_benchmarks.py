@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.training import control_plane, overhead, stream
 from tests.support.synthetic import rolled_out, stored
-from v4e.config.recipes import tiny
+from v4e.config import tiny
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 

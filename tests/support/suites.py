@@ -15,8 +15,7 @@ from tests.support.processes import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from v4e.config.recipes import parse
-from v4e.config.schema import Config
+from v4e.config import Config, parse
 from v4e.evaluation.suites import gedit, imgedit
 from v4e.evaluation.suites.places import folder, read
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from v4e.config.schema import KD, Config, Data, Flow, Lora, Models, Optim, Run, Tail, Teacher, Train
+from v4e.config import KD, Config, Data, Flow, Lora, Models, Optim, Run, Tail, Teacher, Train
 from v4e.data.store.store import RolloutStore, Store
 from v4e.models import tiny
 from v4e.types import Sample

@@ -18,7 +18,7 @@ import torch
 from diffusers import WanTransformer3DModel
 
 from tests.support.synthetic import config, rollout, sample
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.method.inputs import noised, teacher_inputs
 from v4e.models.dit import hidden_states
 from v4e.training.student import Batch, StudentTrainer

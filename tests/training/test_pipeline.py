@@ -15,7 +15,7 @@ from diffusers import WanImageToVideoPipeline
 from tests.support.processes import finish, kill_once, start
 from tests.support.synthetic import config, rolled_out, stored
 from tests.support.triplets import triplet
-from v4e.config.recipes import parse
+from v4e.config import parse
 from v4e.data.store.ids import training_ids
 from v4e.data.store.paths import store_uri, train_uri
 from v4e.data.write import write_triplets

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.synthetic import config
-from v4e.config.schema import Config, Data
+from v4e.config import Config, Data
 from v4e.data.store.header import Header, Texts
 from v4e.method.flow import sample_seed
 from v4e.training.mixing import mix_of, mix_rows

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.support.synthetic import LATENT, config, rollout, sample
-from v4e.config.schema import Config, Optim, Watch
+from v4e.config import Config, Optim, Watch
 from v4e.method.conditioning import condition
 from v4e.method.flow import draw
 from v4e.method.inputs import noised

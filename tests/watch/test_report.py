@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from PIL import Image
 
 from pipelines.stages import report
 from tests.support.triplets import image
-from v4e.config.recipes import parse, to_json
-from v4e.config.schema import Config
+from v4e.config import Config, parse
 from v4e.files import journal
 from v4e.language.tasks import TABLE1, TASKS
 from v4e.types import EditTriplet
@@ -251,7 +250,7 @@ def watched(tmp_path_factory) -> str:
         psnr = {f"preserve_psnr_{name}": 25.0 - 5 * number for name in ("student", "ema", "teacher")}
         journal.append(folder / "samples.jsonl", {"step": step, **figures, **psnr, "seconds": 3.0, "decode_s": 0.25})
     (folder / "samples" / "chosen.json").write_text('{"from": "held-out"}')
-    saved = to_json(parse(["optim.steps=900", "kd.taps=2,4", "run.dir=elsewhere"])) | {"later": {"unknown": 1}}
+    saved = asdict(parse(["optim.steps=900", "kd.taps=2,4", "run.dir=elsewhere"])) | {"later": {"unknown": 1}}
     (folder / "config.json").write_text(json.dumps(saved))
     report.run(parse([f"run.dir={folder}"]))
     return (folder / "report.html").read_text()

@@ -20,7 +20,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from tests.support.synthetic import config, rollout
 from tests.support.triplets import image, triplet
 from tests.training.test_student import make_batch, make_dit, run
-from v4e.config.schema import Config, Sample, Watch
+from v4e.config import Config, Sample, Watch
 from v4e.data.sources import parts, rows
 from v4e.data.store.features import encode_samples
 from v4e.data.store.paths import heldout_uri, store_uri, train_uri

@@ -19,8 +19,8 @@ from PIL import Image
 from pipelines.stages import export
 from tests.support.synthetic import config
 from tests.training.test_student import make_batch
-from v4e.config.schema import Config
-from v4e.config.schema import Export as ExportConfig
+from v4e.config import Config
+from v4e.config import Export as ExportConfig
 from v4e.editing.editor import Editor
 from v4e.files import journal
 from v4e.training import checkpoint

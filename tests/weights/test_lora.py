@@ -11,8 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from tests.support.synthetic import config
 from tests.training.test_student import CPU, make_batch, make_dit
-from v4e.config.recipes import parse
-from v4e.config.schema import Config, Lora
+from v4e.config import Config, Lora, parse
 from v4e.models.dit import predict
 from v4e.training.checks import check_run
 from v4e.training.student import StudentTrainer

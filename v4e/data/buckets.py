@@ -6,7 +6,7 @@ from math import isqrt
 
 from PIL import Image
 
-from v4e.config.schema import Data
+from v4e.config import Data
 from v4e.data.quality import BadTriplet
 
 GRID = 16  # pixels: 8 of the VAE times 2 of the DiT's patches

@@ -9,7 +9,7 @@ from diffusers import WanTransformer3DModel
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 
-from v4e.config.schema import Train
+from v4e.config import Train
 
 
 def student_mesh(train: Train, device_type: str, world: int) -> DeviceMesh | None:

@@ -1,6 +1,6 @@
 """Whether a run fits the machines that it is about to use: asked before any weights are loaded."""
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.layout import plan_cluster, process_gib, work_for

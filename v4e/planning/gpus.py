@@ -5,7 +5,7 @@ Figures are the vendors': dense bfloat16 without sparsity, links one way. Nothin
 
 from dataclasses import dataclass
 
-from v4e.config.schema import Plan
+from v4e.config import Plan
 
 RESERVE_GIB, RESERVE_SHARE = 2.0, 0.06  # of a GPU: CUDA and NCCL themselves, and what the allocator cannot use (ours)
 

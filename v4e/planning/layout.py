@@ -6,7 +6,7 @@ A forward's communication is taken to hide behind its computing, or the other wa
 
 from dataclasses import dataclass, fields
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.memory import BYTES, EXACT, OFFLOADED, Memory, checkpoint_bytes, student_memory, teacher_memory

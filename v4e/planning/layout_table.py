@@ -1,6 +1,6 @@
 """A cluster plan in words: rows of the table that people see, and the refusal of what cannot fit."""
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import RESERVE_GIB, RESERVE_SHARE, Cluster
 from v4e.planning.layout import GIB, ClusterPlan, parts_gib, process_gib, stream_gb_s

@@ -6,7 +6,7 @@ Shape letters: B batch, N DiT tokens, D width, T text tokens, I image tokens, K 
 import math
 from dataclasses import dataclass
 
-from v4e.config.schema import Config, Lora
+from v4e.config import Config, Lora
 from v4e.models.sizes import Dit
 from v4e.planning.work import Reads
 

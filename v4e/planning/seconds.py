@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.memory import BYTES, EXACT, checkpoint_bytes, parameter_count, trained_parameters

@@ -12,7 +12,7 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.dit import hidden_states, predict
 from v4e.models.recompute import recompute_blocks
 from v4e.models.sizes import Pipeline

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.sizes import Dit
 
 TEXT_LEN = 512  # text tokens Wan attends to, pads included

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.files.journal import Record
 from v4e.planning.work import MIB, SCALE, Pace, Reads, Work, pace_of
 

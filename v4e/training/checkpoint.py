@@ -24,7 +24,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.store import remove
 from v4e.files.uri import exists, join, numbers_in
 from v4e.training.student import State

@@ -9,7 +9,7 @@ from typing import TypedDict, cast
 from diffusers import WanTransformer3DModel
 from diffusers.models.attention_dispatch import AttentionBackendName, _check_attention_backend_requirements
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.sources import parts
 from v4e.data.store.ids import ids_hash
 from v4e.files.uri import exists, read_json, write_json_atomic

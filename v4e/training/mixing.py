@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from v4e.config import Config
 from v4e.config.mixture import parse_weights
-from v4e.config.schema import Config
 from v4e.data.store.header import Bucket, Header
 from v4e.data.store.store import Store
 from v4e.language.tasks import TASKS

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from v4e.config.recipes import RECIPES
-from v4e.config.schema import Config
+from v4e.config import RECIPES, Config
 from v4e.files.journal import Record
 from v4e.weights.export import Weights
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from v4e.config.schema import Optim
+from v4e.config import Optim
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 

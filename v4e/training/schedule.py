@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.store import Store
 from v4e.method.flow import sample_seed
 from v4e.training.mixing import NO_BUCKET, Headers, Mix, mix_of

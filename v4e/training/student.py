@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from v4e.config.schema import Config, Optim
+from v4e.config import Config, Optim
 from v4e.method.conditioning import tail_of_x0
 from v4e.method.flow import invert_rectified, velocity
 from v4e.method.inputs import noised, student_inputs

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from v4e.config.schema import Watch
+from v4e.config import Watch
 from v4e.files.journal import Record
 
 TERMS = ("kd", "tail")

@@ -3,7 +3,7 @@
 import json
 import re
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.store import remove
 from v4e.files.journal import Record, read
 from v4e.files.uri import join, numbers_in, write_atomic

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.files.journal import Record
 from v4e.files.uri import open_uri
 from v4e.watch.alarms import Alarm, Alarms

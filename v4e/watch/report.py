@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.buckets import fit
 from v4e.files.journal import Record
 from v4e.files.uri import open_uri

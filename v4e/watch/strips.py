@@ -19,7 +19,7 @@ from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.features import VAE_PIXELS
 from v4e.data.store.store import RolloutStore, Store
 from v4e.evaluation.metrics.exact import score, summarize

@@ -11,14 +11,14 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from v4e.config.recipes import to_json
-from v4e.config.schema import Config
+from v4e.config import Config
 
 Track = Callable[[int, Mapping[str, float], bytes | None], None]
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}  # to their modules
@@ -85,7 +85,7 @@ def wandb(config: Config, done: int) -> Iterator[Track]:
         name=Path(config.run.dir).name,
         dir=str(_folder(config)),
         resume="allow",
-        config=to_json(config),
+        config=asdict(config),
     )
     run.define_metric("*", step_metric="step")  # W&B's own step must rise: redone steps would be dropped
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from v4e.captions.templates import template_caption
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.buckets import fit
 from v4e.data.captions_table import read_captions, write_captions
 from v4e.data.quality import BadTriplet, decode_triplet

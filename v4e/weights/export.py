@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
-from v4e.config.schema import Lora
+from v4e.config import Lora
 from v4e.files.uri import exists
 from v4e.models.dtype import dtype_of
 from v4e.weights.hub import local_folder

@@ -18,7 +18,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.attention import fold_pads
 from v4e.models.encoders import encode_text
 from v4e.parallel.fsdp import shard_student

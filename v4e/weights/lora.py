@@ -17,7 +17,7 @@ from diffusers import WanTransformer3DModel
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
-from v4e.config.schema import Lora
+from v4e.config import Lora
 from v4e.models.dtype import dtype_of
 
 PARTS = ("lora_A", "lora_B")

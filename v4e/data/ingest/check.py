@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from PIL import Image
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.ingest.candidates import Cell
 from v4e.data.ingest.decide import decide
 from v4e.data.ingest.dedupe import perceptual_hash

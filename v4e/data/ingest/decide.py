@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.sources.formats import Tasks
 
 AGREEMENTS = (

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 
 GRID = 64  # cells a side that images are compared in: coarse, so that resampling and noise do not count
 SAME_ASPECT = 0.02  # images whose aspects differ by less are two sizes of one frame

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.ingest.check import Checked
 from v4e.data.ingest.quota import spread
 from v4e.data.ingest.scan import Scan

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.config.mixture import parse_weights
 
 TABLE3_CORPORA = {"omniedit": 34.0, "hqedit": 33.0, "ultraedit": 33.0}

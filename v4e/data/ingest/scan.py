@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.ingest.candidates import CANDIDATE, Candidates, Cell, merge
 from v4e.data.ingest.decide import decide
 from v4e.data.ingest.gates import bad_size

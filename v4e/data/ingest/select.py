@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.ingest.candidates import Candidates, Cell
 from v4e.data.ingest.check import Checked, Chunk, Item, chunks_of
 from v4e.data.ingest.dedupe import repeats

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.data.sources.find import find_files
 from v4e.data.sources.formats import CORPORA, Corpus
 from v4e.data.sources.listing import count_rows, listings

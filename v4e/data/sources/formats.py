@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from v4e.config.ingest import Ingest
+from v4e.config import Ingest
 from v4e.language.tasks import TASKS
 
 Scores = Mapping[str, float | None]

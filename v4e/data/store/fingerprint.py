@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.weights.hub import local_folder
 
 SCHEMA = 1  # of the files below a store: raise it when their meaning changes

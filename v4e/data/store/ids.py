@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.captions_table import read_instructions
 from v4e.data.store.paths import train_uri
 from v4e.data.store.store import Store

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from v4e.config.schema import Data
+from v4e.config import Data
 from v4e.data.buckets import Size, fit, size_of
 from v4e.data.quality import BadTriplet, bad_id, decode_triplet
 from v4e.data.sources import Part, RawTriplet, rows

@@ -1,6 +1,6 @@
 """Where the parts of a run lie: below ``run.dir`` unless the config says otherwise."""
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.fingerprint import rollout_fingerprint
 from v4e.files.uri import join
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.data.store.fingerprint import ADDED, ENCODERS, SCHEMA, rollout_settings, store_settings
 from v4e.data.store.header import Header, Texts, read_header
 from v4e.data.store.index import read_index, write_index

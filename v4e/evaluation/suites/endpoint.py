@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from v4e.config.bench import Judge
+from v4e.config import Judge
 from v4e.evaluation.suites.items import Ask, Question, Reply
 
 CLIENT_RETRIES = 6  # of the client's own, with growing pauses: 408, 409, 429, 5xx, lost connections

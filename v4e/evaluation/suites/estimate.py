@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from v4e.config.bench import Judge
+from v4e.config import Judge
 from v4e.evaluation.suites.items import Question
 
 REPLY_TOKENS = 80  # two scores and 20 words of reasoning

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from v4e.config.bench import Bench
+from v4e.config import Bench
 from v4e.evaluation.suites.items import Item, Suite, first_of_each, sha256
 from v4e.files.uri import write_atomic
 

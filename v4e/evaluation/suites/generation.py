@@ -8,7 +8,7 @@ from pathlib import Path
 import diffusers
 import torch
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.evaluation.suites.items import Item
 from v4e.method.flow import sample_seed
 

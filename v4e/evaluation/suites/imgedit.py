@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from v4e.config.bench import Bench
+from v4e.config import Bench
 from v4e.evaluation.suites.items import Item, Suite, first_of_each, read_objects, sha256
 from v4e.files.uri import write_atomic
 

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from v4e.config.bench import Judge
+from v4e.config import Judge
 from v4e.evaluation.suites.items import Ask, Item, Question, Rubric
 from v4e.files.progress import Advance
 from v4e.files.uri import write_atomic

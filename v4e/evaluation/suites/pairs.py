@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from v4e.config.bench import Bench
+from v4e.config import Bench
 from v4e.evaluation.metrics import pie, preservation, reference
 from v4e.evaluation.suites.items import open_image, read_objects
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.evaluation.suites import gedit, imgedit
 from v4e.evaluation.suites.items import Suite, sha256
 from v4e.files.uri import join

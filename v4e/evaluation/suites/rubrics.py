@@ -5,7 +5,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from v4e.config.bench import Bench, Judge
+from v4e.config import Bench, Judge
 from v4e.evaluation.suites import gedit, imgedit
 from v4e.evaluation.suites.items import Item, Picture, Question, Rubric, encode, open_image
 

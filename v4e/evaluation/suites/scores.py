@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from v4e.config.bench import Bench, Judge
+from v4e.config import Bench, Judge
 from v4e.evaluation.metrics.bootstrap import interval
 from v4e.evaluation.suites import gedit, imgedit
 from v4e.evaluation.suites.items import Item, Rubric, Suite

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.layout import ClusterPlan, plan_cluster

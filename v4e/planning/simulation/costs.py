@@ -5,7 +5,7 @@ FLOPs of Wan2.1's frozen encoders are those that torch's counter sees on the met
 
 from dataclasses import dataclass
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.layout import rollout_flops, triplet_bytes

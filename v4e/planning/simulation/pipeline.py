@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from statistics import fmean
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.simulation.cluster import Layout, best_layout

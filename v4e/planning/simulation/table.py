@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from v4e.config.schema import Config
+from v4e.config import Config
 from v4e.planning.gpus import Cluster
 from v4e.planning.simulation.pipeline import HOUR, Simulated
 from v4e.planning.work_table import duration

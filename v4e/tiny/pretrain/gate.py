@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from v4e.config.schema import Eval
+from v4e.config import Eval
 from v4e.evaluation.metrics.exact import psnr, score, summarize
 from v4e.method import flow
 from v4e.method.conditioning import condition, flf_video, i2v_video

@@ -1,8 +1,39 @@
-"""What ``plan.py scale`` simulates beyond a plan: assumptions of ours, and costs that were measured on a CPU."""
+"""The cluster to plan for, and the costs that a simulation of the pipeline assumes."""
 
 from dataclasses import dataclass
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The cluster that pipelines/plan.py plans for, and that train.py refuses to overfill; no number depends on it."""
+
+    train_tflops: float = 0.0  # TFLOP/s of a training rank, recomputation counted; 0 = plan.gpu's, or measured here
+    infer_tflops: float = 0.0  # TFLOP/s of a teacher's rank; 0 = likewise
+    gpu: str = ""  # h100, h200, b200, a100-80, a100-40, l40s, a10g, l4; "" = what is found here
+    gpus: int = 0  # of the cluster; 0 = as many as the run asks for
+    gpus_per_node: int = 8
+    gpu_gib: float = 0.0  # memory of a GPU; 0 = that of plan.gpu
+    host_gib: float = 0.0  # memory of a node; 0 = not known, and not checked
+    nvlink_gb_s: float = 0.0  # between GPUs of a node, one way; 0 = that of plan.gpu
+    network_gb_s: float = 50.0  # of a node, one way: 400 Gbit/s
+    storage_gib: float = 0.0  # for store and checkpoints; 0 = not known, and not checked
+    train_share: float = 0.4  # of plan.gpu's data sheet that training reaches, and
+    infer_share: float = 0.6  # of it that a teacher reaches: stated, not measured (ours)
+    price: float = 0.0  # of a GPU for an hour, in any currency; 0 = no costs
+    triplets: int = 10_000  # where no store says how many
+    json: bool = False  # print the plan as JSON, for programs
+    instruction_tokens: int = 12  # of the longest in a batch, without pads; matters with models.fold_pad only
+    caption_tokens: int = 27  # likewise, of evolution captions
+
+    def __post_init__(self):
+        check(self, NOT_NEGATIVE, "train_tflops", "infer_tflops", "gpus", "gpu_gib", "host_gib", "nvlink_gb_s")
+        check(self, NOT_NEGATIVE, "storage_gib", "price")
+        check(self, POSITIVE, "network_gb_s")
+        check(self, AT_LEAST_1, "instruction_tokens", "caption_tokens", "gpus_per_node", "triplets")
+        for name in ("train_share", "infer_share"):
+            require(0 < getattr(self, name) <= 1, f"plan.{name}={getattr(self, name)} is a share: set it in (0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
