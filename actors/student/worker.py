@@ -22,9 +22,9 @@ from actors.student.notice import Notices, await_restart
 from actors.teacher.pool import await_pool
 from actors.teacher.pool_metrics import StepMetrics
 from v4e.config import Config
-from v4e.data.store.cache import Cache
 from v4e.data.store.store import RolloutStore, Store
 from v4e.files import journal
+from v4e.files.cache import cached
 from v4e.files.uri import join
 from v4e.parallel.fsdp import student_mesh
 from v4e.training.checkpoint import Saver, load
@@ -101,8 +101,8 @@ class Batches:
 
     def __init__(self, config: Config, answered: Iterable[tuple[TargetRequest, TeacherTarget | None]]) -> None:
         limit = config.data.cache_mib << 20
-        self.sample = Cache(Store.open(config).read, limit)
-        self.rollout = Cache(RolloutStore.open(config).read, limit)
+        self.sample = cached(Store.open(config).read, limit)
+        self.rollout = cached(RolloutStore.open(config).read, limit)
         self.answered = answered
         self.io_s = 0.0
 

@@ -18,8 +18,8 @@ from torch.distributed import ProcessGroup
 from actors.stream.packing import pack
 from actors.teacher.ranks import Ranks
 from v4e.config import Config
-from v4e.data.store.cache import Cache
 from v4e.data.store.store import RolloutStore, Store
+from v4e.files.cache import cached
 from v4e.method.flow import draw, euler_step, sample_seed, times
 from v4e.method.inputs import noised, teacher_inputs
 from v4e.method.losses import kd_tokens
@@ -41,8 +41,8 @@ class Teacher:
         dit = load_dit(config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad, group)
         self.dit = move(dit, self.device).eval().requires_grad_(False)
         limit = config.data.cache_mib << 20
-        self.sample = Cache(Store.open(config).read, limit)
-        self.rollout = Cache(RolloutStore.open(config).read, limit)
+        self.sample = cached(Store.open(config).read, limit)
+        self.rollout = cached(RolloutStore.open(config).read, limit)
 
     def ready(self) -> dict[str, int | str]:
         """Answers once the weights are loaded."""

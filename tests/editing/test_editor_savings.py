@@ -12,8 +12,8 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from PIL import Image
 from torch import nn
 
-from v4e.editing.content_cache import ContentCache
 from v4e.editing.editor import Editor
+from v4e.files.cache import TensorCache
 from v4e.models.attention import blocks
 from v4e.models.framewise import FramewiseConv
 
@@ -65,5 +65,5 @@ def test_encodings_are_kept_by_content_not_by_object(editor):
     image.paste(picture(2))  # the same object
     other = edit(editor, image)
     assert editor.cache.misses == misses + 2  # CLIP's states and the condition; the texts are those of before
-    fresh = replace(editor, cache=ContentCache(1 << 20))
+    fresh = replace(editor, cache=TensorCache(1 << 20))
     assert other == edit(fresh, picture(2)) != first

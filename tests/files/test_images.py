@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from v4e.editing.content_cache import ContentCache
 from v4e.files.images import GRID, fit, grid_size, open_image, restore
 
 SIDES = st.integers(1, 20_000)
@@ -61,37 +59,3 @@ def test_an_edit_comes_back_at_its_sources_size():
     [seen] = fit([source], 32, 48)
     assert seen.size == (48, 32) and restore(seen, source).size == (50, 37)
     assert restore(source, source) is source
-
-
-def test_the_cache_is_bounded_and_drops_what_was_unused_longest():
-    cache, made = ContentCache(max_bytes=4 * 100), []
-
-    def get(name: str, numbers: int = 25) -> torch.Tensor:
-        return cache.get("text", name, make=lambda: made.append(name) or torch.zeros(numbers))
-
-    for name in ("a", "b", "c", "d"):
-        get(name)
-    assert (cache.bytes, cache.misses, cache.hits) == (400, 4, 0)
-    get("a")
-    get("e")  # b has to go
-    assert cache.bytes == 400 and cache.hits == 1
-    for name in ("a", "c", "d", "e"):
-        get(name)
-    assert made == ["a", "b", "c", "d", "e"]
-    get("b")
-    assert made[-1] == "b"
-    get("huge", 101)
-    assert cache.bytes == 400
-    get("huge", 101)
-    assert made[-2:] == ["huge", "huge"]  # larger than all room: not held
-
-
-@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), min_size=2, max_size=8, unique=True))
-def test_different_contents_never_share_an_encoding(contents):
-    cache = ContentCache(max_bytes=1 << 20)
-    for n, parts in enumerate(contents):
-        assert int(cache.get("text", *parts, make=lambda n=n: torch.tensor(n))) == n
-    image = Image.new("RGB", (2, 3))
-    keys = [image, image.resize((3, 2)), image.convert("L")]
-    for n, key in enumerate(keys):
-        assert int(cache.get("image", key, make=lambda n=n: torch.tensor(100 + n))) == 100 + n

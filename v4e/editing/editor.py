@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from v4e.editing import inexact
-from v4e.editing.content_cache import ContentCache
 from v4e.editing.inexact import Inexact
+from v4e.files.cache import TensorCache, content_key
 from v4e.files.images import fit, grid_size, restore
 from v4e.method import sampler
 from v4e.method.conditioning import condition, flf_video, i2v_video
@@ -46,7 +46,7 @@ class Editor:
     decoder: AutoencoderKLWan  # the VAE of `frozen`, or a copy that is not exact
     scheduler: UniPCMultistepScheduler
     adapters: Adapters
-    cache: ContentCache
+    cache: TensorCache[Tensor]
     options: Inexact = EXACT
 
     @classmethod
@@ -87,7 +87,7 @@ class Editor:
             decoder=inexact.decoder_of(frozen.vae, options),
             scheduler=cast(UniPCMultistepScheduler, scheduler),
             adapters=Adapters(dit, loras or {}, most=held_loras),
-            cache=ContentCache(cache_bytes),
+            cache=TensorCache(cache_bytes),
             options=options,
         )
 
@@ -215,19 +215,22 @@ class Editor:
             video = flf_video(pixels[0], pixels[1], frames) if last else i2v_video(pixels[0], frames)
             return encode_clip(self.frozen.vae, video)
 
-        return self.cache.get(f"condition of {frames} frames", source, *last, make=encode)
+        return self.cache.get(content_key(f"condition of {frames} frames", source, *last), encode)
 
     def _image(self, image: Image.Image) -> Tensor:
         """image_BID of one image."""
         frozen = self.frozen
         return self.cache.get(
-            "image", image, make=lambda: encode_images(frozen.image_encoder, frozen.image_processor, [image])
+            content_key("image", image),
+            lambda: encode_images(frozen.image_encoder, frozen.image_processor, [image]),
         )
 
     def _text(self, text: str) -> Tensor:
         """text_TD without pads."""
         frozen = self.frozen
-        return self.cache.get("text", text, make=lambda: encode_text(frozen.text_encoder, frozen.tokenizer, [text])[0])
+        return self.cache.get(
+            content_key("text", text), lambda: encode_text(frozen.text_encoder, frozen.tokenizer, [text])[0]
+        )
 
 
 def _check_counts(
