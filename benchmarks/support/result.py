@@ -1,4 +1,4 @@
-"""One benchmark's result file: benchmarks/results/<name>.json, committed with the change that it belongs to."""
+"""The result file of a benchmark, benchmarks/results/<name>.json. It is committed with the change it belongs to."""
 
 import datetime
 import json
@@ -19,8 +19,18 @@ def write_result(name: str, command: str, rows: list[dict], summary: dict[str, f
         "rows": rows,
         "summary": summary,
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(as_text(result))
     print("\n".join(f"{key:20} {value}" for key, value in summary.items()))
+
+
+def as_text(result: dict) -> str:
+    """Returns the file's text with one row a line, so that a diff shows which rows a new run changed."""
+    head = {key: value for key, value in result.items() if key not in ("rows", "summary")}
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in result["rows"])
+    fields = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    fields.append(f' "rows": [\n{rows}\n ]')
+    fields.append(' "summary": ' + json.dumps(result["summary"], indent=1).replace("\n", "\n "))
+    return "{\n" + ",\n".join(fields) + "\n}\n"
 
 
 def _machine() -> str:
