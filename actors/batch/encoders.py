@@ -1,15 +1,14 @@
 """Ray Data over the corpus: chunks are read and decoded in tasks, and encoded where the frozen models are."""
 
-import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict, cast
 
-import ray
 import ray.data
 import torch
 from torch import nn
 
+from actors.batch.ray_data import dataset
 from v4e.config import Config
 from v4e.data.store.features import encode_samples, is_finite
 from v4e.data.store.jobs import Chunk, Job, Rejection, read_job, rejection
@@ -19,11 +18,10 @@ from v4e.weights.load import DTYPES, load_frozen
 # Small shares, so that readers and encoders fit on any machine together; they never wait for a CPU of each other.
 READ_CPUS = 0.25
 ENCODE_CPUS = 0.5
-MAX_TASKS = 1000  # that the corpus is cut into
 
 
-class Report(TypedDict):
-    """What became of the missing triplets of a chunk."""
+class EncodeReport(TypedDict):
+    """The outcome of one chunk: how many samples were written, and which triplets were rejected."""
 
     written: int
     rejected: list[Rejection]
@@ -43,11 +41,11 @@ class Encoder:
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
         return {"report": pickle.dumps(self.encode(pickle.loads(row["chunk"])))}
 
-    def encode(self, chunk: Chunk) -> Report:
+    def encode(self, chunk: Chunk) -> EncodeReport:
         """All features of a chunk; those that the store lacks are written."""
         rejected = list(chunk.rejected)
         if not chunk.wanted:
-            return Report(written=0, rejected=rejected)
+            return EncodeReport(written=0, rejected=rejected)
         samples = encode_samples(
             self.frozen,
             [item.id for item in chunk.wanted],
@@ -67,25 +65,22 @@ class Encoder:
                 written += 1
             else:
                 rejected.append(rejection(item.id, "the encoders gave values that are not finite"))
-        return Report(written=written, rejected=rejected)
+        return EncodeReport(written=written, rejected=rejected)
 
 
-def encode_jobs(jobs: Sequence[Job], config: Config) -> Iterator[Report]:
-    """Does all `jobs`; yields a report a chunk, in any order.
+def encode_jobs(jobs: Sequence[Job], config: Config) -> Iterator[EncodeReport]:
+    """Does all `jobs`; yields a report per chunk, in any order.
 
     An encoder that dies is replaced and its chunk done again: writing a sample twice changes nothing.
     """
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     settings, data = config.precompute, config.data
 
     def read(row: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
-        for chunk in read_job(pickle.loads(row["job"]), data):
+        for chunk in read_job(pickle.loads(row["item"]), data):
             yield {"chunk": pickle.dumps(chunk)}
 
-    rows = [{"job": pickle.dumps(job)} for job in jobs]
     reports = (
-        ray.data.from_items(rows, override_num_blocks=min(len(jobs), MAX_TASKS))
+        dataset(jobs)
         .flat_map(read, num_cpus=READ_CPUS, compute=ray.data.TaskPoolStrategy(size=settings.readers))
         .map(
             cast(Any, Encoder),  # a class is what an actor pool takes; Ray's hint knows functions only

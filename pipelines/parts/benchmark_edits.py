@@ -1,18 +1,15 @@
 """The edits of a benchmark: several models, each on a pool of Ray actors, in the official layouts."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import cast
 
-import ray
-from ray.actor import ActorHandle
-
-from actors.batch.bench_editor import BenchEditor
-from actors.cluster import connect
+from actors.batch.editors import Editors
 from pipelines.parts import heldout
 from v4e.config import Config
 from v4e.data.store.fingerprint import folder_hash
 from v4e.evaluation.suites import foreign, gedit, imgedit
+from v4e.evaluation.suites.editing import SuiteEditor
 from v4e.evaluation.suites.generation import Model, batches, manifest, size_for
 from v4e.evaluation.suites.items import Item, Suite, open_image
 from v4e.evaluation.suites.places import folder
@@ -46,19 +43,13 @@ def models(config: Config) -> list[Model]:
 def generate_all(config: Config, chosen: Sequence[Model], suites: Mapping[str, Sequence[Suite]]) -> None:
     """The edits of every model; `suites` has one suite a model, in their order. A model is loaded once, if at all."""
     for at, model in enumerate(chosen):
-        editors: list[ActorHandle] = []
-        try:
+        with Editors(partial(SuiteEditor, config, model), config.bench.actors, config.bench.gpus) as editors:
             for name, found in suites.items():
                 generate(config, model, name, found[at], editors)
-        finally:
-            for editor in editors:
-                ray.kill(editor)
 
 
-def generate(config: Config, model: Model, name: str, suite: Suite, editors: list[ActorHandle]) -> None:
+def generate(config: Config, model: Model, name: str, suite: Suite, editors: Editors[list[Item], list[str]]) -> None:
     """The sources, and the edits that are missing or were made by other weights, settings or data.
-
-    `editors` are started when the first edit is missing, and left to the caller.
 
     Raises:
         ValueError: there are edits that another program made.
@@ -94,7 +85,9 @@ def weights(model: Model) -> str:
     return folder_hash(model.folder, tuple(parts)) if parts else f"hub:{model.folder}"
 
 
-def _edit(config: Config, model: Model, name: str, items: Sequence[Item], editors: list[ActorHandle]) -> None:
+def _edit(
+    config: Config, model: Model, name: str, items: Sequence[Item], editors: Editors[list[Item], list[str]]
+) -> None:
     area, known, sizes = config.data.height * config.data.width, [], []
     for item in items:
         try:
@@ -105,13 +98,8 @@ def _edit(config: Config, model: Model, name: str, items: Sequence[Item], editor
     todo = batches(known, sizes, config.bench.batch if model.ours else 1)
     if not todo:
         return
-    if not editors:
-        connect()
-        remote = BenchEditor.options(num_gpus=config.bench.gpus)
-        editors += [cast(ActorHandle, remote.remote(config, model)) for _ in range(min(config.bench.actors, len(todo)))]
     with bar(f"{name} by {model.name}", sum(map(len, todo)), unit="edits") as advance:
-        pool = ray.util.ActorPool(editors)
-        for batch, bad in zip(todo, pool.map(lambda editor, b: editor.edit.remote(b), todo), strict=True):
+        for batch, bad in editors.edit(todo):
             advance(len(batch))
-            for problem in cast(list[str], bad):
+            for problem in bad:
                 say(f"{name}: {problem}")

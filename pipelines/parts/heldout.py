@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 
-from actors.batch.evaluator import Model, clip_uri
 from v4e.config import Config
 from v4e.data.buckets import fit, size_of
 from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.sources import parts, rows
 from v4e.data.store.jobs import DUPLICATE
 from v4e.data.store.paths import heldout_uri
+from v4e.evaluation.heldout import HeldoutModel, clip_uri
 from v4e.evaluation.metrics.exact import edit_mask
 from v4e.files.uri import exists, join, open_uri
 from v4e.types import EditTriplet
@@ -18,16 +18,16 @@ from v4e.types import EditTriplet
 WEIGHTS = ("transformer", "vae", "text_encoder", "tokenizer", "image_encoder")
 
 
-def models(config: Config) -> list[Model]:
+def models(config: Config) -> list[HeldoutModel]:
     """The models of the report, in its order; the student's only where they have been exported."""
     exports = join(config.run.dir, "export")
     listed = [
-        Model(name="ema", folder=join(exports, "ema")),
-        Model(name="student", folder=join(exports, "student")),
-        Model(name="native_i2v", folder=config.models.student),
-        Model(name="base_caption", folder=config.models.student, text="caption"),
-        Model(name="teacher", folder=config.models.teacher, text="caption", last_image=True),
-        Model(name="vae", folder=config.models.student, reconstructs=True),
+        HeldoutModel(name="ema", folder=join(exports, "ema")),
+        HeldoutModel(name="student", folder=join(exports, "student")),
+        HeldoutModel(name="native_i2v", folder=config.models.student),
+        HeldoutModel(name="base_caption", folder=config.models.student, text="caption"),
+        HeldoutModel(name="teacher", folder=config.models.teacher, text="caption", last_image=True),
+        HeldoutModel(name="vae", folder=config.models.student, reconstructs=True),
     ]
     return [m for m in listed if not m.folder.startswith(exports) or exists(join(m.folder, "model_index.json"))]
 
@@ -60,7 +60,7 @@ def read_heldout(config: Config) -> tuple[list[EditTriplet], list[dict[str, str]
     return good, rejected
 
 
-def read_clip(config: Config, model: Model, sample_id: str) -> np.ndarray:
+def read_clip(config: Config, model: HeldoutModel, sample_id: str) -> np.ndarray:
     with open_uri(clip_uri(config, model, sample_id)) as f:
         return np.load(io.BytesIO(f.read()), allow_pickle=False)
 

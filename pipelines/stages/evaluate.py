@@ -5,13 +5,11 @@ was made by other weights, settings or triplets.
 """
 
 import hashlib
-from typing import cast
+from functools import partial
 
-import ray
 from rich.table import Table
 
-from actors.batch.evaluator import Evaluator, Model, clip_uri
-from actors.cluster import connect
+from actors.batch.editors import Editors
 from pipelines.parts.heldout import WEIGHTS, models, read_clip, read_heldout, resized
 from v4e.captions.templates import template_caption
 from v4e.config import Config
@@ -20,6 +18,7 @@ from v4e.data.reject import replace_rejected
 from v4e.data.store.fingerprint import folder_hash
 from v4e.data.store.paths import heldout_uri
 from v4e.data.store.store import remove
+from v4e.evaluation.heldout import HeldoutEditor, HeldoutModel, clip_uri
 from v4e.evaluation.metrics.exact import score, summarize
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, console, plan
@@ -53,7 +52,7 @@ def run(config: Config, names: tuple[str, ...] | None = None) -> None:
     show(table)
 
 
-def generate(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
+def generate(config: Config, model: HeldoutModel, triplets: list[EditTriplet]) -> None:
     """Edit what is missing. Clips made by other weights or settings are made again."""
     folder = join(config.run.dir, "eval", model.name)
     stamp_uri, stamp = join(folder, "made-by.json"), made_by(config, model)
@@ -61,20 +60,19 @@ def generate(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
         remove(folder)  # before the new stamp, or a killed run would leave old clips under it
         write_json_atomic(stamp_uri, stamp)
     drop_changed(config, model, triplets)
-    batches = unfinished(config, model, triplets)
+    batches = [(batch, asks(model, batch)) for batch in unfinished(config, model, triplets)]
     if not batches:
         return
-    connect()
     gpus = 1 if config.train.gpus_per_worker else 0
-    pool = ray.util.ActorPool(
-        [Evaluator.options(num_gpus=gpus).remote(config, model) for _ in range(min(config.eval.actors, len(batches)))]
-    )
-    with bar(f"edits by {model.name}", sum(map(len, batches)), unit="edits") as advance:
-        for done in pool.map_unordered(lambda actor, batch: actor.edit.remote(batch, asks(model, batch)), batches):
-            advance(cast(int, done))  # ActorPool is annotated as if it only yielded lists
+    with (
+        Editors(partial(HeldoutEditor, config, model), config.eval.actors, gpus) as editors,
+        bar(f"edits by {model.name}", sum(len(batch) for batch, _ in batches), unit="edits") as advance,
+    ):
+        for _, done in editors.edit(batches):
+            advance(done)
 
 
-def made_by(config: Config, model: Model) -> dict:
+def made_by(config: Config, model: HeldoutModel) -> dict:
     """What decides a model's clips, beside the triplets."""
     data, sample = config.data, config.sample
     grid = {"grid": [data.frames, data.height, data.width], "dtype": config.models.dtype}
@@ -89,7 +87,7 @@ def made_by(config: Config, model: Model) -> dict:
     }
 
 
-def drop_changed(config: Config, model: Model, triplets: list[EditTriplet]) -> None:
+def drop_changed(config: Config, model: HeldoutModel, triplets: list[EditTriplet]) -> None:
     """Removes the clips of triplets whose id now means other images or another instruction."""
     uri = join(config.run.dir, "eval", model.name, "triplets.json")
     before = read_json(uri) if exists(uri) else {}
@@ -109,7 +107,7 @@ def digest(triplet: EditTriplet) -> str:
     return total.hexdigest()
 
 
-def unfinished(config: Config, model: Model, triplets: list[EditTriplet]) -> list[list[EditTriplet]]:
+def unfinished(config: Config, model: HeldoutModel, triplets: list[EditTriplet]) -> list[list[EditTriplet]]:
     """The batches that lack a clip, each of one size.
 
     Cut before finished ones are left out: what is in a forward is then the same in a resumed run, to the bit.
@@ -122,7 +120,7 @@ def unfinished(config: Config, model: Model, triplets: list[EditTriplet]) -> lis
     return [batch for batch in batches if not all(exists(clip_uri(config, model, t.id)) for t in batch)]
 
 
-def asks(model: Model, triplets: list[EditTriplet]) -> list[str]:
+def asks(model: HeldoutModel, triplets: list[EditTriplet]) -> list[str]:
     """The text each triplet is edited by; held-out captions come from Table 1's templates, not from a ground truth."""
     if model.text == "instruction":
         return [t.instruction for t in triplets]

@@ -72,7 +72,7 @@ def run(config: Config) -> None:
 
 def scan_all(files: Sequence[File], policy: Policy, folder: str) -> Scan:
     """The label stage over all files; those that were scanned before are read back."""
-    from actors.batch.ingest import each
+    from actors.batch.ray_data import each
 
     todo = [file for file in files if not exists(scan_uri(folder, file))]
     with bar("labels", sum(file.rows for file in todo), unit="rows") as advance:
@@ -83,7 +83,7 @@ def scan_all(files: Sequence[File], policy: Policy, folder: str) -> Scan:
 
 def look(config: Config, files: Sequence[File], scan: Scan, excluded: np.ndarray, folder: str) -> Selection:
     """The image stage: candidates are checked, best first, until every quota is met or nothing is left."""
-    from actors.batch.ingest import each
+    from actors.batch.ray_data import each
 
     corpora, ingest, rounds = corpora_of(files), config.ingest, 0
     work = partial(check_chunk, ingest, config.data.max_pixels)

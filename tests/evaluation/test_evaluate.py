@@ -1,18 +1,18 @@
 """Evaluation: its figures against ones worked by hand, and that no clip is made twice, kept too long or changed."""
 
+import os
 import shutil
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from math import log10
 from pathlib import Path
 from statistics import mean
-from typing import Any, cast
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from actors.batch.evaluator import Evaluator, Model, clip_uri
 from pipelines.stages import evaluate
 from tests.support.processes import ROOT, finish, kill_once, start
 from tests.support.triplets import image
@@ -21,6 +21,7 @@ from v4e.data.buckets import fit
 from v4e.data.reject import read_rejected
 from v4e.data.store.jobs import DUPLICATE
 from v4e.data.write import write_triplets
+from v4e.evaluation.heldout import HeldoutEditor, HeldoutModel, clip_uri
 from v4e.files.uri import read_json, write_json_atomic
 from v4e.tiny.world import Record, make_record
 from v4e.types import EditTriplet
@@ -115,7 +116,7 @@ def test_a_run_killed_before_its_first_edit_leaves_no_clips_of_other_settings(tm
     def die():
         raise Killed
 
-    monkeypatch.setattr(evaluate, "connect", die)
+    monkeypatch.setattr("actors.batch.editors.connect", die)
     config = planted(tmp_path)
     evaluate.run(config)  # nothing to make
     for again in range(2):
@@ -179,11 +180,10 @@ def test_triplets_of_several_sizes_are_edited_and_scored_bucket_by_bucket(tmp_pa
     batches = evaluate.unfinished(config, model, triplets)
     assert [[t.id for t in batch] for batch in batches] == [["p0", "p2"], ["p1", "p4"], ["p3"]]
 
-    plain = cast(Any, Evaluator).__ray_metadata__.modified_class  # the class without an actor around it
     for one in (model, evaluate.models(config)[-1]):
-        evaluator = plain(config, one)
+        edit = HeldoutEditor(config, one)
         for batch in batches:
-            evaluator.edit(batch, evaluate.asks(one, batch))
+            edit((batch, evaluate.asks(one, batch)))
     sizes = {t.id: evaluate.read_clip(config, model, t.id).shape for t in triplets}
     assert sizes == {
         "p0": (5, 64, 64, 3),
@@ -207,7 +207,7 @@ def test_no_id_leads_out_of_the_folder(tmp_path):
     config = parse([f"run.dir={tmp_path}"])
     folder = (tmp_path / "eval" / "ema").resolve()
     for key in ("../../x", "/etc/x", "a/b"):
-        path = Path(clip_uri(config, Model(name="ema", folder=""), key)).resolve()
+        path = Path(clip_uri(config, HeldoutModel(name="ema", folder=""), key)).resolve()
         assert path.parent == folder, key
 
 
@@ -307,3 +307,22 @@ def test_sigkill_and_the_same_command_give_the_same_clips_and_figures(tmp_path):
     tables = [read_json(f"{run}/metrics.json") for run in (killed, whole)]
     assert all(table.pop("seconds") for table in tables)
     assert tables[0] == tables[1]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_an_actor_that_dies_does_not_end_the_evaluation(tmp_path, evaluated, family, monkeypatch):
+    """Its first batch kills its process; the clips are those of a run that nothing disturbed."""
+    died = tmp_path / "died"
+
+    class Mortal(HeldoutEditor):
+        def __call__(self, batch):
+            if not died.exists():
+                died.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return HeldoutEditor.__call__(self, batch)
+
+    monkeypatch.setattr(evaluate, "HeldoutEditor", Mortal)
+    write_triplets(str(tmp_path / "heldout.parquet"), RECORDS)
+    evaluate.run(parse(arguments(tmp_path, family)), ("native_i2v",))
+    assert died.exists() and clips(tmp_path) == clips(evaluated, "native_i2v")

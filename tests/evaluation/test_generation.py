@@ -143,7 +143,7 @@ def test_edits_of_other_settings_are_removed_before_the_manifest_says_otherwise(
     def die():
         raise Killed
 
-    monkeypatch.setattr("pipelines.parts.benchmark_edits.connect", die)
+    monkeypatch.setattr("actors.batch.editors.connect", die)
     args = [
         *arguments(benchmarks, tmp_path, "bench.stages=generate", "bench.suites=gedit", "bench.models=native_i2v"),
         *(f"models.student={random_family / 'tiny-wan-i2v'}", f"models.teacher={random_family / 'tiny-wan-flf2v'}"),

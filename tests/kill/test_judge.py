@@ -51,7 +51,7 @@ def test_a_killed_actor_s_work_is_done_again(benchmarks, random_family, whole, c
         running = pool.submit(benchmark.run, parse(command(benchmarks, random_family, tmp_path)))
         while not made(tmp_path) and not running.done():
             time.sleep(0.01)
-        killed = actors_of_ours("BenchEditor")[0]
+        killed = actors_of_ours("EditActor")[0]
         killed.kill()
         assert not running.done(), "the kill was meant to fall into the middle"
         running.result()

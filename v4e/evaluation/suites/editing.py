@@ -1,9 +1,8 @@
-"""An actor that edits a benchmark's images with one model and stores the edits in the official layout."""
+"""Edits of a benchmark's images by one model, stored in the official layout."""
 
 import io
+from collections.abc import Sequence
 
-import ray
-import torch
 from PIL import Image
 
 from v4e.captions.templates import template_caption
@@ -17,12 +16,10 @@ from v4e.language.tasks import rule_task
 from v4e.weights.load import DTYPES
 
 
-@ray.remote(num_cpus=0.5, max_restarts=2, max_task_retries=2)
-class BenchEditor:
-    """Holds one model; each call edits some items. An edit is a pure function of its item: it may be made again."""
+class SuiteEditor:
+    """One model in memory, ours or another's; a call edits some items and writes their edits."""
 
     def __init__(self, config: Config, model: Model) -> None:
-        torch.set_num_threads(1)
         self.config, self.model = config, model
         models = config.models
         if model.ours:
@@ -32,10 +29,10 @@ class BenchEditor:
         else:
             self.pipeline = foreign.load(model.folder, DTYPES[models.dtype])
 
-    def edit(self, items: list[Item]) -> list[str]:
-        """Writes each edit as PNG; returns what is wrong with the sources that cannot be edited.
+    def __call__(self, items: Sequence[Item]) -> list[str]:
+        """Writes each edit as PNG; returns a line for each source that cannot be edited.
 
-        All are brought to the first one's size for our models, and back.
+        For our models all sources are resized to the first one's size, and the edits back.
         """
         sources, bad = [], []
         for item in items:
@@ -72,7 +69,7 @@ class BenchEditor:
         return [edit.image for edit in edits]
 
     def _theirs(self, sources: list[tuple[Item, Image.Image]]) -> list[Image.Image]:
-        """One at a time: others' pipelines differ in what a batch of images means to them."""
+        """Edits one image at a time: other pipelines differ in what a batch of images means to them."""
         config, found = self.config, []
         for item, image in sources:
             height, width = size_for(*image.size, config.data.height * config.data.width)

@@ -1,11 +1,11 @@
-"""An actor that edits held-out triplets with one model and stores the clips."""
+"""Edits of held-out triplets by one model, stored as clips below <run.dir>/eval/<model>."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import numpy as np
-import ray
 import torch
 
 from v4e.config import Config
@@ -20,34 +20,34 @@ from v4e.weights.load import DTYPES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
-    """What to evaluate: a pipeline folder and how it is asked."""
+class HeldoutModel:
+    """A model to evaluate: its pipeline folder, and what it is given beside the source."""
 
     name: str
     folder: str
     text: str = "instruction"  # or "caption"
     last_image: bool = False  # FLF2V: sees the ground truth too (the teacher)
-    reconstructs: bool = False  # the VAE alone: what any model through it can reach
+    reconstructs: bool = False  # the VAE alone: the best that any model with this VAE can reach
 
 
-def clip_uri(config: Config, model: Model, sample_id: str) -> str:
+def clip_uri(config: Config, model: HeldoutModel, sample_id: str) -> str:
+    """The place of one clip, uint8 (P, h, w, 3)."""
     return join(config.run.dir, "eval", model.name, quote(sample_id, safe="") + ".npy")
 
 
-@ray.remote(num_cpus=0.5)
-class Evaluator:
-    """Holds one model; each call edits some triplets."""
+class HeldoutEditor:
+    """One model in memory; a call edits some triplets and writes their clips."""
 
-    def __init__(self, config: Config, model: Model) -> None:
-        torch.set_num_threads(1)
+    def __init__(self, config: Config, model: HeldoutModel) -> None:
         self.config, self.model = config, model
         models = config.models
         self.editor = Editor.load(
             model.folder, dtype=DTYPES[models.dtype], attention=models.attention, fold_pad=models.fold_pad
         )
 
-    def edit(self, triplets: list[EditTriplet], texts: list[str]) -> int:
-        """Writes each clip, uint8 (P, h, w, 3), as .npy; returns how many. All are brought to the first one's size."""
+    def __call__(self, batch: tuple[Sequence[EditTriplet], Sequence[str]]) -> int:
+        """Writes the clip of each (triplet, text) and returns how many; all are resized to the first one's size."""
+        triplets, texts = batch
         data, sample = self.config.data, self.config.sample
         height, width = size_of(*triplets[0].source.size, data)
         sources, lasts = ([fit(getattr(t, side), data) for t in triplets] for side in ("source", "edit"))

@@ -1,0 +1,55 @@
+"""A pool of actors that make edits, each with the same model loaded once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+import ray
+import torch
+from ray.actor import ActorHandle
+
+from actors.cluster import connect
+
+RESTARTS = 2  # of one actor, and tries of one batch after the first
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
+
+
+@ray.remote(num_cpus=0.5, max_restarts=RESTARTS, max_task_retries=RESTARTS)
+class EditActor:
+    """Holds what `load` returns, a function that edits a batch. A batch has one result, so it may be edited again."""
+
+    def __init__(self, load: Callable[[], Callable[[Any], Any]]) -> None:
+        torch.set_num_threads(1)
+        self.run = load()
+
+    def edit(self, batch: Any) -> Any:
+        return self.run(batch)
+
+
+class Editors(Generic[Batch, Result]):
+    """At most `most` actors of `gpus` GPUs each, started with the first batch and ended with the ``with`` block."""
+
+    def __init__(self, load: Callable[[], Callable[[Batch], Result]], most: int, gpus: float) -> None:
+        self.load, self.most, self.gpus = load, most, gpus
+        self.actors: list[ActorHandle] = []
+
+    def edit(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, Result]]:
+        """Yields each batch with its result, in order.
+
+        An actor that dies is restarted by Ray and its batch edited again, ``RESTARTS`` times.
+        """
+        if not batches:
+            return
+        connect()
+        remote = EditActor.options(num_gpus=self.gpus)
+        for _ in range(len(self.actors), min(self.most, len(batches))):
+            self.actors.append(cast(ActorHandle, remote.remote(self.load)))
+        results = ray.util.ActorPool(self.actors).map(lambda actor, batch: actor.edit.remote(batch), list(batches))
+        yield from zip(batches, cast(Iterator[Result], results), strict=True)
+
+    def __enter__(self) -> "Editors[Batch, Result]":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for actor in self.actors:
+            ray.kill(actor)
