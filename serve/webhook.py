@@ -1,40 +1,36 @@
-"""Telling a client's server that a job has ended, signed as Standard Webhooks says: OpenAI's client verifies it."""
+"""Webhooks: posts to a client's server that a job has ended, signed by Standard Webhooks as OpenAI's client checks."""
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import logging
-import time
+from datetime import UTC, datetime
 
 import aiohttp
+from standardwebhooks import Webhook
 
 from serve.outside import session
 from serve.settings import Settings
 
 log = logging.getLogger("ray.serve")
 
-PAUSES_S = (0.5, 2.0, 8.0, 30.0)  # between tries
+PAUSES_S = (0.5, 2.0, 8.0, 30.0)  # between attempts
 
 
-def signed(body: bytes, name: str, now: int, secret: str) -> dict[str, str]:
-    """The headers that prove who sent `body`, when."""
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    signature = hmac.digest(key, f"{name}.{now}.".encode() + body, hashlib.sha256)
+def signed(body: bytes, name: str, now: datetime, secret: str) -> dict[str, str]:
+    """Returns the headers that prove who sent `body` under `name`, at `now` (UTC)."""
     return {
         "content-type": "application/json",
         "webhook-id": name,
-        "webhook-timestamp": str(now),
-        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign(name, now, body.decode()),
     }
 
 
 async def tell(url: str, event: dict, settings: Settings) -> bool:
-    """Posts `event` until an answer of 2xx, at most five times. Whether there was one."""
+    """Posts `event` until an answer has status 2xx, at most five times. Returns whether one had."""
     body = json.dumps(event).encode()
     for pause in (*PAUSES_S, None):
-        headers = signed(body, f"msg_{event['data']['id']}", int(time.time()), settings.webhook_secret)
+        headers = signed(body, f"msg_{event['data']['id']}", datetime.now(UTC), settings.webhook_secret)
         try:
             request = {"data": body, "headers": headers, "allow_redirects": False}
             async with session(settings.webhooks) as client, client.post(url, **request) as answer:

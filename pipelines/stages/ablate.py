@@ -15,10 +15,9 @@ from pipelines.stages import caption, demo, evaluate, export, precompute, rollou
 from v4e.config import Config, Data
 from v4e.data.store.fingerprint import folder_hash
 from v4e.data.store.paths import captions_uri, heldout_uri, rollouts_uri, store_uri, train_uri
-from v4e.data.store.store import remove
 from v4e.evaluation.verdict import claim_table, figure_table, markdown, over_seeds
 from v4e.files.progress import console, plan, say
-from v4e.files.uri import exists, join, read_json, write_atomic, write_json_atomic
+from v4e.files.uri import exists, join, read_json, remove, write_atomic, write_json_atomic
 from v4e.training import checks as startup
 
 Changes = Mapping[str, Mapping[str, object]]  # section to field to value, against the recipe

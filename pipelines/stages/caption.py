@@ -19,14 +19,14 @@ from v4e.captions.small_llm import model_name
 from v4e.captions.summary import counts
 from v4e.captions.write import Request, Written
 from v4e.config import Config
-from v4e.data.captions_table import drop_parts, read_captions, read_texts, write_captions
+from v4e.data.captions_table import read_captions, read_texts, write_captions
 from v4e.data.quality import MAX_TEXT, bad_id
 from v4e.data.reject import record_rejected
 from v4e.data.sources import RawTriplet
 from v4e.data.store.paths import captions_uri, dropped_uri, train_uri
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan, say
-from v4e.files.uri import join
+from v4e.files.uri import join, remove
 from v4e.language.tasks import TASKS
 
 NO_TASK = "no task: the rules know none, and the model is not asked (caption.vote=never)"
@@ -42,7 +42,7 @@ def run(config: Config) -> None:
     uri, dropped, parts = captions_uri(config), dropped_uri(config), f"{captions_uri(config)}.parts"
     before = {} if config.run.overwrite else read_captions(dropped) | read_captions(uri)
     if config.run.overwrite:
-        drop_parts(parts)
+        remove(parts)
     done = before | read_captions(parts)
     by_person = {row.id for row in rows if row.id in corrections and corrections[row.id].caption}
     todo = {row.id: _request(row, corrections.get(row.id)) for row in rows if row.id not in by_person}
@@ -79,7 +79,7 @@ def run(config: Config) -> None:
     kept, fell = _by_policy(config, [done[key] for key in order])
     record_rejected(config.run.dir, [*rejected, *fell])
     _save(config, kept, [done[row["id"]] for row in fell], before)
-    drop_parts(parts)
+    remove(parts)
     time_told = f"{time.monotonic() - start:.1f} s"
     plan("captions written", counts(kept, len(fell)) | {"time": _speed(time_told, tokens, busy)})
 

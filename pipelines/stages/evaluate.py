@@ -17,12 +17,11 @@ from v4e.data.buckets import Size, size_of
 from v4e.data.reject import replace_rejected
 from v4e.data.store.fingerprint import folder_hash
 from v4e.data.store.paths import heldout_uri
-from v4e.data.store.store import remove
 from v4e.evaluation.heldout import HeldoutEditor, HeldoutModel, clip_uri
 from v4e.evaluation.metrics.exact import score, summarize
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, console, plan
-from v4e.files.uri import exists, join, read_json, write_json_atomic
+from v4e.files.uri import exists, join, read_json, remove, write_json_atomic
 from v4e.language.tasks import rule_task
 from v4e.types import EditTriplet
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from actors.cluster import connect
 from v4e.config import Config
-from v4e.data.captions_table import drop_parts
 from v4e.data.ingest.check import check_chunk, read_checked
 from v4e.data.ingest.dedupe import hashes_of
 from v4e.data.ingest.leakage import read_hashes
@@ -28,7 +27,7 @@ from v4e.data.sources.formats import CORPORA
 from v4e.data.store.paths import heldout_uri, train_uri
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan, say
-from v4e.files.uri import check_dir, exists, join, read_json, write_json_atomic
+from v4e.files.uri import check_dir, exists, join, read_json, remove, write_json_atomic
 
 STAGE = "ingest"
 NONE = np.array([], np.uint64)  # images that must not occur
@@ -48,7 +47,7 @@ def run(config: Config) -> None:
         say(f"left out: {one.uri}: {one.reason}")
     under_way = join(config.run.dir, "ingest")
     if config.run.overwrite:
-        drop_parts(under_way)
+        remove(under_way)
     elif exists(told) and read_json(told)["fingerprint"] == made and all(made_by(uri) == made for uri in uris.values()):
         plan("triplets, made before", table(read_json(told)))
         return
@@ -66,7 +65,7 @@ def run(config: Config) -> None:
     report = {"fingerprint": made} | manifest(config, files, unreadable, scan, selection, outputs)
     write_json_atomic(told, report)
     replace_rejected(config.run.dir, STAGE, _rejected(unreadable, scan, selection))
-    drop_parts(under_way)
+    remove(under_way)
     plan("triplets", table(report))
 
 

@@ -26,11 +26,11 @@ from actors.teacher.pool_metrics import endpoints
 from pipelines.stages import validation
 from v4e.config import Config
 from v4e.data.store.ids import training_ids
-from v4e.data.store.store import RolloutStore, Store, remove
+from v4e.data.store.store import RolloutStore, Store
 from v4e.files import journal
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan, say
-from v4e.files.uri import join, write_json_atomic
+from v4e.files.uri import join, remove, write_json_atomic
 from v4e.models.sizes import Pipeline, dit
 from v4e.planning.checks import check_cluster, check_host
 from v4e.planning.gpus import GPUS, cluster_of

@@ -13,10 +13,11 @@ from v4e.captions.checks import check_caption
 from v4e.captions.vote import Labelled
 from v4e.captions.write import Request, Written
 from v4e.config import Caption, Config, Data, Run
-from v4e.data.captions_table import SCHEMA, drop_parts, read_captions, read_instructions, write_captions
+from v4e.data.captions_table import SCHEMA, read_captions, read_instructions, write_captions
 from v4e.data.reject import read_rejected
 from v4e.data.sources import parts
 from v4e.data.store.jobs import DUPLICATE, plan_work
+from v4e.files.uri import remove
 from v4e.language.tasks import TASKS
 
 ROWS = [
@@ -99,7 +100,7 @@ def test_captions_come_back_from_files_and_parts(tmp_path: Path):
     for index, row in enumerate(rows):
         write_captions(f"{parts}/{index:06d}.parquet", [row])
     assert list(read_captions(parts).values()) == rows
-    drop_parts(parts)
+    remove(parts)
     assert read_captions(parts) == {} and pq.read_schema(whole).equals(SCHEMA)
 
 

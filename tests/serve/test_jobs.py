@@ -2,17 +2,22 @@
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
 import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.support.served import SMALL, http, opened, png, served
 from serve import jobs as jobs_module
@@ -313,6 +318,15 @@ def test_openais_client_believes_our_webhooks(url, monkeypatch):
     finally:
         receiver.shutdown()
         receiver.server_close()
+
+
+@given(st.text(max_size=40), st.integers(0, 2**32), st.binary(min_size=24, max_size=48))
+def test_signatures_are_those_of_the_standards_algorithm(text, now, key):
+    body = json.dumps({"data": text}).encode()
+    headers = webhook.signed(body, "msg_1", datetime.fromtimestamp(now, UTC), "whsec_" + base64.b64encode(key).decode())
+    signature = hmac.digest(key, f"msg_1.{now}.".encode() + body, hashlib.sha256)
+    assert headers["webhook-signature"] == f"v1,{base64.b64encode(signature).decode()}"
+    assert (headers["webhook-id"], headers["webhook-timestamp"]) == ("msg_1", str(now))
 
 
 def test_a_webhook_is_refused_where_they_are_off(settings, engine, tmp_path):

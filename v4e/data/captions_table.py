@@ -73,10 +73,3 @@ def write_captions(uri: str, rows: list[dict]) -> None:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
     write_atomic(uri, buffer.getvalue())
-
-
-def drop_parts(uri: str) -> None:
-    """Removes the folder ``uri`` of parts."""
-    fs, path = fsspec.core.url_to_fs(uri)
-    if fs.exists(path):
-        fs.rm(path, recursive=True)

@@ -33,6 +33,13 @@ def exists(uri: str) -> bool:
     return fs.exists(path)
 
 
+def remove(uri: str) -> None:
+    """Removes a file, or a folder and all below it; nothing where there is none."""
+    fs, path = url_to_fs(uri)
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
+
+
 def check_dir(key: str, uri: str) -> None:
     """Refuses a place that cannot be written to, for `key` of the config: of URIs, only an unknown protocol's.
 

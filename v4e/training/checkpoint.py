@@ -25,8 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 
 from v4e.config import Config
-from v4e.data.store.store import remove
-from v4e.files.uri import exists, join, numbers_in
+from v4e.files.uri import exists, join, numbers_in, remove
 from v4e.training.student import State
 
 NAME = re.compile(r"step-(\d{6,})")

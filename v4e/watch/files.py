@@ -4,9 +4,8 @@ import json
 import re
 
 from v4e.config import Config
-from v4e.data.store.store import remove
 from v4e.files.journal import Record, read
-from v4e.files.uri import join, numbers_in, write_atomic
+from v4e.files.uri import join, numbers_in, remove, write_atomic
 
 NAME = re.compile(r"step-(\d{6,})\.png")
 

@@ -18,10 +18,10 @@ from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.sources import RawTriplet, parts, rows
 from v4e.data.store.ids import training_ids
 from v4e.data.store.paths import captions_uri, heldout_uri, store_uri, train_uri
-from v4e.data.store.store import RolloutStore, remove
+from v4e.data.store.store import RolloutStore
 from v4e.data.write import write_triplets
 from v4e.evaluation.metrics.exact import edit_mask
-from v4e.files.uri import exists, join, read_json, write_json_atomic
+from v4e.files.uri import exists, join, read_json, remove, write_json_atomic
 from v4e.language.tasks import TASKS, rule_task
 from v4e.method.flow import sample_seed
 from v4e.types import EditTriplet

@@ -13,8 +13,6 @@ from PIL import Image
 from v4e.data.quality import BadTriplet, decode_image
 from v4e.data.sources import parts, rows
 
-BITS = 64
-
 
 class Hashed(Protocol):
     """What a triplet is compared by."""

@@ -21,7 +21,7 @@ from v4e.data.store.fingerprint import ADDED, ENCODERS, SCHEMA, rollout_settings
 from v4e.data.store.header import Header, Texts, read_header
 from v4e.data.store.index import read_index, write_index
 from v4e.data.store.paths import rollouts_uri, store_uri
-from v4e.files.uri import exists, join, open_uri, read_json, write_atomic, write_json_atomic
+from v4e.files.uri import exists, join, open_uri, read_json, remove, write_atomic, write_json_atomic
 from v4e.types import Sample
 
 SUFFIX = ".safetensors"
@@ -237,10 +237,3 @@ def parse(data: bytes, names: Iterable[str], uri: str) -> dict[str, Tensor]:
         return {name: tensors[name] for name in names}
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{uri} is damaged ({error}): delete it and run the pipeline that made it again") from error
-
-
-def remove(uri: str) -> None:
-    """A file or folder, if it is there."""
-    fs, path = url_to_fs(uri)
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
