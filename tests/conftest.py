@@ -1,16 +1,14 @@
-"""One weight folder and one local Ray cluster for all tests that need them."""
+"""Fixtures that tests share: one weight folder, one local Ray cluster, one thread for torch, no network."""
 
 import os
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, which is not done here: many tests do without it
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from pathlib import Path
 
 import pytest
-import torch
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +49,7 @@ def benchmarks(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(settings):
-    """The model of a module's `settings`, a fixture of its own."""
+    """The model of a module's own fixture `settings`."""
     from serve.engine import Engine
 
     return Engine(settings)
@@ -59,7 +57,7 @@ def engine(settings):
 
 @pytest.fixture(scope="module")
 def url(settings, engine):
-    """Where it is served."""
+    """The address of a server of it."""
     from benchmarks.support.served import served
 
     with served(settings, engine) as url:

@@ -21,6 +21,7 @@ from actors.teacher.gang import ask_gang
 from actors.teacher.pool import await_pool, start_pool, stop_pool
 from actors.teacher.replicas import Replicas
 from actors.teacher.scaling import Window
+from tests.support import wait
 from tests.support.synthetic import config
 from v4e.config import Config
 from v4e.types import TargetRequest
@@ -68,11 +69,14 @@ def pool_of(cluster):
 
 
 def until(pool, true: Callable[[PoolStatus], bool]) -> PoolStatus:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true(status := ray.get(pool.status.remote())):
-        assert time.monotonic() < deadline, status
-        time.sleep(0.05)
-    return status
+    """The pool's status, once `true` of it."""
+
+    def status() -> PoolStatus | None:
+        return now if true(now := ray.get(pool.status.remote())) else None
+
+    found = wait.until(status, PATIENCE_S, every_s=0.05)
+    assert found is not None
+    return found
 
 
 def test_it_grows_while_students_wait_and_shrinks_without_losing_a_target(pool_of):

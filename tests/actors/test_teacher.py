@@ -12,7 +12,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline, 
 
 from actors.stream.packing import pack, unpack
 from actors.teacher.actor import ROLLOUT_DRAW, Teacher
-from tests.support.synthetic import LATENT, rolled_out, rollout, sample, stored
+from tests.support.synthetic import LATENT, requests_of, rolled_out, rollout, sample, stored
 from v4e.data.store.store import RolloutStore
 from v4e.method.flow import draw, sample_seed
 from v4e.models import tiny
@@ -124,10 +124,6 @@ def pool(settings, cluster):
     pool = start_pool(settings)
     yield pool
     ray.kill(pool)
-
-
-def requests_of(count: int) -> list[TargetRequest]:
-    return [TargetRequest(sample_ids=(f"s{n % 6:03d}", f"s{(n + 1) % 6:03d}"), seeds=(n, n + 1)) for n in range(count)]
 
 
 @pytest.mark.ray

@@ -11,13 +11,13 @@ import psutil
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from actors.stream.packing import unpack
 from actors.teacher import ranks
 from actors.teacher.actor import Teacher
-from tests.actors.test_teacher import requests_of
-from tests.support.synthetic import rolled_out, stored
+from tests.support import ranks as rank_processes
+from tests.support.synthetic import requests_of, rolled_out, stored
+from tests.support.wait import until
 from v4e.types import TargetRequest
 
 MISSING = TargetRequest(sample_ids=("nobody",), seeds=(1,))
@@ -31,8 +31,7 @@ def write(path: str, text: str) -> None:
 
 
 def wait_for(path: str) -> str:
-    while not os.path.exists(path):
-        time.sleep(0.01)
+    until(lambda: os.path.exists(path))
     return Path(path).read_text()
 
 
@@ -73,7 +72,7 @@ def rank_main(rank: int, out) -> None:
 
 @pytest.mark.slow
 def test_an_error_before_the_first_collective_is_harmless_and_one_after_it_is_not(tmp_path):
-    mp.spawn(rank_main, args=(str(tmp_path),), nprocs=2)
+    rank_processes.run(rank_main, 2, str(tmp_path))
     first, second = ((tmp_path / str(rank)).read_text().split("\n") for rank in range(2))
     assert first[0].startswith("PeerFailed")
     assert second[0] == "FileNotFoundError nobody"

@@ -3,13 +3,13 @@
 import os
 import signal
 import threading
-import time
-from pathlib import Path
 
 import pytest
 
 from actors.llm.endpoint import Endpoint
 from tests.support.openai_server import serve
+from tests.support.processes import actors_of_ours
+from tests.support.wait import until
 from v4e.captions.prompts import ANSWER
 from v4e.captions.vote import label_bias
 from v4e.captions.write import Request, write
@@ -112,13 +112,8 @@ def test_the_pool_grows_while_there_is_work_takes_no_more_than_it_holds_and_surv
             yield index, [BLUE, Request(instruction=f"remove the tree {index}", task="removal")]
 
     def kill_one():
-        limit = time.monotonic() + 60
-        while time.monotonic() < limit and not killed.is_set():
-            for pid in captioners():
-                os.kill(pid, signal.SIGKILL)
-                killed.set()
-                return
-            time.sleep(0.05)
+        os.kill(until(captioners, timeout_s=60)[0], signal.SIGKILL)
+        killed.set()
 
     with serve() as server:
         config = config_of(server, max_actors=2)
@@ -137,35 +132,9 @@ def test_the_pool_grows_while_there_is_work_takes_no_more_than_it_holds_and_surv
         killer.join()
     assert most == 2 and killed.is_set() and sorted(rows) == list(range(count))
     assert all([row.label.task for row in written] == ["color", "removal"] for written in rows.values())
-    wait_until(lambda: not captioners())
+    until(lambda: not captioners(), timeout_s=30)
 
 
 def captioners() -> list[int]:
     """Process ids of captioners of this test's cluster."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_text()
-        except OSError:
-            continue
-        if command.startswith("ray::Captioner") and _is_ours(int(folder.name)):
-            found.append(int(folder.name))
-    return found
-
-
-def _is_ours(pid: int) -> bool:
-    while pid > 1:
-        if pid == os.getpid():
-            return True
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            return False
-    return False
-
-
-def wait_until(condition, limit_s: float = 30) -> None:
-    limit = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    return [process.pid for process in actors_of_ours("Captioner")]

@@ -1,16 +1,17 @@
 """The ICG: its choice among answers, and a real vLLM on the real SmolLM2 in real Ray actors."""
 
 import json
-import os
-import signal
 import threading
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.support.result import RESULTS
+from tests.support.processes import actors_of_ours, below
+from tests.support.wait import until
 from v4e.captions.checks import check_caption
 from v4e.captions.prompts import (
     ANSWER,
@@ -279,30 +280,15 @@ KILLED: list[int] = []
 
 def _kill_first_captioner() -> None:
     """SIGKILLs the captioner's process once its engine is up: its resident memory tells."""
-    limit = time.monotonic() + 240
-    while time.monotonic() < limit:
-        for status in Path("/proc").glob("[0-9]*/status"):
-            try:
-                text, command = status.read_text(), (status.parent / "cmdline").read_text()
-            except OSError:
-                continue
-            resident = [int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")]
-            loaded = bool(resident) and resident[0] > 700_000  # KiB
-            pid = int(status.parent.name)
-            if loaded and command.startswith("ray::Captioner.write") and _is_ours(pid):
-                os.kill(pid, signal.SIGKILL)
-                KILLED.append(pid)
-                return
-        time.sleep(0.2)
 
+    def writing() -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return [p for p in actors_of_ours("Captioner.write") if p.memory_info().rss > 700_000 << 10]
+        return []
 
-def _is_ours(pid: int) -> bool:
-    """Whether ``pid`` descends from this test's process."""
-    while pid > 1:
-        if pid == os.getpid():
-            return True
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    return False
+    captioner = until(writing, timeout_s=240, every_s=0.2)[0]
+    captioner.kill()
+    KILLED.append(captioner.pid)
 
 
 @pytest.mark.slow
@@ -371,23 +357,11 @@ def test_a_model_split_over_two_ranks_answers_and_survives_the_death_of_either(c
 
 def _kill_a_rank(number: int, killed: list[int], busy: str = "") -> None:
     """SIGKILLs that rank of the model, once a process called `busy` is there if one is named."""
-    limit = time.monotonic() + 300
-    while time.monotonic() < limit:
-        ranks = _ours("VLLM::Worker")
-        if len(ranks) == 2 and (not busy or _ours(busy)):
-            os.kill(ranks[number], signal.SIGKILL)
-            killed.append(ranks[number])
-            return
-        time.sleep(0.05)
 
+    def ready() -> list[psutil.Process]:
+        ranks = below("VLLM::Worker")
+        return ranks if len(ranks) == 2 and (not busy or below(busy)) else []
 
-def _ours(title: str) -> list[int]:
-    """Processes below this test's with `title` in their command lines."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if title in (folder / "cmdline").read_text() and _is_ours(int(folder.name)):
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return sorted(found)
+    rank = until(ready, every_s=0.05)[number]
+    rank.kill()
+    killed.append(rank.pid)

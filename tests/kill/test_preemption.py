@@ -16,8 +16,9 @@ from ray.train.torch import TorchTrainer
 
 from actors.student.worker import train_student
 from benchmarks.support.nodes import Nodes
-from tests.kill.test_resume import LOSSES, until
+from tests.kill.test_resume import LOSSES
 from tests.support.synthetic import rolled_out, stored
+from tests.support.wait import until
 from v4e.config import Config, parse
 from v4e.data.store.ids import training_ids
 from v4e.files import journal
@@ -99,19 +100,19 @@ def preempted(settings: Config, seconds: int, saved: bool, grow: bool) -> Seen:
     run = threading.Thread(target=train.run, args=(settings,), daemon=True)
     run.start()
     try:
-        until(reached(5), run)
+        until(reached(5), while_alive=run)
         seen = [workers()]
         drain(nodes, seconds)
         if saved:
-            until(lambda: bool(checkpoint.steps_of(folder)), run)
+            until(lambda: bool(checkpoint.steps_of(folder)), while_alive=run)
         steps = checkpoint.steps_of(folder)
         nodes.kill(nodes.workers()[0])
-        until(lambda: workers() == 0, run)
-        until(lambda: workers() > 0, run)
+        until(lambda: workers() == 0, while_alive=run)
+        until(lambda: workers() > 0, while_alive=run)
         seen.append(workers())
         if grow:
             nodes.add()
-            until(lambda: workers() == 2, run)
+            until(lambda: workers() == 2, while_alive=run)
             seen.append(2)
         run.join()
         return seen, steps

@@ -3,26 +3,25 @@
 import math
 import multiprocessing
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
-import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 from torch.distributed.device_mesh import init_device_mesh
 
 from actors.student.worker import train_student
 from benchmarks.support.nodes import Nodes
+from tests.support import ranks
 from tests.support.object_store import BUCKET, object_store
 from tests.support.processes import finish, kill_once, start
+from tests.support.student import CPU, make_batch, make_dit, make_trainer
 from tests.support.synthetic import config, rolled_out, stored
-from tests.training.test_student import CPU, make_batch, make_dit, make_trainer
+from tests.support.wait import until
 from v4e.config import Config, parse
 from v4e.data.store.ids import training_ids
 from v4e.files import journal
@@ -35,13 +34,6 @@ from v4e.training.student import Batch, StudentTrainer
 def s3():
     with object_store() as store:
         yield store
-
-
-def until(ready: Callable[[], bool], process=None) -> None:
-    """Polls; fails if `process` ends meanwhile."""
-    while not ready():
-        assert process is None or process.is_alive(), "it ended"
-        time.sleep(0.01)
 
 
 # Saving beside the training, without Ray
@@ -70,7 +62,6 @@ def train(settings: Config, trainer: StudentTrainer, batches: Callable[[int], li
 
 
 def alone(settings: Config, stop: int = 8) -> None:
-    torch.set_num_threads(1)
     train(settings, make_trainer(settings), lambda step: [make_batch(step, forward) for forward in range(2)], stop)
 
 
@@ -92,9 +83,8 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_a_kill_leaves_the_on
     settings = settings_of(f"{BUCKET}/alone", seen, keep=1)
     folder = join(settings.run.dir, "checkpoints")
     s3.hold("step-000004/__0_0.distcp")
-    process = multiprocessing.get_context("spawn").Process(target=alone, args=(settings,))
-    process.start()
-    until(lambda: len(journal.read(seen)) == 6, process)  # it trained two steps while step 4 was being written
+    process = ranks.start(alone, settings)
+    until(lambda: len(journal.read(seen)) == 6, while_alive=process)  # two steps while step 4 was being written
     assert s3.reached.is_set()
     assert not any("step-000006" in path for path in s3.uploads)  # which waits for step 4
     process.kill()
@@ -108,7 +98,6 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_a_kill_leaves_the_on
 
 
 def rank_main(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
     settings = settings_of(folder, Path(folder, "seen"), workers=2)
 
     def together(name: str, stop: int) -> None:
@@ -133,7 +122,7 @@ def rank_main(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_workers_one_and_two_again_train_the_same_steps(tmp_path, expected):
-    mp.spawn(rank_main, args=(str(tmp_path),), nprocs=2)
+    ranks.run(rank_main, 2, str(tmp_path))
     assert checkpoint.steps_of(tmp_path / "checkpoints") == [6, 8]
     records = journal.read(tmp_path / "metrics.jsonl")
     for ours, theirs in zip(records, expected, strict=True):
@@ -240,15 +229,15 @@ def resized(place: Path) -> tuple[list[int], list[tuple[float, ...]]]:
         settings = parse(arguments(run_dir, place, "train.workers=2", "train.min_workers=1"))
         run = threading.Thread(target=train.run, args=(settings,), daemon=True)
         run.start()
-        until(store.reached.is_set, run)
+        until(store.reached.is_set, while_alive=run)
         seen = [workers()]
         nodes.kill(nodes.workers()[0])
         store.release()
         store.hold("step-000008/__0_0.distcp")
-        until(store.reached.is_set, run)
+        until(store.reached.is_set, while_alive=run)
         seen.append(workers())
         nodes.add()
-        until(lambda: workers() == 2, run)
+        until(lambda: workers() == 2, while_alive=run)
         store.release()
         run.join()
         seen.append(2)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
 from safetensors.torch import save_file
@@ -17,7 +16,8 @@ from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from benchmarks.support.random_student import batch_of, write_checkpoint
-from tests.weights.test_convert import ORIGINAL_14B
+from tests.support import ranks
+from tests.support.original import ORIGINAL_14B
 from v4e.config import KD, Config, Lora, Models, Optim, Run, Train, parse
 from v4e.models import sizes
 from v4e.models.dit import hidden_states, predict
@@ -154,7 +154,6 @@ def small_inputs(kind: str):
 
 def teach(rank: int, folder: str) -> None:
     """A rank of two loads its part of the teacher, and answers."""
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     dit = load_dit(f"{folder}/flf2v", torch.bfloat16, group=dist.group.WORLD)
     with torch.inference_mode():
@@ -168,7 +167,7 @@ def teach(rank: int, folder: str) -> None:
 @pytest.mark.parametrize("layout", ["diffusers", "original"])
 def test_a_teacher_of_true_width_answers_alike_on_one_rank_and_on_two(layout, random_family, tmp_path):
     write_pipeline(layout, tmp_path, "flf2v", 2, random_family)
-    mp.spawn(teach, args=(str(tmp_path),), nprocs=2)
+    ranks.run(teach, 2, str(tmp_path))
     first, second = (torch.load(tmp_path / f"taps-{rank}.pt") for rank in (0, 1))
     assert torch.equal(first, second)
     whole = load_dit(str(tmp_path / "flf2v"), torch.bfloat16).eval()
@@ -192,7 +191,6 @@ def of_true_width(folder: str, **more) -> Config:
 
 def learn(rank: int, folder: str, rank_of_lora: int) -> None:
     """A rank of two loads its shard of the student, takes a step, and saves."""
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     run = of_true_width(folder, lora=Lora(rank=rank_of_lora))
     mesh = student_mesh(run.train, "cpu", 2)
@@ -211,7 +209,7 @@ def learn(rank: int, folder: str, rank_of_lora: int) -> None:
 )
 def test_a_student_of_true_width_goes_from_a_checkpoint_to_a_pipeline(layout, blocks, lora, random_family, tmp_path):
     write_pipeline(layout, tmp_path, "i2v", blocks, random_family)
-    mp.spawn(learn, args=(str(tmp_path), lora), nprocs=2)
+    ranks.run(learn, 2, str(tmp_path), lora)
     export_pipeline(
         checkpoint.path_of(tmp_path / "run" / "checkpoints", 1),
         str(tmp_path / "i2v"),

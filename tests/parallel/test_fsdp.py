@@ -7,14 +7,14 @@ from typing import cast
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from diffusers import WanTransformer3DModel
 from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.parallel.test_tensor_parallel import CountedFile
+from tests.support import ranks
+from tests.support.counted import CountedFile
+from tests.support.student import CPU, make_batch, make_dit, make_trainer
 from tests.support.synthetic import config
-from tests.training.test_student import CPU, make_batch, make_dit, make_trainer
 from v4e.config import Config, Train
 from v4e.parallel.fsdp import student_mesh
 from v4e.parallel.local import local
@@ -57,7 +57,6 @@ def whole(tensors) -> torch.Tensor:
 
 def rank_main(rank: int, folder: str, family: str) -> None:
     """Everything that is asked of a rank, in one process, since starting one takes seconds."""
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
     found: dict[str, object] = {}
     for name, train in VARIANTS.items():
@@ -113,7 +112,7 @@ class Collectives(TorchDispatchMode):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory, random_family) -> dict:
     folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(rank_main, args=(str(folder), str(random_family / "tiny-wan-i2v")), nprocs=RANKS)
+    ranks.run(rank_main, RANKS, str(folder), str(random_family / "tiny-wan-i2v"))
     return torch.load(folder / "found.pt", weights_only=True)
 
 
@@ -144,9 +143,9 @@ def test_sharded_workers_do_the_single_workers_step(name, found, single):
 def test_a_rank_holds_its_share(found, single):
     """Of groups of two a half, of replicas everything. Short dimensions leave some ranks with nothing."""
     count = sum(p.numel() for p in single[0].parameters)
-    for name, ranks in (("plain", 4), ("groups of two", 2), ("replicas", 1)):
-        assert found[name]["held"] == pytest.approx(count / ranks, rel=0.02)
-        assert found[name]["held"] >= count / ranks
+    for name, parts in (("plain", 4), ("groups of two", 2), ("replicas", 1)):
+        assert found[name]["held"] == pytest.approx(count / parts, rel=0.02)
+        assert found[name]["held"] >= count / parts
 
 
 @pytest.mark.slow

@@ -6,14 +6,14 @@ import re
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tests.models.test_dit import TAPS, make, stock
+from tests.support import ranks as rank_processes
+from tests.support.counted import CountedFile
+from tests.support.dit import TAPS, make, stock
 from v4e.models.dit import hidden_states, predict
 from v4e.models.sizes import WAN14B_FLF2V
 from v4e.parallel import tensor_parallel
@@ -40,39 +40,6 @@ def checkpoints(tmp_path_factory):
     return folder
 
 
-class CountedFile:
-    """A ``safe_open`` that knows how much was read through it."""
-
-    read = 0
-
-    def __init__(self, *args, **kwargs):
-        self.file = safe_open(*args, **kwargs)
-
-    def __enter__(self):
-        self.file.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        return self.file.__exit__(*error)
-
-    def keys(self):
-        return self.file.keys()
-
-    def get_slice(self, name):
-        return CountedSlice(self.file.get_slice(name))
-
-
-class CountedSlice:
-    def __init__(self, part):
-        self.part = part
-        self.get_shape = part.get_shape
-
-    def __getitem__(self, index):
-        value = self.part[index]
-        CountedFile.read += value.nbytes
-        return value
-
-
 def local_norm(self, x_BNd):
     """The mistake: each rank by the mean square of its own heads."""
     return nn.functional.rms_norm(x_BNd, x_BNd.shape[-1:], self.weight, self.eps)
@@ -81,7 +48,6 @@ def local_norm(self, x_BNd):
 @torch.inference_mode()
 def rank_main(rank, size, folder, out):
     """Everything that is asked of a rank of `size`, in one process, since starting one takes seconds."""
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{out}/meet", rank=rank, world_size=size)
     shard.safe_open = CountedFile
     results, facts = {}, {}
@@ -112,7 +78,7 @@ def rank_main(rank, size, folder, out):
 def ranks(request, checkpoints, tmp_path_factory):
     """``(size, results, facts)``, the latter two a rank each."""
     size, out = request.param, tmp_path_factory.mktemp("ranks")
-    mp.spawn(rank_main, args=(size, checkpoints, out), nprocs=size)
+    rank_processes.run(rank_main, size, size, checkpoints, out)
     results = [load_file(out / f"{rank}.safetensors") for rank in range(size)]
     return size, results, [json.loads((out / f"{rank}.json").read_text()) for rank in range(size)]
 

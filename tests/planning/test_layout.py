@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.stages.plan import run
-from tests.planning.test_memory import Live
+from tests.support.live import Live
 from tests.support.synthetic import rolled_out, sample, stored
 from v4e.config import RECIPES, Config, parse
 from v4e.data.store.store import RolloutStore, Store, file_uri

@@ -7,7 +7,6 @@ import hmac
 import json
 import sqlite3
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from serve import webhook
 from serve.keys import digest
 from serve.settings import Settings
 from serve.store import Store
+from tests.support.wait import until
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 ENDED = ("succeeded", "failed", "cancelled")
@@ -48,11 +48,13 @@ def read(url: str, name: str) -> dict:
 
 def followed(url: str, name: str, timeout_s: float = 60.0) -> list[dict]:
     """All that was seen of a job until its end."""
-    seen, deadline = [read(url, name)], time.monotonic() + timeout_s
-    while seen[-1]["status"] not in ENDED:
-        assert time.monotonic() < deadline, seen[-1]
-        time.sleep(0.01)
+    seen: list[dict] = []
+
+    def ended() -> bool:
         seen.append(read(url, name))
+        return seen[-1]["status"] in ENDED
+
+    until(ended, timeout_s)
     return seen
 
 
@@ -149,12 +151,13 @@ def test_a_jobs_limit_is_its_keys_own(settings, engine, tmp_path):
             http.post(f"{url}/v1/edits/jobs", files={"image": png()}, data=form, headers=headers).json()["id"]
             for _ in range(3)
         ]
-        deadline = time.monotonic() + 60
+
+        def status(name: str) -> str:
+            return http.get(f"{url}/v1/edits/jobs/{name}", headers=headers).json()["status"]
+
         for name in jobs:
-            while (job := http.get(f"{url}/v1/edits/jobs/{name}", headers=headers).json())["status"] not in ENDED:
-                assert time.monotonic() < deadline, job
-                time.sleep(0.01)
-            assert job["status"] == "succeeded"
+            until(lambda name=name: status(name) in ENDED, 60)
+            assert status(name) == "succeeded"
     assert most == 1
 
 
@@ -197,24 +200,18 @@ def test_jobs_without_room_keep_nobody_elses_out(settings, engine, tmp_path):
         try:
             edit = f"{url}/v1/images/edits"
             threads.submit(http.post, edit, files=files, data=form | {"prompt": "hold"}, headers=ann)
-            deadline = time.monotonic() + 60
-            while "v4e_edits_running 1.0" not in http.get(f"{url}/metrics", headers=bob).text:
-                assert time.monotonic() < deadline
+            until(lambda: "v4e_edits_running 1.0" in http.get(f"{url}/metrics", headers=bob).text, 60)
             names = []
             for who, more in (*[(ann, {})] * 6, (ann, {"deadline_s": "0.1"}), (bob, {})):
                 data = form | {"prompt": "x"} | more
                 names.append(http.post(f"{url}/v1/edits/jobs", files=files, data=data, headers=who).json()["id"])
             *waiting, hasty, other = names
-            while (status(other, bob)["status"], status(hasty, ann)["status"]) != ("succeeded", "failed"):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: (status(other, bob)["status"], status(hasty, ann)["status"]) == ("succeeded", "failed"), 60)
             assert status(hasty, ann)["error"]["code"] == "deadline_exceeded"
             assert {status(name, ann)["status"] for name in waiting} == {"queued"}
         finally:
             go.set()
-        while {status(name, ann)["status"] for name in waiting} != {"succeeded"}:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: {status(name, ann)["status"] for name in waiting} == {"succeeded"}, 60)
 
 
 def job_of(store: Store, owner: str, **more) -> str:
@@ -304,9 +301,7 @@ def test_openais_client_believes_our_webhooks(url, monkeypatch):
     try:
         address = f"http://127.0.0.1:{receiver.server_port}/told"
         name = create(url, webhook_url=address, num_inference_steps="1").json()["id"]
-        deadline = time.monotonic() + 30
-        while len(receiver.got) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: len(receiver.got) >= 2, 30)
         body, headers = receiver.got[1]
         client = openai.OpenAI(api_key="none", webhook_secret=SECRET)
         client.webhooks.verify_signature(body.decode(), headers)
@@ -351,10 +346,7 @@ def test_jobs_go_on_after_their_store_did_not_answer(settings, engine, tmp_path,
     with served(settings, engine) as url, sqlite3.connect(tmp_path / "serve.sqlite") as other:
         other.execute("ALTER TABLE results RENAME TO gone")
         other.commit()
-        deadline = time.monotonic() + 60
-        while "store does not answer" not in caplog.text:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: "store does not answer" in caplog.text, 60)
         other.execute("ALTER TABLE gone RENAME TO results")
         other.commit()
         assert followed(url, create(url, num_inference_steps="1").json()["id"])[-1]["status"] == "succeeded"

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from serve.engine import Engine
 from serve.keys import digest
 from serve.order import Order
 from serve.settings import Settings
+from tests.support.wait import until
 
 STEPS = 50
 
@@ -39,13 +39,6 @@ def client(url):
 def slow(url: str, steps: int = STEPS, **more) -> httpx.Response:
     form = {"prompt": "x", "num_inference_steps": str(steps), **more}
     return http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form, timeout=120)
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.005)
 
 
 def idle(url: str) -> bool:

@@ -12,7 +12,8 @@ from diffusers import WanTransformer3DModel
 from benchmarks.support.on_ray import on_serve
 from benchmarks.support.served import http, opened, picture, png
 from tests.support.loras import write_lora
-from tests.support.served_on_ray import idle, process_of, slow_edit, steps_made, until
+from tests.support.served_on_ray import idle, process_of, slow_edit, steps_made
+from tests.support.wait import until
 from v4e.editing.editor import Editor
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -14,7 +14,8 @@ from benchmarks.support.on_ray import on_serve, replicas
 from benchmarks.support.served import http, png
 from serve import app
 from serve.ingress import Model
-from tests.support.served_on_ray import idle, process_of, slow_edit, steps_made, until
+from tests.support.served_on_ray import idle, process_of, slow_edit, steps_made
+from tests.support.wait import until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests

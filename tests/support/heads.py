@@ -27,7 +27,7 @@ START_S = 180.0
 
 
 class Head:
-    """On loopback; `workers` are the kinds of nodes that Ray's fake provider adds when something asks for them."""
+    """A head on loopback. Ray's fake provider adds nodes of the kinds in `workers` when something needs them."""
 
     def __init__(self, *, cpus: int, workers: dict[str, dict] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="v4e-head-"))  # short: Ray puts sockets into it
@@ -52,16 +52,16 @@ class Head:
 
     @property
     def address(self) -> str:
-        """Where drivers join."""
+        """The address that drivers join."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Where jobs are submitted."""
+        """The address that takes jobs."""
         return f"http://127.0.0.1:{self.dashboard}"
 
     def ray(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """``ray <arguments>`` from the repository, as its user types it."""
+        """Runs ``ray <arguments>`` in the repository, as a user types it."""
         command = [RAY, *arguments]
         return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=600)
 
@@ -109,7 +109,7 @@ class Head:
         return path
 
     def _await(self) -> None:
-        """Until the dashboard takes jobs."""
+        """Returns once the dashboard takes jobs."""
         until = time.monotonic() + START_S
         asked = urllib.request.Request(f"{self.url}/api/jobs/", headers=self._key())
         while True:

@@ -10,7 +10,7 @@ LAYERS = ("attn1.to_q", "attn2.to_k", "attn2.to_v", "attn2.add_k_proj", "ffn.net
 
 
 def write_lora(dit: WanTransformer3DModel, path: Path, seed: int, rank: int = 3) -> str:
-    """On some layers of every block, those of the cached keys and values among them; the path."""
+    """Writes one for some layers of every block, those of the cached keys and values among them; returns the path."""
     generator, weights = torch.Generator().manual_seed(seed), {}
     for name in (f"blocks.{block}.{layer}" for block in range(len(dit.blocks)) for layer in LAYERS):
         layer = dit.get_submodule(name)

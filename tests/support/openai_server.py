@@ -15,7 +15,7 @@ CAPTIONS = {
 
 
 class Server(ThreadingHTTPServer):
-    """What it was asked, and how it behaves."""
+    """A server's requests so far, and how it behaves."""
 
     daemon_threads = True
 

@@ -27,14 +27,19 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def actors_of_ours(name: str) -> list[psutil.Process]:
-    """Ray actors of this class in the cluster that this process has started."""
+def below(title: str) -> list[psutil.Process]:
+    """The processes below this one whose command line starts with `title`, the oldest first."""
     found = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if (process.cmdline() or [""])[0].startswith(f"ray::{name}"):
+            if (process.cmdline() or [""])[0].startswith(title):
                 found.append(process)
-    return found
+    return sorted(found, key=lambda process: process.pid)
+
+
+def actors_of_ours(name: str) -> list[psutil.Process]:
+    """The Ray actors of class `name` in the cluster that this process has started."""
+    return below(f"ray::{name}")
 
 
 def kill_once(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:

@@ -7,7 +7,7 @@ import torch
 from v4e.config import KD, Config, Data, Flow, Lora, Models, Optim, Run, Tail, Teacher, Train
 from v4e.data.store.store import RolloutStore, Store
 from v4e.models import tiny
-from v4e.types import Sample
+from v4e.types import Sample, TargetRequest
 
 LATENT = (tiny.Z, 2, 8, 8)  # C F H W of 5 x 32 x 32 pixels
 SETTINGS: dict[str, object] = {
@@ -79,3 +79,8 @@ def rolled_out(settings: Config) -> None:
     rollouts = RolloutStore.open(settings)
     for sample_id in Store.open(settings).ids():
         rollouts.write(sample_id, rollout(int(sample_id[1:])))
+
+
+def requests_of(count: int) -> list[TargetRequest]:
+    """Requests of two samples each, out of six."""
+    return [TargetRequest(sample_ids=(f"s{n % 6:03d}", f"s{(n + 1) % 6:03d}"), seeds=(n, n + 1)) for n in range(count)]

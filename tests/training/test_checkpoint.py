@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from torch.distributed.checkpoint.api import CheckpointException
 
+from tests.support.student import make_batch, make_trainer, run
 from tests.support.synthetic import config
-from tests.training.test_student import make_batch, make_trainer, run
 from v4e.training import checkpoint
 from v4e.training.student import StudentTrainer
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed.device_mesh import init_device_mesh
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.support import ranks
+from tests.support.student import CPU, make_batch, make_dit, make_trainer, run
 from tests.support.synthetic import LATENT, config, rollout, sample
 from v4e.config import Config, Optim, Watch
 from v4e.method.conditioning import condition
@@ -27,32 +28,7 @@ from v4e.training.optimizer import build_optimizer
 from v4e.training.student import Batch, StudentTrainer, learning_rate
 from v4e.types import TeacherTarget
 
-CPU = torch.device("cpu")
 TAPS = (1, 3, 5)
-
-
-def make_dit(seed: int = 0):
-    torch.manual_seed(seed)
-    return tiny.build_dit()
-
-
-def make_batch(step: int, forward: int) -> Batch:
-    numbers = (10 * step + 2 * forward, 10 * step + 2 * forward + 1)
-    generator = torch.Generator().manual_seed(step * 100 + forward)
-    return Batch(
-        samples=tuple(sample(n) for n in numbers),
-        seeds=tuple(n + 7 for n in numbers),
-        z_clip_BCFHW=torch.stack([rollout(n) for n in numbers]),
-        target=TeacherTarget(taps_KBND=torch.randn(3, 2, 32, 160, generator=generator).bfloat16()),
-    )
-
-
-def make_trainer(settings: Config | None = None) -> StudentTrainer:
-    return StudentTrainer(settings or config(), make_dit(), device=CPU)
-
-
-def run(trainer: StudentTrainer, steps: range) -> list[dict[str, float]]:
-    return [trainer.step(make_batch(step, forward) for forward in range(2)) for step in steps]
 
 
 def stock_forward(dit, batch: Batch, t_B: torch.Tensor, x_t_BCFHW: torch.Tensor):
@@ -311,7 +287,6 @@ def test_too_many_bad_steps_in_a_row_end_the_run():
 
 
 def half_spoiled_run(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     trainer = StudentTrainer(config(), make_dit(), device=CPU, mesh=init_device_mesh("cpu", (2,)))
     metrics = [
@@ -324,7 +299,7 @@ def half_spoiled_run(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_all_workers_skip_a_step_that_is_bad_on_one(tmp_path):
-    mp.spawn(half_spoiled_run, args=(str(tmp_path),), nprocs=2)
+    ranks.run(half_spoiled_run, 2, str(tmp_path))
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for ours, theirs in zip(first, second, strict=True):
         assert ours.get("skipped") == theirs.get("skipped")

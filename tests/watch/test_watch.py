@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from PIL import Image
 from rich.console import Console
 from torch.distributed.device_mesh import init_device_mesh
 
+from tests.support import ranks
+from tests.support.student import make_batch, make_dit, run
 from tests.support.synthetic import config, rollout
 from tests.support.triplets import image, triplet
-from tests.training.test_student import make_batch, make_dit, run
 from v4e.config import Config, Sample, Watch
 from v4e.data.sources import parts, rows
 from v4e.data.store.features import encode_samples
@@ -291,7 +291,6 @@ def test_there_are_no_strips_where_none_are_wanted_or_nothing_is_ready(ready, tm
 
 
 def sharded_watch(rank: int, made: Config, folder: str) -> None:
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     mesh = init_device_mesh("cpu", (2,))
     metrics = {}
@@ -316,7 +315,7 @@ def test_a_sharded_student_makes_the_same_strips_and_trains_on_as_if_it_had_not(
     run(single, range(2))
     strips.after(2, single.dit, single.ema)
     expected = cells(ready, 2)
-    mp.spawn(sharded_watch, args=(ready, str(tmp_path)), nprocs=2)
+    ranks.run(sharded_watch, 2, ready, str(tmp_path))
     metrics = torch.load(tmp_path / "metrics.pt", weights_only=True)
     assert metrics[True] == metrics[False]
     shown = cells(ready, 2)

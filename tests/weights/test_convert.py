@@ -9,25 +9,13 @@ from diffusers import WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 from safetensors.torch import save_file
 
+from tests.support.original import ORIGINAL_14B
 from v4e.models import sizes
 from v4e.models.dtype import dtype_of
 from v4e.weights.convert import convert, original_name, transformer_config
 from v4e.weights.load import check_folder
 from v4e.weights.shard import weight_files
 
-ORIGINAL_14B = {
-    "_class_name": "WanModel",
-    "_diffusers_version": "0.30.0",
-    "dim": 5120,
-    "eps": 1e-06,
-    "ffn_dim": 13824,
-    "freq_dim": 256,
-    "in_dim": 36,
-    "num_heads": 40,
-    "num_layers": 40,
-    "out_dim": 16,
-    "text_len": 512,
-}
 NOT_IN_DIFFUSERS = "condition_embedder.image_embedder.pos_embed"  # its single-file loader does not know FLF2V
 
 

@@ -17,8 +17,8 @@ from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
 from PIL import Image
 
 from pipelines.stages import export
+from tests.support.student import make_batch
 from tests.support.synthetic import config
-from tests.training.test_student import make_batch
 from v4e.config import Config
 from v4e.config import Export as ExportConfig
 from v4e.editing.editor import Editor

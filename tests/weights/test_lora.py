@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.distributed.device_mesh import init_device_mesh
 
+from tests.support import ranks
+from tests.support.student import CPU, make_batch, make_dit
 from tests.support.synthetic import config
-from tests.training.test_student import CPU, make_batch, make_dit
 from v4e.config import Config, Lora, parse
 from v4e.models.dit import predict
 from v4e.training.checks import check_run
@@ -126,7 +126,6 @@ def test_settings_from_the_command_line():
 
 
 def sharded_run(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     mesh = init_device_mesh("cpu", (2,))
     for dtype in ("float32", "bfloat16"):
@@ -143,7 +142,7 @@ def sharded_run(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_sharded_workers_do_the_single_workers_steps(tmp_path):
-    mp.spawn(sharded_run, args=(str(tmp_path),), nprocs=2)
+    ranks.run(sharded_run, 2, str(tmp_path))
     single = make_trainer()
     expected = run(single, range(3))
     for dtype, tolerance in (("float32", 1e-4), ("bfloat16", 5e-2)):
