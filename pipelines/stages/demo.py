@@ -12,12 +12,12 @@ from v4e.config import Config
 from v4e.data.buckets import fit
 from v4e.data.store.paths import heldout_uri, train_uri
 from v4e.files.manifest import stage
+from v4e.files.pictures import beside, stack, strip
 from v4e.files.progress import plan, say
 from v4e.files.uri import join
 from v4e.language.tasks import TASKS
 from v4e.tiny.world.write import write_split
 from v4e.training import checks as startup
-from v4e.watch.report import beside, stack, strip
 
 TRAIN_PER_TASK, HELDOUT_PER_TASK = 80, 20
 

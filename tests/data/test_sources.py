@@ -10,7 +10,7 @@ from PIL import Image
 
 from v4e.data.quality import decode_triplet
 from v4e.data.sources import RawTriplet, parts, rows
-from v4e.data.write import IMAGE, png, write_triplets
+from v4e.data.write import IMAGE, rgb_png, write_triplets
 from v4e.tiny.world import make_triplets
 from v4e.tiny.world.write import write_split
 from v4e.types import EditTriplet
@@ -37,7 +37,7 @@ def test_written_triplets_come_back_in_order_and_to_the_pixel(tmp_path: Path):
     found = read(path)
     assert [row.id for row in found] == [f"x/{n:03d}" for n in range(150)]
     assert found[7].instruction == "do 7" and found[7].task == "color"
-    assert found[7].source == png(image(7)) and found[149].edit == png(image(-149 % 97))
+    assert found[7].source == rgb_png(image(7)) and found[149].edit == rgb_png(image(-149 % 97))
     assert [row.id for row in read(path, limit=70)] == [f"x/{n:03d}" for n in range(70)]
     assert len(parts(str(path), limit=70)) == 2, "row groups that are not asked for are not read"
     texts = read(path, images=False)
@@ -91,7 +91,7 @@ def test_images_may_lie_beside_the_file_but_not_above_it(tmp_path: Path):
     write_triplets(str(tmp_path / "secret.parquet"), [triplet(1)])
     folder = tmp_path / "corpus"
     folder.mkdir()
-    (folder / "a.png").write_bytes(png(image(1)))
+    (folder / "a.png").write_bytes(rgb_png(image(1)))
     images = [
         {"bytes": None, "path": path} for path in ("a.png", "../secret.parquet", "/etc/hostname", "none.png", None)
     ]
@@ -103,7 +103,7 @@ def test_images_may_lie_beside_the_file_but_not_above_it(tmp_path: Path):
     }
     pq.write_table(pa.table(table), folder / "local.parquet")
     found = read(folder / "local.parquet")
-    assert [row.source for row in found] == [png(image(1)), None, None, None, None]
+    assert [row.source for row in found] == [rgb_png(image(1)), None, None, None, None]
     assert [row.instruction for row in found] == ["a", "", "", "", "c"]
 
 
@@ -111,7 +111,7 @@ def test_plain_columns_are_read_too(tmp_path: Path):
     """Images without a struct, numbers as ids, one phrasing without a list."""
     table = {
         "omni_edit_id": pa.array([0, 12, None]),
-        "src_img": pa.array([png(image(1)), None, b"x"]),
+        "src_img": pa.array([rgb_png(image(1)), None, b"x"]),
         "edited_img": pa.array([1.5, None, 2.5]),
         "edited_prompt_list": pa.array(["make it red", None, ""]),
     }
@@ -119,7 +119,7 @@ def test_plain_columns_are_read_too(tmp_path: Path):
     found = read(tmp_path / "plain.parquet")
     assert [row.id for row in found] == ["0", "12", ""]
     assert [row.instruction for row in found] == ["make it red", "", ""]
-    assert [row.source for row in found] == [png(image(1)), None, b"x"]
+    assert [row.source for row in found] == [rgb_png(image(1)), None, b"x"]
     assert [row.edit for row in found] == [None, None, None], "numbers are no image"
 
 

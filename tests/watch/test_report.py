@@ -17,9 +17,10 @@ from pipelines.stages import report
 from tests.support.triplets import image
 from v4e.config import Config, parse
 from v4e.files import journal
+from v4e.files.pictures import ZOOM
 from v4e.language.tasks import TABLE1, TASKS
 from v4e.types import EditTriplet
-from v4e.watch.report import MODEL_NAMES, ZOOM, Found, embedded, render
+from v4e.watch.report import MODEL_NAMES, Found, embedded, render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")

@@ -25,10 +25,11 @@ from v4e.data.sources import parts, rows
 from v4e.data.store.features import encode_samples
 from v4e.data.store.paths import heldout_uri, store_uri, train_uri
 from v4e.data.store.store import RolloutStore, Store, Texts
-from v4e.data.write import png, write_triplets
+from v4e.data.write import write_triplets
 from v4e.editing.editor import Editor
 from v4e.evaluation.metrics.exact import edit_mask, psnr
 from v4e.files import journal, progress
+from v4e.files.pictures import png
 from v4e.method.flow import sample_seed
 from v4e.models.encoders import decode_clip, to_images
 from v4e.training.student import StudentTrainer

@@ -1,7 +1,5 @@
 """The audit's page: what the ICG wrote, for a person to look at. One file, nothing fetched."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ import jinja2
 from v4e.captions.summary import BY_MODEL, agreement, fallback
 from v4e.data.quality import decode_image
 from v4e.data.sources import RawTriplet
+from v4e.files.pictures import data_uri, webp
 from v4e.language.tasks import TABLE1, TASKS
 
 TEMPLATE = Path(__file__).with_name("audit.html.j2")
@@ -70,6 +69,4 @@ def _pictures(page: AuditPage, identity: str) -> list[str]:
 def _small(data: bytes | None, name: str, max_pixels: int) -> str:
     image = decode_image(data, name, max_pixels)
     image.thumbnail((SIDE, SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=85)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(webp(image), "webp")

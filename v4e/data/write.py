@@ -1,6 +1,5 @@
 """Writing triplets as Parquet in OmniEdit's schema, so that every corpus of ours is read like any other."""
 
-import io
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Protocol
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from v4e.files.pictures import png
 from v4e.files.uri import open_atomic
 
 Pixels = Image.Image | np.ndarray  # an array is uint8 RGB, (h, w, 3)
@@ -65,12 +65,10 @@ def write_triplets(uri: str, triplets: Iterable[Triplet], metadata: Mapping[str,
     return written
 
 
-def png(pixels: Pixels) -> bytes:
-    """An image as PNG bytes, the same ones for the same pixels."""
-    buffer = io.BytesIO()
+def rgb_png(pixels: Pixels) -> bytes:
+    """Returns an image as PNG in RGB, the same bytes for the same pixels."""
     image = Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
-    image.convert("RGB").save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png(image.convert("RGB"))
 
 
 def _row(triplet: Triplet) -> dict[str, object]:
@@ -78,8 +76,8 @@ def _row(triplet: Triplet) -> dict[str, object]:
     return {
         "omni_edit_id": triplet.id,
         "task": triplet.task,
-        "src_img": {"bytes": png(triplet.source), "path": None},
-        "edited_img": {"bytes": png(triplet.edit), "path": None},
+        "src_img": {"bytes": rgb_png(triplet.source), "path": None},
+        "edited_img": {"bytes": rgb_png(triplet.edit), "path": None},
         "edited_prompt_list": [triplet.instruction],
         "width": width,
         "height": height,

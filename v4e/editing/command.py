@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from v4e.editing.inexact import Inexact
 from v4e.files.images import grid_size, open_image
+from v4e.files.pictures import named_strip
 from v4e.files.video import FORMS, write_clip
 
 TINY = Path(__file__).parent.parent / "assets" / "tiny-wan-i2v"
@@ -105,7 +106,7 @@ def _edit(args: argparse.Namespace) -> None:
         args.clip.write_bytes(write_clip(edit.clip, form, args.fps))
         written.append(str(args.clip))
     if args.strip is not None:
-        strip([image, *edit.clip[1:]], ["source", *map(str, range(1, len(edit.clip)))]).save(args.strip)
+        named_strip([image, *edit.clip[1:]], ["source", *map(str, range(1, len(edit.clip)))]).save(args.strip)
         written.append(str(args.strip))
     how = f", not exact: {', '.join(edit.how)}" if edit.how else ""
     print(f"wrote {', '.join(written)} (seed {args.seed}, {time.monotonic() - start:.1f} s{how})")
@@ -142,19 +143,6 @@ def _size(args: argparse.Namespace, image: Image.Image) -> tuple[int, int]:
     if not (by and width.isdecimal() and height.isdecimal()):
         raise ValueError(f"--size {args.size}: expected WIDTHxHEIGHT, such as 832x480")
     return int(height), int(width)
-
-
-def strip(images: list[Image.Image], names: list[str]) -> Image.Image:
-    """The images side by side at the height of the largest, each under its name."""
-    height, head = max(image.height for image in images), 14
-    cells = [image.resize((max(1, image.width * height // image.height), height)) for image in images]
-    page = Image.new("RGB", (sum(cell.width for cell in cells) + 4 * (len(cells) - 1), height + head), "white")
-    draw, left = ImageDraw.Draw(page), 0
-    for cell, name in zip(cells, names, strict=True):
-        draw.text((left + 2, 1), name, fill="black")
-        page.paste(cell, (left, head))
-        left += cell.width + 4
-    return page
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,5 @@
 """The picture of a strip: a row a sample, a column a model, with their names."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -47,9 +46,3 @@ def cell_size(shape: tuple[int, ...]) -> tuple[int, int]:
         return WIDEST, round(height * WIDEST / width)
     zoom = max(1, round(CELL / width))
     return width * zoom, height * zoom
-
-
-def png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()

@@ -1,6 +1,5 @@
 """``report.html``: one self-contained page on a run, with pictures."""
 
-import base64
 import io
 import json
 from collections.abc import Mapping
@@ -14,13 +13,13 @@ from PIL import Image
 from v4e.config import Config
 from v4e.data.buckets import fit
 from v4e.files.journal import Record
+from v4e.files.pictures import data_uri, png, strip, webp
 from v4e.files.uri import open_uri
 from v4e.language.tasks import TABLE1
 from v4e.types import EditTriplet
 from v4e.watch import plots
 from v4e.watch.alarms import alarms as alarms_of
 
-ZOOM = 3
 LARGE = 256 << 10  # bytes of a strip, from which it is compressed with loss
 MOST_STRIPS = 80
 PAGE_BYTES = 16 << 20  # of all strips in a page
@@ -34,36 +33,6 @@ MODEL_NAMES = {
     "vae": "VAE ceiling",
     "copy": "copy the source",
 }
-
-
-def strip(frames: list[np.ndarray], gap: int = 2, zoom: int = ZOOM) -> Image.Image:
-    """Images of one size side by side on transparent ground, enlarged without smoothing."""
-    page = beside([Image.fromarray(frame) for frame in frames], gap)
-    return page.resize((page.width * zoom, page.height * zoom), Image.Resampling.NEAREST)
-
-
-def beside(images: list[Image.Image], gap: int) -> Image.Image:
-    """Images side by side, tops aligned, on transparent ground."""
-    width = sum(i.width + gap for i in images) - gap
-    page, x = Image.new("RGBA", (width, max(i.height for i in images)), (0, 0, 0, 0)), 0
-    for image in images:
-        page.paste(image, (x, 0))
-        x += image.width + gap
-    return page
-
-
-def stack(rows: list[Image.Image], gap: int = 6) -> Image.Image:
-    """Strips below each other, on transparent ground."""
-    page = Image.new("RGBA", (max(r.width for r in rows), sum(r.height + gap for r in rows) - gap), (0, 0, 0, 0))
-    for i, row in enumerate(rows):
-        page.paste(row, (0, i * (row.height + gap)))
-    return page
-
-
-def data_uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def embedded(strips: Mapping[int, str]) -> dict[int, str]:
@@ -88,10 +57,8 @@ def _small(uri: str) -> str:
     with open_uri(uri) as file:
         data, kind = file.read(), "png"
     if len(data) > LARGE:
-        buffer = io.BytesIO()
-        Image.open(io.BytesIO(data)).save(buffer, "WEBP", quality=85)
-        data, kind = buffer.getvalue(), "webp"
-    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
+        data, kind = webp(Image.open(io.BytesIO(data))), "webp"
+    return data_uri(data, kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +81,7 @@ def render(config: Config, found: Found) -> str:
     shown = []
     for triplet, clips in found.examples:
         source, edit = (np.asarray(fit(i, config.data)) for i in (triplet.source, triplet.edit))
-        rows = [(MODEL_NAMES[name], data_uri(strip([source, *clip[1:], edit]))) for name, clip in clips.items()]
+        rows = [(MODEL_NAMES[name], _strip_uri([source, *clip[1:], edit])) for name, clip in clips.items()]
         shown.append({"task": TABLE1[triplet.task].label, "instruction": triplet.instruction, "rows": rows})
     table = found.table
     alarms = alarms_of(found.records, found.samples, config.watch)
@@ -136,6 +103,10 @@ def render(config: Config, found: Found) -> str:
         cost=_cost(found),
         settings=json.dumps({k: vars(v) for k, v in config.sections().items()}, indent=1, default=str),
     )
+
+
+def _strip_uri(frames: list[np.ndarray]) -> str:
+    return data_uri(png(strip(frames), optimize=True), "png")
 
 
 def _cost(found: Found) -> dict[str, float]:

@@ -24,6 +24,7 @@ from v4e.data.store.features import VAE_PIXELS
 from v4e.data.store.store import RolloutStore, Store
 from v4e.evaluation.metrics.exact import score, summarize
 from v4e.files.journal import Record
+from v4e.files.pictures import png
 from v4e.files.uri import write_atomic
 from v4e.method.flow import sample_seed
 from v4e.method.inputs import student_inputs
@@ -33,7 +34,7 @@ from v4e.parallel.local import local
 from v4e.training.ema import EMA
 from v4e.watch import validation
 from v4e.watch.files import add_to_curves, rewind, strip_uri
-from v4e.watch.picture import png, rows
+from v4e.watch.picture import rows
 from v4e.weights.load import DTYPES, empty_prompt, load_vae, move
 
 FIGURES = ("success", "edit_l1", "preserve_psnr")

@@ -22,7 +22,7 @@ from v4e.data.sources import RawTriplet
 from v4e.data.sources.files import File
 from v4e.data.sources.formats import CORPORA
 from v4e.data.sources.read import Place, triplets
-from v4e.data.write import SCHEMA, png
+from v4e.data.write import SCHEMA, rgb_png
 from v4e.files.uri import exists, join, open_atomic
 
 CHUNK = 64  # candidates of one file that a task checks
@@ -177,7 +177,7 @@ def check(raw: RawTriplet, task: str, ingest: Ingest, max_pixels: int) -> dict:
             if not same_frame(source, edit):
                 raise BadTriplet("mismatched sizes: source {} x {}, edit {} x {}".format(*source.size, *edit.size))
             edit = edit.resize(source.size, Image.Resampling.LANCZOS)
-            edit_bytes = png(edit)
+            edit_bytes = rgb_png(edit)
         if reason := bad_change(source, edit, task, ingest):
             raise BadTriplet(reason)
     except BadTriplet as bad:

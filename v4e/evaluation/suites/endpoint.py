@@ -1,11 +1,11 @@
 """A judge behind OpenAI's chat API: OpenAI's own, vLLM's server, or any other that speaks it."""
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
 from v4e.config import Judge
 from v4e.evaluation.suites.items import Ask, Question, Reply
+from v4e.files.pictures import data_uri
 
 CLIENT_RETRIES = 6  # of the client's own, with growing pauses: 408, 409, 429, 5xx, lost connections
 
@@ -63,7 +63,7 @@ def _one(client: Any, judge: Judge, question: Question, attempt: int) -> Reply:
 def content(question: Question) -> list[dict[str, Any]]:
     """The message's parts, images as data URIs, in the question's order."""
     text = {"type": "text", "text": question.text}
-    uris = [f"data:image/{p.kind};base64,{base64.b64encode(p.data).decode()}" for p in question.pictures]
+    uris = [data_uri(picture.data, picture.kind) for picture in question.pictures]
     images = [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]
     return [*images, text] if question.images_first else [text, *images]
 

@@ -1,13 +1,14 @@
 """The items of a benchmark, where their images lie, and what the judge is asked about them."""
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+
+from v4e.files.pictures import encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +105,7 @@ def open_image(path: str) -> Image.Image:
 
 def encode(image: Image.Image, kind: str) -> Picture:
     """`image` as JPEG of Pillow's default quality, or as PNG."""
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, kind.upper())
-    return Picture(data=buffer.getvalue(), kind=kind)
+    return Picture(data=encoded(image.convert("RGB"), kind), kind=kind)
 
 
 def read_objects(file: Path, option: str, fields: Sequence[str]) -> dict[str, dict]:

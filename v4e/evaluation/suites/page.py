@@ -1,8 +1,6 @@
 """``report.html`` of a benchmark: tables, bars and heat maps by task, a gallery, what changed. One file, nothing
 fetched."""
 
-import base64
-import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,7 @@ from v4e.evaluation.suites.items import open_image
 from v4e.evaluation.suites.published import PRINTED
 from v4e.evaluation.suites.scores import AXES
 from v4e.evaluation.suites.tables import Results, Table
+from v4e.files.pictures import data_uri, webp
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 SIDE = 384  # pixels, the longer side of a gallery's picture; smaller ones keep their size
@@ -146,7 +145,4 @@ def thumbnail(path: str) -> tuple[str, float]:
     except OSError:
         return "", 1.0
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=85)
-    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return uri, round(image.width / image.height, 4)
+    return data_uri(webp(image), "webp"), round(image.width / image.height, 4)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from v4e.files.pictures import stack, strip
 from v4e.language.tasks import TASKS
 from v4e.tiny.pretrain.gate import Result, last_frame_psnr
-from v4e.watch.report import stack, strip
 
 COLUMNS = {
     "vae": "VAE ceiling",
