@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import ray
 from ray.actor import ActorHandle
@@ -20,6 +20,7 @@ from actors.teacher.replica import Load, Method, Place, Replica, Report
 from v4e.config import Config, Teacher
 
 GRACE_S = 2.0  # for the other ranks' errors after the first: who died says more than who noticed
+GangState = Literal["loading", "up", "failed"]
 
 
 class GangFailed(RuntimeError):
@@ -35,12 +36,11 @@ class Gang:
     loading: "asyncio.Future[list[Report]]" = field(init=False)  # done when the weights are there
 
     @property
-    def up(self) -> bool:
-        return self.loading.done() and self.loading.exception() is None
-
-    @property
-    def failed(self) -> bool:
-        return self.loading.done() and self.loading.exception() is not None
+    def state(self) -> GangState:
+        """Loading, or how it ended. A gang that fails later is replaced at once, and so needs no name."""
+        if not self.loading.done():
+            return "loading"
+        return "failed" if self.loading.exception() else "up"
 
     def name(self, rank: int) -> str:
         return str(self.places[rank]) if self.places else f"rank {rank}, which has not started yet"

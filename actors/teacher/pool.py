@@ -13,14 +13,14 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from statistics import median
 from typing import TypeVar, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError
 
 from actors.stream.status import PoolStatus
 from actors.teacher.gang import GangFailed, ask_gang
@@ -35,6 +35,7 @@ Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 REMEMBERED = 32  # answers that say what is usual
 TELL_S = 15.0  # between lines on what a pool that starts is waiting for
+CLOSE_S = 30.0  # for a pool to end its replicas; they end with its process anyway
 
 
 @ray.remote(num_cpus=0, max_restarts=-1)
@@ -91,7 +92,7 @@ class TeacherPool:
                 await _first_good(asyncio.shield(slot.gang.loading) for slot in self.replicas.slots)
                 return
             except GangFailed:
-                if all(slot.gang.failed for slot in self.replicas.slots):  # else one is started again
+                if all(slot.gang.state == "failed" for slot in self.replicas.slots):  # else one is started again
                     raise
 
     async def starting(self) -> list[str]:
@@ -136,13 +137,13 @@ class TeacherPool:
         """Asks the least loaded replica and, once it is much slower than usual, a freer one too; the first answer."""
         slot = self.replicas.least_loaded()
         attempt, ahead = self._attempt(slot, method, question), slot.load
-        if not self.teacher.hedge or not self.usual_s[method] or not slot.gang.up:
+        if not self.teacher.hedge or not self.usual_s[method] or slot.state != "up":
             return await attempt
         patience = self.teacher.hedge * median(self.usual_s[method]) * ahead
         while not attempt.done():
             await asyncio.wait([attempt], timeout=patience)
             other = self.replicas.least_loaded()
-            if not attempt.done() and other.gang.up and other.load < slot.load:
+            if not attempt.done() and other.state == "up" and other.load < slot.load:
                 self.counts["hedged"] += 1
                 return await _first_good([attempt, self._attempt(other, method, question)])
         return await attempt
@@ -199,6 +200,16 @@ async def _first_good(attempts: Iterable[Awaitable[Answer]]) -> Answer:
             return (good or list(done))[0].result()
 
 
+@contextmanager
+def teacher_pool(config: Config, load: Load = load_teacher) -> Iterator[ActorHandle]:
+    """A pool for the length of a block; an error in the block, or Ctrl-C, ends the pool too."""
+    pool = start_pool(config, load)
+    try:
+        yield pool
+    finally:
+        stop_pool(pool)
+
+
 def start_pool(config: Config, load: Load = load_teacher) -> ActorHandle:
     """A pool whose replicas `load` their teachers; it takes requests at once."""
     return cast(ActorHandle, TeacherPool.remote(config, load))
@@ -225,6 +236,6 @@ def await_pool(pool: ActorHandle, teacher: Teacher, tell: Callable[[str], None] 
 
 def stop_pool(pool: ActorHandle) -> None:
     """Ends the pool and its replicas, and frees what they held of the cluster."""
-    with suppress(RayActorError):  # it is gone already, or its node is
-        ray.get(pool.close.remote())
+    with suppress(RayActorError, GetTimeoutError):  # it is gone already, or its node is
+        ray.get(pool.close.remote(), timeout=CLOSE_S)
     ray.kill(pool)

@@ -5,17 +5,19 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 import ray
 from ray.util.placement_group import PlacementGroup
 
-from actors.teacher.gang import Gang, check_gang, needs, release, reserve, start_gang, stop_gang
+from actors.teacher.gang import Gang, GangState, check_gang, needs, release, reserve, start_gang, stop_gang
 from actors.teacher.replica import Load
 from actors.teacher.scaling import Window, wanted
 from v4e.config import Config
 
 log = logging.getLogger(__name__)
 LONGEST_REST_S = 300.0  # before a replica that cannot load tries again
+SlotState = GangState | Literal["draining"]
 
 
 @dataclass(eq=False)
@@ -29,6 +31,10 @@ class Slot:
     draining: bool = False  # gets no more requests and ends with the last one
     failures: int = 0  # to load, in a row
     rests_until: float = 0.0
+
+    @property
+    def state(self) -> SlotState:
+        return "draining" if self.draining else self.gang.state
 
 
 class Replicas:
@@ -46,23 +52,23 @@ class Replicas:
     @property
     def serving(self) -> list[Slot]:
         """Those that take requests, or will as soon as they have loaded."""
-        return [slot for slot in self.slots if not slot.draining]
+        return [slot for slot in self.slots if slot.state != "draining"]
 
     @property
     def up(self) -> int:
         """How many have loaded."""
-        return sum(slot.gang.up for slot in self.slots)
+        return sum(slot.gang.state == "up" for slot in self.slots)
 
     def least_loaded(self) -> Slot:
-        return min(self.serving, key=lambda slot: (not slot.gang.up, slot.load))
+        return min(self.serving, key=lambda slot: (slot.state != "up", slot.load))
 
     def starting(self) -> list[str]:
         """A line for each that has not loaded: what it waits for, or why it could not."""
-        return [self._waits_for(slot) for slot in self.slots if not slot.gang.up]
+        return [self._waits_for(slot) for slot in self.slots if slot.gang.state != "up"]
 
     def restart(self, slot: Slot, failed: Gang, cause: Exception) -> None:
         """Puts a new gang in the place of one that failed; the first of those whom it failed does it."""
-        if slot.gang is failed and not slot.draining:
+        if slot.gang is failed and slot.state != "draining":
             log.warning("teacher replica %d is started again: %s", slot.index, cause)
             stop_gang(failed)
             slot.gang = start_gang(self.config, slot.room, self.load)
@@ -76,14 +82,14 @@ class Replicas:
         """Adds replicas, or lets one drain, if what was seen in `window` asks for it."""
         serving = self.serving
         number = wanted(window, len(serving), self.teacher.replicas, self.teacher.most_replicas)
-        if number > len(serving) and all(slot.gang.up for slot in serving):  # else some are still on their way
+        if number > len(serving) and all(slot.state == "up" for slot in serving):  # else some are still on their way
             log.warning("students wait %.0f %% of their time: %d replicas", 100 * window.wait_share, number)
             for _ in range(number - len(serving)):
                 self._add()
             self.counts["grown"] += number - len(serving)
         elif number < len(serving):
             log.warning("%d replicas work for %.1f: one ends", len(serving), window.busy)
-            slot = min(serving, key=lambda slot: (slot.gang.up, slot.load, -slot.index))
+            slot = min(serving, key=lambda slot: (slot.state == "up", slot.load, -slot.index))
             slot.draining = True
             self.counts["shrunk"] += 1
             self._end_if_drained(slot)
@@ -94,7 +100,7 @@ class Replicas:
         self._end_if_drained(slot)
 
     def _end_if_drained(self, slot: Slot) -> None:
-        if slot.draining and not slot.load and slot in self.slots:
+        if slot.state == "draining" and not slot.load and slot in self.slots:
             self.end(slot)
 
     def end(self, slot: Slot) -> None:
@@ -112,22 +118,22 @@ class Replicas:
     async def _check(self, slot: Slot) -> None:
         gang = slot.gang
         try:
-            if gang.failed:
+            if gang.state == "failed":
                 gang.loading.result()
-            elif gang.up and not slot.load:
+            elif gang.state == "up" and not slot.load:
                 await check_gang(gang, self.teacher.timeout_s)
-            if gang.up:
+            if gang.state == "up":
                 slot.failures = 0
         except Exception as error:  # anything may have kept it from loading
             now = time.monotonic()
             if now >= slot.rests_until:
-                slot.failures += gang.failed
+                slot.failures += gang.state == "failed"
                 slot.rests_until = now + min(LONGEST_REST_S, self.teacher.check_every_s * 2**slot.failures)
                 self.restart(slot, gang, error)
 
     def _waits_for(self, slot: Slot) -> str:
         name, gang = f"teacher replica {slot.index}", slot.gang
-        if gang.failed:
+        if gang.state == "failed":
             return f"{name} could not load: {gang.loading.exception()}"
         if gang.places:
             return f"{name} loads: {', '.join(map(str, gang.places))}"

@@ -35,7 +35,7 @@ class StubTeacher:
 
 
 def stub(shape_KBND: Sequence[int], seconds: float = 0.0) -> Load:
-    """What `start_pool` needs to fill its replicas with stubs."""
+    """What `teacher_pool` needs to fill its replicas with stubs."""
     return partial(StubTeacher, tuple(shape_KBND), seconds)
 
 

@@ -26,7 +26,7 @@ from actors.cluster import connect
 from actors.stream.packing import unpack
 from actors.student.worker import Batches, build_trainer
 from actors.teacher.actor import Teacher
-from actors.teacher.pool import start_pool
+from actors.teacher.pool import teacher_pool
 from actors.teacher.replica import Load, load_teacher
 from benchmarks.support.result import write_result
 from benchmarks.support.stub_pool import show, stub
@@ -47,7 +47,7 @@ def trained(config: Config, load: Load = load_teacher) -> list[journal.Record]:
     """What a whole run journals of its steps, without the first ones."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch("pipelines.stages.train.start_pool", partial(start_pool, load=load)),
+        patch("pipelines.stages.train.teacher_pool", partial(teacher_pool, load=load)),
     ):
         train.run(replace(config, run=replace(config.run, dir=folder)))
         return journal.read(Path(folder, "metrics.jsonl"))[WARM:]

@@ -9,7 +9,7 @@ from ray.actor import ActorHandle
 
 from actors.cluster import connect
 from actors.stream.transport import Lost, check_transport, fetch
-from actors.teacher.pool import await_pool, start_pool, stop_pool
+from actors.teacher.pool import await_pool, teacher_pool
 from v4e.config import Config
 from v4e.data.store.ids import training_ids
 from v4e.data.store.paths import rollouts_uri
@@ -46,15 +46,17 @@ def run(config: Config) -> None:
     check_transport(config.teacher)
     startup.check_split(config, startup.dit_config(config.models.teacher, "models.teacher"))
     connect()
-    with stage(config.run.dir, "rollout"), bar("rollouts", len(missing), unit="samples") as advance:
-        pool = start_pool(config)
+    with (
+        stage(config.run.dir, "rollout"),
+        bar("rollouts", len(missing), unit="samples") as advance,
+        teacher_pool(config) as pool,
+    ):
         await_pool(pool, config.teacher, say)
         for chunk, latents in answers(pool, todo, config):
             for key, z_clip_CFHW in zip(chunk, latents, strict=True):
                 if key in missing:
                     rollouts.write(key, z_clip_CFHW)
             advance(len(missing & set(chunk)))
-        stop_pool(pool)
 
 
 def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):

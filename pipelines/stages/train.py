@@ -8,7 +8,7 @@ A run that cannot fit the GPUs or the machine that it is about to use is refused
 
 import os
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 
 from fsspec.core import url_to_fs
@@ -21,7 +21,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from actors.cluster import LOCAL_OBJECT_STORE, connect, gpu_types, joins
 from actors.stream.transport import check_transport
 from actors.student.worker import train_student
-from actors.teacher.pool import await_pool, start_pool, stop_pool
+from actors.teacher.pool import await_pool, teacher_pool
 from actors.teacher.pool_metrics import endpoints
 from pipelines.stages import validation
 from v4e.config import Config
@@ -74,8 +74,8 @@ def run(config: Config) -> None:
     validation.run(config)
     connect(store_bytes=store_bytes(config, work))
     say(f"metrics for Prometheus: {' '.join(endpoints())}")
-    with stage(config.run.dir, "train"):
-        pool = start_pool(config) if distils else None
+    teachers = teacher_pool(config) if distils else nullcontext()
+    with stage(config.run.dir, "train"), teachers as pool:
         gpus, worlds = config.train.gpus_per_worker, config.train.worlds
         ray_fs, ray_path = url_to_fs(ray_uri)
         trainer = TorchTrainer(
@@ -100,8 +100,6 @@ def run(config: Config) -> None:
             threading.Thread(target=tell_of, args=(pool, config), daemon=True).start()
         with trackers(config, done) as tracks, watching(metrics_uri, Follower(config, done, tracks, say)):
             trainer.fit()
-        if pool is not None:
-            stop_pool(pool)
     records = [record for record in journal.read(metrics_uri) if record["step"] > done + 1]  # the first one warms up
     if distils and records:
         plan("plan and run", compared(work, config, records))

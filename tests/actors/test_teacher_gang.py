@@ -214,3 +214,31 @@ def test_ranks_that_do_not_divide_the_heads_do_not_start(settings, cluster):
     with pytest.raises(RuntimeError, match=r"teacher\.tp to one of 1, 2, 4"):
         await_pool(pool, settings.teacher)
     stop_pool(pool)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_an_error_while_a_pool_is_used_ends_its_actors_and_frees_its_room(settings, cluster):
+    import ray
+    from ray.exceptions import RayActorError
+
+    from actors.teacher.pool import teacher_pool
+
+    def free() -> tuple[int, float]:
+        rooms = [room["state"] for room in ray.util.placement_group_table().values()]
+        return rooms.count("CREATED"), ray.available_resources()["CPU"]
+
+    before = free()
+    with pytest.raises(FloatingPointError), teacher_pool(settings) as pool:
+        ranks = [psutil.Process(rank["pid"]) for rank in ray.get(pool.ready.remote())]
+        assert len(ranks) == 2
+        assert free()[0] == before[0] + 1
+        raise FloatingPointError
+    _, alive = psutil.wait_procs(ranks, timeout=60)
+    assert not alive
+    with pytest.raises(RayActorError):
+        ray.get(pool.status.remote())
+    deadline = time.monotonic() + 60
+    while free()[0] != before[0] or free()[1] < before[1]:
+        assert time.monotonic() < deadline, (free(), before)
+        time.sleep(0.05)

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,12 +273,14 @@ def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family,
     settings = parse(arguments(folder, random_family))
     pools = []
 
-    def start_and_remember(config):
-        pools.append(start_pool(config))
-        return pools[0]
+    @contextmanager
+    def remembered(config):
+        with teacher_pool(config) as pool:
+            pools.append(pool)
+            yield pool
 
-    start_pool = train.start_pool
-    monkeypatch.setattr(train, "start_pool", start_and_remember)
+    teacher_pool = train.teacher_pool
+    monkeypatch.setattr(train, "teacher_pool", remembered)
     killed = threading.Event()
 
     def kill_after_three_steps():
