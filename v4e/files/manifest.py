@@ -1,41 +1,43 @@
-"""Time and memory of each stage of a run, in ``<run.dir>/stages.json``."""
+"""The time and memory of each stage of a run, in ``<run.dir>/stages.json``."""
 
-import resource
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+
+import psutil
 
 from v4e.files.uri import exists, join, read_json, write_json_atomic
 
 SAMPLE_S = 0.5
 
 
-def _tree_rss_mib() -> float:
-    """Unshared resident memory of all processes of the machine, MiB: a run's workers are not its children."""
+def _resident_mib() -> float:
+    """Returns the unshared resident memory of this process and of all processes below it, MiB.
+
+    A Ray that this process started is below it, with its workers. Workers of a cluster that it joined are not.
+    """
+    own = psutil.Process()
     total = 0
-    for status in Path("/proc").glob("[0-9]*/statm"):
-        try:
-            resident, shared = map(int, status.read_text().split()[1:3])
-        except (FileNotFoundError, ProcessLookupError):  # the process ended meanwhile
-            continue
-        total += resident - shared
-    return total * resource.getpagesize() / 2**20
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            memory = process.memory_info()
+            total += memory.rss - memory.shared
+    return total / 2**20
 
 
 @contextmanager
 def stage(run_dir: str, name: str) -> Iterator[None]:
-    """Record the wall seconds and the machine's peak of unshared resident memory while the body runs.
+    """Records the wall seconds of the body, and the peak of its processes' unshared resident memory.
 
-    Seconds add up over restarts; `finished` says whether the stage ever came to its end.
+    Seconds add up over restarts. `finished` says whether the stage ever came to its end.
     """
     uri = join(run_dir, "stages.json")
-    start, peak, stop = time.monotonic(), [_tree_rss_mib()], threading.Event()
+    start, peak, stop = time.monotonic(), [_resident_mib()], threading.Event()
 
     def watch() -> None:
         while not stop.wait(SAMPLE_S):
-            peak[0] = max(peak[0], _tree_rss_mib())
+            peak[0] = max(peak[0], _resident_mib())
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
