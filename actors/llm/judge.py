@@ -1,6 +1,5 @@
-"""Vision-language models on vLLM as judges: one engine in the process of each Ray actor."""
+"""Vision-language models on vLLM as judges, one in the process of each Ray actor."""
 
-import os
 import queue
 from collections.abc import Sequence
 from typing import cast
@@ -9,6 +8,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 
+from actors.llm.engine import environment, start
 from v4e.config import Judge
 from v4e.evaluation.suites.endpoint import content
 from v4e.evaluation.suites.items import Ask, Question, Reply
@@ -19,33 +19,26 @@ MAX_TOKENS = 2048  # of a reply whose length the protocol leaves open
 
 
 class VlmJudge:
-    """A vLLM engine that answers questions about images."""
+    """A vision-language model that answers questions about images."""
 
     def __init__(self, judge: Judge) -> None:
-        try:
-            from vllm import LLM, SamplingParams
-            from vllm.lora.request import LoRARequest
-        except (ImportError, OSError, RuntimeError) as error:
-            raise RuntimeError(
-                f"vLLM cannot be imported ({error}): on CPU install it by scripts/install-cpu.sh, on GPU by "
-                "pip install -e .[gpu]"
-            ) from error
-        self.params = SamplingParams
-        cpu = judge.gpus == 0
-        self.lora = LoRARequest("judge", 1, judge.lora) if judge.lora else None
-        self.llm = LLM(
-            model=judge.model,
-            tensor_parallel_size=max(1, judge.gpus),
+        self.engine = start(
+            judge.model,
+            gpus=judge.gpus,
+            ranks=max(1, judge.gpus),
+            seqs_cpu=16,
             limit_mm_per_prompt={"image": 2},
             enable_lora=bool(judge.lora),
             max_lora_rank=64 if judge.lora else 16,
-            enforce_eager=cpu,
-            max_num_seqs=16 if cpu else 256,
-            kv_cache_memory_bytes=256 << 20 if cpu else None,
         )
+        from vllm import SamplingParams
+        from vllm.lora.request import LoRARequest
+
+        self.params = SamplingParams
+        self.lora = LoRARequest("judge", 1, judge.lora) if judge.lora else None
 
     def ready(self) -> None:
-        """Answers when the engine has started."""
+        """Returns when the engine has started."""
 
     def ask(self, questions: Sequence[Question], attempt: int) -> list[Reply]:
         """Replies in the order of the questions; greedy the first time, unless the question says otherwise."""
@@ -57,8 +50,8 @@ class VlmJudge:
             )
             for q in questions
         ]
-        chats = cast(list, [[{"role": "user", "content": content(q)}] for q in questions])
-        answers = self.llm.chat(chats, params, use_tqdm=False, lora_request=self.lora)
+        chats = [[{"role": "user", "content": content(q)}] for q in questions]
+        answers = self.engine.chat(chats, params, self.lora)
         return [
             Reply(
                 text=a.outputs[0].text,
@@ -69,23 +62,20 @@ class VlmJudge:
         ]
 
 
-def engines(judge: Judge) -> Ask:
-    """Asks whichever of ``judge.engines`` is free; one that dies is restarted by Ray and asked again.
+def judges(judge: Judge) -> Ask:
+    """Starts ``judge.engines`` judges; a question goes to whichever is free.
+
+    Ray restarts one that dies, and its questions are asked again.
 
     Raises:
         ValueError: vLLM cannot load the model.
     """
-    env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
-    if not judge.gpus:
-        env |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
-    if os.path.exists(judge.model):
-        env["HF_HUB_OFFLINE"] = "1"
     remote = ray.remote(VlmJudge).options(
         num_cpus=1,
         num_gpus=judge.gpus,
         max_restarts=RESTARTS,
         max_task_retries=RESTARTS,
-        runtime_env={"env_vars": env},
+        runtime_env={"env_vars": environment(judge.model, judge.gpus)},
     )
     free: queue.SimpleQueue = queue.SimpleQueue()
     started = [cast(ActorHandle, remote.remote(judge)) for _ in range(judge.engines)]

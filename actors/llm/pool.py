@@ -9,15 +9,16 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayTaskError
 
-from actors.llm.vllm import Batch, Captioner, engine_env
-from v4e.captions.write import Request
+from actors.llm.captioner import CaptionBatch, Captioner
+from actors.llm.engine import environment
+from v4e.captions.write import CaptionRequest
 from v4e.config import Caption
 
 RESTARTS = 2
-Work = tuple[int, Sequence[Request]]
+CaptionWork = tuple[int, Sequence[CaptionRequest]]
 
 
-def write_batches(batches: Iterable[Work], config: Caption, total: int = 0) -> Iterator[Batch]:
+def write_batches(batches: Iterable[CaptionWork], config: Caption, total: int = 0) -> Iterator[CaptionBatch]:
     """Captions (index, requests) batches; yields them as they are done.
 
     A batch is taken from `batches` when a captioner is free for it, so no more are held than there are captioners.
@@ -62,11 +63,11 @@ class _Pool:
             num_gpus=config.gpus,
             max_restarts=RESTARTS,
             max_task_retries=RESTARTS,
-            runtime_env={"env_vars": engine_env(config)},
+            runtime_env={"env_vars": environment(config.model, config.gpus, config.threads)},
         )
         return cast(ActorHandle, remote.remote(config, os.environ.get("OPENAI_API_KEY", "") if config.url else ""))
 
-    def run(self, batches: Iterator[Work]) -> Iterator[Batch]:
+    def run(self, batches: Iterator[CaptionWork]) -> Iterator[CaptionBatch]:
         more = True
         while more or self.running:
             more = more and self._hand_out(batches)
@@ -88,7 +89,7 @@ class _Pool:
             if more:
                 self._grow()
 
-    def _hand_out(self, batches: Iterator[Work]) -> bool:
+    def _hand_out(self, batches: Iterator[CaptionWork]) -> bool:
         """Gives every free captioner a batch; whether there may be more batches."""
         while self.idle:
             work = next(batches, None)

@@ -17,7 +17,7 @@ from actors.cluster import connect
 from actors.llm.pool import write_batches
 from benchmarks.support.result import write_result
 from v4e.captions.prompts import prompt_hash
-from v4e.captions.write import MADE, Request, Written
+from v4e.captions.write import MADE, CaptionRequest, WrittenCaption
 from v4e.config import Caption
 from v4e.language.tasks import TABLE1, TASKS, rule_task
 
@@ -50,10 +50,10 @@ def _by_task(name: str) -> dict[str, list[str]]:
     return found
 
 
-def caption_all(instructions: list[str]) -> tuple[list[Written], float]:
+def caption_all(instructions: list[str]) -> tuple[list[WrittenCaption], float]:
     """Captions by the real model, and tokens/s while it was asked."""
     config = Caption(vote="all", batch=44, timeout_s=3600)
-    requests = [Request(instruction=text) for text in instructions]
+    requests = [CaptionRequest(instruction=text) for text in instructions]
     batches = [(at, requests[at : at + config.batch]) for at in range(0, len(requests), config.batch)]
     connect()
     answers = {}
@@ -65,7 +65,7 @@ def caption_all(instructions: list[str]) -> tuple[list[Written], float]:
     return written, sum(answer.tokens for answer in answers.values()) / seconds
 
 
-def rows_of(name: str, items: list[Item], written: list[Written]) -> list[dict]:
+def rows_of(name: str, items: list[Item], written: list[WrittenCaption]) -> list[dict]:
     """Figures of each task of the set `name`."""
     rows, prompts = [], prompt_hash()
     for task in TASKS:
@@ -88,7 +88,7 @@ def rows_of(name: str, items: list[Item], written: list[Written]) -> list[dict]:
     return rows
 
 
-def summary_of(items: list[Item], written: list[Written], rows: list[dict]) -> dict[str, float]:
+def summary_of(items: list[Item], written: list[WrittenCaption], rows: list[dict]) -> dict[str, float]:
     total = {
         name: sum(row[name] for row in rows)
         for name in ("n", "rules", "llm_label", "rules_llm", *MADE, "generic", "passed")

@@ -3,10 +3,11 @@
 import os
 from dataclasses import replace
 
-from actors.llm.vllm import Captioner, engine_env
+from actors.llm.captioner import Captioner
+from actors.llm.engine import environment
 from benchmarks.gpu.sizes import Absent, Figures, Size
 from v4e.captions.small_llm import resolve_model
-from v4e.captions.write import Request
+from v4e.captions.write import CaptionRequest
 from v4e.config import tiny
 
 INSTRUCTIONS = ("Make the red ball blue", "Remove the tree on the left", "Add a small boat", "Turn it into a sketch")
@@ -19,7 +20,7 @@ def check(device: str, size: Size) -> Figures:
         Absent: vLLM or the small language model of recipe=tiny is not installed.
     """
     config = replace(tiny().caption, gpus=1 if device == "cuda" else 0)
-    os.environ.update(engine_env(config))  # before vLLM is imported
+    os.environ.update(environment(config.model, config.gpus, config.threads))  # before vLLM is imported
     try:
         resolve_model(config.model)
         captioner = Captioner(config)
@@ -29,7 +30,7 @@ def check(device: str, size: Size) -> Figures:
         if "cannot be imported" in str(error):
             raise Absent(str(error)) from error
         raise
-    batch = captioner.write(0, [Request(instruction=text) for text in INSTRUCTIONS])
+    batch = captioner.write(0, [CaptionRequest(instruction=text) for text in INSTRUCTIONS])
     wrong = [written for written in batch.written if written.checks and written.origin != "template"]
     assert not wrong, f"captions that fail their checks: {wrong}"
     assert all(written.caption for written in batch.written), "an instruction got no caption"

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from actors.cluster import connect
-from actors.llm.judge import engines
+from actors.llm.judge import judges
 from v4e.config import Config
 from v4e.evaluation.suites.endpoint import endpoint
 from v4e.evaluation.suites.estimate import estimate
@@ -120,7 +120,7 @@ def _start(config: Config) -> Ask:
     if config.judge.kind == "openai":
         return endpoint(config.judge)
     connect()
-    return engines(config.judge)
+    return judges(config.judge)
 
 
 def _judge(config: Config, name: str, model: Model, suite: Suite, told: Rubric, ask: Ask) -> None:

@@ -17,7 +17,7 @@ from v4e.captions.corrections import Correction, person_row, read_csv
 from v4e.captions.prompts import prompt_hash
 from v4e.captions.small_llm import model_name
 from v4e.captions.summary import counts
-from v4e.captions.write import Request, Written
+from v4e.captions.write import CaptionRequest, WrittenCaption
 from v4e.config import Config
 from v4e.data.captions_table import read_captions, read_texts, write_captions
 from v4e.data.quality import MAX_TEXT, bad_id
@@ -103,11 +103,11 @@ def _bad_text(row: RawTriplet) -> str:
     return f"instruction of {longest} characters: expected at most {MAX_TEXT}" if longest > MAX_TEXT else ""
 
 
-def _request(row: RawTriplet, correction: Correction | None) -> Request:
+def _request(row: RawTriplet, correction: Correction | None) -> CaptionRequest:
     if correction and correction.task:
-        return Request(instruction=row.instruction, turns=row.turns, task=correction.task, source="person")
+        return CaptionRequest(instruction=row.instruction, turns=row.turns, task=correction.task, source="person")
     task, source = row.task if row.task in TASKS else "", "rules" if row.by_rules else "corpus"
-    return Request(instruction=row.instruction, turns=row.turns, task=task, source=source)
+    return CaptionRequest(instruction=row.instruction, turns=row.turns, task=task, source=source)
 
 
 def _prompt_hash(config: Config, model: str) -> str:
@@ -115,7 +115,7 @@ def _prompt_hash(config: Config, model: str) -> str:
     return prompt_hash(model, c.vote, c.candidates, c.temperature, c.max_tokens, c.new_words, c.refine)
 
 
-def _current(done: Mapping | None, request: Request, stamp: str) -> bool:
+def _current(done: Mapping | None, request: CaptionRequest, stamp: str) -> bool:
     """Whether a caption is of this instruction, of this task, by these prompts and not by a person."""
     if done is None or done["instruction"] != request.instruction or done["prompt_hash"] != stamp:
         return False
@@ -125,20 +125,20 @@ def _current(done: Mapping | None, request: Request, stamp: str) -> bool:
     return by_person == (request.source == "person") and (not request.task or done["task"] == request.task)
 
 
-def _batches(todo: Mapping[str, Request], size: int) -> list[dict[Request, list[str]]]:
+def _batches(todo: Mapping[str, CaptionRequest], size: int) -> list[dict[CaptionRequest, list[str]]]:
     """Distinct requests with the ids that share them, ``size`` a batch, in the order of the file.
 
     Cut before finished rows are left out, so an interrupted run asks the very same batches as a whole one. Tasks that a
     person corrected come last and among themselves: a few of them are a small batch, not a share of every one.
     """
-    same: tuple[dict[Request, list[str]], dict[Request, list[str]]] = ({}, {})
+    same: tuple[dict[CaptionRequest, list[str]], dict[CaptionRequest, list[str]]] = ({}, {})
     for identity, request in todo.items():
         same[request.source == "person"].setdefault(request, []).append(identity)
     found = [list(requests.items()) for requests in same]
     return [dict(items[at : at + size]) for items in found for at in range(0, len(items), size)]
 
 
-def _row(identity: str, request: Request, result: Written, model: str, stamp: str) -> dict:
+def _row(identity: str, request: CaptionRequest, result: WrittenCaption, model: str, stamp: str) -> dict:
     return {
         "id": identity,
         "instruction": request.instruction,

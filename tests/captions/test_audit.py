@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.llm.vllm import Batch
+from actors.llm.captioner import CaptionBatch
 from pipelines.stages import caption, caption_audit
 from tests.support.triplets import image
 from tests.watch.test_report import CHROMIUM, HOSTILE, QUOTING, browse
-from v4e.captions.vote import Labelled
-from v4e.captions.write import Request, Written
+from v4e.captions.vote import TaskLabel
+from v4e.captions.write import CaptionRequest, WrittenCaption
 from v4e.config import Caption, Config, Run
 from v4e.data.captions_table import read_captions, write_captions
 from v4e.data.reject import read_rejected
@@ -108,13 +108,13 @@ def test_a_run_without_captions_is_told_what_to_do(tmp_path: Path):
 ROWS = {"a": "make the car blue", "b": "remove the tree", "c": "make it night", "d": "surprise me"}
 
 
-def label_all_style(request: Request, voted: bool) -> Written:
+def label_all_style(request: CaptionRequest, voted: bool) -> WrittenCaption:
     task, source = (request.task, request.source) if request.task else ("tone", "rules")
-    label = Labelled(task=task, source=source, rule="tone", llm="style" if voted else "")
+    label = TaskLabel(task=task, source=source, rule="tone", llm="style" if voted else "")
     if request.instruction == "surprise me":
-        label = Labelled(task="", source="rules", rule="", llm="")
+        label = TaskLabel(task="", source="rules", rule="", llm="")
     turns = ("t",) * len(request.turns)
-    return Written(
+    return WrittenCaption(
         caption=f"{request.instruction} as {task}", label=label, edits=(), turns=turns, origin="llm", checks=()
     )
 
@@ -128,7 +128,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for index, requests in batches:
             seen.extend(request.instruction for request in requests)
             written = [label_all_style(request, config.vote == "all") for request in requests]
-            yield Batch(index=index, written=written, tokens=1, seconds=1)
+            yield CaptionBatch(index=index, written=written, tokens=1, seconds=1)
 
     monkeypatch.setattr(caption, "connect", lambda: None)
     monkeypatch.setattr(caption, "write_batches", answers)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.llm.endpoint import Endpoint
-from actors.llm.vllm import engine_env
+from actors.llm.engine import environment
 from v4e.captions.checks import check_caption
+from v4e.captions.endpoint import EndpointModel
 from v4e.captions.small_llm import resolve_model
 from v4e.captions.vote import label_bias
-from v4e.captions.write import Request, write
+from v4e.captions.write import CaptionRequest, write
 from v4e.config import Caption
 from v4e.language.tasks import TASKS
 
@@ -29,7 +29,7 @@ def url(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("server") / "log.txt"
-    env = {**os.environ, **engine_env(Caption()), "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    env = {**os.environ, **environment("", 0), "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
     command = [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)),
         *("--model", resolve_model(""), "--served-model-name", "smollm2", "--dtype", "bfloat16", "--enforce-eager"),
@@ -62,16 +62,16 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 @pytest.mark.long
 def test_captions_and_votes_come_from_vllms_own_server(url: str):
     config = Caption(url=url, model="smollm2", candidates=3, parallel=8)
-    engine = Endpoint(config)
+    engine = EndpointModel(config)
     bias = label_bias(engine)
     assert len(bias) == len(TASKS) and all(value < 0 for value in bias)
     near, far = engine.likelihood([("The capital of France is", " Paris"), ("The capital of France is", " cheese")])
     assert far < near < 0
     asked = [
-        Request(instruction="make the red circle blue"),
-        Request(instruction="remove the lamp"),
-        Request(instruction="a bit more drama please"),  # no rule knows it
-        Request(instruction="write “Öl & 茶” on the sign"),
+        CaptionRequest(instruction="make the red circle blue"),
+        CaptionRequest(instruction="remove the lamp"),
+        CaptionRequest(instruction="a bit more drama please"),  # no rule knows it
+        CaptionRequest(instruction="write “Öl & 茶” on the sign"),
     ]
     rows = write(asked, engine, lambda: bias, candidates=3, vote="unsure")
     assert [row.label.task for row in rows[:2]] == ["color", "removal"] and rows[2].label.llm in TASKS

@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.llm.vllm import Batch
+from actors.llm.captioner import CaptionBatch
 from pipelines.stages import caption
 from pipelines.stages.caption import _batches, _current, run
 from v4e.captions.checks import check_caption
-from v4e.captions.vote import Labelled
-from v4e.captions.write import Request, Written
+from v4e.captions.vote import TaskLabel
+from v4e.captions.write import CaptionRequest, WrittenCaption
 from v4e.config import Caption, Config, Data, Run
 from v4e.data.captions_table import SCHEMA, read_captions, read_instructions, write_captions
 from v4e.data.reject import read_rejected
@@ -114,8 +114,8 @@ def test_a_file_that_is_no_captions_is_refused_by_its_name(tmp_path: Path):
         read_captions(str(path))
 
 
-def todo(rows: list[tuple[str, str, str]]) -> dict[str, Request]:
-    return {row[0]: Request(instruction=row[1], task=row[2] if row[2] in TASKS else "") for row in rows}
+def todo(rows: list[tuple[str, str, str]]) -> dict[str, CaptionRequest]:
+    return {row[0]: CaptionRequest(instruction=row[1], task=row[2] if row[2] in TASKS else "") for row in rows}
 
 
 def test_equal_requests_share_one_question_and_batches_do_not_depend_on_what_is_done():
@@ -123,38 +123,40 @@ def test_equal_requests_share_one_question_and_batches_do_not_depend_on_what_is_
     batches = _batches(todo(rows), 2)
     assert [list(batch) for batch in batches] == [
         [
-            Request(instruction="remove the red lamp", task="removal"),
-            Request(instruction="make the red circle blue", task=""),
+            CaptionRequest(instruction="remove the red lamp", task="removal"),
+            CaptionRequest(instruction="make the red circle blue", task=""),
         ],
         [
-            Request(instruction="replace the red circle with a green star", task="replacement"),
-            Request(instruction="change the sign to say 'GO'", task="text"),
+            CaptionRequest(instruction="replace the red circle with a green star", task="replacement"),
+            CaptionRequest(instruction="change the sign to say 'GO'", task="text"),
         ],
     ]
-    assert batches[0][Request(instruction="remove the red lamp", task="removal")] == ["a/1", "a/4"]
+    assert batches[0][CaptionRequest(instruction="remove the red lamp", task="removal")] == ["a/1", "a/4"]
     more = [*rows, ("b/1", "make it night", "tone")]
     assert _batches(todo(more), 2)[:2] == batches
 
 
 def test_a_caption_is_stale_when_what_it_depends_on_changed():
-    asked = Request(instruction="make it night")
+    asked = CaptionRequest(instruction="make it night")
     assert _current(caption_row("x/1"), asked, "h")
     assert not _current(None, asked, "h")
     assert not _current(caption_row("x/1"), asked, "other prompts")
-    assert not _current(caption_row("x/1"), Request(instruction="make it day"), "h")
-    assert not _current(caption_row("x/1"), Request(instruction="make it night", task="style"), "h")
-    assert not _current(caption_row("x/1"), Request(instruction="make it night", task="tone", source="person"), "h")
+    assert not _current(caption_row("x/1"), CaptionRequest(instruction="make it day"), "h")
+    assert not _current(caption_row("x/1"), CaptionRequest(instruction="make it night", task="style"), "h")
+    assert not _current(
+        caption_row("x/1"), CaptionRequest(instruction="make it night", task="tone", source="person"), "h"
+    )
     assert not _current(caption_row("x/1", origin="person"), asked, "h")  # its correction was taken back
-    assert not _current(caption_row("x/1"), Request(instruction="make it night", turns=("a", "b")), "h")
+    assert not _current(caption_row("x/1"), CaptionRequest(instruction="make it night", turns=("a", "b")), "h")
 
 
 def test_bad_rows_are_recorded_and_the_first_of_an_id_is_captioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def answers(asked, _caption, _total):
         for index, requests in asked:
-            label = Labelled(task="tone", source="rules", rule="tone", llm="")
-            one = Written(caption="c", label=label, edits=("e",), turns=(), origin="template", checks=())
+            label = TaskLabel(task="tone", source="rules", rule="tone", llm="")
+            one = WrittenCaption(caption="c", label=label, edits=("e",), turns=(), origin="template", checks=())
             written = [one for _ in requests]
-            yield Batch(index=index, written=written, tokens=0, seconds=0)
+            yield CaptionBatch(index=index, written=written, tokens=0, seconds=0)
 
     monkeypatch.setattr(caption, "connect", lambda: None)
     monkeypatch.setattr(caption, "write_batches", answers)

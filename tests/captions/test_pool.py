@@ -6,19 +6,19 @@ import threading
 
 import pytest
 
-from actors.llm.endpoint import Endpoint
 from tests.support.openai_server import serve
 from tests.support.processes import actors_of_ours
 from tests.support.wait import until
+from v4e.captions.endpoint import EndpointModel
 from v4e.captions.prompts import ANSWER
 from v4e.captions.vote import label_bias
-from v4e.captions.write import Request, write
+from v4e.captions.write import CaptionRequest, write
 from v4e.config import Caption
 from v4e.language.tasks import TASKS
 
-BLUE = Request(instruction="make the red circle blue", task="color")
-TREE = Request(instruction="remove the tree")
-HAT = Request(instruction="add a hat", task="addition")
+BLUE = CaptionRequest(instruction="make the red circle blue", task="color")
+TREE = CaptionRequest(instruction="remove the tree")
+HAT = CaptionRequest(instruction="add a hat", task="addition")
 
 
 def config_of(server, **changed) -> Caption:
@@ -28,7 +28,7 @@ def config_of(server, **changed) -> Caption:
 def test_captions_come_from_a_server_and_its_answers_are_held_to_the_schema():
     with serve() as server:
         config = config_of(server)
-        engine = Endpoint(config)
+        engine = EndpointModel(config)
         rows = write([BLUE, TREE, HAT], engine, list, candidates=3, vote="never")
         assert [row.origin for row in rows] == ["llm", "llm", "template"]
         assert rows[0].caption.startswith("The red circle gradually turns blue, while reflections")
@@ -44,13 +44,13 @@ def test_captions_come_from_a_server_and_its_answers_are_held_to_the_schema():
 def test_a_server_that_starts_again_costs_no_row():
     with serve() as server:
         server.failures = 2
-        (row,) = write([BLUE], Endpoint(config_of(server)), list, candidates=1, vote="never")
+        (row,) = write([BLUE], EndpointModel(config_of(server)), list, candidates=1, vote="never")
         assert row.origin == "llm" and len(server.asked) == 3
 
 
 def test_likelihoods_are_of_the_text_alone_and_a_server_without_them_is_refused():
     with serve() as server:
-        engine = Endpoint(config_of(server))
+        engine = EndpointModel(config_of(server))
         assert engine.likelihood([("context", " four"), ("other", " x")]) == [-5.0, -2.0]
         assert engine.prefer(["a", "bc"], ("dd", "e")) == [[-3.0, -2.0], [-3.0, -2.0]]
         assert len(label_bias(engine)) == len(TASKS)
@@ -62,13 +62,13 @@ def test_likelihoods_are_of_the_text_alone_and_a_server_without_them_is_refused(
 def test_what_is_wrong_with_a_server_is_told_in_one_line_before_any_work():
     with serve() as server:
         server.key = "secret"
-        Endpoint(config_of(server, vote="all"), "secret").ready()
+        EndpointModel(config_of(server, vote="all"), "secret").ready()
         assert "set OPENAI_API_KEY" in told(config_of(server))
         server.key = ""
         assert "(404: " in (said := told(config_of(server, model="other"))) and "caption.model" in said
         server.scores = False
         assert "set caption.vote=never" in told(config_of(server, vote="unsure"))
-        Endpoint(config_of(server)).ready()
+        EndpointModel(config_of(server)).ready()
         server.page = True
         assert "no JSON" in told(config_of(server))
         closed = config_of(server)
@@ -76,9 +76,9 @@ def test_what_is_wrong_with_a_server_is_told_in_one_line_before_any_work():
 
 
 def told(config: Caption, retries: int | None = None) -> str:
-    engine = Endpoint(config)
+    engine = EndpointModel(config)
     if retries is not None:
-        engine.client.max_retries = retries
+        engine.server.client.max_retries = retries
     with pytest.raises(ValueError, match=r"^caption\.url=http") as caught:
         engine.ready()
     assert "\n" not in str(caught.value)
@@ -109,7 +109,7 @@ def test_the_pool_grows_while_there_is_work_takes_no_more_than_it_holds_and_surv
     def batches():
         for index in range(count):
             taken[0] += 1
-            yield index, [BLUE, Request(instruction=f"remove the tree {index}", task="removal")]
+            yield index, [BLUE, CaptionRequest(instruction=f"remove the tree {index}", task="removal")]
 
     def kill_one():
         os.kill(until(captioners, timeout_s=60)[0], signal.SIGKILL)

@@ -25,12 +25,12 @@ from v4e.captions.prompts import (
 )
 from v4e.captions.small_llm import cache_dir, model_name, packaged_smollm2, resolve_model, to_hf
 from v4e.captions.vote import best, label_bias, votes
-from v4e.captions.write import Request, write
+from v4e.captions.write import CaptionRequest, write
 from v4e.config import Caption
 from v4e.language.tasks import TASKS
 
 GOOD = "The red circle gradually turns blue."
-REQUEST = Request(instruction="make the red circle blue", task="color")
+REQUEST = CaptionRequest(instruction="make the red circle blue", task="color")
 
 
 class Engine:
@@ -73,7 +73,7 @@ def test_a_good_first_answer_is_taken_and_closed_by_us():
 
 def test_samples_are_asked_only_for_rows_that_failed():
     engine = Engine(GOOD, "The red circle turns.", "The fox slowly turns blue.", "The circle gradually turns blue.")
-    other = Request(instruction="make the circle blue", task="color")  # GOOD invents its red
+    other = CaptionRequest(instruction="make the circle blue", task="color")  # GOOD invents its red
     first, second = write([REQUEST, other], engine, lambda: BIAS, candidates=4)
     assert (first.origin, second.origin) == ("llm", "llm")
     assert second.caption.startswith("The circle gradually turns blue, while")
@@ -108,7 +108,7 @@ def test_template_is_the_fallback():
 
 def test_one_question_for_equal_edits_and_one_for_each_atomic_edit():
     engine = Engine(GOOD, "x", "The tree gradually fades away.")
-    both = Request(instruction="make the red circle blue and remove the tree", task="color")
+    both = CaptionRequest(instruction="make the red circle blue and remove the tree", task="color")
     rows = write([REQUEST, REQUEST, both], engine, lambda: BIAS, candidates=3)
     assert engine.calls == [(2, 1), (1, 2)]
     assert rows[0] == rows[1] and rows[2].origin == "llm"
@@ -120,7 +120,7 @@ def test_one_question_for_equal_edits_and_one_for_each_atomic_edit():
 
 def test_a_session_gets_a_caption_for_each_turn_and_one_for_all():
     engine = Engine("x", retried=("x",))
-    session = Request(instruction="of the session", turns=("add a hat", "make it blue"))
+    session = CaptionRequest(instruction="of the session", turns=("add a hat", "make it blue"))
     (written,) = write([session], engine, lambda: BIAS, candidates=1)
     assert written.edits == ("add a hat", "make the hat blue")
     assert written.turns == (
@@ -134,7 +134,7 @@ def test_a_session_gets_a_caption_for_each_turn_and_one_for_all():
 
 def test_labels_come_from_corpus_then_rules_then_model():
     engine = Engine("x", "x")
-    asked = [REQUEST, Request(instruction="remove the tree"), Request(instruction="surprise me")]
+    asked = [REQUEST, CaptionRequest(instruction="remove the tree"), CaptionRequest(instruction="surprise me")]
     rows = write(asked, engine, lambda: BIAS, candidates=1)
     assert [(row.label.task, row.label.source) for row in rows] == [
         ("color", "corpus"),
@@ -142,16 +142,20 @@ def test_labels_come_from_corpus_then_rules_then_model():
         ("style", "llm"),
     ]
     with pytest.raises(ValueError, match="empty"):
-        write([Request(instruction=" ")], engine, lambda: BIAS, candidates=1)
+        write([CaptionRequest(instruction=" ")], engine, lambda: BIAS, candidates=1)
     with pytest.raises(ValueError, match="expected one of addition"):
-        write([Request(instruction="x", task="attribute_modification")], engine, lambda: BIAS, candidates=1)
+        write([CaptionRequest(instruction="x", task="attribute_modification")], engine, lambda: BIAS, candidates=1)
     (unknown,) = write([asked[2]], engine, list, candidates=1, vote="never")
     assert (unknown.label.task, unknown.caption, unknown.edits) == ("", "", ())
 
 
 def test_every_label_is_stored_and_agreement_is_of_all_of_them():
     engine = Engine("x")
-    asked = [REQUEST, Request(instruction="convert to oil painting style"), Request(instruction="remove the tree")]
+    asked = [
+        REQUEST,
+        CaptionRequest(instruction="convert to oil painting style"),
+        CaptionRequest(instruction="remove the tree"),
+    ]
     rows = write(asked, engine, lambda: BIAS, candidates=1, vote="all")
     assert [(r.label.task, r.label.rule, r.label.llm, r.label.source, r.label.agree) for r in rows] == [
         ("color", "color", "style", "corpus", False),
@@ -245,16 +249,16 @@ def test_smollm2_captions_survive_sigkill_and_repeat(cluster):
     from actors.llm.pool import write_batches
 
     asked = [
-        Request(instruction=f"{verb} the {color} {thing}", task=task)
+        CaptionRequest(instruction=f"{verb} the {color} {thing}", task=task)
         for verb, task in (("remove", "removal"), ("erase", "removal"))
         for color in ("red", "green", "purple", "white")
         for thing in ("lamp", "fox", "boat")
     ]
     asked += [
-        Request(instruction="make the red circle blue", task="color"),
-        Request(instruction="change the sign to say GO"),
-        Request(instruction="a bit more drama please"),  # no rule knows it
-        Request(instruction="replace the red circle with a green star", task="replacement"),
+        CaptionRequest(instruction="make the red circle blue", task="color"),
+        CaptionRequest(instruction="change the sign to say GO"),
+        CaptionRequest(instruction="a bit more drama please"),  # no rule knows it
+        CaptionRequest(instruction="replace the red circle with a green star", task="replacement"),
     ]
     batches = [(0, asked[:14]), (1, asked[14:])]
     config = Caption(candidates=4)
@@ -339,7 +343,7 @@ def test_a_model_split_over_two_ranks_answers_and_survives_the_death_of_either(c
     from actors.llm.pool import write_batches
 
     config = Caption(model=str(random_llm), tp=2, candidates=1, vote="never")
-    asked = [Request(instruction=f"remove the lamp {n}", task="removal") for n in range(4)]
+    asked = [CaptionRequest(instruction=f"remove the lamp {n}", task="removal") for n in range(4)]
     killed: list[int] = []
     rows = {}
     killer = threading.Thread(target=_kill_a_rank, args=(1, killed, "ray::Captioner.write"))

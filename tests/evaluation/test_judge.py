@@ -201,7 +201,10 @@ def test_an_edit_that_changed_is_judged_anew(benchmarks, edits, tmp_path):
         assert len(seen) == before + 1
 
 
-@pytest.mark.parametrize(("status", "words"), [(401, "OPENAI_API_KEY"), (404, "judge.model")])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, r"OPENAI_API_KEY.*goes on"), (404, r"judge\.model.*goes on"), (200, r"judge\.url=.* OpenAI's protocol")],
+)
 def test_a_judge_that_is_not_there_ends_the_run_with_one_line(benchmarks, edits, tmp_path, status, words):
     run = copy(edits, tmp_path / "run")
     with (

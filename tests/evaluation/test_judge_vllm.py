@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from actors.llm.judge import engines
+from actors.llm.judge import judges
 from pipelines.stages import benchmark
 from tests.support.processes import actors_of_ours
 from tests.support.suites import arguments, config_of, lines, plant, scores_of
@@ -53,7 +53,7 @@ def test_a_model_on_vllm_scores_what_it_sees_and_what_it_cannot_say_has_failed(b
 
 @pytest.mark.long
 def test_an_engine_that_is_killed_is_started_again_and_says_the_same(model, cluster):
-    ask = engines(Judge(kind="vllm", model=str(model), timeout_s=600))
+    ask = judges(Judge(kind="vllm", model=str(model), timeout_s=600))
     questions = [Question(text=OWN_PQ + SCALE, pictures=(encode(plain(c), "png"),), max_tokens=20) for c in SAYS]
     first = ask(questions, 0)
     running = actors_of_ours("VlmJudge")

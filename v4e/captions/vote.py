@@ -27,14 +27,14 @@ class Scorer(Protocol):
 
 
 MAX_BYTES = 500  # of an instruction that are read: a task is named at the start, and the context is short
-Ask = Literal["never", "unsure", "all"]
+VotePolicy = Literal["never", "unsure", "all"]
 Bias = Callable[[], Sequence[float]]  # that of label_bias; called only where the model votes
 # what a rule's word counts beside the model's two scores, of standard deviation 1 each; from the blind set's dev half
 SURE, UNSURE = 6.0, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
+class TaskLabel:
     """The task of an instruction, and who says so."""
 
     task: str  # "" where nobody knows
@@ -50,8 +50,8 @@ class Labelled:
 
 
 def label_all(
-    instructions: Sequence[str], given: Sequence[tuple[str, str]], scorer: Scorer, bias: Bias, ask: Ask
-) -> list[Labelled]:
+    instructions: Sequence[str], given: Sequence[tuple[str, str]], scorer: Scorer, bias: Bias, ask: VotePolicy
+) -> list[TaskLabel]:
     """Labels `instructions`; `given` has each one's (task, source) where its corpus or a person names one, else "".
 
     The model is asked for ``all``, or ``unsure``: where no task is given and the rules are not sure, or ``never``.
@@ -70,7 +70,7 @@ def label_all(
             source = "both" if task == rule == llm else "rules" if task == rule else "llm"
         elif not task:
             task, source = rule, "rules"
-        found.append(Labelled(task=task, source=source, rule=rule, llm=llm))
+        found.append(TaskLabel(task=task, source=source, rule=rule, llm=llm))
     return found
 
 

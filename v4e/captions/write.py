@@ -1,4 +1,4 @@
-"""The Instruction-to-Caption Generator without its engine: a model proposes, checks choose."""
+"""The Instruction-to-Caption Generator without its model: a model proposes, checks choose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from typing import Protocol
 from v4e.captions.checks import check_caption, open_part, reasons, refine, states_what_stays
 from v4e.captions.prompts import Prompt, caption_prompt, read_answer
 from v4e.captions.templates import core_caption, join_atoms, part_task
-from v4e.captions.vote import Ask, Bias, Labelled, Scorer, label_all
+from v4e.captions.vote import Bias, Scorer, TaskLabel, VotePolicy, label_all
 from v4e.language.tasks import TASKS
 from v4e.language.turns import resolve
 from v4e.language.words import sentence
 
-Edit = tuple[str, str]  # an atomic instruction, its task
+AtomicEdit = tuple[str, str]  # an atomic instruction, its task
 MAX_BYTES = 500  # of an atomic edit: a longer one is no edit that a small model's context is for, and gets the template
 MADE = ("llm", "retry", "template")  # how a caption came about, the best first
 
 
-class Engine(Scorer, Protocol):
-    """A language model behind whatever interface."""
+class LanguageModel(Scorer, Protocol):
+    """A language model that writes captions, on whatever engine or server."""
 
     def ask(self, prompts: list[Prompt], samples: int) -> list[list[str]]:
-        """JSON texts for each prompt, its best guess first; one sample is the greedy one."""
+        """Returns `samples` JSON texts for each prompt, the best first; a single sample is the greedy one."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class CaptionRequest:
     """An instruction to caption, or a session's instructions in order."""
 
     instruction: str
@@ -36,11 +36,11 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class WrittenCaption:
     """A captioned instruction, and how it came about."""
 
     caption: str
-    label: Labelled
+    label: TaskLabel
     edits: tuple[str, ...]  # atomic ones, in order, references resolved
     turns: tuple[str, ...]  # a caption for each turn of a session; () of a single instruction
     origin: str  # llm: an answer; retry: an answer to a refusal with its reason; template: Table 1
@@ -48,15 +48,15 @@ class Written:
 
 
 def write(
-    requests: Sequence[Request],
-    engine: Engine,
+    requests: Sequence[CaptionRequest],
+    model: LanguageModel,
     bias: Bias,
     *,
     candidates: int,
-    vote: Ask = "unsure",
+    vote: VotePolicy = "unsure",
     new_words: int = 0,
     refined: bool = False,
-) -> list[Written]:
+) -> list[WrittenCaption]:
     """Captions ``requests``, in order; those whose task nobody knows get none (an empty caption).
 
     Captions of several atomic edits of one instruction are joined in order to one evolution.
@@ -67,10 +67,10 @@ def write(
     for request in requests:
         _check(request)
     given = [(request.task, request.source if request.task else "") for request in requests]
-    labels = label_all([r.turns[0] if r.turns else r.instruction for r in requests], given, engine, bias, vote)
+    labels = label_all([r.turns[0] if r.turns else r.instruction for r in requests], given, model, bias, vote)
     rows = [_edits(request, label.task) for request, label in zip(requests, labels, strict=True)]
     cores = propose(
-        sorted({edit for row in rows for turn in row for edit in turn}, key=_order), engine, candidates, new_words
+        sorted({edit for row in rows for turn in row for edit in turn}, key=_order), model, candidates, new_words
     )
     return [
         _written(request, label, row, cores, new_words, refined)
@@ -78,20 +78,22 @@ def write(
     ]
 
 
-def propose(edits: Sequence[Edit], engine: Engine, candidates: int, new_words: int) -> dict[Edit, tuple[str, str]]:
+def propose(
+    edits: Sequence[AtomicEdit], model: LanguageModel, candidates: int, new_words: int
+) -> dict[AtomicEdit, tuple[str, str]]:
     """(caption without closing clause, how it was made) of each edit that the model wrote well.
 
     Each edit is asked for once, greedily; where that answer fails a check, ``candidates - 1`` times more, and the
     answers are ranked by the checks that they fail. The best one that still fails is refused once, with the reason.
     """
-    found: dict[Edit, tuple[str, str]] = {}
-    ranked: dict[Edit, tuple[list[str], str]] = {}  # failed checks, answer: the best so far
+    found: dict[AtomicEdit, tuple[str, str]] = {}
+    ranked: dict[AtomicEdit, tuple[list[str], str]] = {}  # failed checks, answer: the best so far
     for origin, samples in (("llm", 1), ("llm", candidates - 1), ("retry", candidates)):
         asked = [edit for edit in edits if edit not in found and len(edit[0].encode()) <= MAX_BYTES]
         if not (samples and asked):
             continue
         prompts = [_prompt(edit, ranked.get(edit)) if origin == "retry" else caption_prompt(*edit) for edit in asked]
-        for edit, texts in zip(asked, engine.ask(prompts, samples), strict=True):
+        for edit, texts in zip(asked, model.ask(prompts, samples), strict=True):
             answers = [sentence(open_part(read_answer(text))) for text in texts]
             tried = [(check_caption(text, *edit, new_words), text) for text in answers]
             tried = [ranked[edit], *tried] if edit in ranked else tried
@@ -105,14 +107,14 @@ def _failures(tried: tuple[list[str], str]) -> int:
     return len(tried[0])
 
 
-def _check(request: Request) -> None:
+def _check(request: CaptionRequest) -> None:
     if not all(text.strip() for text in (request.instruction, *request.turns)):
         raise ValueError("the instruction is empty: reject such rows before captioning")
     if request.task and request.task not in TASKS:
         raise ValueError(f"task is {request.task!r}: expected one of {', '.join(TASKS)}, or an empty string")
 
 
-def _edits(request: Request, task: str) -> list[list[Edit]]:
+def _edits(request: CaptionRequest, task: str) -> list[list[AtomicEdit]]:
     """The atomic edits of each turn, each with its task; none where the task of the whole is not known."""
     if not task:
         return []
@@ -121,12 +123,12 @@ def _edits(request: Request, task: str) -> list[list[Edit]]:
     return [[(edit, part_task(edit, task, alone=alone)) for edit in turn] for turn in turns]
 
 
-def _order(edit: Edit) -> tuple[int, str]:
+def _order(edit: AtomicEdit) -> tuple[int, str]:
     """By task, so that the examples of a task are one prefix in the engine's cache."""
     return TASKS.index(edit[1]), edit[0]
 
 
-def _prompt(edit: Edit, refused: tuple[list[str], str] | None) -> Prompt:
+def _prompt(edit: AtomicEdit, refused: tuple[list[str], str] | None) -> Prompt:
     if refused is None or not refused[1]:
         return caption_prompt(*edit)
     failed, text = refused
@@ -134,13 +136,13 @@ def _prompt(edit: Edit, refused: tuple[list[str], str] | None) -> Prompt:
 
 
 def _written(
-    request: Request,
-    label: Labelled,
-    turns: list[list[Edit]],
-    cores: dict[Edit, tuple[str, str]],
+    request: CaptionRequest,
+    label: TaskLabel,
+    turns: list[list[AtomicEdit]],
+    cores: dict[AtomicEdit, tuple[str, str]],
     new_words: int,
     refined: bool,
-) -> Written:
+) -> WrittenCaption:
     edits = [edit for turn in turns for edit in turn]
     done = {edit: cores.get(edit) or (core_caption(*edit), "template") for edit in edits}
     told = [join_atoms([done[e][0] for e in turn], [own for _, own in turn], label.task) for turn in turns]
@@ -148,7 +150,7 @@ def _written(
     failed = [name for edit in edits for name in check_caption(done[edit][0], *edit, new_words)]
     if whole and not states_what_stays(whole):
         failed.append("stays")
-    return Written(
+    return WrittenCaption(
         caption=refine(whole) if refined and whole else whole,
         label=label,
         edits=tuple(text for text, _ in edits),

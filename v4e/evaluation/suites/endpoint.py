@@ -4,54 +4,36 @@ from collections.abc import Sequence
 from typing import Any
 
 from v4e.config import Judge
+from v4e.endpoint import Endpoint, RefusalError
 from v4e.evaluation.suites.items import Ask, Question, Reply
 from v4e.files.pictures import data_uri
 
-CLIENT_RETRIES = 6  # of the client's own, with growing pauses: 408, 409, 429, 5xx, lost connections
+RETRIES = 6  # of one request
+NO_ANSWER = (200, 400, 422)  # statuses of a refusal to judge this item; with any other no item can be judged
 
 
 def endpoint(judge: Judge) -> Ask:
-    """Asks one question a request.
+    """Returns a judge that gets one question per request.
 
     Raises:
-        ValueError: no key in OPENAI_API_KEY. OpenAI's own needs one; for a server that asks for none, set any.
+        ValueError: OPENAI_API_KEY is not set. OpenAI's own server needs a key; for one without keys, set any word.
     """
-    import openai
-
-    try:
-        client = openai.OpenAI(base_url=judge.url or None, timeout=judge.timeout_s, max_retries=CLIENT_RETRIES)
-    except openai.OpenAIError:
-        raise ValueError(
-            "the judge's key is missing: set OPENAI_API_KEY in the environment (any word, for a server without keys)"
-        ) from None
+    server = Endpoint("judge", judge.url, judge.model, key=None, timeout_s=judge.timeout_s, retries=RETRIES)
 
     def ask(questions: Sequence[Question], attempt: int) -> list[Reply]:
-        return [_one(client, judge, question, attempt) for question in questions]
+        return [_one(server, question, attempt) for question in questions]
 
     return ask
 
 
-def _one(client: Any, judge: Judge, question: Question, attempt: int) -> Reply:
-    import openai
-
+def _one(server: Endpoint, question: Question, attempt: int) -> Reply:
+    messages = [{"role": "user", "content": content(question)}]
     try:
-        answer = client.chat.completions.create(
-            model=judge.model, messages=[{"role": "user", "content": content(question)}], **_optional(question, attempt)
-        )
-    except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-        return Reply(text="", refusal=f"the judge refused: {error.message}"[:500])
-    except openai.APIStatusError as error:
-        raise ValueError(
-            f"the judge {judge.model} at {client.base_url} answered {error.status_code}: {error.message[:300]}; "
-            "check judge.url, judge.model and OPENAI_API_KEY; the same command goes on where this one stopped"
-        ) from error
-    except openai.APIConnectionError as error:
-        raise ValueError(
-            f"the judge at {client.base_url} does not answer ({error}): check judge.url and that it runs; "
-            "the same command goes on where this one stopped"
-        ) from error
-    if not answer.choices:
-        return Reply(text="", refusal="the judge sent no choice")
+        answer = server.chat(messages=messages, **_optional(question, attempt))
+    except ValueError as error:
+        if isinstance(error, RefusalError) and error.status in NO_ANSWER:
+            return Reply(text="", refusal=f"the judge refused: {error.why}"[:500])
+        raise ValueError(f"{error}; the same command goes on where this one stopped") from error
     usage = answer.usage
     return Reply(
         text=answer.choices[0].message.content or "",
@@ -69,7 +51,7 @@ def content(question: Question) -> list[dict[str, Any]]:
 
 
 def _optional(question: Question, attempt: int) -> dict[str, Any]:
-    """What the official call sends, no more: a seed of None or a temperature of None is left out."""
+    """The optional arguments that the official call sends: a seed or temperature of None is left out."""
     sent: dict[str, Any] = {}
     if question.max_tokens:
         sent["max_tokens"] = question.max_tokens
