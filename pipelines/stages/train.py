@@ -31,6 +31,7 @@ from v4e.files import journal
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan, say
 from v4e.files.uri import join, remove, write_json_atomic
+from v4e.method.losses import TERMS
 from v4e.models.sizes import Pipeline, dit
 from v4e.planning.checks import check_cluster, check_host
 from v4e.planning.gpus import GPUS, cluster_of
@@ -46,7 +47,7 @@ POLL_S, POLL_REMOTE_S = 0.5, 5.0  # between looks at metrics.jsonl, in a folder 
 RESIZE_S = 30.0  # between looks at whether more workers can be had, where train.min_workers lets them vary
 GRACE_S = 35.0  # after the deadline of a node that goes: it has gone by then, and Ray Train, which counts nodes every
 # 20 s, knows. Started again sooner, the run would wait a minute for it.
-TERMS = ("loss", "kd", "tail", "flow")
+LOSSES = ("loss", *TERMS)
 
 
 def run(config: Config) -> None:
@@ -225,7 +226,7 @@ def watching(uri: str, follower: Follower):
                     if record["step"] <= shown:  # of an earlier run, or done again after a failure
                         continue
                     shown = record["step"]
-                    advance(1, "  ".join(f"{term} {record[term]:.4f}" for term in TERMS if term in record))
+                    advance(1, "  ".join(f"{term} {record[term]:.4f}" for term in LOSSES if term in record))
                     window.append(record)
                     if shown % config.train.log_every == 0:
                         say(summary(window, config))
@@ -246,7 +247,7 @@ def watching(uri: str, follower: Follower):
 
 def summary(window: list[journal.Record], config: Config) -> str:
     """One line on the steps of `window`."""
-    means = [f"{term} {sum(r[term] for r in window) / len(window):.4f}" for term in TERMS if term in window[-1]]
+    means = [f"{term} {sum(r[term] for r in window) / len(window):.4f}" for term in LOSSES if term in window[-1]]
     seconds = sum(r["seconds"] for r in window)
     samples = len(window) * config.optim.batch * config.optim.accumulate
     return (

@@ -19,7 +19,7 @@ from v4e.config import Config, Optim, Watch
 from v4e.method.conditioning import condition
 from v4e.method.flow import draw
 from v4e.method.inputs import noised
-from v4e.method.losses import kd_tokens
+from v4e.method.losses import TERMS, kd_tokens
 from v4e.models import tiny
 from v4e.models.dit import predict
 from v4e.parallel.fsdp import shard_student
@@ -82,7 +82,9 @@ def test_losses_are_the_papers():
     trainer = make_trainer(settings)
     batch = make_batch(0, 0)
     expected = by_hand(make_dit(), batch, settings)
-    for name, value in trainer.losses(batch).items():
+    losses = trainer.losses(batch)
+    assert set(losses) == {"loss", *TERMS}
+    for name, value in losses.items():
         assert value.item() == pytest.approx(expected[name].item(), rel=1e-4), name
 
 

@@ -31,6 +31,7 @@ from v4e.evaluation.metrics.exact import edit_mask, psnr
 from v4e.files import journal, progress
 from v4e.files.pictures import png
 from v4e.method.flow import sample_seed
+from v4e.method.losses import TERMS
 from v4e.models.encoders import decode_clip, to_images
 from v4e.training.student import StudentTrainer
 from v4e.watch import plots, validation
@@ -364,6 +365,13 @@ FALLING = {
 def test_a_falling_loss_raises_no_alarm(shape, noise):
     raised = [stalls(curve(FALLING[shape], 2000, noise, seed, spikes=0.02)) for seed in range(5)]
     assert raised == 5 * [[]]
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_every_term_of_the_objective_is_watched(term):
+    records = [{"step": r["step"], term: r["kd"]} for r in curve(lambda t: 1.0 + 0 * t, 1500, 0.02, 0)]
+    [alarm] = stalls(records)
+    assert alarm.text.startswith(f"{term} has stopped falling")
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.15])

@@ -9,6 +9,9 @@ from typing import Literal
 
 from torch import Tensor
 
+# Each term of Eq. 1, by its name in a run's records, with the title of its curve.
+TERMS = {"kd": "L_kd", "tail": "L_tail", "flow": "flow matching"}
+
 
 def kd_tokens(h_ND: Tensor, tokens: Literal["all", "tail"], frames: int) -> Tensor:
     """The tokens that Eq. 2 compares, of states (..., N, D) of `frames` F: all, or those of the last latent frame.

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from v4e.config import RECIPES, Config
 from v4e.files.journal import Record
+from v4e.method.losses import TERMS
 from v4e.weights.export import Weights
 
 LAST = 100  # records that the card's metrics are means of
-TERMS = ("loss", "kd", "tail", "flow", "grad_norm")
+FIGURES = ("loss", *TERMS, "grad_norm")
 WHAT = {"model": "The weights as trained", "ema": "The moving average of the weights"}
 METHOD = ("data", "teacher", "kd", "tail", "flow", "optim", "lora", "train")  # sections that decide what was learnt
 PLACES = ("data.train", "data.heldout", "data.captions", "data.store")
@@ -107,7 +108,7 @@ def _metrics(step: int, records: Sequence[Record]) -> list[str]:
     window = [record for record in records if record["step"] <= step][-LAST:]
     if not window:
         return ["No metrics were recorded."]
-    terms = [term for term in TERMS if term in window[-1]]
+    terms = [term for term in FIGURES if term in window[-1]]
     means = [f"{sum(record[term] for record in window) / len(window):.4f}" for term in terms]
     return [
         f"Means over the last {len(window)} steps of training; they say nothing about edits, which "

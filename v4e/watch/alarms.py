@@ -11,8 +11,8 @@ import numpy as np
 
 from v4e.config import Watch
 from v4e.files.journal import Record
+from v4e.method.losses import TERMS
 
-TERMS = ("kd", "tail")
 POINTS = 60  # medians that stand for a window, before slopes are taken between all pairs of them
 SURE = 2.576  # standard errors, 99.5 % on one side: a run is looked at dozens of times
 

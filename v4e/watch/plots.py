@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from v4e.files.journal import Record
+from v4e.method.losses import TERMS
 from v4e.watch.alarms import Alarm
 
 ACCENT, SOFT, LINE = "#d9480f", "#888888", "#88888844"
 MODELS = {"student": "#1c7ed6", "ema": ACCENT, "teacher": "#2f9e44", "source": SOFT}
-LOSSES = {"kd": "L_kd", "tail": "L_tail", "flow": "flow matching"}
 PARTS = {"student": "#1c7ed6", "wait": ACCENT, "io": "#2f9e44", "strips": SOFT}
 EVENTS = {
     "restarts": "teacher replicas started again",
@@ -31,7 +31,7 @@ BINS = 60  # of the shares over time
 
 def losses(records: Sequence[Record], alarms: Sequence[Alarm]) -> str:
     """Thin lines are steps, thick ones a running mean; a dashed line is an alarm. Empty where there is no loss."""
-    terms = [term for term in LOSSES if records and term in records[-1]]
+    terms = [term for term in TERMS if records and term in records[-1]]
     if not terms:
         return ""
     figure, axes = plt.subplots(1, len(terms), figsize=(4.2 * len(terms), 2.6), squeeze=False)
@@ -47,7 +47,7 @@ def losses(records: Sequence[Record], alarms: Sequence[Alarm]) -> str:
         for alarm in alarms:
             if alarm.kind == "not finite" or alarm.text.startswith(f"{term} "):
                 axis.axvline(alarm.step, color=SOFT, linewidth=1, linestyle="--")
-        _dress(axis, LOSSES[term])
+        _dress(axis, TERMS[term])
     return _svg(figure)
 
 
