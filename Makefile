@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
+V4E := OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore .venv/bin/v4e
 
 .PHONY: help install demo serve test long unit lint pretrain ablate photos bench gpu-check
 
@@ -10,10 +11,10 @@ install: ## create .venv and install everything (CPU)
 	@bash scripts/install-cpu.sh
 
 demo: install ## train an image editor on two CPU cores and write runs/demo/report.html
-	$(PY) pipelines/demo.py
+	$(V4E) demo
 
 serve: install ## the editor behind HTTP, with a page: http://127.0.0.1:8000
-	RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/serve run serve.app:app
+	OMP_NUM_THREADS=1 .venv/bin/v4e serve
 
 test: install ## run all tests but those that take minutes
 	$(PY) -m pytest -n 2 --dist loadfile
@@ -28,14 +29,14 @@ lint: install ## style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pyright
 
 pretrain: install ## make the tiny Wan family again from nothing (hours)
-	$(PY) pipelines/pretrain.py
+	$(V4E) pretrain
 
 ablate: install ## paper's ablations and our controls, 3 seeds
-	$(PY) pipelines/ablate.py run.dir=runs/ablate optim.steps=600
+	$(V4E) ablate run.dir=runs/ablate optim.steps=600
 
 photos: install ## the main job on photographs: those inside scikit-image
 	$(PY) scripts/photos.py runs/photos/triplets
-	$(PY) pipelines/demo.py run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
+	$(V4E) demo run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
 
 bench: install ## every claim with a number, measured again (hours), into benchmarks/results
 	$(PY) benchmarks/data/ingest.py

@@ -1,6 +1,6 @@
-"""The command ``v4e pretrain``: see pipelines/stages/pretrain.py."""
+"""The command ``v4e pretrain``, for ``ray job submit``: see pipelines/stages/pretrain.py."""
 
-from pipelines.stages.pretrain import main
+from pipelines.parts.command import main
 
 if __name__ == "__main__":
-    main()
+    main("pretrain")

@@ -1,7 +1,7 @@
 """The command line: ``v4e COMMAND [recipe=NAME] [section.key=value ...]``.
 
-A command is a module of ``pipelines/stages`` with a function ``run(config)``; its docstring is its help. Arguments are
-read before the command is imported, so that a mistake in them is reported at once.
+A command is a module of ``pipelines/stages`` with a function ``run``; its docstring is its help. Arguments are read
+before the command is imported, so that a mistake in them is reported at once.
 """
 
 import ast
@@ -10,44 +10,51 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from v4e.config import Config, parse
-from v4e.config.command_line import describe, fail
+from v4e.config.command_line import describe, fail, nearest
+from v4e.config.commands import OPTIONS, describe_options, read_options, usage
 from v4e.files.uri import check_dir
 
-STAGES = Path(__file__).resolve().parents[1] / "stages"
-USER_ERRORS = (ValueError, FileNotFoundError, TimeoutError)
+PIPELINES = Path(__file__).resolve().parents[1]
+STAGES = PIPELINES / "stages"
+SERVE = PIPELINES.parent / "serve" / "__main__.py"  # a command of its own, whose package nothing here imports
+USER_ERRORS = (ValueError, OSError)
 SECOND_WORDS = {("caption", "audit"): "caption_audit", ("plan", "scale"): "plan_scale"}
 SHORT = {"--json": "plan.json=true"}
-
-
-def help_of(name: str) -> str:
-    """The docstring of a command's module, which is not imported."""
-    return ast.get_docstring(ast.parse((STAGES / f"{name}.py").read_text())) or ""
+T = TypeVar("T")
 
 
 def console() -> None:
-    """The program ``v4e``: its first argument names the command."""
+    """Run the program ``v4e``, whose first argument names the command."""
     name, *argv = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(overview())
-    elif not (STAGES / f"{name}.py").exists():
-        fail(f"unknown command {name!r}: expected one of {', '.join(commands())}", 2)
+    elif name == "serve":
+        os.execv(sys.executable, [sys.executable, "-W", "ignore", "-m", "serve", *argv])
+    elif name not in commands():
+        fail(f"unknown command {name!r}: {nearest(name, [*commands()])}; v4e --help lists all", 2)
     else:
         main(name, argv)
 
 
-def commands() -> list[str]:
-    """The names of all commands."""
-    hidden = {"__init__", *SECOND_WORDS.values()}
-    return sorted(path.stem for path in STAGES.glob("*.py") if path.stem not in hidden)
+def commands() -> dict[str, Path]:
+    """File of each command, by name."""
+    files = {path.stem: path for path in STAGES.glob("*.py")} | {"serve": SERVE}
+    hidden = ("__init__", *SECOND_WORDS.values())
+    return {name: files[name] for name in sorted(files) if name not in hidden}
+
+
+def help_of(file: Path) -> str:
+    """Docstring of a command's file, which is not imported."""
+    return ast.get_docstring(ast.parse(file.read_text())) or ""
 
 
 def overview() -> str:
-    """All commands, with the first line of each one's help."""
-    lines = [f"  {name:14} {help_of(name).splitlines()[0]}" for name in commands()]
-    usage = "usage: v4e COMMAND [recipe=NAME] [section.key=value ...]; v4e COMMAND --help lists its settings"
-    return "\n".join([usage, "", *lines])
+    """All commands, each with the first line of its help."""
+    lines = [f"  {name:14} {help_of(file).splitlines()[0]}" for name, file in commands().items()]
+    return "\n".join(["usage: v4e COMMAND [key=value ...]; v4e COMMAND --help lists the keys", "", *lines])
 
 
 def main(name: str, argv: list[str] | None = None) -> None:
@@ -55,22 +62,31 @@ def main(name: str, argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     if argv and (name, argv[0]) in SECOND_WORDS:
         name, argv = SECOND_WORDS[name, argv[0]], argv[1:]
+    options = OPTIONS.get(name)
     if any(a in ("-h", "--help") for a in argv):
-        usage = f"usage: v4e {name.replace('_', ' ')} [recipe=NAME] [section.key=value ...]"
-        print(help_of(name), usage, describe(), sep="\n\n")
-        return
-    carry_out(argv, lambda config: importlib.import_module(f"pipelines.stages.{name}").run(config))
+        line = f"usage: v4e {name.replace('_', ' ')} [recipe=NAME] [section.key=value ...]"
+        known = (usage(options), describe_options(options)) if options else (line, describe())
+        print(help_of(STAGES / f"{name}.py"), *known, sep="\n\n")
+    else:
+        read = parse if options is None else lambda words: read_options(options, words)
+        carry_out([SHORT.get(a, a) for a in argv], read, lambda settings: stage(name)(settings))
 
 
-def carry_out(argv: list[str], run: Callable[[Config], None]) -> None:
-    """Read the arguments and call `run`; a user's mistake ends in one line, exit status 2 or 1."""
+def stage(name: str) -> Callable:
+    """The function ``run`` of a command's module, imported now."""
+    return importlib.import_module(f"pipelines.stages.{name}").run
+
+
+def carry_out(argv: list[str], read: Callable[[list[str]], T], run: Callable[[T], None]) -> None:
+    """Read the arguments and call `run` on them; a user's mistake ends in one line, with exit status 2 or 1."""
     try:
-        config = parse([SHORT.get(a, a) for a in argv])
+        settings = read(argv)
     except ValueError as error:
         fail(str(error), 2)
     try:
-        check_dir("run.dir", config.run.dir)
-        run(config)
+        if isinstance(settings, Config):
+            check_dir("run.dir", settings.run.dir)
+        run(settings)
     except USER_ERRORS as error:
         if os.environ.get("V4E_DEBUG") == "1":
             raise

@@ -12,7 +12,7 @@ from v4e.training import checks as startup
 def started(step, *arguments: str) -> None:
     """Runs `step` from the command line, to the refusal that it must end in."""
     with pytest.raises(SystemExit) as ended:
-        carry_out([*arguments], step)
+        carry_out([*arguments], parse, step)
     assert ended.value.code == 1
 
 

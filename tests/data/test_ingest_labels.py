@@ -102,7 +102,7 @@ def test_benchmark_instructions_are_refused_by_their_hashes(tmp_path: Path):
     """Whatever their case, punctuation and width; the list is made by the command."""
     prompts, hashes = tmp_path / "prompts.txt", tmp_path / "hashes.txt"
     prompts.write_text("Add a red  hat on the CAT.\n\n把背景换成海滩\nadd a red hat, on the cat\n")
-    command = [sys.executable, "-m", "v4e.data.ingest.leakage", str(prompts), str(hashes)]
+    command = [Path(sys.executable).with_name("v4e"), "leakage", str(prompts), str(hashes)]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "2 instructions" in said and "hat" not in hashes.read_text()
     refused = read_hashes(str(hashes))
@@ -113,7 +113,7 @@ def test_benchmark_instructions_are_refused_by_their_hashes(tmp_path: Path):
     assert instruction_hash(plain("把背景换成海滩。")) in refused
     other = "add a red hat on the cats"
     assert not classify(replace(OMNI, instruction=other), plain(other), CORPORA["omniedit"], policy).reason
-    with pytest.raises(ValueError, match=r"line 1 is no sha256 but 'Add'.*v4e\.data\.ingest\.leakage"):
+    with pytest.raises(ValueError, match=r"line 1 is no sha256 but 'Add'.*v4e leakage"):
         read_hashes(str(prompts))
     with pytest.raises(FileNotFoundError, match=r"^ingest\.refuse="):
         read_hashes(str(tmp_path / "none.txt"))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from v4e.editing.command import TINY
 
 from benchmarks.support.served import SMALL, http, png, served
 from serve.engine import Engine
 from serve.settings import Settings
 from v4e.editing import inexact
-from v4e.editing.command import TINY
 from v4e.editing.editor import Editor
 from v4e.editing.inexact import Inexact
 from v4e.models.attention import blocks

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from pipelines.parts.command import main
 from v4e.language.tasks import TASKS
 from v4e.tiny.world import make_record, make_triplets
-from v4e.tiny.world.__main__ import main
 from v4e.tiny.world.corpus import make_clip
 from v4e.tiny.world.scene import COLORS, SHAPES, held_out
 
@@ -63,13 +63,11 @@ def test_captions_say_what_the_instruction_asks():
         assert record.caption.endswith(".")
 
 
-@pytest.mark.parametrize("arguments", [["--sheet", "/nonexistent/x.png"], ["--sheet", "x.txt"], ["--per-task", "0"]])
-def test_the_command_line_refuses_in_words(arguments, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("sys.argv", ["world", *arguments, "--out", str(tmp_path)])
+@pytest.mark.parametrize("argument", ["sheet=/nonexistent/x.png", "sheet=x.txt", "per_task=0"])
+def test_the_command_line_refuses_in_words(argument, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and arguments[1] in said.splitlines()[-1]
+        main("world", [argument, f"out={tmp_path}"])
+    assert ended.value.code == 1 and argument in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 

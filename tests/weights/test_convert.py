@@ -77,7 +77,7 @@ def test_weights_come_over_unchanged(original, like_tiny, random_family, tmp_pat
 def test_what_is_no_such_model_is_refused(original, like_tiny, random_family, tmp_path):
     folder, _ = original
     encoders, out = str(random_family / "tiny-wan-flf2v"), str(tmp_path / "out")
-    with pytest.raises(FileNotFoundError, match=r"original layout: python -m v4e\.weights\.convert"):
+    with pytest.raises(FileNotFoundError, match=r"original layout: v4e convert"):
         check_folder(str(folder))
     with pytest.raises(FileNotFoundError, match=r"has no model_index\.json: expected a diffusers pipeline"):
         convert(str(folder), str(folder), out, dtype=torch.float32)

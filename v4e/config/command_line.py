@@ -31,7 +31,7 @@ def parse(argv: list[str]) -> Config:
     if not name:
         raise ValueError(f"recipe= is empty: expected one of {', '.join(RECIPES)}")
     if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}: {_nearest(name, list(RECIPES))}; recipes: {', '.join(RECIPES)}")
+        raise ValueError(f"unknown recipe {name!r}: {nearest(name, list(RECIPES))}; recipes: {', '.join(RECIPES)}")
     config = RECIPES[name]()
     keys = {f"{s}.{f.name}" for s, section in config.sections().items() for f in dataclasses.fields(section)}
     changes: dict[str, dict[str, Any]] = {}
@@ -39,26 +39,26 @@ def parse(argv: list[str]) -> Config:
         if key == "recipe":
             continue
         if key not in keys:
-            raise ValueError(f"unknown key {key!r}: {_nearest(key, ['recipe', *sorted(keys)])}; --help lists all")
+            raise ValueError(f"unknown key {key!r}: {nearest(key, ['recipe', *sorted(keys)])}; --help lists all")
         section, field = key.split(".")
         hint = typing.get_type_hints(type(config.sections()[section]))[field]
-        changes.setdefault(section, {})[field] = _read(key, text, hint)
+        changes.setdefault(section, {})[field] = read_value(key, text, hint)
     sections = {s: dataclasses.replace(config.sections()[s], **fields) for s, fields in changes.items()}
     return dataclasses.replace(config, **sections)
 
 
-def _nearest(word: str, options: list[str]) -> str:
+def nearest(word: str, options: list[str]) -> str:
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.0)
     return f"nearest is {close[0]}"
 
 
-def _read(key: str, text: str, hint: Any) -> Any:
+def read_value(key: str, text: str, hint: Any) -> Any:
     """`text` as a value of type `hint`."""
     origin = typing.get_origin(hint)
     if origin is Literal:
         choices = [str(c) for c in typing.get_args(hint)]
         if text not in choices:
-            raise ValueError(f"{key}={text}: {_nearest(text, choices)}; expected one of {', '.join(choices)}")
+            raise ValueError(f"{key}={text}: {nearest(text, choices)}; expected one of {', '.join(choices)}")
         return text
     if origin in (tuple, types.GenericAlias):
         if typing.get_args(hint)[0] is str:

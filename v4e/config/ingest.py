@@ -26,7 +26,7 @@ class Ingest:
     unsure: Literal["drop", "keep"] = "drop"  # a task by a weak rule alone
     per_instruction: int = 3  # candidates with the same instruction, of one corpus and task
     candidates: float = 3.0  # kept for each one wanted, the best: what may fail when images are looked at
-    refuse: str = ""  # hashes of instructions that must not be trained on: python -m v4e.data.ingest.leakage makes it
+    refuse: str = ""  # hashes of instructions that must not be trained on: v4e leakage makes it
     exclude: tuple[str, ...] = ()  # triplets whose images must not occur, e.g. an older held-out set
     min_o_score: float = 7.0  # OmniEdit's, where given
     min_clip_dir: float = 0.2  # UltraEdit's clip_sim_dir, where given

@@ -2,13 +2,12 @@
 
 Wan-AI/Wan2.1-I2V-14B-720P and its like hold the transformer in safetensors under names of its own, beside encoders as
 pickles. Only safetensors are read: the encoders, which are the same, are copied from a diffusers pipeline. Weights go
-over one file at a time. `python -m v4e.weights.convert ORIGINAL ENCODERS OUT [float32]`
+over one file at a time.
 """
 
 import json
 import re
 import shutil
-import sys
 from typing import Any, cast
 
 import torch
@@ -20,7 +19,6 @@ from v4e.models.dtype import dtype_of
 from v4e.models.sizes import WAN14B_I2V
 from v4e.weights.export import INDEX, Tensors, replacing, write_sharded
 from v4e.weights.hub import ORIGINAL, local_folder
-from v4e.weights.load import DTYPES
 
 IMAGES = {"i2v": None, "flf2v": 514}  # of a model's type, the tokens of its two images where it has two
 # Ours to theirs, in the order of diffusers' modules. Norms of a block are counted differently.
@@ -148,9 +146,3 @@ def convert(original: str, encoders: str, out: str, *, dtype: torch.dtype, shard
         (part / "transformer").mkdir()
         (part / "transformer" / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
         write_sharded(part / "transformer", layout, read, shard_bytes)
-
-
-if __name__ == "__main__":
-    if len(sys.argv) not in (4, 5):
-        sys.exit((__doc__ or "").strip())
-    convert(*sys.argv[1:4], dtype=DTYPES[sys.argv[4] if len(sys.argv) == 5 else "bfloat16"])

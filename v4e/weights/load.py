@@ -56,7 +56,7 @@ def check_folder(folder: str) -> None:
     local = path.is_absolute() or folder.startswith(".") or folder.count("/") != 1 or path.exists()
     if local and is_original(path):
         raise FileNotFoundError(
-            f"{folder} is a model in Wan's original layout: python -m v4e.weights.convert {folder} "
+            f"{folder} is a model in Wan's original layout: v4e convert {folder} "
             "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers OUT makes a diffusers pipeline folder of it"
         )
     if local and not (path / "model_index.json").exists():

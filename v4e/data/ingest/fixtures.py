@@ -1,4 +1,4 @@
-"""Small files of every corpus in its exact schema: ``python -m v4e.data.ingest.fixtures OUT`` writes them to look at.
+"""Small files of every corpus in its exact schema: ``v4e fixtures OUT`` writes them to look at.
 
 Columns, types, row groups, nulls and folders are those of the published files; the pictures are made up. What a reader
 must bear with is in them too: image structs with bytes or a path, plain binary images, columns of Arrow's null type in
@@ -7,7 +7,6 @@ some shards, missing columns in others, rows without an instruction.
 
 import io
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -218,21 +217,3 @@ def _encoded(image: Image.Image, form: str) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format=form, **({"quality": 95} if form == "JPEG" else {}))
     return buffer.getvalue()
-
-
-def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print("usage: python -m v4e.data.ingest.fixtures OUT", file=sys.stderr)
-        raise SystemExit(2)
-    out = Path(sys.argv[1])
-    write_all(out)
-    for path in sorted(out.rglob("*.parquet")):
-        print(f"\n{path}, {pq.read_metadata(path).num_rows} rows")
-        print("\n".join(f"    {field.name}: {field.type}" for field in pq.read_schema(path)))
-    print(f"\n{out}/gptedit and {out}/folder: images in files, JSON beside them")
-    keys = " ".join(f"ingest.{folder.name}={folder}" for folder in sorted(out.iterdir()) if folder.is_dir())
-    print(f"\npython pipelines/ingest.py run.dir=runs/fixtures ingest.count=66 ingest.heldout=11 {keys}")
-
-
-if __name__ == "__main__":
-    main()

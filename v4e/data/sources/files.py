@@ -54,9 +54,7 @@ def corpus_files(ingest: Ingest) -> tuple[list[File], list[Unreadable]]:
     named = [corpus for name, corpus in CORPORA.items() if getattr(ingest, name)]
     if not named:
         keys = ", ".join(f"ingest.{name}" for name in CORPORA)
-        raise ValueError(
-            f"no corpus is named: set one of {keys}; python -m v4e.data.ingest.fixtures OUT writes small ones"
-        )
+        raise ValueError(f"no corpus is named: set one of {keys}; v4e fixtures OUT writes small ones")
     files, unreadable = [], []
     for corpus in named:
         uris = sorted({uri for place in getattr(ingest, corpus.name) for uri in _uris(corpus, place)})

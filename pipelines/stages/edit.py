@@ -1,0 +1,119 @@
+"""Edits a picture on this machine: a picture and an instruction in, the edit and its evolution out.
+
+v4e edit photo.jpg "make the car blue" -o out.png clip=out.mp4 strip=strip.png
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from PIL import Image
+
+from v4e.config.commands import Edit
+from v4e.editing.inexact import Inexact
+from v4e.files.images import grid_size, open_image
+from v4e.files.pictures import named_strip
+from v4e.files.video import FORMS, write_clip
+
+TINY = str(Path(__file__).resolve().parents[2] / "v4e" / "assets" / "tiny-wan-i2v")
+TINY_PIXELS, WAN_PIXELS = 128 * 128, 832 * 480
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def run(options: Edit) -> None:
+    """Edit one picture and write the files that `options` names.
+
+    Raises:
+        ValueError: an option is wrong; nothing has been written.
+    """
+    _check(options)
+    image = open_image(options.image)
+    inexact = Inexact(
+        step_cache=options.step_cache,
+        weights=options.weights,
+        compile=options.compile,
+        bf16_decode=options.bf16_decode,
+    )
+    if options.threads:
+        torch.set_num_threads(options.threads)
+
+    from v4e.editing.editor import Editor  # here, so that what is wrong with the options is reported at once
+
+    start = time.monotonic()
+    editor = Editor.load(
+        options.model or TINY,
+        dtype=getattr(torch, options.dtype),
+        loras={options.lora: options.lora} if options.lora else {},
+        options=inexact,
+    )
+    height, width = _size(options, image)
+    _say(f"{options.image}: {image.width}x{image.height}, edited at {width}x{height}; {time.monotonic() - start:.1f} s")
+    start = time.monotonic()
+
+    def on_step(step: int, _x0_hat: torch.Tensor) -> None:
+        _say(f"step {step + 1}/{options.steps}, {time.monotonic() - start:.1f} s")
+
+    [edit] = editor.edit(
+        [image],
+        [options.instruction],
+        seeds=[options.seed],
+        height=height,
+        width=width,
+        frames=options.frames,
+        steps=options.steps,
+        guidance=options.guidance,
+        negatives=[options.negative] if options.negative else None,
+        lora=options.lora or None,
+        solver=options.solver,
+        on_step=on_step,
+    )
+    edit.image.save(options.out)
+    written = [options.out]
+    if options.clip:
+        form = cast(Literal["mp4", "gif", "webp"], Path(options.clip).suffix.lower()[1:])
+        Path(options.clip).write_bytes(write_clip(edit.clip, form, options.fps))
+        written.append(options.clip)
+    if options.strip:
+        named_strip([image, *edit.clip[1:]], ["source", *map(str, range(1, len(edit.clip)))]).save(options.strip)
+        written.append(options.strip)
+    how = f", not exact: {', '.join(edit.how)}" if edit.how else ""
+    print(f"wrote {', '.join(written)} (seed {options.seed}, {time.monotonic() - start:.1f} s{how})")
+
+
+def _check(options: Edit) -> None:
+    """Refuse, before a model is read, what could not be written."""
+    if not options.out:
+        raise ValueError("there is no file for the edit: give -o out.png")
+    for name, file, kinds in (
+        ("out", options.out, PICTURES),
+        ("clip", options.clip, tuple(f".{form}" for form in FORMS)),
+        ("strip", options.strip, PICTURES),
+    ):
+        path = Path(file)
+        if file and path.suffix.lower() not in kinds:
+            raise ValueError(f"{name}={path}: expected a name that ends in {', '.join(kinds)}")
+        if file and not path.parent.is_dir():
+            raise ValueError(f"{name}={path}: {path.parent} is no folder: make it first, or choose another")
+    if options.negative and options.guidance == 1:
+        raise ValueError("negative does nothing without guidance: set guidance above 1, such as guidance=4")
+    if options.fps < 1:
+        raise ValueError(f"fps={options.fps}: expected at least 1")
+    if not options.instruction.strip():
+        raise ValueError('the instruction is empty: say what to change, such as "make the car blue"')
+
+
+def _size(options: Edit, image: Image.Image) -> tuple[int, int]:
+    """(height, width) in the model."""
+    if not options.size:
+        default = TINY_PIXELS if options.model in ("", TINY) else WAN_PIXELS
+        return grid_size(image.width, image.height, options.max_pixels or default)
+    width, by, height = options.size.partition("x")
+    if not (by and width.isdecimal() and height.isdecimal()):
+        raise ValueError(f"size={options.size}: expected WIDTHxHEIGHT, such as 832x480")
+    return int(height), int(width)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

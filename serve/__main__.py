@@ -1,0 +1,66 @@
+"""Serves the editor behind HTTP, with a page: http://127.0.0.1:8000.
+
+v4e serve [port=8000] [setting=value ...]
+
+serve/settings.py lists the settings; each may also be a variable V4E_SERVE_NAME. Joins the Ray cluster that
+RAY_ADDRESS names, else starts one on this machine. Ends with Ctrl-C.
+"""
+
+import os
+import socket
+import sys
+from dataclasses import fields
+
+from serve.settings import Settings
+
+HOST, PORT = "127.0.0.1", "8000"
+
+
+def main(argv: list[str]) -> None:
+    """Serve until interrupted; what is wrong with a setting is one line, before Ray starts."""
+    if any(argument in ("-h", "--help") for argument in argv):
+        print(__doc__.strip(), "", *(f"  {f.name}={f.default}" for f in fields(Settings) if f.repr), sep="\n")
+        return
+    try:
+        args = _pairs(argv)
+        port = _free_port(args.pop("port", PORT))
+        os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve.proxy:middlewares")
+        import ray
+        from ray import serve
+
+        from serve.app import build  # reads the variable above
+
+        app = build(args)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    ray.init(namespace="serve", address=os.environ.get("RAY_ADDRESS"))
+    serve.start(http_options={"host": HOST, "port": port})
+    serve.run(app, blocking=True)
+
+
+def _pairs(argv: list[str]) -> dict[str, str]:
+    """Arguments ``key=value`` by key."""
+    pairs: dict[str, str] = {}
+    for argument in argv:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise ValueError(f"{argument!r}: expected key=value, e.g. port=8000 steps=4; --help lists the keys")
+        if key in pairs:
+            raise ValueError(f"{key} is given twice, {pairs[key]!r} and {value!r}: expected once")
+        pairs[key] = value
+    return pairs
+
+
+def _free_port(text: str) -> int:
+    """The port that `text` names, where nothing listens yet."""
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise ValueError(f"port={text}: expected a number from 1 to 65535")
+    with socket.socket() as probe:
+        if probe.connect_ex((HOST, int(text))) == 0:
+            raise ValueError(f"port={text}: something listens there already: set another, e.g. port={int(text) + 1}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,100 @@
+"""``v4e edit`` as a person runs it: files out, progress, one line for what is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.parts.command import main
+from pipelines.stages.edit import TINY
+from tests.support.loras import write_lora
+from v4e.weights.load import DTYPES, load_dit
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "photo.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (45, 70, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_the_readmes_line(photo, tmp_path):
+    command = [Path(sys.executable).with_name("v4e"), "edit", str(photo), "make the car blue"]
+    files = ["-o", f"{tmp_path}/out.png", f"clip={tmp_path}/out.mp4", f"strip={tmp_path}/strip.png"]
+    done = subprocess.run([*command, *files, "steps=2"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(",")[0] for line in done.stderr.splitlines() if line.startswith("step")] == [
+        "step 1/2",
+        "step 2/2",
+    ]
+    assert "70x45, edited at 64x32" in done.stderr
+    assert done.stdout.startswith(f"wrote {tmp_path}/out.png, {tmp_path}/out.mp4, {tmp_path}/strip.png (seed 0, ")
+    assert Image.open(tmp_path / "out.png").size == (70, 45)
+    with av.open(f"{tmp_path}/out.mp4") as clip:
+        assert len(list(clip.decode(video=0))) == 5
+    assert Image.open(tmp_path / "strip.png").height == 45 + 14
+
+
+def test_same_seed_same_bytes_and_every_option_reaches_the_editor(photo, tmp_path, capsys):
+    dit = load_dit(TINY, DTYPES["float32"])
+    lora = write_lora(dit, tmp_path / "ink.safetensors", seed=1)
+
+    def edit(**changes: object) -> bytes:
+        out = tmp_path / "out.png"
+        options = {"steps": 2, "size": "32x32"} | changes
+        pairs = [f"{key}={value}" for key, value in options.items()]
+        main("edit", [str(photo), "make the car blue", "-o", str(out), *pairs])
+        return out.read_bytes()
+
+    plain = edit()
+    assert edit() == plain
+    seen = {plain}
+    for changes in (
+        {"seed": 1},
+        {"steps": 3},
+        {"guidance": 3},
+        {"guidance": 3, "negative": "red"},
+        {"lora": lora},
+        {"frames": 9},
+        {"size": "48x32"},
+        {"solver": "unipc"},
+    ):
+        seen.add(edit(**changes))
+    assert len(seen) == 9
+    assert "not exact" not in capsys.readouterr().out
+    edit(bf16_decode="true", step_cache=0.5)
+    assert "not exact: step_cache=0.5, bf16_decode)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": "none.jpg"}, "none.jpg: no such file"),
+        ({"image": __file__}, "test_edit_command.py: it is no picture"),
+        ({"out": "out.tiff"}, "out=out.tiff: expected a name that ends in .png, .jpg"),
+        ({"out": "nowhere/out.png"}, "nowhere is no folder"),
+        ({"instruction": " "}, "the instruction is empty"),
+        ({"options": ["clip=out.avi"]}, "clip=out.avi: expected a name that ends in .mp4, .gif, .webp"),
+        ({"options": ["lora=none.safetensors"]}, "there is no none.safetensors"),
+        ({"options": ["model=./nowhere"]}, "nowhere is no diffusers pipeline folder"),
+        ({"options": ["size=64"]}, "size=64: expected WIDTHxHEIGHT"),
+        ({"options": ["size=4096x64"]}, "this model has positions for 512 a side"),
+        ({"options": ["frames=6"]}, "frames=6"),
+        ({"options": ["negative=red"]}, "negative does nothing without guidance"),
+        ({"options": ["weights=int8"]}, "weights=int8 needs a CUDA GPU"),
+        ({"options": ["step_cache=2"]}, "step_cache=2.0: expected a share"),
+    ],
+)
+def test_what_is_wrong_is_one_line(photo, tmp_path, capsys, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    image, out = change.get("image", str(photo)), change.get("out", "out.png")
+    with pytest.raises(SystemExit) as ended:
+        main("edit", [image, change.get("instruction", "make it blue"), "-o", out, *change.get("options", [])])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 1 and len(lines) == 1
+    assert message in lines[0]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,150 @@
+"""Options of the commands that are not about a run: ``v4e edit photo.jpg "make it red" -o out.png seed=1``.
+
+An option without a default is given by its place, all others as ``key=value``.
+"""
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from v4e.config.command_line import nearest, read_value
+
+T = TypeVar("T")
+OUT = "-o"  # the flag that people expect of a program that writes a file: out=
+
+
+def option(default: Any, help: str) -> Any:
+    """A field with its help."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Options of ``v4e edit``."""
+
+    image: str = option(MISSING, "a picture file")
+    instruction: str = option(MISSING, 'what to change, such as "make the car blue"')
+    out: str = option("", "file for the edit, also -o FILE: .png, .jpg or .webp")
+    clip: str = option("", "file for the evolution: .mp4, .gif or .webp")
+    strip: str = option("", "file for a picture of the evolution: source, frames, edit")
+    model: str = option("", "a pipeline folder or hub id; empty = the tiny model that comes with v4e")
+    dtype: Literal["float32", "bfloat16"] = option("float32", "compute dtype")
+    size: str = option("", "WIDTHxHEIGHT in the model; empty = the picture's aspect at max_pixels")
+    max_pixels: int = option(0, "area in the model; 0 = 128 x 128 with the tiny model, else 832 x 480")
+    seed: int = option(0, "of the noise")
+    steps: int = option(8, "sampling steps")
+    guidance: float = option(1.0, "classifier-free guidance; 1 needs half the time")
+    negative: str = option("", "text that guidance above 1 leads away from")
+    frames: int = option(5, "pixel frames of the clip: 5, 9, 13, ...")
+    solver: Literal["euler", "unipc"] = option("euler", "how the flow is integrated")
+    lora: str = option("", "a LoRA's .safetensors file or folder")
+    fps: int = option(8, "frames a second of the clip")
+    threads: int = option(0, "CPU threads; 0 = one a core")
+    step_cache: float = option(0.0, "not exact: skip blocks whose input changed by less than this share")
+    weights: Literal["", "int8", "fp8"] = option("", "not exact: quantized weights; needs torchao and a GPU")
+    compile: bool = option(False, "not exact to the bit: torch.compile of the blocks")
+    bf16_decode: bool = option(False, "not exact: the VAE decodes in bfloat16")
+
+
+@dataclass(frozen=True)
+class World:
+    """Options of ``v4e world``."""
+
+    sheet: str = option("", "write a contact sheet to this PNG")
+    out: str = option("", "write <split>.parquet below this folder, in OmniEdit's schema")
+    split: Literal["train", "val", "heldout"] = option("train", "part of the world")
+    per_task: int = option(2, "edits of each of the 11 tasks")
+    seed: int = option(0, "of the scenes")
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Options of ``v4e convert``."""
+
+    original: str = option(MISSING, "folder or hub id of the model in Wan's original layout")
+    encoders: str = option(MISSING, "a diffusers pipeline, by folder or hub id, to take all else from")
+    out: str = option(MISSING, "the pipeline folder to write")
+    dtype: Literal["float32", "bfloat16"] = option("bfloat16", "of the weights that are written")
+
+
+@dataclass(frozen=True)
+class Fixtures:
+    """Options of ``v4e fixtures``."""
+
+    out: str = option(MISSING, "folder for a few made-up edits in the schema of every corpus")
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Options of ``v4e leakage``."""
+
+    prompts: str = option(MISSING, "a text file, one instruction a line")
+    hashes: str = option(MISSING, "file for their hashes, for ingest.refuse")
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Options of ``v4e pretrain``."""
+
+    work: str = option("work", "folder for the corpus and the checkpoints")
+    out: str = option("v4e/assets", "folder for the two pipeline folders")
+    workers: int = option(2, "processes of one thread")
+    clips: int = option(48_000, "clips of the corpus, for the VAE")
+    latents: int = option(48_000, "clips that the DiTs are trained on")
+    vae_steps: int = option(6_000, "training steps of the VAE")
+    base_steps: int = option(30_000, "training steps of the I2V base")
+    teacher_steps: int = option(6_000, "training steps of the FLF2V teacher")
+    start_from: str = option("", "folder of an earlier run's out: its VAE is kept, its base trained on")
+
+
+OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Convert, Fixtures, Leakage, Pretrain)}
+
+
+def read_options(kind: type[T], argv: list[str]) -> T:
+    """``["photo.jpg", "make it red", "-o", "out.png", "seed=1"]`` to an :class:`Edit`, and so on.
+
+    Raises:
+        ValueError: one line that names the bad argument and what was expected.
+    """
+    hints, places = get_type_hints(kind), _places(kind)
+    texts: dict[str, str] = {}
+    rest = list(argv)
+    while rest:
+        argument = rest.pop(0)
+        key, equals, value = argument.partition("=")
+        if argument == OUT and "out" in hints:
+            if not rest:
+                raise ValueError(f"{OUT} stands last: expected a file after it")
+            key, value = "out", rest.pop(0)
+        elif not (equals and key in hints):
+            free = [name for name in places if name not in texts]
+            if argument.startswith("-") or not free:
+                near = nearest(key.lstrip("-").replace("-", "_"), list(hints))
+                raise ValueError(f"{argument!r}: {near}; expected key=value, --help lists the keys")
+            key, value = free[0], argument
+        if key in texts:
+            raise ValueError(f"{key} is given twice, {texts[key]!r} and {value!r}: expected once")
+        texts[key] = value
+    if missing := [name for name in places if name not in texts]:
+        raise ValueError(f"{missing[0].upper()} is missing; {usage(kind)}")
+    return kind(**{key: read_value(key, text, hints[key]) for key, text in texts.items()})
+
+
+def usage(kind: type) -> str:
+    """The command line of `kind` in one line."""
+    keys = "[key=value ...]" if len(_places(kind)) < len(fields(kind)) else ""
+    return " ".join(["usage: v4e", kind.__name__.lower(), *map(str.upper, _places(kind)), keys]).rstrip()
+
+
+def describe_options(kind: type) -> str:
+    """All options with their defaults and help: the body of ``--help``."""
+    lines = []
+    for f in fields(kind):
+        default = str(f.default).lower() if isinstance(f.default, bool) else f.default
+        shown = f.name.upper() if f.default is MISSING else f"{f.name}={default}"
+        lines.append(f"  {shown:22} {f.metadata['help']}")
+    return "\n".join(lines)
+
+
+def _places(kind: type) -> list[str]:
+    """Names of the options that have no default."""
+    return [f.name for f in fields(kind) if f.default is MISSING]
