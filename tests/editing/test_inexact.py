@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from v4e.editing.command import TINY
 
 from benchmarks.support.served import SMALL, http, png, served
+from pipelines.stages.edit import TINY
 from serve.engine import Engine
 from serve.settings import Settings
 from v4e.editing import inexact
