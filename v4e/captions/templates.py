@@ -3,10 +3,20 @@
 import re
 
 from v4e.captions.checks import check_caption
+from v4e.language.inflection import (
+    definite,
+    gerund,
+    participle,
+    plural,
+    possessive,
+    sentence,
+    third_person,
+    with_article,
+)
 from v4e.language.lexicon import MOVE, WHOLE
 from v4e.language.slots import Slots, slots
 from v4e.language.tasks import TABLE1, TASKS, atoms, normalize, rule_task
-from v4e.language.words import COLORS, definite, plural, sentence, with_article
+from v4e.language.words import COLORS
 
 
 def template_caption(instruction: str, task: str) -> str:
@@ -86,7 +96,7 @@ def _part(source: str, part: str) -> str:
     """``The car's color``; of a phrase with a preposition ``The color of the leaves on the tree``."""
     if re.search(r" (?:on|of|in|at|with|behind|under|above|beside|near|next) ", source):
         return f"The {part} of {source[:1].lower()}{source[1:]}"
-    return f"{_possessive(source)} {part}"
+    return f"{possessive(source)} {part}"
 
 
 def _background(found: Slots, source: str, s: str) -> str:
@@ -106,11 +116,11 @@ def _text(found: Slots, source: str, s: str) -> str:
                 if after:
                     return f"{source} gradually change{s} to {found.target}{after}"
                 return f"{source} gradually change{s} {_to(found)}"
-            return f"{_possessive(source)} text gradually changes {_to(found)}"
+            return f"{possessive(source)} text gradually changes {_to(found)}"
         case "become":
             return f"{source} gradually become{s} {found.target}"
         case verb:
-            return f"{source} {'is' if s else 'are'} gradually {_participle(verb)} {found.place}".rstrip()
+            return f"{source} {'is' if s else 'are'} gradually {participle(verb)} {found.place}".rstrip()
 
 
 def _motion(found: Slots, source: str, s: str) -> str:
@@ -119,7 +129,8 @@ def _motion(found: Slots, source: str, s: str) -> str:
     if found.verb.endswith("ing"):
         return f"{source} {'is' if s else 'are'} slowly {found.verb.lower()} {found.place}".rstrip()
     first, _, rest = found.verb.lower().partition(" ")
-    return f"{source} slowly {first}{_third(first, s)} {rest} {found.place}".replace("  ", " ").rstrip()
+    verb = third_person(first) if s else first
+    return f"{source} slowly {verb} {rest} {found.place}".replace("  ", " ").rstrip()
 
 
 def _comes_or_goes(found: Slots, source: str, s: str) -> str:
@@ -135,7 +146,7 @@ def _to(found: Slots) -> str:
 def _in_place(place: str) -> str:
     place = place[:1].lower() + place[1:]
     if verb := re.match(rf"{MOVE}\b", place):
-        return _gerund(verb.group()) + place[verb.end() :]
+        return gerund(verb.group()) + place[verb.end() :]
     if re.match(r"(?:top|bottom|upper|lower)\b", place, re.I):
         return f"in the {place}"
     place = re.sub(r"^to (?=the (?:top|bottom|upper|lower|center|middle)\b)|^into ", "in ", place)
@@ -150,41 +161,17 @@ def _scene(target: str) -> str:
     return with_article(f"{bare} scene")
 
 
-def _possessive(noun_phrase: str) -> str:
-    if noun_phrase.endswith(("'s", "\u2019s")):
-        return noun_phrase
-    return f"{noun_phrase}'" if re.search(r"(?<!s)s$", noun_phrase) and plural(noun_phrase) else f"{noun_phrase}'s"
-
-
-def _third(verb: str, s: str) -> str:
-    return "es" if s and re.search(r"(?:s|sh|ch|x|z|o)$", verb) else s
-
-
-def _gerund(verb: str) -> str:
-    if verb in ("lie", "die", "tie"):
-        return verb[:-2] + "ying"
-    if re.fullmatch(r"[a-z]*[^aeiou][aeiou][bdgmnpt]", verb) and len(verb) <= 4:
-        return f"{verb}{verb[-1]}ing"
-    return (verb[:-1] if re.search(r"[^e]e$", verb) else verb) + "ing"
-
-
-def _participle(verb: str) -> str:
-    verb = verb.lower()
-    double = ("slim", "trim", "plan", "tan", "thin")
-    return verb + "d" if verb.endswith("e") else verb + (verb[-1] if verb in double else "") + "ed"
-
-
 def _tone(found: Slots, s: str) -> str:
     if found.verb and found.place:
-        return f"The image is gradually {_participle(found.verb)} {found.place}"
+        return f"The image is gradually {participle(found.verb)} {found.place}"
     if found.verb and found.source and not re.fullmatch(WHOLE, found.source, re.I):
-        return f"{sentence(found.source)} {'is' if s else 'are'} gradually {_participle(found.verb)}"
+        return f"{sentence(found.source)} {'is' if s else 'are'} gradually {participle(found.verb)}"
     if found.verb:
         plain = re.fullmatch(
             r"(?:it|everything|(?:the |this )?(?:image|picture|photo|photograph|scene|shot))", found.source
         )
         subject = "The image" if plain or not found.source else sentence(found.source)
-        return f"{subject} gradually {found.verb.lower()}{_third(found.verb, 's')}"
+        return f"{subject} gradually {third_person(found.verb.lower())}"
     if found.source:
         return f"{sentence(found.source)} gradually become{s} {found.target}"
     target = found.target
@@ -200,7 +187,7 @@ def _portrait(found: Slots, source: str, s: str) -> str:
             return f"{source} gradually fade{s} away"
         return f"{subject} gradually appear{s} {found.place}".rstrip()
     if found.verb:
-        return f"{source} {'is' if s else 'are'} gently {_participle(found.verb)} over time"
+        return f"{source} {'is' if s else 'are'} gently {participle(found.verb)} over time"
     if re.match(r"an? |the ", found.target, re.I):
         return f"{source} gradually turn{s} into {found.target}"
     verb = "become" if re.search(r"er$|^bald$|^(?:more|less|\d+ years) ", found.target) else "turn"

@@ -8,9 +8,9 @@ from v4e.captions.checks import check_caption, open_part, reasons, refine, state
 from v4e.captions.prompts import Prompt, caption_prompt, read_answer
 from v4e.captions.templates import core_caption, join_atoms, part_task
 from v4e.captions.vote import Bias, Scorer, TaskLabel, VotePolicy, label_all
+from v4e.language.inflection import sentence
 from v4e.language.tasks import TASKS
 from v4e.language.turns import resolve
-from v4e.language.words import sentence
 
 AtomicEdit = tuple[str, str]  # an atomic instruction, its task
 MAX_BYTES = 500  # of an atomic edit: a longer one is no edit that a small model's context is for, and gets the template

@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from v4e.language.inflection import definite, with_article
 from v4e.language.lexicon import ADD, REMOVE, WHOLE
 from v4e.language.patterns import PATTERNS, PLACE
 from v4e.language.tasks import normalize
-from v4e.language.words import QUOTED, content, definite, verbatim, with_article
+from v4e.language.words import QUOTED, content, verbatim
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from v4e.language.inflection import definite
 from v4e.language.lexicon import WHOLE
 from v4e.language.slots import Slots, slots
 from v4e.language.tasks import atoms, normalize, rule_task
-from v4e.language.words import QUOTED, definite
+from v4e.language.words import QUOTED
 
 _SCENERY = re.compile(r"\b(?:background|backdrop|scenery|setting|surroundings)\b", re.I)
 _ONE = r"(?:(?:that|the|this) (?:same|very) (?:one|thing)|that one|this one|the (?:former|latter)|that thing|the same)"

@@ -33,9 +33,6 @@ PLACES = words_of(
     "snow city ocean meadow sky mountain lake river street garden kitchen bedroom office park room space",
 )
 NUMBERS = words_of("one two three four five six seven eight nine ten dozen hundred both several many pair couple")
-MASSES = words_of(
-    "snow rain fog mist smoke fire water grass sunlight light lipstick makeup make-up mascara text ice dust"
-)
 # a caption that names one of these although its instruction does not would show the teacher another edit
 NAMED = COLORS | MATERIALS | SHAPES | PLACES | NUMBERS
 
@@ -90,43 +87,3 @@ def verbatim(instruction: str) -> list[str]:
     if rest.isupper():  # a shouted instruction singles out nothing
         return quoted
     return quoted + re.findall(r"\b[A-Z][A-Z0-9]+\b", rest)
-
-
-_AFTER_HEAD = re.compile(r" (?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|\w+ing) ")
-_DETERMINER = (
-    r"(?:the|all|both|his|her|their|its|this|that|these|those|every|each|some|another|more|"
-    r"several|many|no|\d+|\w+['\u2019]s)\b"
-)
-
-
-def plural(noun_phrase: str) -> bool:
-    """Whether a noun phrase takes a plural verb: by the last word before a preposition."""
-    head = _AFTER_HEAD.split(noun_phrase + " ")[0]
-    if re.match(r"(?:all|both|two|three|four|five|several|many|some (?=\w+s\b))\b", noun_phrase, re.I):
-        return True
-    last = (words(head) or [""])[-1]
-    return " and " in head or bool(re.search(r"(?<![su])s$|^(?:people|men|women|children|feet|teeth)$", last))
-
-
-def with_article(noun_phrase: str) -> str:
-    """``beach`` to ``a beach``; plurals, masses and phrases with a determiner stay."""
-    if re.match(rf"an?\b|{_DETERMINER}", noun_phrase, re.I) or plural(noun_phrase):
-        return noun_phrase
-    if (words(noun_phrase) or [""])[-1] in MASSES:
-        return noun_phrase
-    return f"{'an' if noun_phrase[:1].lower() in 'aeiou' else 'a'} {noun_phrase}"
-
-
-def definite(noun_phrase: str) -> str:
-    """``red circle`` to ``the red circle``; determiners stay, pronouns get a noun."""
-    if noun := {"it": "object", "them": "objects", "him": "person", "her": "person"}.get(noun_phrase.lower()):
-        return f"the {noun}"
-    noun_phrase = re.sub(r"^(?:my|our|your)\b", "the", noun_phrase, flags=re.I)
-    if re.match(_DETERMINER, noun_phrase, re.I):
-        return noun_phrase
-    return "the " + re.sub(r"^an? ", "", noun_phrase, flags=re.I)
-
-
-def sentence(text: str) -> str:
-    """First letter upper case, the rest untouched."""
-    return text[:1].upper() + text[1:]
