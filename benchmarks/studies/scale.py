@@ -31,6 +31,7 @@ from skimage import data as photographs
 from actors.cluster import connect
 from actors.stream.stream import TargetStream
 from actors.teacher.pool import await_pool, start_pool, stop_pool
+from benchmarks.support.daly import expected_seconds
 from benchmarks.support.result import RESULTS, write_result
 from benchmarks.support.scale_plots import plots
 from benchmarks.support.stub_pool import StubTeacher, asked, show, stub
@@ -44,7 +45,7 @@ from v4e.models import sizes
 from v4e.planning.gpus import cluster_of
 from v4e.planning.layout import rollout_flops, work_for
 from v4e.planning.simulation.farm import Stage, farm
-from v4e.planning.simulation.faults import best_interval, expected_seconds, train_through
+from v4e.planning.simulation.faults import best_interval, train_through
 from v4e.planning.simulation.pipeline import Simulated, simulate
 from v4e.planning.simulation.window import Training, window
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.support.daly import expected_seconds
 from pipelines.stages.plan_scale import run
 from v4e.config import Scale, parse
 from v4e.models import sizes
@@ -21,7 +22,7 @@ from v4e.planning.simulation import farm as farms
 from v4e.planning.simulation.cluster import best_layout, splits
 from v4e.planning.simulation.costs import DECODE, ENCODE, vae_flops
 from v4e.planning.simulation.farm import Stage, farm
-from v4e.planning.simulation.faults import Job, best_interval, expected_seconds, train_through
+from v4e.planning.simulation.faults import TrainingJob, best_interval, train_through
 from v4e.planning.simulation.pipeline import simulate
 from v4e.planning.simulation.serving import serve
 from v4e.planning.simulation.window import Training, window
@@ -128,7 +129,7 @@ def test_the_pools_one_process_is_a_limit_that_workers_share(request_s):
     restart=st.sampled_from([0.0, 60.0]),
 )
 def test_faults_cost_what_daly_says(mtbf, every, blocked, restart):
-    job = Job(work_s=1000.0, every_s=every, blocked_s=blocked, written_s=0.0, restart_s=restart, mtbf_s=mtbf)
+    job = TrainingJob(work_s=1000.0, every_s=every, blocked_s=blocked, written_s=0.0, restart_s=restart, mtbf_s=mtbf)
     draws = rng()
     found = [train_through(job, draws).seconds for _ in range(400)]
     assert within_its_error(found, expected_seconds(1000.0, every, blocked, restart, mtbf))
@@ -147,7 +148,7 @@ def test_youngs_interval_is_the_best_one():
 
 
 def test_a_checkpoint_counts_once_it_is_written():
-    sync = Job(work_s=1000.0, every_s=50.0, blocked_s=0.0, written_s=0.0, restart_s=0.0, mtbf_s=400.0)
+    sync = TrainingJob(work_s=1000.0, every_s=50.0, blocked_s=0.0, written_s=0.0, restart_s=0.0, mtbf_s=400.0)
     late, draws = replace(sync, written_s=40.0), rng()
     lost = [fmean(train_through(job, draws).lost_s for _ in range(300)) for job in (sync, late)]
     assert lost[1] > 1.5 * lost[0]  # 25 s a fault against about 25 + 40
@@ -157,7 +158,7 @@ def test_a_checkpoint_counts_once_it_is_written():
 
 def test_a_smaller_teacher_slows_training_until_it_is_back():
     """While d of the time is spent at half speed, work takes 1 / (1 - d / 2) as long."""
-    job = Job(
+    job = TrainingJob(
         work_s=50_000.0,
         every_s=math.inf,
         blocked_s=0.0,

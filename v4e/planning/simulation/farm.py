@@ -10,11 +10,12 @@ import simpy
 WINDOW = 6  # chunks under way on a node: one more than there are resources to keep busy
 CHUNKS = 12_000  # about so many are simulated, at least LEAST and at most MOST a node
 LEAST, MOST = 16, 400
+Route = list[tuple[simpy.Resource, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Seconds that a triplet takes of each resource."""
+    """A stage, by the seconds that a triplet takes of each resource."""
 
     name: str
     triplets: int
@@ -26,7 +27,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Farmed:
-    """How a stage went."""
+    """The end of a stage."""
 
     seconds: float
     faults: int  # of nodes
@@ -36,61 +37,73 @@ class Farmed:
 def farm(stage: Stage, nodes: int, rng: random.Random, *, mtbf_s: float, restart_s: float) -> Farmed:
     """Simulates `stage` on so many `nodes`.
 
-    A chunk goes through a node's storage link, cores and GPUs, then through the driver; each takes one chunk at a time,
-    and a node works at several chunks. A node fails after an exponential time of mean `mtbf_s`, loses its chunks, which
-    others take over, and comes back after `restart_s`.
+    A node works at several chunks. Each goes through the node's storage link, cores and GPUs, then through the driver.
+    A node fails after an exponential time of mean `mtbf_s` and comes back after `restart_s`. Its chunks begin again
+    elsewhere.
     """
-    env = simpy.Environment()
-    chunks = min(stage.triplets, nodes * min(MOST, max(LEAST, CHUNKS // nodes)))
-    size = stage.triplets / chunks
-    todo, driver, done = simpy.Store(env), simpy.Resource(env), env.event()
-    todo.items.extend(range(chunks))
-    finished = faults = 0
-
-    def chunk_by_chunk(own: list[tuple[simpy.Resource, float]]) -> Generator:
-        nonlocal finished
-        while True:
-            asked = todo.get()
-            number = None
-            try:
-                number = yield asked
-                for resource, seconds in own:
-                    with resource.request() as turn:
-                        yield turn
-                        yield env.timeout(seconds)
-            except simpy.Interrupt:
-                if number is not None or asked.triggered:
-                    todo.put(0)
-                else:
-                    asked.cancel()
-                return
-            finished += 1
-            if finished == chunks:
-                done.succeed()
-
-    def node() -> Generator:
-        nonlocal faults
-        while True:
-            seconds = (stage.storage_s, stage.cores_s, stage.gpus_s)
-            own = [(simpy.Resource(env), size * each) for each in seconds if each]
-            own += [(driver, size * stage.driver_s)] if stage.driver_s else []
-            slots = [env.process(chunk_by_chunk(own)) for _ in range(WINDOW)]
-            if not math.isfinite(mtbf_s):
-                return
-            yield env.timeout(rng.expovariate(1 / mtbf_s))
-            faults += 1
-            for slot in slots:
-                slot.interrupt()
-            yield env.timeout(restart_s)
-
-    for _ in range(nodes):
-        env.process(node())
-    env.run(until=done)
-    total = stage.triplets / max(env.now, 1e-12)
+    run = FarmRun(stage, nodes, rng, mtbf_s=mtbf_s, restart_s=restart_s)
+    run.env.run(until=run.end)
+    total = stage.triplets / max(run.env.now, 1e-12)
     busy = {
         "the storage": stage.storage_s * total / nodes,
         "the nodes' cores": stage.cores_s * total / nodes,
         "the GPUs": stage.gpus_s * total / nodes,
         "the one driver": stage.driver_s * total,
     }
-    return Farmed(seconds=env.now, faults=faults, busy=busy)
+    return Farmed(seconds=run.env.now, faults=run.faults, busy=busy)
+
+
+class FarmRun:
+    """A stage under way: each method that yields is a process of the simulation."""
+
+    def __init__(self, stage: Stage, nodes: int, rng: random.Random, *, mtbf_s: float, restart_s: float) -> None:
+        self.stage, self.rng, self.mtbf_s, self.restart_s = stage, rng, mtbf_s, restart_s
+        self.env = simpy.Environment()
+        self.chunks = min(stage.triplets, nodes * min(MOST, max(LEAST, CHUNKS // nodes)))
+        self.size = stage.triplets / self.chunks  # triplets of a chunk
+        self.todo, self.driver = simpy.Store(self.env), simpy.Resource(self.env)
+        self.todo.items.extend(range(self.chunks))
+        self.finished = self.faults = 0
+        self.end = self.env.event()
+        for _ in range(nodes):
+            self.env.process(self.node())
+
+    def node(self) -> Generator:
+        """Works until it fails, and again once it is back."""
+        while True:
+            route = self.route()
+            slots = [self.env.process(self.slot(route)) for _ in range(WINDOW)]
+            if not math.isfinite(self.mtbf_s):
+                return
+            yield self.env.timeout(self.rng.expovariate(1 / self.mtbf_s))
+            self.faults += 1
+            for slot in slots:
+                slot.interrupt()
+            yield self.env.timeout(self.restart_s)
+
+    def route(self) -> Route:
+        """Returns what a chunk passes, with its seconds there: resources of the node's own, and the one driver."""
+        seconds = (self.stage.storage_s, self.stage.cores_s, self.stage.gpus_s)
+        route = [(simpy.Resource(self.env), self.size * each) for each in seconds if each]
+        return route + ([(self.driver, self.size * self.stage.driver_s)] if self.stage.driver_s else [])
+
+    def slot(self, route: Route) -> Generator:
+        """Takes chunk after chunk along `route`; a failure of the node gives the one under way back."""
+        while True:
+            asked = self.todo.get()
+            number = None
+            try:
+                number = yield asked
+                for resource, seconds in route:
+                    with resource.request() as turn:
+                        yield turn
+                        yield self.env.timeout(seconds)
+            except simpy.Interrupt:
+                if number is not None or asked.triggered:
+                    self.todo.put(0)
+                else:
+                    asked.cancel()
+                return
+            self.finished += 1
+            if self.finished == self.chunks:
+                self.end.succeed()

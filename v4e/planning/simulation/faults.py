@@ -3,14 +3,18 @@
 import math
 import random
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import simpy
 
+STUDENT, TEACHER = "student", "teacher"  # whose node has failed
+Slower = Callable[[int], float]  # from teaching nodes that are down to how much longer work takes
+
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Seconds."""
+class TrainingJob:
+    """A training as faults see it; all in seconds."""
 
     work_s: float  # without faults, checkpoints left out
     every_s: float  # of work between checkpoints
@@ -24,7 +28,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """How it went."""
+    """The end of a job, with what its faults cost."""
 
     seconds: float
     faults: int  # of training nodes
@@ -33,103 +37,119 @@ class Trained:
     blocked_s: float  # for checkpoints
 
 
-def train_through(job: Job, rng: random.Random, slower: Callable[[int], float] = lambda down: 1.0) -> Trained:
-    """Simulates `job`; `slower(n)` is how much longer work takes while n teaching nodes are down.
+def train_through(job: TrainingJob, rng: random.Random, slower: Slower = lambda down: 1.0) -> Trained:
+    """Simulates `job`. Faults are exponential, and those during a restart make it begin again."""
+    run = FaultyRun(job, rng, slower)
+    run.env.run(until=run.training)
+    return Trained(
+        seconds=run.env.now,
+        faults=run.faults,
+        teacher_faults=run.teacher_faults,
+        lost_s=run.lost_s,
+        blocked_s=run.blocked_s,
+    )
 
-    Faults are exponential, and strike during restarts too: those begin again.
-    """
-    env = simpy.Environment()
-    done = kept = lost = blocked = 0.0
-    faults = teacher_faults = down = 0
 
-    def counts(at: float, seconds: float) -> Generator:
-        """A checkpoint that counts once it is written, unless its writers go down before."""
-        nonlocal kept
-        try:
-            yield env.timeout(seconds)
-            kept = max(kept, at)
-        except simpy.Interrupt:
-            pass
+class FaultyRun:
+    """A training under way: each method that yields is a process of the simulation, or a part of one."""
 
-    def train() -> Generator:
-        nonlocal done, kept, lost, blocked, faults
-        saved, writing = 0.0, None  # work at the newest checkpoint, its writer
-        while done < job.work_s:
-            start, rate = env.now, 1 / slower(down)
-            stop = min(saved + job.every_s, job.work_s)
-            paused = False
+    def __init__(self, job: TrainingJob, rng: random.Random, slower: Slower) -> None:
+        self.job, self.rng, self.slower = job, rng, slower
+        self.env = simpy.Environment()
+        self.done = 0.0  # work, in seconds
+        self.saved = 0.0  # work at the newest checkpoint
+        self.kept = 0.0  # work at the newest checkpoint that counts
+        self.lost_s = self.blocked_s = 0.0
+        self.faults = self.teacher_faults = 0
+        self.down = 0  # teaching nodes
+        self.writer: simpy.Process | None = None  # of the newest checkpoint
+        self.training = self.env.process(self.train())
+        if math.isfinite(job.mtbf_s):
+            self.env.process(self.strike())
+        if math.isfinite(job.teacher_mtbf_s):
+            self.env.process(self.shrink())
+
+    def train(self) -> Generator:
+        """Works to the end, with a checkpoint every `every_s`; a fault of a training node interrupts it."""
+        while self.done < self.job.work_s:
             try:
-                if done < stop:
-                    yield env.timeout((stop - done) / rate)
-                    done = stop
-                if done < job.work_s:
-                    paused = True
-                    if writing and writing.is_alive:
-                        yield writing  # one at a time
-                    yield env.timeout(job.blocked_s)
-                    blocked += job.blocked_s
-                    saved = done
-                    writing = env.process(counts(done, job.written_s))
+                yield from self.work()
+                if self.done < self.job.work_s:
+                    yield from self.save()
             except simpy.Interrupt as interrupt:
-                if not paused:
-                    done = min(stop, done + (env.now - start) * rate)
-                if interrupt.cause == "teacher":
-                    continue
-                faults += 1
-                if writing and writing.is_alive:
-                    writing.interrupt()
-                lost += done - kept
-                done = saved = kept
-                yield from restarted()
+                if interrupt.cause == STUDENT:
+                    self.fall_back()
+                    yield from self.restart()
 
-    def restarted() -> Generator:
-        nonlocal faults
-        while True:
-            end = env.now + job.restart_s
+    def work(self) -> Generator:
+        """Works to the next checkpoint or the end. An interrupt keeps what is done by then."""
+        start, rate = self.env.now, 1 / self.slower(self.down)
+        stop = min(self.saved + self.job.every_s, self.job.work_s)
+        if self.done < stop:
             try:
-                while env.now < end:
-                    yield env.timeout(end - env.now)
+                yield self.env.timeout((stop - self.done) / rate)
+            except simpy.Interrupt:
+                self.done = min(stop, self.done + (self.env.now - start) * rate)
+                raise
+            self.done = stop
+
+    def save(self) -> Generator:
+        """Begins a checkpoint once the last one is written; training waits only for the copy."""
+        if self.writer and self.writer.is_alive:
+            yield self.writer
+        yield self.env.timeout(self.job.blocked_s)
+        self.blocked_s += self.job.blocked_s
+        self.saved = self.done
+        self.writer = self.env.process(self.write(self.done))
+
+    def write(self, work: float) -> Generator:
+        """Makes a checkpoint of `work` count once it is written, unless its writers go down before."""
+        with suppress(simpy.Interrupt):
+            yield self.env.timeout(self.job.written_s)
+            self.kept = max(self.kept, work)
+
+    def fall_back(self) -> None:
+        """Loses the work since the newest checkpoint that counts."""
+        self.faults += 1
+        if self.writer and self.writer.is_alive:
+            self.writer.interrupt()
+        self.lost_s += self.done - self.kept
+        self.done = self.saved = self.kept
+
+    def restart(self) -> Generator:
+        """Waits for a restart; an interrupt makes it begin again."""
+        while True:
+            end = self.env.now + self.job.restart_s
+            try:
+                while self.env.now < end:
+                    yield self.env.timeout(end - self.env.now)
                 return
             except simpy.Interrupt as interrupt:
-                if interrupt.cause == "teacher":
-                    continue
-                faults += 1
+                self.faults += interrupt.cause == STUDENT
 
-    running = env.process(train())
+    def strike(self) -> Generator:
+        """Lets training nodes fail."""
+        while self.training.is_alive:
+            yield self.env.timeout(self.rng.expovariate(1 / self.job.mtbf_s))
+            self.interrupt(STUDENT)
 
-    def strikes() -> Generator:
-        while running.is_alive:
-            yield env.timeout(rng.expovariate(1 / job.mtbf_s))
-            if running.is_alive:
-                running.interrupt("student")
+    def shrink(self) -> Generator:
+        """Lets teaching nodes fail."""
+        while self.training.is_alive:
+            yield self.env.timeout(self.rng.expovariate(1 / self.job.teacher_mtbf_s))
+            self.teacher_faults += 1
+            self.env.process(self.absent())
 
-    def shrinks() -> Generator:
-        nonlocal teacher_faults
-        while running.is_alive:
-            yield env.timeout(rng.expovariate(1 / job.teacher_mtbf_s))
-            teacher_faults += 1
-            env.process(absent())
+    def absent(self) -> Generator:
+        """Takes one teaching node down and brings it back; training then goes on at another pace."""
+        for change, seconds in ((1, self.job.teacher_restart_s), (-1, 0.0)):
+            self.down += change
+            self.interrupt(TEACHER)
+            yield self.env.timeout(seconds)
 
-    def absent() -> Generator:
-        nonlocal down
-        for change, seconds in ((1, job.teacher_restart_s), (-1, 0.0)):
-            down += change
-            if running.is_alive:
-                running.interrupt("teacher")
-            yield env.timeout(seconds)
-
-    if math.isfinite(job.mtbf_s):
-        env.process(strikes())
-    if math.isfinite(job.teacher_mtbf_s):
-        env.process(shrinks())
-    env.run(until=running)
-    return Trained(
-        seconds=env.now,
-        faults=faults,
-        teacher_faults=teacher_faults,
-        lost_s=lost,
-        blocked_s=blocked,
-    )
+    def interrupt(self, cause: str) -> None:
+        if self.training.is_alive:
+            self.training.interrupt(cause)
 
 
 def best_interval(blocked_s: float, mtbf_s: float) -> float:
@@ -137,14 +157,3 @@ def best_interval(blocked_s: float, mtbf_s: float) -> float:
     if not math.isfinite(mtbf_s):
         return math.inf
     return math.sqrt(2 * blocked_s * mtbf_s) - blocked_s if blocked_s < 2 * mtbf_s else mtbf_s
-
-
-def expected_seconds(work_s: float, every_s: float, blocked_s: float, restart_s: float, mtbf_s: float) -> float:
-    """Daly's time to solution with checkpoints that count at once: M e^(R/M) (e^((t+d)/M) - 1) for each segment.
-
-    Exact where faults are exponential and strike during checkpoints and restarts too. Behind the last segment, which
-    may be shorter, there is no checkpoint.
-    """
-    whole = math.ceil(work_s / every_s) - 1
-    segments = whole * math.expm1((every_s + blocked_s) / mtbf_s) + math.expm1((work_s - whole * every_s) / mtbf_s)
-    return mtbf_s * math.exp(restart_s / mtbf_s) * segments

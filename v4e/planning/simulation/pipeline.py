@@ -11,7 +11,7 @@ from v4e.planning.gpus import Cluster
 from v4e.planning.simulation.cluster import Layout, best_layout
 from v4e.planning.simulation.costs import Nodes, edit_flops, nodes_of, stages, state_bytes
 from v4e.planning.simulation.farm import farm
-from v4e.planning.simulation.faults import Job, Trained, best_interval, train_through
+from v4e.planning.simulation.faults import Trained, TrainingJob, best_interval, train_through
 from v4e.planning.simulation.serving import Served, serve
 from v4e.planning.simulation.window import Training, Window, window
 from v4e.planning.work import pace_of
@@ -39,7 +39,7 @@ class Simulated:
     layout: Layout
     parts: dict[str, Part]  # in order
     step_s: float  # of training, without faults
-    job: Job  # the training that faults strike
+    job: TrainingJob  # the training that faults strike
     useful: float  # share of training's time that is neither lost nor waited for
     edit_s: float  # of one edit alone
     served: Served
@@ -141,7 +141,7 @@ def training_of(layout: Layout, cluster: Cluster) -> Training:
     )
 
 
-def job_of(layout: Layout, student: Pipeline, cluster: Cluster, nodes: Nodes, seen: Window) -> Job:
+def job_of(layout: Layout, student: Pipeline, cluster: Cluster, nodes: Nodes, seen: Window) -> TrainingJob:
     """The training as faults see it. A fault takes a whole node, and so all training, or some replicas."""
     config, scale = layout.config, layout.config.scale
     state, workers = state_bytes(config, student), config.train.workers
@@ -152,7 +152,7 @@ def job_of(layout: Layout, student: Pipeline, cluster: Cluster, nodes: Nodes, se
     shards = config.train.shard or workers
     blocked_s = state / shards / 1e9 / cluster.gpu.host_gb_s  # the copy to host memory
     weights_s = layout.plan.held.teacher_weights / 1e9 / nodes.storage_gb_s
-    return Job(
+    return TrainingJob(
         work_s=config.optim.steps * scale.forwards * seen.forward_s,
         every_s=scale.checkpoint_s or best_interval(blocked_s, mtbf_s),
         blocked_s=blocked_s,
@@ -164,7 +164,7 @@ def job_of(layout: Layout, student: Pipeline, cluster: Cluster, nodes: Nodes, se
     )
 
 
-def check_ends(job: Job) -> None:
+def check_ends(job: TrainingJob) -> None:
     """Refuses a training whose faults come faster than it can restart and reach a checkpoint.
 
     Raises:
@@ -197,7 +197,7 @@ def slower_by(layout: Layout):
     return slower
 
 
-def trained_part(layout: Layout, job: Job, runs: list[Trained], seen: Window, start_s: float) -> Part:
+def trained_part(layout: Layout, job: TrainingJob, runs: list[Trained], seen: Window, start_s: float) -> Part:
     """Training, and what sets its pace."""
     seconds = fmean(run.seconds for run in runs)
     useful = job.work_s / seconds
