@@ -3,13 +3,12 @@
 import os
 from pathlib import Path
 
-from diffusers.models.attention_dispatch import AttentionBackendName
-
 from serve.keys import Keys
 from serve.settings import Settings
+from v4e.compat import attention_backends
 from v4e.config.checks import require
 from v4e.training.checks import HALF_ONLY
-from v4e.weights.load import check_folder
+from v4e.weights.hub import check_folder
 
 
 def check(settings: Settings) -> None:
@@ -25,8 +24,10 @@ def check(settings: Settings) -> None:
     for name, file in settings.adapters.items():
         there = Path(file).is_dir() or (file.endswith(".safetensors") and Path(file).is_file())
         require(there, f"settings.loras: {name}={file}: expected a .safetensors file that exists, or its folder")
-    name, names = settings.attention, [backend.value for backend in AttentionBackendName]
-    require(name in names, f"settings.attention={name}: expected one of {', '.join(names)}")
+    name = settings.attention
+    if name != "native":
+        names = attention_backends()
+        require(name in names, f"settings.attention={name}: expected one of {', '.join(names)}")
     message = f"settings.attention={name} computes in 16 bits, settings.dtype=float32: set dtype=bfloat16"
     require(settings.dtype != "float32" or not any(word in name for word in HALF_ONLY), message)
     # What else it needs is the replica's to see: this may be a machine of another kind.

@@ -13,7 +13,8 @@ from v4e.config import Config
 from v4e.data.store.features import encode_samples, is_finite
 from v4e.data.store.jobs import Chunk, Job, Rejection, read_job, rejection
 from v4e.data.store.store import Store
-from v4e.weights.load import DTYPES, load_frozen
+from v4e.weights.frozen import load_frozen
+from v4e.weights.load import DTYPES
 
 # Small shares, so that readers and encoders fit on any machine together; they never wait for a CPU of each other.
 READ_CPUS = 0.25

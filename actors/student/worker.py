@@ -32,7 +32,8 @@ from v4e.training.schedule import requests
 from v4e.training.student import Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
 from v4e.watch.strips import Strips
-from v4e.weights.load import DTYPES, load_student, load_vae, move
+from v4e.weights.frozen import load_vae
+from v4e.weights.load import DTYPES, load_student, move
 
 
 def train_student(loop: dict[str, Any]) -> None:

@@ -25,7 +25,8 @@ from v4e.method.inputs import noised, teacher_inputs
 from v4e.method.losses import kd_tokens
 from v4e.models.dit import hidden_states, predict
 from v4e.types import TargetRequest
-from v4e.weights.load import DTYPES, empty_prompt, load_dit, move
+from v4e.weights.frozen import empty_prompt
+from v4e.weights.load import DTYPES, load_dit, move
 
 ROLLOUT_DRAW = 1  # apart from the noise of training, which is draw 0
 

@@ -30,7 +30,8 @@ from v4e.tiny.world import make_triplets
 from v4e.training.schedule import requests
 from v4e.training.student import Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
-from v4e.weights.load import load_dit, load_frozen
+from v4e.weights.frozen import load_frozen
+from v4e.weights.load import load_dit
 
 CPU = torch.device("cpu")
 PER_TASK = 2  # triplets

@@ -26,7 +26,7 @@ from v4e.language.tasks import rule_task
 from v4e.method import sampler
 from v4e.tiny.world.scene import MATERIALS, SHAPES, SLOTS, Thing
 from v4e.types import EditTriplet
-from v4e.weights.load import load_frozen
+from v4e.weights.frozen import load_frozen
 
 LOCAL = ("addition", "removal", "replacement", "material", "motion")
 REACH = photo_edits.RADIUS * photo_edits.SIZE + 1  # pixels

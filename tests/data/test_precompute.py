@@ -27,7 +27,7 @@ from v4e.data.write import write_triplets
 from v4e.files.uri import read_json
 from v4e.method.conditioning import tail_video
 from v4e.models.encoders import encode_clip, encode_images, encode_text, to_pixels
-from v4e.weights.load import load_frozen
+from v4e.weights.frozen import load_frozen
 
 COUNT = 7
 

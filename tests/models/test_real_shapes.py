@@ -22,8 +22,9 @@ from v4e.config import KD, Config, Lora, Models, Optim, Run, Train, parse
 from v4e.models import sizes
 from v4e.models.dit import hidden_states, predict
 from v4e.models.dtype import dtype_of
+from v4e.parallel.cuts import own_part
 from v4e.parallel.fsdp import shard_student, student_mesh
-from v4e.parallel.tensor_parallel import own_part, split
+from v4e.parallel.tensor_parallel import split
 from v4e.planning.memory import parameter_count, student_memory, teacher_memory
 from v4e.planning.work import Reads
 from v4e.training import checkpoint

@@ -16,7 +16,7 @@ from tests.support.counted import CountedFile
 from tests.support.dit import TAPS, make, stock
 from v4e.models.dit import hidden_states, predict
 from v4e.models.sizes import WAN14B_FLF2V
-from v4e.parallel import tensor_parallel
+from v4e.parallel import cuts, tensor_parallel
 from v4e.weights import shard
 from v4e.weights.load import DTYPES, load_dit
 
@@ -223,7 +223,7 @@ def test_every_key_of_wan_14b_is_cut_or_held_whole_as_the_table_says(whole_14b, 
         known, dim = expected.get(name, (shape, None))
         assert shape == known
         assert split[name] == tuple(n // size if at == dim else n for at, n in enumerate(shape)), name
-        parts = [tensor_parallel.own_part(name, shape, rank, size) for rank in range(size)]
+        parts = [cuts.own_part(name, shape, rank, size) for rank in range(size)]
         if dim is None:
             assert all(part == (slice(None),) * len(shape) for part in parts), name
         else:  # one after the other, they are the whole
@@ -240,9 +240,9 @@ def test_degrees_that_do_not_divide_are_refused_before_anything_is_read(checkpoi
 
 def test_a_degree_must_divide_the_heads_and_the_neurons():
     for size in (1, 2, 4, 8):
-        tensor_parallel.check_degree(size, 40, 13824)
+        cuts.check_degree(size, 40, 13824)
     with pytest.raises(ValueError, match=r"over 5 ranks.*one of 1, 2, 4, 8$"):  # 40 heads would, 13824 neurons not
-        tensor_parallel.check_degree(5, 40, 13824)
+        cuts.check_degree(5, 40, 13824)
 
 
 @torch.inference_mode()

@@ -42,7 +42,7 @@ from v4e.watch.picture import GAP, LINE, MARGIN, cell_size
 from v4e.watch.picture import rows as page
 from v4e.watch.strips import Strips, averaged
 from v4e.watch.trackers import check_trackers, trackers
-from v4e.weights.load import load_frozen
+from v4e.weights.frozen import load_frozen
 
 CPU = torch.device("cpu")
 WATCH = {"samples_every": 2, "per_task": 2}

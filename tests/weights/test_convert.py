@@ -13,7 +13,7 @@ from tests.support.original import ORIGINAL_14B
 from v4e.models import sizes
 from v4e.models.dtype import dtype_of
 from v4e.weights.convert import convert, original_name, transformer_config
-from v4e.weights.load import check_folder
+from v4e.weights.hub import check_folder
 from v4e.weights.shard import weight_files
 
 NOT_IN_DIFFUSERS = "condition_embedder.image_embedder.pos_embed"  # its single-file loader does not know FLF2V

@@ -23,7 +23,8 @@ from v4e.method.inputs import Inputs
 from v4e.method.sampler import OnStep, Solver
 from v4e.models.encoders import decode_clip, encode_clip, encode_images, encode_text, to_images, to_pixels
 from v4e.models.framewise import framewise
-from v4e.weights.load import Frozen, load_dit, load_frozen, load_vae, move
+from v4e.weights.frozen import Frozen, load_frozen, load_vae
+from v4e.weights.load import load_dit, move
 from v4e.weights.lora_files import Adapters
 
 EXACT = Inexact()

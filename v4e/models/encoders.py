@@ -4,10 +4,12 @@ Shapes: B batch, P pixel frames, h w pixels, C latent channels, F latent frames,
 tokens, D width. Pixels are in [-1, 1]; latents are normalised by the VAE's own mean and std.
 """
 
+import html
+
+import ftfy
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
-from diffusers.pipelines.wan.pipeline_wan_i2v import prompt_clean
 from PIL import Image
 from torch import Tensor
 
@@ -33,10 +35,15 @@ def decode_clip(vae: AutoencoderKLWan, z_BCFHW: Tensor) -> Tensor:
     return vae.decode(z * std + mean, return_dict=False)[0].clamp(-1, 1)
 
 
+def clean(text: str) -> str:
+    """Returns `text` as the stock Wan pipeline reads it: mended, without HTML entities, one space between words."""
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
+
+
 def encode_text(text_encoder, tokenizer, texts: list[str], max_length: int = 512) -> list[Tensor]:
-    """Encoder states of each text, (T_i, D), pad tokens removed; cleaned as the stock pipeline cleans."""
+    """Encoder states of each text after :func:`clean`, (T_i, D), pad tokens removed."""
     tokens = tokenizer(
-        [prompt_clean(t) for t in texts],
+        [clean(t) for t in texts],
         padding=True,
         max_length=max_length,
         truncation=True,

@@ -22,8 +22,8 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 
+from v4e.compat import FsspecReader, FsspecWriter
 from v4e.config import Config
 from v4e.files.uri import exists, join, numbers_in, remove
 from v4e.training.student import State

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TypedDict, cast
 
-from diffusers import WanTransformer3DModel
-from diffusers.models.attention_dispatch import AttentionBackendName, _check_attention_backend_requirements
-
+from v4e.compat import attention_backends, check_attention_backend
 from v4e.config import Config
 from v4e.data.sources import parts
 from v4e.data.store.ids import ids_hash
 from v4e.files.uri import exists, read_json, write_json_atomic
-from v4e.parallel.tensor_parallel import check_degree
-from v4e.weights.load import check_folder
-from v4e.weights.lora import check_targets
+from v4e.parallel.cuts import check_degree
+from v4e.weights.hub import TRANSFORMER, check_folder, local_folder
 
 HALF_ONLY = ("flash", "sage", "cudnn", "fa2")  # in the names of backends whose kernels take no float32
 SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
@@ -46,6 +43,8 @@ def check_run(config: Config) -> tuple[Dit, Dit]:
     check_models(config, student, teacher)
     check_split(config, teacher)
     if config.lora.rank:
+        from v4e.weights.lora import check_targets  # diffusers and peft, which no other check needs
+
         check_targets(config.lora, student)
     for key in ("train", "heldout"):
         if uri := getattr(config.data, key):
@@ -64,7 +63,8 @@ def dit_config(folder: str, key: str) -> Dit:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{key}: {error}") from error
     try:
-        return cast(Dit, WanTransformer3DModel.load_config(folder, subfolder="transformer"))
+        path = local_folder(folder, TRANSFORMER[:1]) / "transformer" / "config.json"
+        return cast(Dit, json.loads(path.read_text()))
     except OSError as error:
         raise FileNotFoundError(
             f"{key}={folder} has no transformer/config.json, or huggingface.co was not reached: "
@@ -79,11 +79,13 @@ def check_attention(config: Config) -> None:
         ValueError: naming what diffusers knows, how to install the backend, or the precision that it needs.
     """
     name = config.models.attention
-    names = [backend.value for backend in AttentionBackendName]
+    if name == "native":
+        return
+    names = attention_backends()
     if name not in names:
         raise ValueError(f"models.attention={name}: expected one of {', '.join(names)}")
     try:
-        _check_attention_backend_requirements(AttentionBackendName(name))
+        check_attention_backend(name)
     except RuntimeError as error:
         ours = "pip install -e '.[flash]', " if name in ("flash", "flash_varlen") else ""
         raise ValueError(f"models.attention={name}: {error} {ours}or set models.attention=native") from error

@@ -35,7 +35,8 @@ from v4e.training.ema import EMA
 from v4e.watch import validation
 from v4e.watch.files import add_to_curves, rewind, strip_uri
 from v4e.watch.picture import rows
-from v4e.weights.load import DTYPES, empty_prompt, load_vae, move
+from v4e.weights.frozen import empty_prompt, load_vae
+from v4e.weights.load import DTYPES, move
 
 FIGURES = ("success", "edit_l1", "preserve_psnr")
 

@@ -24,9 +24,9 @@ from fsspec.implementations.local import LocalFileSystem
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
+from v4e.compat import FsspecReader
 from v4e.config import Lora
 from v4e.files.uri import exists
 from v4e.models.dtype import dtype_of

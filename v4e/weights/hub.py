@@ -34,6 +34,26 @@ def local_folder(folder: str, allow: tuple[str, ...] | None = None, ignore: tupl
         ) from error
 
 
+def check_folder(folder: str) -> None:
+    """Refuses what looks like a local path but is no pipeline folder.
+
+    Raises:
+        FileNotFoundError: naming the folder and what belongs there.
+    """
+    path = Path(folder)
+    local = path.is_absolute() or folder.startswith(".") or folder.count("/") != 1 or path.exists()
+    if local and is_original(path):
+        raise FileNotFoundError(
+            f"{folder} is a model in Wan's original layout: v4e convert {folder} "
+            "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers OUT makes a diffusers pipeline folder of it"
+        )
+    if local and not (path / "model_index.json").exists():
+        raise FileNotFoundError(
+            f"{folder} is no diffusers pipeline folder (no model_index.json there): "
+            "expected a folder that save_pretrained wrote, or a hub id such as Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
+        )
+
+
 def is_original(folder: Path) -> bool:
     """Whether `folder` holds a model in the layout that v4e/weights/convert.py reads."""
     config = folder / "config.json"

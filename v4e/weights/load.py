@@ -1,28 +1,17 @@
-"""Weights from diffusers pipeline folders or hub ids; safetensors only."""
+"""The DiT of a diffusers pipeline folder or hub id; safetensors only. The rest of it: :mod:`v4e.weights.frozen`."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from torch import Tensor, nn
+from diffusers import WanTransformer3DModel
+from torch import nn
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
-from transformers import (
-    AutoImageProcessor,
-    AutoTokenizer,
-    BaseImageProcessor,
-    CLIPVisionModel,
-    PreTrainedTokenizerBase,
-    UMT5EncoderModel,
-)
 
 from v4e.config import Config
 from v4e.models.attention import fold_pads
-from v4e.models.encoders import encode_text
 from v4e.parallel.fsdp import shard_student
-from v4e.weights.hub import is_original
+from v4e.weights.hub import check_folder
 from v4e.weights.lora import start_dtype, trainable
 from v4e.weights.shard import empty_dit, fill_shards, load_shard
 
@@ -30,40 +19,9 @@ M = TypeVar("M", bound=nn.Module)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # as configs spell them
 
 
-@dataclass(frozen=True, kw_only=True)
-class Frozen:
-    """Everything of a Wan pipeline but the DiT."""
-
-    vae: AutoencoderKLWan
-    text_encoder: UMT5EncoderModel
-    tokenizer: PreTrainedTokenizerBase
-    image_encoder: CLIPVisionModel
-    image_processor: BaseImageProcessor
-
-
 def move(model: M, device: torch.device) -> M:
     """`model` on `device`. Said to any ``nn.Module``, since what decorates diffusers' own ``to`` hides its type."""
     return model.to(device)
-
-
-def check_folder(folder: str) -> None:
-    """Refuse what looks like a local path but is no pipeline folder.
-
-    Raises:
-        FileNotFoundError: naming the folder and what belongs there.
-    """
-    path = Path(folder)
-    local = path.is_absolute() or folder.startswith(".") or folder.count("/") != 1 or path.exists()
-    if local and is_original(path):
-        raise FileNotFoundError(
-            f"{folder} is a model in Wan's original layout: v4e convert {folder} "
-            "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers OUT makes a diffusers pipeline folder of it"
-        )
-    if local and not (path / "model_index.json").exists():
-        raise FileNotFoundError(
-            f"{folder} is no diffusers pipeline folder (no model_index.json there): "
-            "expected a folder that save_pretrained wrote, or a hub id such as Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
-        )
 
 
 def load_dit(
@@ -122,31 +80,3 @@ def set_attention(dit: WanTransformer3DModel, attention: str, fold_pad: bool) ->
                 "models.attention=native"
             ) from error
     return dit
-
-
-def load_vae(folder: str, dtype: torch.dtype) -> AutoencoderKLWan:
-    """The pipeline's VAE alone, frozen and in evaluation mode."""
-    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, use_safetensors=True)
-    return vae.eval().requires_grad_(False)
-
-
-def load_frozen(folder: str, dtype: torch.dtype) -> Frozen:
-    """VAE, text and image encoders, frozen and in evaluation mode."""
-    check_folder(folder)
-    frozen = Frozen(
-        vae=load_vae(folder, dtype),
-        text_encoder=UMT5EncoderModel.from_pretrained(folder, subfolder="text_encoder", dtype=dtype),
-        tokenizer=AutoTokenizer.from_pretrained(folder, subfolder="tokenizer"),
-        image_encoder=CLIPVisionModel.from_pretrained(folder, subfolder="image_encoder", dtype=dtype),
-        image_processor=AutoImageProcessor.from_pretrained(folder, subfolder="image_processor"),
-    )
-    for model in (frozen.text_encoder, frozen.image_encoder):
-        model.eval().requires_grad_(False)
-    return frozen
-
-
-def empty_prompt(folder: str, dtype: torch.dtype) -> Tensor:
-    """Text states (T, D) of the empty prompt, which guidance leads away from. Its encoder is let go again."""
-    frozen = load_frozen(folder, dtype)
-    [text_TD] = encode_text(frozen.text_encoder, frozen.tokenizer, [""])
-    return text_TD

@@ -17,8 +17,9 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from v4e.models.dtype import dtype_of
+from v4e.parallel.cuts import own_part
 from v4e.parallel.local import local
-from v4e.parallel.tensor_parallel import own_part, put, split
+from v4e.parallel.tensor_parallel import put, split
 from v4e.weights.hub import TRANSFORMER, local_folder
 from v4e.weights.lora import base_name, is_adapter, start_value
 

@@ -15,7 +15,7 @@ from v4e.data.store.store import Texts
 from v4e.method.conditioning import Context, flf_video, i2v_video, tail_video
 from v4e.models.encoders import encode_clip, encode_images, encode_text, to_pixels
 from v4e.types import Sample
-from v4e.weights.load import Frozen
+from v4e.weights.frozen import Frozen
 
 VAE_PIXELS = 1 << 22  # of a call: two clips of 5 x 480 x 832, all clips of a chunk at tiny size
 

@@ -7,7 +7,8 @@ import torch
 
 from v4e.tiny.pretrain.dit import Family, tokenizer_and_concepts
 from v4e.tiny.pretrain.loop import save
-from v4e.weights.load import load_dit, load_frozen
+from v4e.weights.frozen import load_frozen
+from v4e.weights.load import load_dit
 
 
 def take_vae(folder: Path, work: Path, steps: int) -> None:

@@ -1,0 +1,26 @@
+"""Every private name of other packages that v4e depends on, in one place.
+
+A name here may change in any release: tests/repo/test_compat.py says which release each was last seen in.
+"""
+
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
+
+__all__ = ["FsspecReader", "FsspecWriter", "attention_backends", "check_attention_backend"]
+
+
+def attention_backends() -> list[str]:
+    """Returns the names of the attention backends that diffusers knows."""
+    from diffusers.models.attention_dispatch import AttentionBackendName  # seconds that few callers need
+
+    return [backend.value for backend in AttentionBackendName]
+
+
+def check_attention_backend(name: str) -> None:
+    """Refuses a backend whose package is missing or too old.
+
+    Raises:
+        RuntimeError: diffusers' own words on what to install.
+    """
+    from diffusers.models.attention_dispatch import AttentionBackendName, _check_attention_backend_requirements
+
+    _check_attention_backend_requirements(AttentionBackendName(name))
