@@ -58,6 +58,7 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/serving/fuzz.py
 	$(PY) benchmarks/studies/ablate.py run.dir=runs/ablate optim.steps=600
 	$(PY) benchmarks/studies/efficiency.py run.dir=runs/efficiency optim.steps=600
+	$(PY) benchmarks/repo/structure.py
 
 gpu-check: ## on a machine with GPUs: kernels, parity, NCCL, NIXL, vLLM, a tiny run, 14B's blocks; needs an environment with CUDA
 	@python=python; [ -x .venv/bin/python ] && python=.venv/bin/python; \
