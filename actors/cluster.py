@@ -1,16 +1,18 @@
-"""Joining a Ray cluster, or starting one on this machine."""
+"""The Ray cluster of a command: one that it joins, or one that it starts on this machine."""
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import ray
 
-# Read by Ray Train in the driver: a dead worker is noticed in a fraction of a second, not in two.
+# For Ray Train, in the driver: it notices a dead worker in a fraction of a second, not in two.
 TRAIN_ENV = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",
     "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 LOCAL_OBJECT_STORE = 512 << 20  # bytes: enough for the targets under way at tiny size
@@ -28,12 +30,11 @@ WORKER_ENV = {
 def connect(
     *, cpus: int = 0, store_bytes: int = LOCAL_OBJECT_STORE, worker_env: Mapping[str, str] = WORKER_ENV
 ) -> None:
-    """Join the cluster that RAY_ADDRESS or a Ray job names, else start a local one.
+    """Joins the cluster that RAY_ADDRESS or a Ray job names, else starts a local one.
 
-    Ray's processes listen on all interfaces, whatever they are told, but only those who know Ray's token, which it
-    keeps in the user's home, can run anything on the cluster; its metrics can be read without. The local one offers
-    `cpus` logical CPUs, as many as there are, but at least 4, without: the pipelines' actors wait for each other more
-    than they compute.
+    Ray's processes listen on all interfaces, whatever their settings. Only a user with Ray's token, which lies in the
+    home folder, can run anything on the cluster; its metrics can be read without. The local one offers `cpus` logical
+    CPUs, by default the machine's, but at least 4: the pipelines' actors wait for each other more than they compute.
     """
     if ray.is_initialized():
         return
@@ -42,27 +43,43 @@ def connect(
     if joins():
         ray.init(runtime_env={"env_vars": dict(worker_env)}, logging_level=logging.WARNING)
         return
-    # Else NIXL, where teacher.transport asks for it, listens on the node's address; this process reads by it as well.
+    # Without it NIXL, if teacher.transport=nixl, listens on the node's address; this process reads by it as well.
     os.environ.setdefault("UCX_NET_DEVICES", "lo")
+    os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process less: nobody preempts the only node
     path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = dict(worker_env) | {"UCX_NET_DEVICES": os.environ["UCX_NET_DEVICES"], "PYTHONPATH": path}
-    ray.init(
-        address="local",
-        num_cpus=cpus or max(4, os.cpu_count() or 1),
-        include_dashboard=False,
-        object_store_memory=store_bytes,
-        runtime_env={"env_vars": env},
-        logging_level=logging.WARNING,
-        log_to_driver=False,
-    )
+    # Workers inherit it. As a runtime_env it would cost Ray the processes that it has started ahead, and a second each.
+    with environment(dict(worker_env) | {"PYTHONPATH": path}):
+        ray.init(
+            address="local",
+            num_cpus=cpus or max(4, os.cpu_count() or 1),
+            include_dashboard=False,
+            object_store_memory=store_bytes,
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+        )
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment `variables` for the processes that are started in a block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def joins() -> bool:
-    """Whether :func:`connect` joins a cluster that is there, rather than start one on this machine."""
+    """True if :func:`connect` joins a cluster that is there, rather than starts one on this machine."""
     return bool(os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
 
 
 def gpu_types() -> list[str]:
-    """The kinds of GPU that the cluster's nodes have now, as Ray calls them, in lower case."""
+    """The kinds of GPU that the cluster's nodes have now, by Ray's names in lower case."""
     prefix = "accelerator_type:"
     return sorted(name.removeprefix(prefix).lower() for name in ray.cluster_resources() if name.startswith(prefix))

@@ -84,10 +84,11 @@ def drain(nodes: Nodes, seconds: int) -> None:
 
 def preempted(settings: Config, seconds: int, saved: bool, grow: bool) -> Seen:
     """A run one of whose two nodes gets notice, and is killed once `saved`, or else at once."""
+    from actors.student import launch
     from pipelines.stages import train
 
     os.environ["RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"] = "0.1"
-    train.RESIZE_S, train.GRACE_S = 1.0, 14.0
+    launch.RESIZE_S, launch.GRACE_S = 1.0, 14.0
     nodes = Nodes(2, cpus=1)
     folder, metrics = Path(settings.run.dir, "checkpoints"), Path(settings.run.dir, "metrics.jsonl")
 

@@ -216,12 +216,13 @@ def test_a_run_on_an_object_store_whose_driver_is_killed_while_saving(s3, place,
 
 def resized(place: Path) -> tuple[list[int], list[tuple[float, ...]]]:
     """Numbers of workers, and losses, of a run that loses a node while saving and gets another one later."""
+    from actors.student import launch
     from pipelines.stages import train
 
     def workers() -> int:
         return len(nodes.processes("RayTrainWorker"))
 
-    train.RESIZE_S = 1.0
+    launch.RESIZE_S = 1.0
     with object_store() as store:
         nodes = Nodes(2, cpus=1)
         run_dir = f"{BUCKET}/resized"

@@ -10,12 +10,13 @@ from v4e.data.store.store import Store
 from v4e.files.uri import exists
 
 
-def training_ids(config: Config) -> list[str]:
+def training_ids(config: Config, store: Store | None = None) -> list[str]:
     """The samples in the store that are of this run's triplets, the first ``data.limit`` of them, sorted.
 
     Where the run has no triplets at their default place, as on a cluster that was given the store alone: all of it.
+    `store` is the one of `config`, where the caller has opened it.
     """
-    stored = Store.open(config).ids()
+    stored = (store or Store.open(config)).ids()
     if not config.data.train and not exists(train_uri(config)):
         return stored[: config.data.limit] if config.data.limit else stored
     wanted = {row[0] for row in read_instructions(train_uri(config), config.data.limit)}
