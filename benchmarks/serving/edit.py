@@ -1,12 +1,12 @@
 """The editor against diffusers' own pipelines on equal weights, noise, frames and steps, pair by pair.
 
-``python benchmarks/serving/edit.py [rounds]``: WanImageToVideoPipeline and ChronoEditPipeline, with guidance and
-without, one picture, instruction and negative prompt after the other that none has seen before; seconds of CPU on one
-thread. Then the editor makes the same edit again, as for n = 2 or a retry, with its encodings at hand.
+``python benchmarks/serving/edit.py [rounds]`` measures WanImageToVideoPipeline and ChronoEditPipeline, with guidance
+and without it, in seconds of CPU on one thread. Each edit has a new picture, instruction and negative prompt. Then the
+editor makes the same edit again, as for n = 2 or a retry, with its encodings cached.
 
-Two models: the committed tiny family, and random weights of a wider DiT and a slimmer VAE, as Wan's are. Text and image
-tokens outnumber those of a tiny picture, and a CPU's 3D convolutions are slow: both flatter the editor. So the ledger
-at 14B (benchmarks/support/ledger.py) is counted, printed and written with it.
+There are two models: the committed tiny family, and random weights of a wider DiT and a slimmer VAE, as Wan's are. Text
+and image tokens outnumber those of a tiny picture, and a CPU's 3D convolutions are slow: both favor the editor. So the
+ledger at 14B (benchmarks/support/ledger.py) is counted, printed and written with it.
 """
 
 import sys
@@ -48,7 +48,7 @@ class Model:
 
 
 def random_model(folder: Path) -> Path:
-    """8 blocks of width 320 and a VAE of base width 4, random."""
+    """Saves a model of 8 blocks of width 320 and a VAE of base width 4, with random weights."""
     torch.manual_seed(0)
     dit = {**tiny.DIT, "num_layers": 8, "num_attention_heads": 8, "ffn_dim": 1280, "added_kv_proj_dim": 320}
     tiny.save(
@@ -64,7 +64,7 @@ def random_model(folder: Path) -> Path:
 
 
 def chronoedit(wan: WanImageToVideoPipeline) -> ChronoEditPipeline:
-    """With the weights of `wan`. ChronoEdit puts the two latent frames at other positions in time: here at Wan's."""
+    """Returns ChronoEdit with the weights of `wan`, and with the latent frames at Wan's positions in time."""
     transformer = ChronoEditTransformer3DModel(**dict(wan.transformer.config) | {"rope_temporal_skip_len": 2})
     transformer.load_state_dict(wan.transformer.state_dict())
     parts = {name: part for name, part in wan.components.items() if name not in ("transformer", "transformer_2")}
@@ -76,7 +76,7 @@ def picture(model: Model, n: int) -> Image.Image:
 
 
 def edited(editor: Editor, model: Model, guidance: float, n: int, on_step: OnStep | None = None) -> Edit:
-    """The editor's edit of picture number n."""
+    """Returns the editor's edit of picture number n."""
     [edit] = editor.edit(
         [picture(model, n)],
         [TEXT.format(n)],
@@ -94,7 +94,10 @@ def edited(editor: Editor, model: Model, guidance: float, n: int, on_step: OnSte
 
 
 def pictures(model: Model, guidance: float) -> dict[str, Callable[[int], np.ndarray]]:
-    """What takes turns: each makes the clip (P, h, w, 3) in [0, 1] of picture number n; MOVED does not take turns."""
+    """Returns the makers to compare: each makes the clip (P, h, w, 3) in [0, 1] of picture number n.
+
+    MOVED is for the comparison of pixels only; it is not timed.
+    """
     stock = WanImageToVideoPipeline.from_pretrained(model.folder, torch_dtype=torch.float32)
     editor = Editor.load(str(model.folder))
     shape = (1, tiny.Z, 1 + (FRAMES - 1) // 4, model.latent, model.latent)
@@ -133,7 +136,7 @@ def pictures(model: Model, guidance: float) -> dict[str, Callable[[int], np.ndar
 
 @torch.no_grad()
 def difference(model: Model, guidance: float, expected: np.ndarray, n: int) -> float:
-    """Largest difference of our pixels, before they become 8 bits, to `expected` of picture number n."""
+    """Returns the largest difference of our pixels, before rounding to 8 bits, from `expected` of picture number n."""
     editor, seen = Editor.load(str(model.folder)), []
     edited(editor, model, guidance, n, on_step=lambda _step, x0_hat: seen.append(x0_hat))
     clip_CPHW = decode_clip(editor.decoder, seen[-1])[0]  # the last step's prediction is where it ends
@@ -141,7 +144,7 @@ def difference(model: Model, guidance: float, expected: np.ndarray, n: int) -> f
 
 
 def compare(model: Model, guidance: float, rounds: int) -> list[dict]:
-    """A row a round. Who comes first changes from round to round."""
+    """Returns one row per round. The order changes from round to round."""
     makers, rows = pictures(model, guidance), []
     clips = {name: make(0) for name, make in makers.items()}  # warm, and what is compared
     off = {f"{name}_diff": difference(model, guidance, clips[name], 0) for name in ("stock", "chronoedit")}

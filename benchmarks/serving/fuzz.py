@@ -1,6 +1,6 @@
-"""Requests that nobody means well by: generated from our OpenAPI description, and files made to break decoders.
+"""Hostile requests: generated from our OpenAPI description, and files made to break decoders.
 
-``python benchmarks/serving/fuzz.py [cases]`` sends about so many generated requests (6,600), and the whole corpus of
+``python benchmarks/serving/fuzz.py [cases]`` sends about `cases` generated requests (6,600), and the whole corpus of
 files.
 """
 
@@ -54,13 +54,13 @@ def _png_of(width: int, height: int, packed: bytes, *chunks: bytes, depth: int =
 
 
 def _png_of_zeros(side: int) -> bytes:
-    """A whole RGB picture; its pixels are never in memory here."""
+    """Returns a complete RGB picture without ever holding its pixels in memory."""
     packer, row = zlib.compressobj(), bytes(1 + 3 * side)
     return _png_of(side, side, b"".join(packer.compress(row) for _ in range(side)) + packer.flush())
 
 
 def hostile() -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of files, the same every time."""
+    """Yields names and bytes of files, the same every time."""
     rng = random.Random(0)
     for form in FORMATS:
         whole = _file(form)
@@ -123,7 +123,7 @@ def hostile() -> Iterator[tuple[str, bytes]]:
 
 
 def wrong(answer: httpx.Response) -> str:
-    """What is wrong with an answer to one of them; "" if nothing."""
+    """Returns the fault of an answer to one of them; "" if there is none."""
     if answer.status_code == 200:
         return "" if answer.json()["data"][0]["b64_json"] else "no picture"
     if answer.status_code >= 500:
@@ -135,7 +135,7 @@ def wrong(answer: httpx.Response) -> str:
 
 
 def bodies() -> Iterator[tuple[str, dict[str, str], bytes]]:
-    """Names, headers and bytes of whole requests that no client would send."""
+    """Yields names, headers and bytes of whole requests that no client would send."""
     line, end = b"\r\n", b"--b--\r\n"
 
     def part(disposition: str, data: bytes, *more: str) -> bytes:
@@ -312,7 +312,7 @@ def _generate(url: str, cases: int, mode: str, there: dict[str, list[str]], seed
 
 
 def _answers(event: dict) -> Iterator[tuple[str, int]]:
-    """Operation and status of all answers in a line of schemathesis's report."""
+    """Yields operation and status of all answers in a line of schemathesis's report."""
     for body in event.values():
         recorder = (body.get("recorder") if isinstance(body, dict) else None) or {}
         for interaction in (recorder.get("interactions") or {}).values():
@@ -321,7 +321,7 @@ def _answers(event: dict) -> Iterator[tuple[str, int]]:
 
 
 def summary_of(counted: Counter[tuple[str, int]]) -> dict[str, float]:
-    """How many there were, how many failed the server, and what part of those that ask for an edit got one."""
+    """Returns the counts of cases and of server errors, and the share of requests for an edit that got one."""
     edits = {key: count for key, count in counted.items() if key[0] in EDITS}
     made = sum(count for (_, status), count in edits.items() if status in (200, 202))
     return {

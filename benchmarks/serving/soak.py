@@ -1,8 +1,9 @@
-"""Many clients, mixed sizes, some that leave, and a SIGKILL now and then: every request is answered or cleanly refused,
-and no process that lives on grows.
+"""A soak test: many clients, mixed sizes, some that leave, and a SIGKILL now and then.
 
-``python benchmarks/serving/soak.py [minutes] [clients] [kill every seconds]``, 5 64 60 without. Model and front are
-killed in turns. With 0 nobody is killed, and the record is another: of how each process grows when it lives on.
+Every request must be answered or cleanly refused, and no process may grow while it lives.
+
+``python benchmarks/serving/soak.py [minutes] [clients] [kill every seconds]``; the defaults are 5 64 60. Model and
+front are killed in turns. With 0 nothing is killed, and another record is written: the growth of each process.
 """
 
 import random
@@ -27,13 +28,13 @@ from benchmarks.support.served import picture, png
 
 BOUND_S = 180.0  # longer without an answer is a hang
 REFUSED = (429, 503)
-WARM_UP_S = 120.0  # of a process: after it, each kind of request has been there often, many at once
-LONG_ENOUGH_S = 60.0  # of a life after that to tell whether it grows
+WARM_UP_S = 120.0  # of a process: by then it has served each kind of request often, many at once
+LONG_ENOUGH_S = 60.0  # that a process must live after its warm-up to show whether it grows
 SIZES = ((32, 32), (48, 32), (64, 64), (200, 120))
 
 
 class Clients:
-    """Threads that ask until they are told to stop; every request ends up in `counts`."""
+    """Threads that send requests until they are stopped; every request is counted in `counts`."""
 
     def __init__(self, url: str, clients: int):
         self.counts: Counter[str] = Counter()
@@ -58,7 +59,7 @@ class Clients:
                 self._stop.wait(pause)
 
     def _request(self, client: httpx.Client, rng: random.Random) -> tuple[str, float]:
-        """One request and how it ended; seconds that the server asked to wait."""
+        """Sends one request. Returns its outcome and the seconds to wait before the next."""
         files = {"image": png(picture(rng.randrange(99), rng.choice(SIZES)))}
         form = {"prompt": "make it blue", "num_inference_steps": str(rng.choice((2, 4, 8)))}
         leaves = rng.random() < 0.1
@@ -81,13 +82,13 @@ class Clients:
 
 
 class Memory:
-    """MiB of each process over the seconds of its life, as it is seen."""
+    """The resident memory of each process (MiB) over the seconds of its life."""
 
     def __init__(self):
         self.lives: dict[tuple[str, int], list[tuple[float, float]]] = {}
 
     def look(self, now: float) -> list[dict]:
-        """A row of each process that there is."""
+        """Records the memory of each process now. Returns one row per process."""
         rows = []
         for name, processes in {"Front": replicas("Front"), "Model": replicas("Model"), "Proxy": proxies()}.items():
             for process in processes:
@@ -98,10 +99,10 @@ class Memory:
         return rows
 
     def grown(self) -> list[dict]:
-        """What each process that lived long enough came to, from the end of its warm-up.
+        """Returns the growth of each process that lived long enough, from the end of its warm-up.
 
-        `mib_per_minute` is the median of the slopes between all pairs of looks (Theil and Sen), which single peaks of
-        edits under way do not move.
+        `mib_per_minute` is the median of the slopes between all pairs of measurements (Theil and Sen). Single peaks of
+        edits under way do not move it.
         """
         rows = []
         for (name, pid), life in self.lives.items():
@@ -123,7 +124,7 @@ class Memory:
 
 
 def kill(name: str) -> bool:
-    """SIGKILL of a deployment's process, if there is one right now."""
+    """Sends SIGKILL to a deployment's process. Returns False if there is none right now."""
     try:
         found = replicas(name)
         if found:
@@ -134,9 +135,9 @@ def kill(name: str) -> bool:
 
 
 def measure(seconds: float, clients: int, kill_every_s: float) -> tuple[list[dict], dict]:
-    """Rows a few seconds apart, what each process grew by, and the counts of all requests."""
+    """Returns rows a few seconds apart, the growth of each process, and the counts of all requests."""
     rows, memory, kills = [], Memory(), 0
-    # Small, so that what is kept to a limit comes to it while it is watched.
+    # Small limits, so that caches and stores fill up during the test.
     kept = {"cache_mib": "2", "state_mib": "1"}
     with on_ray(max_pixels="1024", warm="32x32", waiting="48", per_key="64", **kept) as url:
         crowd = Clients(url, clients)

@@ -1,9 +1,10 @@
-"""What HTTP, the queue and Ray Serve add to the bare editor: latency of one client, throughput of many, and how soon
-the model is free when a client leaves.
+"""The cost of HTTP, the queue and Ray Serve over the bare editor.
+
+It is measured as latency of one client, throughput of many, and steps until the model is free when a client leaves.
 
 ``python benchmarks/serving/throughput.py [rounds]``: in each round the bare editor and the server take turns, edit by
-edit, and their ratio is what counts: whatever else the machine does slows both. ``model_over_bare`` is the model alone
-inside its replica; ``parse``, ``encode`` and ``hops`` are what is around it.
+edit. Their ratio is the result: whatever else the machine does slows both. ``model_over_bare`` is the model alone
+inside its replica; ``parse``, ``encode`` and ``hops`` are the parts around it.
 """
 
 import os
@@ -31,7 +32,7 @@ CLIENTS = 4
 
 
 def bare(editor: Editor, seed: int) -> float:
-    """Seconds of an edit from a file's bytes to a file's bytes, in this process."""
+    """Returns the seconds of an edit from a file's bytes to a file's bytes, in this process."""
     start = time.perf_counter()
     image = opened(png(picture(seed, (SIDE, SIDE)))).convert("RGB")
     [edit] = editor.edit([image], ["make it blue"], height=SIDE, width=SIDE, seeds=[seed])
@@ -40,7 +41,7 @@ def bare(editor: Editor, seed: int) -> float:
 
 
 def served(client: httpx.Client, seed: int) -> float:
-    """Seconds of the same edit by HTTP."""
+    """Returns the seconds of the same edit over HTTP."""
     start = time.perf_counter()
     form = {"prompt": "make it blue", "seed": str(seed)}
     client.post("/v1/images/edits", files={"image": png(picture(seed, (SIDE, SIDE)))}, data=form).raise_for_status()
@@ -48,7 +49,7 @@ def served(client: httpx.Client, seed: int) -> float:
 
 
 def latency(editor: Editor, client: httpx.Client, rounds: int) -> list[dict]:
-    """One client, one edit at a time; bare and served in turns, each first every other time."""
+    """Measures one client, one edit at a time; bare and served in turns, each first every other time."""
     rows = []
     for seed in range(rounds):
         pair = [("bare", lambda seed=seed: bare(editor, seed)), ("served", lambda seed=seed: served(client, seed))]
@@ -57,14 +58,14 @@ def latency(editor: Editor, client: httpx.Client, rounds: int) -> list[dict]:
 
 
 def stages(client: httpx.Client) -> dict[str, float]:
-    """Seconds that the server has spent in each part of an edit so far."""
+    """Reads the seconds that the server has spent in each part of an edit so far."""
     lines = client.get("/metrics").text.splitlines()
     pairs = [line.split() for line in lines if line.startswith("v4e_stage_seconds_sum{")]
     return {name.split('"')[1]: float(value) for name, value in pairs}
 
 
 def saturation(editor: Editor, client: httpx.Client, rounds: int) -> list[dict]:
-    """Edits a second: a bare loop against `CLIENTS` clients that never pause, round by round."""
+    """Measures edits per second: a bare loop against `CLIENTS` clients that never pause, round by round."""
     rows = []
     for number in range(rounds):
         seeds = range(number * 8, number * 8 + 8)
@@ -80,13 +81,13 @@ def saturation(editor: Editor, client: httpx.Client, rounds: int) -> list[dict]:
 
 
 def crowd(client: httpx.Client, seeds: Sequence[int]) -> None:
-    """The edits of `seeds` by `CLIENTS` clients at once."""
+    """Makes the edits of `seeds` with `CLIENTS` clients at once."""
     with ThreadPoolExecutor(CLIENTS) as threads:
         list(threads.map(lambda seed: served(client, seed), seeds))
 
 
 def cancelled(client: httpx.Client, rounds: int) -> list[dict]:
-    """Steps that the model makes after the last one that a leaving client was told of."""
+    """Counts the steps that the model makes after the last one that a leaving client saw."""
     from ray import serve
 
     model, rows = serve.get_deployment_handle("Model", "default"), []

@@ -1,7 +1,7 @@
-"""What schemathesis cannot know from our API's description: pictures that can be decoded, ids that exist.
+"""Hooks that give schemathesis what our API's description lacks: pictures that can be decoded, ids that exist.
 
-Loaded by ``benchmarks/serving/fuzz.py``, which names what exists in ``V4E_FUZZ``. Two of three bodies are made to fit
-together, so that they reach the model; all else in them, and the third, are as they were generated.
+``benchmarks/serving/fuzz.py`` loads them and lists existing ids in ``V4E_FUZZ``. Two of three bodies get values that
+fit together, so that they reach the model. The third stays as generated.
 """
 
 import base64
@@ -21,7 +21,7 @@ PICTURES = [png(picture(seed, (32, 32))) for seed in range(4)]
 MASK = Image.new("RGBA", (32, 32), (0, 0, 0, 255))
 MASK.paste((0, 0, 0, 0), (8, 8, 24, 24))
 MASKS = [png(MASK)]
-# Values that go together with any others. What has none is left out.
+# Values that fit any others. A field without one is left out.
 FITTING: dict[str, list] = {
     "model": [*KNOWN["model_id"]],
     "n": [1, 2],
@@ -64,7 +64,7 @@ def flatmap_body(context, body: Any) -> st.SearchStrategy:
 
 @st.composite
 def _fitting(draw, body: dict[str, Any], job: bool) -> dict[str, Any]:
-    """`body` with one picture, perhaps a mask, and fields that do not contradict each other."""
+    """Draws `body` with one picture, perhaps a mask, and fields that do not contradict each other."""
     whole = {
         name: value for name, value in body.items() if name not in {*FITTING, "image", "images", "mask", "file_id"}
     }

@@ -1,7 +1,7 @@
-"""FLOPs of one edit by Wan2.1-I2V-14B at 1280 x 720, 5 frames, 8 steps: diffusers' pipeline against the editor.
+"""The FLOPs of one edit by Wan2.1-I2V-14B at 1280 x 720, 5 frames, 8 steps: diffusers' pipeline against the editor.
 
-``python benchmarks/support/ledger.py``: torch's FlopCounterMode on the meta device, so that no GPU, no weights and no
-patience are needed, and nothing can be tuned. An instruction has 30 tokens; diffusers pads it to 512.
+``python benchmarks/support/ledger.py`` counts with torch's FlopCounterMode on the meta device, without a GPU or
+weights. An instruction has 30 tokens; diffusers pads it to 512.
 """
 
 import sys
@@ -39,7 +39,7 @@ def teraflops(run: Callable[[], object]) -> float:
 
 
 def side_models() -> list[dict]:
-    """A row each of text, image, VAE's encoding and decoding."""
+    """Returns a row each for text, image, VAE encoding and VAE decoding."""
     with META:
         text = UMT5EncoderModel(UMT5Config(**UMT5_XXL, feed_forward_proj="gated-gelu")).eval()
         image = CLIPVisionModel(CLIPVisionConfig(**VIT_H, image_size=224, patch_size=14)).eval()
@@ -73,7 +73,7 @@ def side_models() -> list[dict]:
 
 
 def transformer() -> list[dict]:
-    """A row each of the DiT's steps, without guidance and with it."""
+    """Returns a row each for the DiT's steps without guidance and with it."""
     with META:
         stock, ours = (WanTransformer3DModel(**dict(WAN14B_I2V)).eval() for _ in range(2))
         z_BCFHW = torch.empty(1, 16, 1 + (FRAMES - 1) // 4, HEIGHT // 8, WIDTH // 8)
@@ -104,7 +104,7 @@ def transformer() -> list[dict]:
 
 
 def count() -> tuple[list[dict], dict[str, float]]:
-    """Rows of the parts, and the summary."""
+    """Returns the rows of the parts, and the summary."""
     counted = side_models() + transformer()
     rows = [{"part": row["part"], **{k: round(row[k], 2) for k in ("stock_tf", "ours_tf")}} for row in counted]
     by = {row["part"]: row for row in rows}

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, whose processes can be found by name and killed.
+"""A Ray cluster of several nodes on this machine whose processes can be found by name and killed.
 
 Nodes are groups of processes, each with a raylet (Ray's process of a node) as the parent of all of its workers. Only
 processes of this cluster are found: other Rays on the machine are left alone.
@@ -41,19 +41,19 @@ class Nodes:
         ray.init(address=self.cluster.address, logging_level=logging.WARNING, log_to_driver=False)
 
     def add(self) -> None:
-        """One more node, once the cluster knows it."""
+        """Adds a node, and returns once the cluster knows it."""
         self.cluster.add_node(num_cpus=self.cpus, object_store_memory=STORE)
 
     def workers(self) -> list[Node]:
-        """The nodes that can be killed: all but the head."""
+        """Returns the nodes that can be killed: all but the head."""
         return sorted(self.cluster.worker_nodes, key=raylet)
 
     def kill(self, node: Node) -> None:
-        """SIGKILL for the raylet of `node`; its workers end with it."""
+        """Sends SIGKILL to the raylet of `node`; its workers end with it."""
         self.cluster.remove_node(node, allow_graceful=False)
 
     def processes(self, actor: str) -> list[psutil.Process]:
-        """Those of the actors of class `actor`, on all nodes."""
+        """Returns the processes of the actors of class `actor`, on all nodes."""
         return [process for node in self.cluster.list_all_nodes() for process in processes_of(node, actor)]
 
     def close(self) -> None:
@@ -63,13 +63,13 @@ class Nodes:
 
 
 def raylet(node: Node) -> int:
-    """Process id."""
+    """Returns the process id of a node's raylet."""
     [info] = node.all_processes["raylet"]
     return info.process.pid
 
 
 def processes_of(node: Node, actor: str) -> list[psutil.Process]:
-    """Those of the actors of class `actor` on `node`: Ray writes what a worker runs into its process title."""
+    """Returns the processes of the actors of class `actor` on `node`, by the process titles that Ray sets."""
     found = []
     for process in psutil.Process(raylet(node)).children(recursive=True):
         try:

@@ -13,13 +13,13 @@ PROXY = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 
 @contextmanager
 def on_ray(**settings: str) -> Iterator[str]:
-    """Its base URL; state in a fresh folder."""
+    """Yields the application's base URL; its state is in a fresh folder."""
     os.environ[PROXY] = "serve.proxy:middlewares"  # read by the proxy when Ray starts it
     import ray
 
     from actors.cluster import WORKER_ENV, connect
 
-    # As `serve run` starts it: without the pipelines' way with memory, which makes a large picture's edit slower.
+    # As `serve run` starts it: without the pipelines' malloc settings, which make edits of large pictures slower.
     connect(worker_env={name: value for name, value in WORKER_ENV.items() if not name.startswith("MALLOC")})
     try:
         with on_serve(**settings) as url:
@@ -30,7 +30,7 @@ def on_ray(**settings: str) -> Iterator[str]:
 
 @contextmanager
 def on_serve(**settings: str) -> Iterator[str]:
-    """The same on the Ray that this process has joined."""
+    """Serves the application on the Ray that this process has joined, and yields its base URL."""
     from ray import serve
 
     from serve.app import build
@@ -47,12 +47,12 @@ def on_serve(**settings: str) -> Iterator[str]:
 
 
 def replicas(deployment: str) -> list[psutil.Process]:
-    """The living processes of a deployment that this process has started."""
+    """Returns the living processes of a deployment that this process has started."""
     return _children(f"ServeReplica:default:{deployment}")
 
 
 def proxies() -> list[psutil.Process]:
-    """Those of Serve's HTTP proxies."""
+    """Returns the processes of Serve's HTTP proxies."""
     return _children("ProxyActor")
 
 

@@ -1,4 +1,4 @@
-"""Students of random weights in Wan's proportions, and batches for them."""
+"""Students with random weights in Wan's proportions, and batches for them."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ TEXT = 20  # tokens of an instruction, one pad included
 
 
 def wan(heads: int, blocks: int) -> dict:
-    """A transformer's config.json in Wan2.1-14B's proportions."""
+    """Returns a transformer's config.json in Wan2.1-14B's proportions."""
     width = 128 * heads
     small = {
         "num_attention_heads": heads,
@@ -27,7 +27,7 @@ def wan(heads: int, blocks: int) -> dict:
 
 
 def write_checkpoint(folder: Path, transformer: dict) -> None:
-    """A pipeline folder with nothing but a transformer of random bfloat16 weights."""
+    """Writes a pipeline folder with only a transformer of random bfloat16 weights."""
     with init_empty_weights():
         dit = WanTransformer3DModel(**transformer)
     state = {name: torch.randn(p.shape, dtype=torch.bfloat16) * 0.02 for name, p in dit.named_parameters()}
@@ -37,7 +37,7 @@ def write_checkpoint(folder: Path, transformer: dict) -> None:
 
 
 def batch_of(config: Config, transformer: dict, side: int, image_tokens: int) -> Batch:
-    """Random features of two latent frames of `side` x `side`, and a random target."""
+    """Returns random features of two latent frames of `side` x `side`, and a random target."""
     of, count = sizes.dit(transformer), config.optim.batch
     sample = Sample(
         id="s",

@@ -1,4 +1,4 @@
-"""Pictures of the simulated points, for docs/scale.md."""
+"""The plots of the simulated points, for docs/scale.md."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def plots(rows: Sequence[dict], folder: Path) -> None:
 
 
 def hours(points: Sequence[dict], network: float, path: Path) -> None:
-    """Hours, and GPU hours a thousand triplets, over GPUs; a line a number of triplets."""
+    """Plots hours, and GPU hours per thousand triplets, over GPUs; one line per number of triplets."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
     chosen = [row for row in points if row["network_gb_s"] == network]
     for triplets in sorted({row["triplets"] for row in chosen}):
@@ -47,7 +47,7 @@ def hours(points: Sequence[dict], network: float, path: Path) -> None:
 
 
 def stages(points: Sequence[dict], networks: Sequence[float], path: Path, triplets: int = 10**7) -> None:
-    """Of 10^7 triplets, each stage's share of the time."""
+    """Plots each stage's share of the time for 10^7 triplets."""
     figure, axes = plt.subplots(1, len(networks), figsize=(11, 4.2), sharey=True)
     for axis, network in zip(axes, networks, strict=True):
         chosen = sorted(
@@ -71,7 +71,7 @@ def stages(points: Sequence[dict], networks: Sequence[float], path: Path, triple
 
 
 def faults(rows: Sequence[dict], path: Path) -> None:
-    """Share of training's time that is useful: simulated points, Daly's closed form as lines."""
+    """Plots the useful share of training's time: simulated points, and Daly's closed form as lines."""
     figure, axis = plt.subplots(figsize=(6.5, 4.2))
     for mtbf_h in sorted({row["mtbf_h"] for row in rows}):
         line = sorted((row["gpus"], row["useful"], row["useful_daly"]) for row in rows if row["mtbf_h"] == mtbf_h)

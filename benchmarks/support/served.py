@@ -39,7 +39,7 @@ def opened(blob: bytes) -> Image.Image:
 
 @contextmanager
 def served(settings: Settings, engine: Engine, edits=None, alive=None) -> Iterator[str]:
-    """The base URL of the application with these settings."""
+    """Serves the application with these settings and yields its base URL."""
     service = Service(settings, edits or engine.edit)
     config = uvicorn.Config(create_api(service, alive or engine.alive), host="127.0.0.1", port=0, log_level="warning")
     server = uvicorn.Server(config)

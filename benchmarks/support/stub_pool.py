@@ -1,4 +1,4 @@
-"""What the benchmarks of the teacher pool share: stub teachers, a Ray cluster with room for many, rows for people."""
+"""The common parts of the benchmarks of the teacher pool: stub teachers, requests, printed rows."""
 
 import os
 import time
@@ -35,17 +35,17 @@ class StubTeacher:
 
 
 def stub(shape_KBND: Sequence[int], seconds: float = 0.0) -> Load:
-    """What `teacher_pool` needs to fill its replicas with stubs."""
+    """Returns a loader with which `teacher_pool` fills its replicas with stubs."""
     return partial(StubTeacher, tuple(shape_KBND), seconds)
 
 
 def asked(count: int) -> list[TargetRequest]:
-    """Distinct requests, which a stub does not look at."""
+    """Returns distinct requests; a stub does not look at them."""
     return [TargetRequest(sample_ids=("stub",), seeds=(n,)) for n in range(count)]
 
 
 def show(row: dict) -> dict:
-    """Prints `row`, and gives it back."""
+    """Prints `row` and returns it."""
     print(
         "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
     )

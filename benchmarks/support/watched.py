@@ -1,4 +1,4 @@
-"""A training run that is watched from outside: its steps as they come, whether it hangs, and what it leaves behind."""
+"""A training run watched from outside: its steps, a hang, and the files that it leaves behind."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ POLL_S = 0.01
 class Training:
     """A run in a thread of its own, because Ray's nodes can be added from the main thread only.
 
-    It hangs when it makes no new step for `bound_s` seconds, the time to its first step and its end counted alike.
+    It counts as hanging when it makes no new step for `bound_s` seconds; the start and the end are bounded too.
     """
 
     def __init__(self, config: Config, bound_s: float) -> None:
@@ -34,11 +34,11 @@ class Training:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def reaches(self, step: int) -> bool:
-        """True as soon as `step` is on record, False if the run ends or hangs before."""
+        """Waits until `step` is on record. Returns False if the run ends or hangs before."""
         return self._wait(lambda: self.step >= step)
 
     def ends(self) -> bool:
-        """True as soon as the run has ended, well or not; False if it hangs."""
+        """Waits until the run has ended, well or not. Returns False if it hangs."""
         return self._wait(lambda: not self.thread.is_alive())
 
     def _wait(self, until: Callable[[], bool]) -> bool:
@@ -65,22 +65,22 @@ class Training:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind."""
+    """The records and the checkpoint of a run that has ended."""
 
     records: list[tuple[float, ...]]  # step, losses and norm of the gradient
     checkpoint: dict[str, bytes]  # the tensors of the last one, by file
 
     def lost(self, steps: int) -> int:
-        """Steps of `steps` that have no record."""
+        """Counts the steps of `steps` that have no record."""
         return len(set(range(1, steps + 1)) - {step for step, *_ in self.records})
 
     def doubled(self) -> int:
-        """Records of steps that have one already."""
+        """Counts the records of steps that have one already."""
         return len(self.records) - len({step for step, *_ in self.records})
 
 
 def outcome(config: Config) -> Outcome:
-    """What the run of `config` left behind, be it complete or not."""
+    """Reads the outcome of the run of `config`, complete or not."""
     folder = Path(checkpoint.path_of(join(config.run.dir, "checkpoints"), config.optim.steps))
     return Outcome(
         records=[
@@ -92,10 +92,10 @@ def outcome(config: Config) -> Outcome:
 
 
 def first_step_s(folder: str, store: str) -> float:
-    """Seconds from the command `python pipelines/train.py` to the first step on record.
+    """Returns the seconds from the command `python pipelines/train.py` to the first step on record.
 
     Raises:
-        RuntimeError: it ended before.
+        RuntimeError: the run ended before.
     """
     settings = [f"run.dir={folder}", f"data.store={store}", "optim.steps=1", "watch.samples_every=0"]
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The size that an image is brought to: the recipe's own, or the bucket on the 16-pixel grid nearest to its aspect."""
+"""The size an image is resized to: the recipe's own, or the bucket on the 16-pixel grid nearest to its aspect."""
 
 from fractions import Fraction
 from functools import lru_cache
@@ -15,10 +15,10 @@ Size = tuple[int, int]  # (height, width), pixels
 
 @lru_cache
 def sizes(data: Data, resolution: int = 0) -> tuple[Size, ...]:
-    """The buckets of one resolution, each with its turned-round twin; 0 is the recipe's, 1 has half its sides, ...
+    """Returns the buckets of one resolution, portrait and landscape; 0 is the recipe's, 1 has half its sides, ...
 
-    Of every short side, the longest long one within the area of ``data.height x data.width``: no clip has more tokens
-    than the recipe's. `resolution` must be below ``data.resolutions``.
+    Each short side has the longest long side within the area of ``data.height x data.width``, so that no clip has more
+    tokens than the recipe's. `resolution` must be below ``data.resolutions``.
     """
     cells = data.height * data.width // (GRID << resolution) ** 2
     found: set[Size] = set()
@@ -32,12 +32,12 @@ def sizes(data: Data, resolution: int = 0) -> tuple[Size, ...]:
 
 @lru_cache(maxsize=1 << 16)
 def size_of(width: int, height: int, data: Data) -> Size:
-    """What an image of `width` x `height` pixels is brought to; nothing but its size decides.
+    """Returns the size that an image of `width` x `height` pixels is resized to; it depends on nothing else.
 
-    With buckets it is the one that keeps most of the image, of the largest resolution whose area the image has.
+    With buckets, this is the one that loses least of the image, at the largest resolution whose area the image has.
 
     Raises:
-        BadTriplet: it is longer than ``data.max_aspect``.
+        BadTriplet: the image is longer than ``data.max_aspect``.
     """
     if data.aspect == "fixed":
         return data.height, data.width
@@ -57,7 +57,7 @@ def size_of(width: int, height: int, data: Data) -> Size:
 
 
 def fit(image: Image.Image, data: Data) -> Image.Image:
-    """`image` at its size: stretched, or with its aspect kept and what the bucket has no place for cut off evenly.
+    """Resizes `image` to its size: stretched, or with its aspect kept and the excess cut off evenly.
 
     Raises:
         BadTriplet: as :func:`size_of`.
@@ -68,7 +68,7 @@ def fit(image: Image.Image, data: Data) -> Image.Image:
 
 
 def kept(width: int, height: int, size: Size) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of the largest centered part of an image that has the aspect of `size`."""
+    """Returns left, top, right, bottom of the largest centered part of an image that has the aspect of `size`."""
     if width * size[0] > height * size[1]:
         cut = (width - height * size[1] / size[0]) / 2
         return cut, 0, width - cut, height

@@ -1,4 +1,4 @@
-"""``captions.parquet``: what the ICG wrote, one row a triplet."""
+"""The table ``captions.parquet``, which the ICG writes: one row per triplet."""
 
 import io
 
@@ -30,7 +30,7 @@ SCHEMA = pa.schema(
 
 
 def read_texts(uri: str, limit: int = 0) -> list[RawTriplet]:
-    """The first ``limit`` triplets (0 = all) without images, which are not read.
+    """Reads the first ``limit`` triplets (0 = all) without their images.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`v4e.data.sources.parts`, but for the image columns.
@@ -39,12 +39,12 @@ def read_texts(uri: str, limit: int = 0) -> list[RawTriplet]:
 
 
 def read_instructions(uri: str, limit: int = 0) -> list[tuple[str, str, str]]:
-    """(id, instruction, task) of the triplets of :func:`read_texts`."""
+    """Returns (id, instruction, task) of the triplets of :func:`read_texts`."""
     return [(row.id, row.instruction, row.task) for row in read_texts(uri, limit)]
 
 
 def read_captions(uri: str) -> dict[str, dict]:
-    """id to row, of a file or of a folder of parts; empty where there is none.
+    """Reads a file or a folder of parts as id to row; empty if there is none.
 
     Raises:
         ValueError: a file is not what :func:`write_captions` wrote.
@@ -69,7 +69,7 @@ def _read(fs: fsspec.AbstractFileSystem, path: str) -> pa.Table:
 
 
 def write_captions(uri: str, rows: list[dict]) -> None:
-    """One Parquet file, complete or not there at all."""
+    """Writes one Parquet file, complete or not at all."""
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
     write_atomic(uri, buffer.getvalue())

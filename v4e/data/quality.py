@@ -1,4 +1,4 @@
-"""From untrusted bytes to a triplet that the rest may rely on, or the reason why not."""
+"""The checks that turn untrusted bytes into a triplet that all other code may rely on."""
 
 import io
 import warnings
@@ -23,7 +23,7 @@ class BadTriplet(ValueError):
 
 
 def decode_triplet(row: RawTriplet, max_pixels: int) -> EditTriplet:
-    """Checks one row and decodes its images to RGB, turned upright, transparency on white.
+    """Checks one row and decodes its images to RGB, turned upright, with transparency on white.
 
     Sizes are read from the files' headers and checked against `max_pixels` before anything is decoded.
 
@@ -46,17 +46,17 @@ def decode_triplet(row: RawTriplet, max_pixels: int) -> EditTriplet:
 
 
 def bad_id(sample_id: str) -> str:
-    """Why an id cannot be used; empty where it can."""
+    """Returns the reason why an id cannot be used; empty if it can."""
     if sample_id and len(quote(sample_id, safe="")) <= MAX_ID:
         return ""
     return f"id of {len(sample_id)} characters: expected 1 to {MAX_ID} bytes"
 
 
 def decode_image(data: bytes | None, name: str, max_pixels: int) -> Image.Image:
-    """An RGB image, turned as its EXIF says.
+    """Decodes an RGB image, turned as its EXIF says.
 
     Raises:
-        BadTriplet: no image, too large a one, or one that cannot be decoded.
+        BadTriplet: the image is missing, too large or cannot be decoded.
     """
     if not data:
         raise BadTriplet(f"{name}: no image")

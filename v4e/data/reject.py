@@ -1,4 +1,4 @@
-"""``rejected.parquet``: the triplets that a stage could not use, and why."""
+"""The table ``rejected.parquet``: the triplets that a stage could not use, each with its reason."""
 
 import io
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ Row = Mapping[str, str]
 
 
 def record_rejected(run_dir: str, rows: Iterable[Row]) -> None:
-    """Adds rows of id, stage, reason to ``<run_dir>/rejected.parquet``; one for each id and stage, the newest."""
+    """Adds rows of id, stage, reason to ``<run_dir>/rejected.parquet``. The newest row of an id and stage is kept."""
     rows = list(rows)
     if rows:
         _write(run_dir, [*read_rejected(run_dir), *rows])
 
 
 def replace_rejected(run_dir: str, stage: str, rows: Iterable[Row]) -> None:
-    """Makes `rows` all that `stage` has rejected: for the end of a stage that has looked at every triplet again."""
+    """Replaces the rows of `stage` by `rows`: for the end of a stage that has looked at every triplet again."""
     before = read_rejected(run_dir)
     after = [row for row in before if row["stage"] != stage] + list(rows)
     if after != before:
@@ -28,7 +28,7 @@ def replace_rejected(run_dir: str, stage: str, rows: Iterable[Row]) -> None:
 
 
 def read_rejected(run_dir: str) -> list[dict[str, str]]:
-    """All rows, sorted by stage and id; empty where nothing was rejected."""
+    """Reads all rows, sorted by stage and id; empty if nothing was rejected."""
     uri = _uri(run_dir)
     if not exists(uri):
         return []

@@ -1,4 +1,4 @@
-"""Writing triplets as Parquet in OmniEdit's schema, so that every corpus of ours is read like any other."""
+"""The writer of triplets as Parquet in OmniEdit's schema, so that our corpora are read like any other."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 
 
 class Triplet(Protocol):
-    """What is written of a row: :class:`v4e.types.EditTriplet` and the world's records have it."""
+    """The fields of a row that are written; :class:`v4e.types.EditTriplet` and the world's records have them."""
 
     @property
     def id(self) -> str: ...
@@ -52,8 +52,8 @@ class Triplet(Protocol):
 def write_triplets(uri: str, triplets: Iterable[Triplet], metadata: Mapping[str, str] | None = None) -> int:
     """Writes one Parquet file in the order given, row group by row group, and returns the number of rows.
 
-    The same triplets give the same bytes. The file appears under its name only when it is complete. Scores, which our
-    triplets have not, are null. `metadata` is kept in the file's schema.
+    The same triplets give the same bytes. The file appears under its name only when it is complete. Our triplets have
+    no scores: these columns are null. `metadata` is kept in the file's schema.
     """
     rows = iter(triplets)
     written = 0

@@ -1,8 +1,7 @@
 """The best edits of each corpus and task, in memory that does not grow with the corpora.
 
-Candidates are numbers alone; their texts and images are read again where they are chosen. Which ones are kept is a
-function of the set of all that were offered: their order, the files they lie in and how many tasks read them do not
-matter.
+Candidates are numbers only; their texts and images are read again when they are chosen. The result depends only on the
+set of edits: their order, their files and the number of readers do not matter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +24,7 @@ CANDIDATE = np.dtype(
 
 
 def best(found: np.ndarray, keep: int, per_instruction: int) -> np.ndarray:
-    """The `keep` best of `found`, best first, with at most `per_instruction` of the same instruction."""
+    """Returns the `keep` best of `found`, best first, with at most `per_instruction` of the same instruction."""
     order = np.lexsort((found["pair"], found["row"], found["file"], found["tie"], -found["quality"]))
     found = found[order]
     by_words = np.argsort(found["words"], kind="stable")  # ranks stay in order within an instruction
@@ -37,7 +36,7 @@ def best(found: np.ndarray, keep: int, per_instruction: int) -> np.ndarray:
 
 
 def merge(parts: Iterable[Candidates], keep: Mapping[str, int], per_instruction: int) -> Candidates:
-    """The best of all `parts`, cell by cell; `keep` is how many by task."""
+    """Returns the best of all `parts`, cell by cell; `keep` is their number by task."""
     merged: Candidates = {}
     for part in parts:
         for cell, found in part.items():

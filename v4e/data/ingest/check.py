@@ -1,4 +1,4 @@
-"""The image stage: chosen rows decoded, gated and hashed, and those that pass put aside with their images."""
+"""The image stage: decodes, gates and hashes chosen rows, and puts those that pass aside with their images."""
 
 import hashlib
 import uuid
@@ -34,7 +34,7 @@ COLUMNS = pa.schema(  # of the triplets that ingest writes: OmniEdit's, and wher
         ("corpus_task", pa.string()),  # its own label
         ("rules_task", pa.string()),
         ("agreement", pa.string()),  # one of v4e.data.ingest.decide.AGREEMENTS
-        ("quality", pa.float64()),  # that it was ranked by, within its corpus and task
+        ("quality", pa.float64()),  # its rank within its corpus and task came from this
         ("source_hash", pa.uint64()),
         ("edit_hash", pa.uint64()),
     ]
@@ -63,7 +63,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Candidates of one file, in order: one task's work."""
+    """Candidates of one file, in order: the work of one Ray task."""
 
     file: File
     items: tuple[Item, ...]
@@ -71,14 +71,14 @@ class Chunk:
 
     @property
     def uri(self) -> str:
-        """Of the result: the same work has the same name."""
+        """The URI of the result: equal work has an equal name."""
         name = repr((self.file.uri, self.items)).encode()
         return join(self.folder, f"{hashlib.sha256(name).hexdigest()[:32]}.parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What became of one candidate."""
+    """The result of checking one candidate."""
 
     id: str  # corpus/id
     cell: Cell
@@ -92,7 +92,7 @@ class Checked:
 
 
 def chunks_of(items: Sequence[tuple[File, Item]], folder: str) -> list[Chunk]:
-    """`items` by file and place, so that images are read in the order they lie in."""
+    """Cuts `items` into chunks by file and place, so that images are read in their order in the file."""
     ordered = sorted(items, key=lambda item: (item[0].number, item[1].place))
     chunks = []
     for _, same in groupby(ordered, key=lambda item: item[0].number):
@@ -104,7 +104,7 @@ def chunks_of(items: Sequence[tuple[File, Item]], folder: str) -> list[Chunk]:
 
 
 def check_chunk(ingest: Ingest, max_pixels: int, chunk: Chunk) -> None:
-    """Checks the candidates of `chunk` and writes them, one row group each; nothing where that was done before."""
+    """Checks the candidates of `chunk` and writes them, one row group each; does nothing if that was done before."""
     if exists(chunk.uri):
         return
     wanted = {item.place: item for item in chunk.items}
@@ -117,7 +117,7 @@ def check_chunk(ingest: Ingest, max_pixels: int, chunk: Chunk) -> None:
 
 
 def read_checked(chunk: Chunk) -> list[Checked]:
-    """What became of a chunk's candidates; no image is read."""
+    """Reads the results of a chunk's candidates, without their images."""
     fs, path = url_to_fs(chunk.uri)
     with fs.open(path) as file:
         rows = pq.read_table(file, columns=list(FOUND)).to_pylist()
@@ -138,7 +138,7 @@ def read_checked(chunk: Chunk) -> list[Checked]:
 
 
 def _rows(chunk: Chunk, ingest: Ingest, max_pixels: int) -> Iterator[tuple[Place, dict]]:
-    """A row for every candidate, whatever happens to the file."""
+    """Yields a row for every candidate, even if the file is damaged."""
     left = {item.place: item for item in chunk.items}
     reason = "no such row"
     try:
@@ -151,9 +151,9 @@ def _rows(chunk: Chunk, ingest: Ingest, max_pixels: int) -> Iterator[tuple[Place
 
 
 def check(raw: RawTriplet, task: str, ingest: Ingest, max_pixels: int) -> dict:
-    """A row of :data:`ASIDE` but for its place: without images where it is rejected.
+    """Returns a row of :data:`ASIDE` except for its place; a rejected one has no images.
 
-    Bytes are kept as they came, but for an edit of another size than its source: that is resized and stored as PNG.
+    Bytes are kept unchanged, except for an edit of another size than its source: it is resized and stored as PNG.
     """
     label = CORPORA[raw.corpus].tasks(raw.task, raw.id)
     rules_task, sure = ruled(raw.instruction)

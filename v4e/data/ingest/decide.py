@@ -16,18 +16,18 @@ AGREEMENTS = (
 
 
 class Decision(NamedTuple):
-    """`task` is "" where the edit is left out; `agreement` says why it is what it is."""
+    """The task of an edit, "" if it is left out, and how label and rules agree on it."""
 
     task: str
     agreement: str
 
 
 def decide(label: Tasks, ruled: str, sure: bool, ingest: Ingest) -> Decision:
-    """One task of a corpus's label and the rules' answer, by ``ingest.disagree`` and ``ingest.unsure``.
+    """Returns one task from a corpus's label and the rules' answer, by ``ingest.disagree`` and ``ingest.unsure``.
 
     Args:
         label: the tasks that the label may mean, the likeliest first.
-        ruled, sure: of :func:`v4e.language.tasks.rule_task`.
+        ruled, sure: the result of :func:`v4e.language.tasks.rule_task`.
     """
     weak = ruled if ingest.unsure == "keep" else ""
     if not label:

@@ -1,6 +1,6 @@
-"""An image is used by one triplet only, whichever corpus, split or side of an edit it comes from.
+"""The rule that an image is used by one triplet only, whichever corpus, split or side of an edit it comes from.
 
-So no pair is trained on twice, nor in both directions, nor is an image of the held-out triplets ever trained on.
+No pair is trained on twice or in both directions, and no image of the held-out triplets is trained on.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from v4e.data.sources import parts, rows
 
 
 class Hashed(Protocol):
-    """What a triplet is compared by."""
+    """The fields by which triplets are compared."""
 
     @property
     def id(self) -> str: ...
@@ -28,14 +28,16 @@ class Hashed(Protocol):
 
 
 def perceptual_hash(image: Image.Image) -> int:
-    """64 bits (pHash) that stay nearly the same when an image is resized, compressed or brightened."""
+    """Returns 64 bits (pHash) that hardly change when an image is resized, compressed or brightened."""
     return int(str(imagehash.phash(image)), 16)
 
 
 def repeats(triplets: Sequence[Hashed], excluded: np.ndarray, distance: int) -> list[str]:
-    """Why each of `triplets` repeats one before it, or an image of `excluded`; empty where it does not.
+    """Returns the reason why each of `triplets` repeats one before it, or an image of `excluded`; empty if it does not.
 
-    Those that repeat another stand in nobody's way. Args:
+    A triplet that repeats another does not exclude later ones.
+
+    Args:
         excluded: uint64 hashes of images that must not occur.
         distance: bits of 64 by which hashes of one image may differ.
     """
@@ -69,7 +71,7 @@ def repeats(triplets: Sequence[Hashed], excluded: np.ndarray, distance: int) -> 
 
 
 def hashes_of(uri: str, max_pixels: int) -> np.ndarray:
-    """uint64 hashes of all images of the triplets at `uri`, those that cannot be decoded left out.
+    """Returns uint64 hashes of all images of the triplets at `uri`, except for those that cannot be decoded.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`v4e.data.sources.parts`.

@@ -1,4 +1,4 @@
-"""Small made-up edits for the fixtures: soft colors with a thing on them, and an instruction."""
+"""Small synthetic edits for the fixtures: soft colors with a thing on them, and an instruction."""
 
 from dataclasses import dataclass
 from random import Random
@@ -27,7 +27,7 @@ PHRASES = {  # of each task, as people write them; c and d are colors, t and u t
 
 @dataclass(frozen=True)
 class Drawn:
-    """One made-up edit."""
+    """One synthetic edit."""
 
     task: str
     instruction: str
@@ -36,7 +36,7 @@ class Drawn:
 
 
 def drawn(task: str, key: str, size: tuple[int, int]) -> Drawn:
-    """An edit of `task`, another one for each `key`: width and height in pixels."""
+    """Draws an edit of `task`, another one for each `key`; `size` is width and height in pixels."""
     rng = Random(f"{task}/{key}")
     c, d = rng.sample(sorted(COLORS), 2)
     t, u = rng.sample(THINGS, 2)
@@ -69,12 +69,12 @@ def drawn(task: str, key: str, size: tuple[int, int]) -> Drawn:
 
 
 def drawings(key: str, per_task: int, size: tuple[int, int], tasks: tuple[str, ...] = TASKS) -> list[Drawn]:
-    """`per_task` of each of `tasks`, sorted by task as OmniEdit is."""
+    """Draws `per_task` edits of each of `tasks`, sorted by task as in OmniEdit."""
     return [drawn(task, f"{key}/{number}", size) for task in tasks for number in range(per_task)]
 
 
 def _soft(rng: Random, size: tuple[int, int]) -> Image.Image:
-    """Clouds of color, others for each draw."""
+    """Draws clouds of color, others for each call."""
     coarse = np.random.default_rng(rng.getrandbits(32)).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 

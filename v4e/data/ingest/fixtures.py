@@ -1,8 +1,8 @@
 """Small files of every corpus in its exact schema: ``v4e fixtures OUT`` writes them to look at.
 
-Columns, types, row groups, nulls and folders are those of the published files; the pictures are made up. What a reader
-must bear with is in them too: image structs with bytes or a path, plain binary images, columns of Arrow's null type in
-some shards, missing columns in others, rows without an instruction.
+Columns, types, row groups, nulls and folders are those of the published files; the pictures are synthetic. The files
+have the same irregularities: image structs with bytes or a path, and plain binary images. Some shards have columns of
+Arrow's null type, others lack columns, and some rows have no instruction.
 """
 
 import io
@@ -65,7 +65,7 @@ MAGICBRUSH = pa.schema(
 
 
 def write_all(out: Path, per_task: int = 3, scale: float = 1.0) -> None:
-    """All corpora below `out`, `per_task` edits of each task they have in each shard; sides times `scale`."""
+    """Writes all corpora below `out`, with `per_task` edits of each of their tasks per shard; sides times `scale`."""
 
     def size(width: int, height: int) -> tuple[int, int]:
         return round(width * scale), round(height * scale)
@@ -80,7 +80,7 @@ def write_all(out: Path, per_task: int = 3, scale: float = 1.0) -> None:
 
 
 def write_omniedit(folder: Path, edits: Sequence[Drawn]) -> None:
-    """A shard of training rows, sorted by task, and one of dev with raw binary images."""
+    """Writes a shard of training rows, sorted by task, and one of dev with raw binary images."""
     rows = []
     for number, edit in enumerate(edits):
         label, start = OMNIEDIT[edit.task]
@@ -109,7 +109,7 @@ def write_omniedit(folder: Path, edits: Sequence[Drawn]) -> None:
 
 
 def write_hqedit(folder: Path, edits: Sequence[Drawn]) -> None:
-    """Edits with their inverses; no ids, labels or scores."""
+    """Writes edits with their inverses; no ids, labels or scores."""
     rows = [
         {
             "input": "A scene.",
@@ -125,7 +125,7 @@ def write_hqedit(folder: Path, edits: Sequence[Drawn]) -> None:
 
 
 def write_ultraedit(folder: Path, number: int, edits: Sequence[Drawn]) -> None:
-    """A shard of one of the three repositories, each of which has its own columns."""
+    """Writes a shard of one of the three repositories, each of which has its own columns."""
     rows = [
         {
             **dict.fromkeys(SIMILARITIES, 0.25 + 0.01 * (row % 7)),
@@ -153,7 +153,7 @@ def write_ultraedit(folder: Path, number: int, edits: Sequence[Drawn]) -> None:
 
 
 def write_gptedit(folder: Path, edits: Sequence[Drawn]) -> None:
-    """Folders of inputs, outputs and a JSON file a row."""
+    """Writes folders of inputs and outputs, and a JSON file per row."""
     for number, edit in enumerate(edits):
         label = OMNIEDIT[edit.task][0]
         place = folder / "gpt-edit" / "omniedit" / label
@@ -173,7 +173,7 @@ def write_gptedit(folder: Path, edits: Sequence[Drawn]) -> None:
 
 
 def write_magicbrush(folder: Path, edits: Sequence[Drawn]) -> None:
-    """Sessions of two turns; the images of a session are of one photograph."""
+    """Writes sessions of two turns; the images of a session are of one photograph."""
     rows = [
         {
             "img_id": str(100_000 + number // 2),
@@ -189,7 +189,7 @@ def write_magicbrush(folder: Path, edits: Sequence[Drawn]) -> None:
 
 
 def write_folder(folder: Path, edits: Sequence[Drawn]) -> None:
-    """Images beside ``metadata.jsonl``: what a person makes by hand."""
+    """Writes images beside ``metadata.jsonl``, as a person would make by hand."""
     lines = []
     for number, edit in enumerate(edits):
         names = {side: f"images/{number:03d}-{side}.jpg" for side in ("source", "edit")}

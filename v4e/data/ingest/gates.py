@@ -1,4 +1,4 @@
-"""What two images must be to one another before they are trained on. The thresholds are ours."""
+"""The gates that a pair of images must pass before it is trained on. The thresholds are ours."""
 
 import numpy as np
 from PIL import Image
@@ -21,7 +21,10 @@ KEPT = {  # the share of an image that an edit of its task leaves alone; style a
 
 
 def bad_size(width: int, height: int, ingest: Ingest) -> str:
-    """Why an image of this size cannot be used; empty where it can. The reason names no numbers: it is counted."""
+    """Returns the reason why an image of this size cannot be used; empty if it can.
+
+    The reason names no numbers, so that equal reasons can be counted.
+    """
     if min(width, height) < ingest.min_side:
         return "a side is below ingest.min_side"
     if max(width, height) > ingest.max_aspect * min(width, height):
@@ -30,13 +33,13 @@ def bad_size(width: int, height: int, ingest: Ingest) -> str:
 
 
 def same_frame(source: Image.Image, edit: Image.Image) -> bool:
-    """Whether the two have one aspect, so that one may be brought to the other's size."""
+    """Returns True if both have one aspect, so that one may be resized to the other's size."""
     ratio = source.width * edit.height / (source.height * edit.width)
     return abs(ratio - 1) <= SAME_ASPECT
 
 
 def bad_change(source: Image.Image, edit: Image.Image, task: str, ingest: Ingest) -> str:
-    """Why the change from `source` to `edit`, of one size, is not one to learn `task` from; empty where it is."""
+    """Returns why the change from `source` to `edit`, of one size, does not teach `task`; empty if it does."""
     change = np.sort(cell_changes(source, edit))
     if change[-1] < ingest.min_change:
         return "no visible edit: ingest.min_change"
@@ -46,11 +49,14 @@ def bad_change(source: Image.Image, edit: Image.Image, task: str, ingest: Ingest
 
 
 def outside(change: np.ndarray, task: str) -> float:
-    """Mean change, in 0..1, of the cells that an edit of `task` should leave alone; `change` rises."""
+    """Returns the mean change, in 0..1, of the cells that an edit of `task` should not change.
+
+    `change` is sorted, rising.
+    """
     return float(change[: max(1, int(KEPT[task] * len(change)))].mean())
 
 
 def cell_changes(source: Image.Image, edit: Image.Image) -> np.ndarray:
-    """Mean absolute change of each cell of a coarse grid, in 0..1, as one row."""
+    """Returns the mean absolute change of each cell of a coarse grid, in 0..1, as one row."""
     small = [np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX), np.float32) / 255 for image in (source, edit)]
     return np.abs(small[0] - small[1]).mean(-1).ravel()

@@ -14,18 +14,18 @@ LINE = re.compile(r"[0-9a-f]{64}")
 
 
 def plain(instruction: str) -> str:
-    """Letters and digits of any script with single spaces, in one case: what two same instructions share."""
+    """Returns letters and digits of any script with single spaces, in one case, to compare instructions."""
     folded = unicodedata.normalize("NFKC", instruction).casefold()
     return re.sub(r"[\W_]+", " ", folded).strip()
 
 
 def instruction_hash(text: str) -> str:
-    """sha256 in hex of a :func:`plain` instruction."""
+    """Returns the sha256 in hex of a :func:`plain` instruction."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_hashes(uri: str) -> frozenset[str]:
-    """The hashes in a file that this module wrote; none for "".
+    """Reads the hashes in a file of ``v4e leakage``; none for "".
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,4 +1,4 @@
-"""``manifest.json`` beside the triplets: where they come from, how many there are, why not more, and what made them."""
+"""The file ``manifest.json`` beside the triplets: their corpora, counts, reasons for missing ones, and settings."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ Manifest = dict[str, Any]
 
 
 def fingerprint(config: Config, files: Sequence[File], refused: frozenset[str]) -> str:
-    """Of everything that decides which triplets are written, in hex: settings, seed, and the corpora's files."""
+    """Returns a hash in hex of all that decides which triplets are written: settings, seed, and the corpora's files."""
     made_of = {
         "version": VERSION,
         "seed": config.run.seed,
@@ -39,7 +39,7 @@ def fingerprint(config: Config, files: Sequence[File], refused: frozenset[str]) 
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """``ingest.*``, but for what decides nothing."""
+    """Returns ``ingest.*`` without the settings that decide nothing."""
     return {name: value for name, value in asdict(config.ingest).items() if name not in NOT_SETTINGS}
 
 
@@ -51,7 +51,7 @@ def manifest(
     selection: Selection,
     outputs: Mapping[str, tuple[str, Sequence[Checked]]],
 ) -> Manifest:
-    """The manifest of what was chosen; `outputs` are URI and triplets by split, and must be written by now."""
+    """Returns the manifest of the chosen triplets; `outputs`, URI and triplets by split, must be written before."""
     ingest, corpora = config.ingest, selection.corpora
     there = [ingest.count + ingest.heldout if scan.passed[cell] else 0 for cell in selection.cells]
     wanted_SK = quota(ingest, corpora, np.array(there).reshape(len(corpora), -1))
@@ -81,14 +81,14 @@ def manifest(
 
 
 def kind(reason: str) -> str:
-    """A reason without its numbers and names: what can be counted."""
+    """Returns a reason without its numbers and names, so that equal ones can be counted."""
     if reason.startswith(("shares an image", "the other direction")):
         return reason[: reason.rindex(" ")] + " another triplet"
     return re.sub(r"\d+", "N", reason.split(" (")[0])
 
 
 def _why(task: str, row: Mapping[str, int], scan: Scan, selection: Selection) -> str:
-    """Why there are fewer of a task than were wanted; empty where there are not."""
+    """Returns the reason why a task has fewer triplets than were wanted; empty if it has enough."""
     if row["got"] >= row["wanted"]:
         return ""
     passed = sum(scan.passed[corpus, task] for corpus in selection.corpora)
@@ -120,7 +120,7 @@ def _sha256(uri: str) -> str:
 
 
 def table(made: Manifest) -> dict[str, str]:
-    """Rows for the screen: what was wanted, what was got, and why not more."""
+    """Returns rows for the screen: triplets wanted and found, and reasons for missing ones."""
     rows = {}
     for task, row in made["tasks"].items():
         cells = ", ".join(f"{name} {cell['got']}" for name, cell in row["corpora"].items())

@@ -1,4 +1,4 @@
-"""The triplets that were chosen, from where they were put aside to their Parquet file."""
+"""The chosen triplets: copied from the files where they were put aside to their Parquet file."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def write_chosen(uri: str, chosen: Sequence[Checked], made_by: str) -> None:
 
 
 def made_by(uri: str) -> str | None:
-    """The fingerprint of what ingest made `uri` of; "" where another program wrote it, None where there is none."""
+    """Returns the fingerprint in the file `uri`; "" if another program wrote it, None if there is no file."""
     if not exists(uri):
         return None
     try:

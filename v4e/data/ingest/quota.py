@@ -1,4 +1,4 @@
-"""How many triplets of each corpus and task: the paper's mix, as far as the corpora have them.
+"""The number of triplets of each corpus and task: the paper's mix, as far as the corpora have them.
 
 Shape letters: S corpora, K tasks.
 """
@@ -11,7 +11,7 @@ from v4e.config import Ingest
 from v4e.config.mixture import parse_weights
 
 TABLE3_CORPORA = {"omniedit": 34.0, "hqedit": 33.0, "ultraedit": 33.0}
-OTHER_CORPUS = 33.0  # ours: of a corpus that the paper has not
+OTHER_CORPUS = 33.0  # ours: for a corpus that the paper does not use
 TABLE3_TASKS = {  # percent; they add up to 101.1 in the paper, and only their ratios count
     "addition": 7.6,
     "removal": 9.8,
@@ -27,11 +27,11 @@ TABLE3_TASKS = {  # percent; they add up to 101.1 in the paper, and only their r
 }
 ROUNDS = 300  # of fitting; a few tens are usual, margins that contradict each other never settle
 CLOSE = 1e-7
-FAINT = 1e-9  # least scale of a corpus, of the largest: one that should give nothing may have to
+FAINT = 1e-9  # least scale of a corpus, relative to the largest: one that should give nothing may have to
 
 
 def corpus_shares(ingest: Ingest, corpora: Sequence[str]) -> np.ndarray:
-    """Shares of `corpora`, (S,), with sum 1.
+    """Returns the shares of `corpora`, (S,), with sum 1.
 
     Raises:
         ValueError: ``ingest.shares`` names another corpus, or leaves none.
@@ -41,7 +41,7 @@ def corpus_shares(ingest: Ingest, corpora: Sequence[str]) -> np.ndarray:
 
 
 def task_shares(ingest: Ingest) -> np.ndarray:
-    """Shares of all tasks, (K,), with sum 1.
+    """Returns the shares of all tasks, (K,), with sum 1.
 
     Raises:
         ValueError: ``ingest.tasks`` names another task, or leaves none.
@@ -50,10 +50,10 @@ def task_shares(ingest: Ingest) -> np.ndarray:
 
 
 def fit(total: int, share_S: np.ndarray, share_K: np.ndarray, most_SK: np.ndarray) -> np.ndarray:
-    """Whole numbers of triplets, (S, K), none above `most_SK`.
+    """Returns whole numbers of triplets, (S, K), none above `most_SK`.
 
-    A task gets its share of `total`, or all that there is of it: balance over the tasks comes first. The corpora's
-    shares are met as nearly as that allows. Of all tables with these margins it is the one nearest to uniform.
+    A task gets its share of `total`, or all that it has: balance over the tasks comes first. The corpora's shares are
+    met as nearly as that allows. Among all tables with these sums, it is the one nearest to uniform.
     """
     most_SK = most_SK * (share_S > 0)[:, None]
     task_K = np.minimum(_round(total * share_K), most_SK.sum(0))
@@ -62,14 +62,14 @@ def fit(total: int, share_S: np.ndarray, share_K: np.ndarray, most_SK: np.ndarra
 
 
 def fill(weight_N: np.ndarray, most_N: np.ndarray, total: float) -> np.ndarray:
-    """``min(most, m weight)`` with the one m that makes their sum `total`, or all of `most` where that is less."""
+    """Returns ``min(most, m weight)`` for the m that makes their sum `total`, or `most` if its sum is less."""
     return np.minimum(most_N, _level(weight_N, most_N, total) * weight_N)
 
 
 def _fit(corpus_S: np.ndarray, task_K: np.ndarray, most_SK: np.ndarray) -> np.ndarray:
-    """Iterative proportional fitting with bounds: scales rows and columns in turn until both sums hold.
+    """Scales rows and columns in turn until both sums hold: iterative proportional fitting with bounds.
 
-    Where no such table exists the columns' sums hold.
+    If no such table exists, the columns' sums hold.
     """
     a_S, b_K = np.ones(len(corpus_S)), np.ones(len(task_K))
     open_SK = (most_SK > 0).astype(float)
@@ -84,7 +84,7 @@ def _fit(corpus_S: np.ndarray, task_K: np.ndarray, most_SK: np.ndarray) -> np.nd
 
 
 def _level(weight_N: np.ndarray, most_N: np.ndarray, total: float) -> float:
-    """m of :func:`fill`: between two breaks, where one more bound is met, the sum is linear in m."""
+    """Returns the m of :func:`fill`. The sum is linear in m between two breaks; at each, one more bound is met."""
     used = (weight_N > 0) & (most_N > 0)
     weight, most = weight_N[used], most_N[used]
     if not weight.size or total <= 0:
@@ -100,7 +100,7 @@ def _level(weight_N: np.ndarray, most_N: np.ndarray, total: float) -> float:
 
 
 def _round(value_N: np.ndarray) -> np.ndarray:
-    """Whole numbers with the same sum, rounded: the largest remainders go up, of equal ones the first."""
+    """Rounds to whole numbers with the same sum: the largest remainders go up, the first among equal ones."""
     down_N = np.floor(value_N + 1e-9).astype(np.int64)
     short = round(float(value_N.sum())) - int(down_N.sum())
     up = np.argsort(-(value_N - down_N), kind="stable")[:short]
@@ -109,7 +109,7 @@ def _round(value_N: np.ndarray) -> np.ndarray:
 
 
 def _round_within(value_SK: np.ndarray, task_K: np.ndarray, most_SK: np.ndarray) -> np.ndarray:
-    """Whole numbers with the columns' sums `task_K`, none above `most_SK`, and the rows' sums as near as may be."""
+    """Rounds to whole numbers with the columns' sums `task_K`, none above `most_SK`, rows' sums as near as possible."""
     found_SK = np.minimum(np.floor(value_SK + 1e-6).astype(np.int64), most_SK)
     for k in range(len(task_K)):
         while found_SK[:, k].sum() < task_K[k]:
@@ -130,5 +130,5 @@ def _shares(default: dict[str, float], text: str, key: str) -> np.ndarray:
 
 
 def spread(count_K: np.ndarray) -> float:
-    """Standard deviation of the tasks' shares, in percent points."""
+    """Returns the standard deviation of the tasks' shares, in percentage points."""
     return float(100 * np.std(count_K / max(1, count_K.sum())))

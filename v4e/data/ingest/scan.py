@@ -1,4 +1,4 @@
-"""The label stage: every row of a file classified and gated by what is known without its images."""
+"""The label stage: classifies and gates every row of a file by what is known without its images."""
 
 import hashlib
 from collections import Counter
@@ -32,7 +32,7 @@ ruled = lru_cache(1 << 13)(rule_task)  # corpora repeat themselves
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What the label stage goes by."""
+    """The settings of the label stage."""
 
     ingest: Ingest
     seed: int
@@ -42,7 +42,7 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What came of the labels of one file, or of all."""
+    """The result of the label stage for one file, or for all."""
 
     candidates: Candidates
     passed: Counter[Cell]  # edits, before the best were picked
@@ -52,7 +52,7 @@ class Scan:
 
 
 class Verdict(NamedTuple):
-    """On one edit; with a reason it is left out."""
+    """The task and quality of one edit, or the reason why it is left out."""
 
     task: str = ""
     agreement: str = ""
@@ -98,7 +98,7 @@ def scan(file: File, policy: Policy) -> Scan:
 
 
 def merge_scans(scans: Iterable[Scan], policy: Policy) -> Scan:
-    """All of them as one; their order does not matter."""
+    """Merges `scans` into one; their order does not matter."""
     passed, dropped, agreement = Counter[Cell](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     damaged: list[tuple[str, str]] = []
     candidates: Candidates = {}
@@ -114,8 +114,7 @@ def merge_scans(scans: Iterable[Scan], policy: Policy) -> Scan:
 
 
 def classify(label: Label, words: str, corpus: Corpus, policy: Policy) -> Verdict:
-    """Task and quality of an edit, or why it is left out; `words` are its :func:`~v4e.data.ingest.leakage.plain`
-    instruction.
+    """Returns the verdict on an edit; `words` are its :func:`~v4e.data.ingest.leakage.plain` instruction.
 
     Cheap tests come first.
     """

@@ -1,4 +1,4 @@
-"""Which candidates are looked at next, and which of those that passed are taken.
+"""The choice of the candidates to check next, and of the triplets to keep among those that passed.
 
 Shape letters: S corpora, K tasks.
 """
@@ -26,7 +26,7 @@ MORE = 1.25  # candidates looked at for each triplet that is still wanted: most 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Where the choice stands: a function of the candidates and of those checked so far, best first in each cell."""
+    """The state of the choice: the candidates, and those checked so far, best first in each cell."""
 
     ingest: Ingest
     corpora: tuple[str, ...]
@@ -40,7 +40,7 @@ class Selection:
 
     @cached_property
     def screened(self) -> tuple[dict[Cell, list[Checked]], dict[str, str]]:
-        """Those that pass and repeat no other, best first in each cell; and of the others, the reason by id.
+        """The triplets that pass and repeat no other, best first in each cell; and the reasons of the others by id.
 
         The best of every cell come first, then the second best: no cell loses all its repeated images to another.
         """
@@ -58,7 +58,7 @@ class Selection:
 
     @cached_property
     def wanted_SK(self) -> np.ndarray:
-        """Triplets of each cell, as many as there can still be."""
+        """The number of triplets wanted in each cell, no more than there can still be."""
         good, _ = self.screened
         most = [len(good[cell]) + self.unchecked(cell) for cell in self.cells]
         return quota(self.ingest, self.corpora, np.array(most).reshape(len(self.corpora), -1))
@@ -67,14 +67,14 @@ class Selection:
         return len(self.candidates.get(cell, ())) - len(self.checked.get(cell, ()))
 
     def todo(self) -> dict[Cell, int]:
-        """How many more candidates of each cell must be looked at; none where the choice is done."""
+        """Returns the number of candidates to check next in each cell; empty when the choice is done."""
         good, _ = self.screened
         wanted = dict(zip(self.cells, self.wanted_SK.ravel().tolist(), strict=True))
         short = {cell: wanted[cell] - len(good[cell]) for cell in self.cells}
         return {cell: min(self.unchecked(cell), ceil(MORE * n)) for cell, n in short.items() if n > 0}
 
     def chunks(self, todo: Mapping[Cell, int], files: Sequence[File], folder: str) -> list[Chunk]:
-        """The work that `todo` is, of rows of `files`; results go below `folder`."""
+        """Returns the work of `todo` as chunks of rows of `files`; results go below `folder`."""
         items = []
         for cell, count in todo.items():
             for number, row, pair, quality in self._next(cell, count)[["file", "row", "pair", "quality"]].tolist():
@@ -82,7 +82,7 @@ class Selection:
         return chunks_of(items, folder)
 
     def with_checked(self, todo: Mapping[Cell, int], found: Sequence[Checked]) -> "Selection":
-        """The same choice after `found` came of `todo`."""
+        """Returns the choice with `found`, the results of `todo`, added."""
         by_place = {(*one.row, one.pair): one for one in found}
         checked = dict(self.checked)
         for cell, count in todo.items():
@@ -96,21 +96,24 @@ class Selection:
 
 
 def quota(ingest: Ingest, corpora: Sequence[str], most_SK: np.ndarray) -> np.ndarray:
-    """:func:`~v4e.data.ingest.quota.fit` of everything that a run writes."""
+    """Returns :func:`~v4e.data.ingest.quota.fit` for the total number of triplets of a run."""
     return fit(ingest.count + ingest.heldout, corpus_shares(ingest, corpora), task_shares(ingest), most_SK)
 
 
 def kept(ingest: Ingest) -> dict[str, int]:
-    """Candidates of each task that the label stage keeps, of every corpus: one corpus may have to give them all."""
+    """Returns the number of candidates of each task that the label stage keeps for every corpus.
+
+    One corpus may have to supply all triplets of a task.
+    """
     total = ingest.count + ingest.heldout
     share = dict(zip(TASKS, task_shares(ingest).tolist(), strict=True))
     return {task: ceil(ingest.candidates * total * share[task]) for task in TASKS if share[task] > 0}
 
 
 def splits(selection: Selection, seed: int) -> tuple[list[Checked], list[Checked]]:
-    """Train and held-out triplets, the best of every cell first: the first N are a balanced set too.
+    """Returns train and held-out triplets, the best of every cell first: the first N are a balanced set too.
 
-    Held-out ones are drawn from all that are chosen, not from the worst, in the same mix.
+    Held-out ones are drawn from all chosen triplets, not from the worst, in the same mix.
     """
     good, _ = selection.screened
     ingest, wanted_SK = selection.ingest, selection.wanted_SK
@@ -131,6 +134,6 @@ def _draw(sample_id: str, seed: int) -> bytes:
 
 
 def _best_first(cells: Mapping[Cell, Sequence[T]]) -> list[T]:
-    """The first of every cell, then the second of every cell, ..."""
+    """Returns the first of every cell, then the second of every cell, ..."""
     ranked = ((rank, at, one) for at, ones in enumerate(cells.values()) for rank, one in enumerate(ones))
     return [one for _, _, one in sorted(ranked, key=lambda row: row[:2])]

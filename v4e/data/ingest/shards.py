@@ -1,4 +1,4 @@
-"""Scans on disk, one file each: a run that was killed reads on where it was. Arrays and JSON, nothing pickled."""
+"""Scans on disk, one file each, so that a killed run continues. They hold arrays and JSON, and no pickle."""
 
 import io
 import json
@@ -19,7 +19,7 @@ def scan_uri(folder: str, file: File) -> str:
 
 
 def scan_to(folder: str, policy: Policy, file: File) -> None:
-    """Scans `file` and writes what came of it; nothing where that was done before."""
+    """Scans `file` and writes the result; does nothing if that was done before."""
     uri = scan_uri(folder, file)
     if exists(uri):
         return
@@ -33,7 +33,7 @@ def scan_to(folder: str, policy: Policy, file: File) -> None:
 
 
 def read_scan(folder: str, file: File) -> Scan:
-    """What :func:`scan_to` wrote."""
+    """Reads the file that :func:`scan_to` wrote."""
     with open_uri(scan_uri(folder, file)) as opened:
         arrays = dict(np.load(io.BytesIO(opened.read()), allow_pickle=False))
     counts = json.loads(str(arrays.pop(COUNTS)))

@@ -1,4 +1,4 @@
-"""Where triplets come from: the files that v4e writes and trains on, and the public corpora that ingest reads."""
+"""Readers of triplets: of the files that v4e writes and trains on, and of the public corpora that ingest reads."""
 
 from v4e.data.sources.triplets import Part, RawTriplet, parts, rows
 

@@ -19,7 +19,7 @@ OPENERS = 16  # files opened at a time: a footer is a round trip to an object st
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file of a corpus; of GPT-Image-Edit, one folder of metadata."""
+    """One file of a corpus, or one folder of metadata of GPT-Image-Edit."""
 
     number: int  # in the order of corpora and URIs, whatever order they were found in
     corpus: str
@@ -30,14 +30,14 @@ class File:
 
     @property
     def stem(self) -> str:
-        """What its rows are named after where they have no ids."""
+        """The name that begins the ids of rows without an id."""
         folder, name = self.uri.rsplit("/", 2)[-2:]
         return folder if CORPORA[self.corpus].listing else name.removesuffix(".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """A file that is left out, and why."""
+    """A file that is left out, with the reason."""
 
     corpus: str
     uri: str
@@ -45,7 +45,7 @@ class Unreadable:
 
 
 def corpus_files(ingest: Ingest) -> tuple[list[File], list[Unreadable]]:
-    """All files of the corpora that `ingest` names, sorted, and those that cannot be used.
+    """Finds the files of the corpora that `ingest` names, sorted, and those that cannot be used.
 
     Raises:
         FileNotFoundError: a place of a corpus has no files.
@@ -86,7 +86,7 @@ def _uris(corpus: Corpus, place: str) -> Iterator[str]:
 
 
 def _open(corpus: Corpus, uri: str) -> File | Unreadable:
-    """A file by its footer, or its lines."""
+    """Reads a file's footer, or counts its lines."""
     try:
         if corpus.listing:
             size, rows = 0, count_rows(uri)

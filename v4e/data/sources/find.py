@@ -1,4 +1,4 @@
-"""The files of a corpus: one, those of a folder, or those of a glob, on any filesystem."""
+"""The files of a corpus: a file, a folder or a glob, on any filesystem."""
 
 from typing import cast
 
@@ -7,11 +7,10 @@ from fsspec.core import url_to_fs
 
 
 def find_files(uri: str, endings: tuple[str, ...], fix: str) -> tuple[AbstractFileSystem, list[str]]:
-    """The filesystem of `uri` and the paths there, sorted; of a folder's files, those whose names end so.
+    """Returns the filesystem of `uri` and the paths there, sorted; from a folder, only names with one of `endings`.
 
     Raises:
-        ValueError: the protocol is of no filesystem, or of one that is not installed, or it lets nobody look; the
-            message ends with `fix`.
+        ValueError: the filesystem is unknown or not installed, or it cannot be listed. The message ends with `fix`.
     """
     try:
         fs, path = url_to_fs(uri)
@@ -19,7 +18,7 @@ def find_files(uri: str, endings: tuple[str, ...], fix: str) -> tuple[AbstractFi
         raise ValueError(f"{uri} cannot be opened ({error}): {fix}") from error
     try:
         return fs, _find(fs, path, endings)
-    except Exception as error:  # every object store has errors of its own: no key, no right, no network
+    except Exception as error:  # every object store has errors of its own: no key, no permission, no network
         raise ValueError(f"{uri} cannot be listed ({type(error).__name__}: {error}): {fix}") from error
 
 

@@ -1,4 +1,4 @@
-"""The public corpora as published: their columns, their licences, what their labels and scores mean."""
+"""The public corpora as published: their columns and licences, and the meaning of their labels and scores."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from v4e.config import Ingest
 from v4e.language.tasks import TASKS
 
 Scores = Mapping[str, float | None]
-Tasks = tuple[str, ...]  # those that a label may mean, the likeliest first; none where there is no label
-GLOBAL = ("style", "tone", "background")  # edits that a likeness of the two images says nothing good about
+Tasks = tuple[str, ...]  # the tasks that a label may mean, the likeliest first; empty without a label
+GLOBAL = ("style", "tone", "background")  # tasks for which a likeness of the two images is no merit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Corpus:
 
 
 def own_tasks(label: str, _id: str) -> Tasks:
-    """Labels that are our tasks' names already."""
+    """Returns the tasks of labels that are our tasks' names already."""
     return (label,) if label in TASKS else ()
 
 
@@ -71,13 +71,13 @@ OMNIEDIT_IDS: tuple[tuple[str, Tasks], ...] = (  # beginnings of ids, finer than
 
 
 def omniedit_tasks(label: str, row_id: str) -> Tasks:
-    """By the id's beginning where that is known, else by the label."""
+    """Returns the tasks by the beginning of the id if it is known, else by the label."""
     finer = next((tasks for start, tasks in OMNIEDIT_IDS if row_id.startswith(start)), ())
     return finer or OMNIEDIT_TASKS.get(label, ()) or own_tasks(label, row_id)
 
 
 def omniedit_judge(scores: Scores, _task: str, ingest: Ingest) -> tuple[float, str]:
-    """Its own overall score, 0 to 10; a row without one comes last."""
+    """Returns OmniEdit's overall score, 0 to 10, and a reason to reject; a row without a score comes last."""
     overall = scores["o_score"]
     if overall is None:
         return 0.0, ""
@@ -85,7 +85,10 @@ def omniedit_judge(scores: Scores, _task: str, ingest: Ingest) -> tuple[float, s
 
 
 def ultraedit_judge(scores: Scores, task: str, ingest: Ingest) -> tuple[float, str]:
-    """How well the change follows the words; for local edits also how alike the images are otherwise."""
+    """Returns a score of how well the change follows the words, and a reason to reject.
+
+    For local edits, the likeness of the two images counts too.
+    """
     along = scores["clip_sim_dir"]
     if along is None:
         return -1.0, ""

@@ -1,4 +1,4 @@
-"""Corpora whose images are files of their own: a folder with a table beside them, or GPT-Image-Edit's folders."""
+"""Corpora whose images are files: a folder with a table beside them, or GPT-Image-Edit's folders."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ Row = Mapping[str, object]
 
 
 def listings(place: str, fix: str) -> list[str]:
-    """URIs of the tables below `place`, and of folders of metadata as GPT-Image-Edit has them."""
+    """Returns the URIs of the tables below `place`, and of folders of metadata as in GPT-Image-Edit."""
     fs, paths = find_files(place, (*TABLES, ".json"), fix)
     tables = [path for path in paths if path.endswith((".jsonl", ".csv"))]
     folders = {path.rsplit("/", 1)[0] for path in paths if path.endswith(".json")}
@@ -29,10 +29,10 @@ def listings(place: str, fix: str) -> list[str]:
 
 
 def count_rows(uri: str) -> int:
-    """Rows of a listing.
+    """Counts the rows of a listing.
 
     Raises:
-        ValueError: it has no such columns, or is no text.
+        ValueError: it lacks a column, or is no text.
     """
     fs, path = url_to_fs(uri)
     if fs.isdir(path):
@@ -46,7 +46,7 @@ def count_rows(uri: str) -> int:
 
 
 def listed(uri: str) -> Iterator[Row]:
-    """The rows of a listing, in order; one that cannot be read is empty."""
+    """Yields the rows of a listing, in order; a row that cannot be read is empty."""
     fs, path = url_to_fs(uri)
     if fs.isdir(path):
         for file in _jsons(fs, path):
@@ -61,7 +61,7 @@ def listed(uri: str) -> Iterator[Row]:
 
 
 def listed_image(uri: str, value: object, column: str) -> bytes | None:
-    """The image that a row names in `column`; None where there is none, or it leads out of its folder."""
+    """Reads the image that a row names in `column`; None if there is none, or if the name leads out of its folder."""
     fs, path = url_to_fs(uri)
     name = value if isinstance(value, str) else ""
     folder = path.rsplit("/", 1)[0]

@@ -1,4 +1,4 @@
-"""Rows of a corpus's file: labels and scores alone, or the images of chosen rows."""
+"""Rows of a corpus's file: only labels and scores, or the images of chosen rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Place = tuple[int, int]  # row of a file, pair of the row
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """All that is known of an edit without its images."""
+    """The fields of an edit that are known without its images."""
 
     place: Place
     id: str
@@ -29,10 +29,10 @@ class Label:
 
 
 def label_groups(file: File) -> Iterator[Iterator[Label]]:
-    """The edits of each row group, in order; no image is read. Each group must be read before the next is asked for.
+    """Yields the edits of each row group, in order, without images. Each group must be read before the next.
 
     Raises:
-        pyarrow.ArrowException, OSError: in a group, where the file is damaged there; those behind it can be read.
+        pyarrow.ArrowException, OSError: within a group if the file is damaged there; later groups can be read.
     """
     corpus = CORPORA[file.corpus]
     if corpus.listing:
@@ -51,7 +51,7 @@ def label_groups(file: File) -> Iterator[Iterator[Label]]:
 
 
 def triplets(file: File, places: Sequence[Place]) -> Iterator[tuple[Place, RawTriplet]]:
-    """The edits at `places`, which rise, with their images; row groups without any are not touched.
+    """Yields the edits at `places`, which rise, with their images; other row groups are not read.
 
     Raises:
         pyarrow.ArrowException, OSError: the file is damaged there.
@@ -127,14 +127,14 @@ def _image(file: File, corpus: Corpus, value: object, column: str) -> bytes | No
 
 
 def _id(file: File, corpus: Corpus, row: Mapping[str, object], number: int) -> str:
-    """``img_id-turn_index`` where the corpus names its rows, else ``file:row``."""
+    """Returns ``img_id-turn_index`` if the corpus names its rows, else ``file:row``."""
     if corpus.id:
         return "-".join(_text(row.get(name)) for name in corpus.id)
     return f"{file.stem}:{_text(row.get(corpus.within)) or number}"
 
 
 def _instruction(value: object) -> str:
-    """Phrasing 0 of a list of paraphrases, or the one that there is."""
+    """Returns phrasing 0 of a list of paraphrases, or the only one."""
     if isinstance(value, list):
         value = value[0] if value else None
     return " ".join(_text(value).split())

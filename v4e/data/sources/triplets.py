@@ -1,4 +1,4 @@
-"""Reader of triplets: Parquet in OmniEdit's schema, a file, a folder or a glob, on any filesystem.
+"""The reader of triplets: Parquet in OmniEdit's schema, a file, a folder or a glob, on any filesystem.
 
 A corpus is cut into parts (row groups) that are read one by one, row after row, in bounded memory.
 """
@@ -28,16 +28,16 @@ class RawTriplet:
     id: str
     instruction: str  # phrasing 0
     task: str  # the corpus's own label
-    by_rules: bool = False  # whether ingest took it from the rules, since the corpus has none or another
-    turns: tuple[str, ...] = ()  # of a session that ends in this edit: its instructions in order
-    corpus: str = ""  # where it comes from, in a file that was mixed of several
-    source: bytes | None = None  # None where the row has no image, or texts alone were asked for
+    by_rules: bool = False  # True if ingest took the task from the rules, since the corpus has none or another
+    turns: tuple[str, ...] = ()  # the instructions, in order, of a session that ends in this edit
+    corpus: str = ""  # the row's origin, in a file mixed from several corpora
+    source: bytes | None = None  # None if the row has no image, or if only texts are read
     edit: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The first `rows` rows of one row group: one task's work."""
+    """The first `rows` rows of one row group: the work of one Ray task."""
 
     uri: str
     row_group: int
@@ -45,14 +45,14 @@ class Part:
 
 
 def parts(uri: str, limit: int = 0, key: str = "data.train", images: bool = True) -> list[Part]:
-    """The pieces of the corpus at `uri` in order, cut to its first `limit` triplets (0 = all).
+    """Returns the parts of the corpus at `uri` in order, cut to its first `limit` triplets (0 = all).
 
-    A folder's Parquet files are read sorted by name. Errors name `key`, the setting that `uri` is of. Without
-    `images`, image columns need not be there.
+    A folder's Parquet files are sorted by name. Errors name `key`, the setting that holds `uri`. Without `images`, the
+    image columns may be missing.
 
     Raises:
         FileNotFoundError: there is nothing at `uri`.
-        ValueError: what is there is not Parquet, has no rows or not OmniEdit's columns; or `uri`'s protocol is unknown.
+        ValueError: it is not Parquet, has no rows or lacks OmniEdit's columns; or `uri`'s protocol is unknown.
     """
     fix = f"set {key} to a Parquet file, folder or glob in OmniEdit's schema"
     fs, files = find_files(uri, (".parquet",), fix)
@@ -66,7 +66,7 @@ def parts(uri: str, limit: int = 0, key: str = "data.train", images: bool = True
 
 
 def rows(part: Part, images: bool = True) -> Iterator[RawTriplet]:
-    """The triplets of one part, in order; without `images` only their texts are read."""
+    """Yields the triplets of one part, in order; without `images`, only their texts are read."""
     fs, path = url_to_fs(part.uri)
     with fs.open(path) as file, pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as parquet:
         labels = [name for name in LABELS if name in parquet.schema_arrow.names]
@@ -115,7 +115,7 @@ def _turns(value: object) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    """Some corpora number their rows."""
+    """Returns the text of a value: some corpora number their rows."""
     return "" if value is None else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Triplets to samples: everything about them that training needs and that stays frozen.
+"""The encoding of triplets to samples: everything about them that training needs and that stays frozen.
 
 Shape letters: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames,
 I image tokens, D width.
@@ -31,12 +31,12 @@ def encode_samples(
     frames: int,
     context: Context,
 ) -> list[Sample]:
-    """Samples of B triplets, on the CPU; latents are float32, texts and image states as the encoders give them.
+    """Encodes B triplets to samples on the CPU; latents are float32, texts and image states keep the encoders' dtype.
 
     Args:
         source_BHWC, edit_BHWC: uint8 RGB, all of one size.
         frames: P of a clip.
-        context: what Eq. 4's edits follow on.
+        context: the frame before Eq. 4's edits (``tail.context``).
     """
     height, width = source_BHWC.shape[1:3]
     sources = [Image.fromarray(array) for array in source_BHWC]
@@ -69,7 +69,7 @@ def encode_samples(
 
 
 def is_finite(sample: Sample) -> bool:
-    """Whether no feature of `sample` overflowed."""
+    """Returns True if no feature of `sample` overflowed."""
     return all(value.isfinite().all() for value in vars(sample).values() if isinstance(value, Tensor))
 
 

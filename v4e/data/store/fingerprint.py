@@ -1,4 +1,4 @@
-"""What made a store: settings, and hashes of the weights that encoded it."""
+"""The settings that made a store, and hashes of the weights that encoded it."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ ENCODERS = {  # part of a pipeline folder to the subfolders that decide what it 
     "text_encoder": ("text_encoder", "tokenizer"),
     "image_encoder": ("image_encoder", "image_processor"),
 }
-ADDED = {  # settings that a store's manifest may lack, and what they then are
+ADDED = {  # settings that an older store's manifest may lack, and their values there
     "data.aspect": "fixed",
     "data.max_aspect": 4.0,
     "data.resolutions": 1,
@@ -23,7 +23,7 @@ ADDED = {  # settings that a store's manifest may lack, and what they then are
 
 
 def store_settings(config: Config) -> dict[str, str | int | float]:
-    """Everything that decides a sample's features, by its name in the config or in the pipeline folder."""
+    """Returns everything that decides a sample's features, by its name in the config or in the pipeline folder."""
     data, folder = config.data, config.models.student
     hashes = {name: folder_hash(folder, parts) for name, parts in ENCODERS.items()}
     sizes = {"data.max_aspect": data.max_aspect, "data.resolutions": data.resolutions}
@@ -39,7 +39,7 @@ def store_settings(config: Config) -> dict[str, str | int | float]:
 
 
 def rollout_settings(config: Config) -> dict[str, str | int | float]:
-    """Everything that decides a rollout, beside the store it lies in.
+    """Returns everything that decides a rollout, apart from its store.
 
     ``run.seed`` is not among them: a rollout's noise depends on the sample alone, so that runs can share it.
     """
@@ -54,15 +54,15 @@ def rollout_settings(config: Config) -> dict[str, str | int | float]:
 
 
 def rollout_fingerprint(config: Config) -> str:
-    """Hash of :func:`rollout_settings`, in hex."""
+    """Returns a hash of :func:`rollout_settings`, in hex."""
     return hashlib.sha256(json.dumps(rollout_settings(config), sort_keys=True).encode()).hexdigest()
 
 
 def folder_hash(model: str, parts: tuple[str, ...]) -> str:
-    """sha256 in hex over all files in the subfolders `parts` of a pipeline folder or hub id.
+    """Returns the sha256 in hex of all files in the subfolders `parts` of a pipeline folder or hub id.
 
     Raises:
-        FileNotFoundError: `model` has not these subfolders.
+        FileNotFoundError: `model` lacks one of these subfolders.
     """
     root = Path(model)
     if not root.is_dir():
@@ -84,10 +84,10 @@ def folder_hash(model: str, parts: tuple[str, ...]) -> str:
 
 
 def file_hash(path: Path, remember: int = REMEMBER) -> str:
-    """sha256 in hex; of a JSON object without what only says who wrote it (``_name_or_path``, versions).
+    """Returns the sha256 in hex of a file; a JSON object counts without its origin (``_name_or_path``, versions).
 
     Hashes of files of at least `remember` bytes are kept below ``~/.cache/v4e`` until size or time changes: 14B's
-    text encoder is hashed once a machine.
+    text encoder is hashed once per machine.
     """
     if path.suffix == ".json":
         value = json.loads(path.read_text())

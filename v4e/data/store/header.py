@@ -1,4 +1,4 @@
-"""What is known of a stored sample without its features: read from the head of its file.
+"""The texts and the size of a stored sample, read from the head of its file without its features.
 
 Shape letters: H W latent height and width.
 """
@@ -8,12 +8,12 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-Bucket = tuple[int, int]  # (H, W) of a sample's latents: those of one bucket can be stacked
+Bucket = tuple[int, int]  # (H, W) of a sample's latents: samples of one bucket can be stacked
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What the texts of a stored sample were made of, and where it comes from."""
+    """The texts from which a stored sample was encoded, and its corpus."""
 
     instruction: str
     caption: str
@@ -30,7 +30,7 @@ class Header:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Of a safetensors file: 8 bytes of length, then JSON. No more of it is read."""
+    """Reads the header of a safetensors file, 8 bytes of length and then JSON, and no more."""
     (length,) = struct.unpack("<Q", file.read(8))
     header = json.loads(file.read(length))
     height, width = header["z_i2v_CFHW"]["shape"][-2:]

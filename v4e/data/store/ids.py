@@ -1,4 +1,4 @@
-"""Which samples of a store a run is about: other runs may have put theirs there too."""
+"""The samples of a store that belong to a run: other runs may have put theirs there too."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from v4e.files.uri import exists
 
 
 def training_ids(config: Config, store: Store | None = None) -> list[str]:
-    """The samples in the store that are of this run's triplets, the first ``data.limit`` of them, sorted.
+    """Returns the ids of this run's triplets that are in the store, the first ``data.limit`` of them, sorted.
 
-    Where the run has no triplets at their default place, as on a cluster that was given the store alone: all of it.
-    `store` is the one of `config`, where the caller has opened it.
+    If the run has no triplets at their default place, as on a cluster that has only the store, it returns all ids.
+    `store` is the store of `config` if the caller has opened it.
     """
     stored = (store or Store.open(config)).ids()
     if not config.data.train and not exists(train_uri(config)):
@@ -24,5 +24,5 @@ def training_ids(config: Config, store: Store | None = None) -> list[str]:
 
 
 def ids_hash(ids: Sequence[str]) -> str:
-    """Of the set of samples that a run trains on."""
+    """Returns a hash of the set of samples that a run trains on."""
     return hashlib.sha256("\0".join(sorted(ids)).encode()).hexdigest()[:16]

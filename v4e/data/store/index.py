@@ -1,4 +1,4 @@
-"""``index.parquet`` of a store: the headers of its samples in one file, so that no run opens each of them to plan."""
+"""The file ``index.parquet`` of a store: the headers of all samples, so that a plan need not open each of them."""
 
 import io
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ TEXTS = SCHEMA.names[1:5]
 
 
 def read_index(uri: str) -> dict[str, Header]:
-    """Headers by id; empty where there is no index."""
+    """Reads headers by id; empty if there is no index."""
     if not exists(uri):
         return {}
     with open_uri(uri) as file:
@@ -36,7 +36,7 @@ def read_index(uri: str) -> dict[str, Header]:
 
 
 def write_index(uri: str, headers: Mapping[str, Header]) -> None:
-    """One Parquet file, complete or not there at all."""
+    """Writes one Parquet file, complete or not at all."""
     found = list(headers.values())
     columns = {
         "id": list(headers),

@@ -1,7 +1,7 @@
-"""What is left to precompute, and reading it: triplets and captions to chunks of decoded images.
+"""The work left to precompute: triplets and captions as chunks of decoded images.
 
-A corpus is cut into chunks before finished rows are left out: which triplets are encoded together is then
-the same in a resumed run as in an undisturbed one, and so are the bits.
+A corpus is cut into chunks before finished rows are left out. A resumed run then encodes the same triplets together as
+an undisturbed one, and computes the same bits.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -27,12 +27,12 @@ class Wanted:
     id: str
     position: int  # in its part
     texts: Texts
-    missing: bool  # in the store; the others of its chunk keep it company, and are not written
+    missing: bool  # not in the store; the other triplets of its chunk are encoded with it but not written
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to do in one part of the corpus."""
+    """The work in one part of the corpus."""
 
     part: Part
     chunks: tuple[tuple[Wanted, ...], ...]
@@ -50,12 +50,12 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a precompute run has before it."""
+    """The work of a precompute run."""
 
     jobs: tuple[Job, ...]
     triplets: int  # in the corpus
-    missing: int  # of them, in the store
-    rejected: tuple[Rejection, ...]  # on sight
+    missing: int  # those not in the store
+    rejected: tuple[Rejection, ...]  # before any image is read
 
 
 def plan_work(
@@ -69,7 +69,7 @@ def plan_work(
 
     Args:
         captions: rows of captions.parquet by id.
-        stored: what the samples in the store were made of, by id: another caption makes another sample.
+        stored: the texts of the samples in the store by id: another caption makes another sample.
         batch: triplets of a chunk.
         skip: ids that were rejected before. They keep their place in the chunks and are not counted as missing.
 
@@ -103,7 +103,7 @@ def plan_work(
 
 
 def read_job(job: Job, data: Data) -> Iterator[Chunk]:
-    """The chunks of one job with their images, checked, decoded and brought to size; of each cut, one a bucket."""
+    """Yields the chunks of one job with their images, checked, decoded and resized; one chunk per cut and bucket."""
     rest = enumerate(rows(job.part))
     for cut in job.chunks:
         raw: dict[int, RawTriplet] = {}
@@ -151,4 +151,4 @@ def _decode(cut: list[tuple[Wanted, RawTriplet]], data: Data) -> Iterator[Chunk]
             edit_BHWC=edits,
             rejected=tuple(rejected),
         )
-        rejected = []  # told once
+        rejected = []  # reported once

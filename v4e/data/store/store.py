@@ -1,6 +1,6 @@
-"""The feature store: all that is frozen, computed once. One safetensors file a sample, on any filesystem.
+"""The feature store: all that is frozen, computed once. It has one safetensors file per sample, on any filesystem.
 
-``manifest.json`` holds the settings that made it; a recipe with others is refused, and told what differs.
+``manifest.json`` holds the settings that made it. A recipe with other settings is refused, and the error names them.
 Shape letters: B batch, C latent channels, F latent frames, H W latent height and width.
 """
 
@@ -40,11 +40,11 @@ class Store:
 
     @classmethod
     def open(cls, config: Config) -> "Store":
-        """The store of `config`, to read.
+        """Opens the store of `config` for reading.
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: it was made with other settings; the message names them and what to do.
+            ValueError: it was made with other settings; the message names them and the remedies.
         """
         uri = store_uri(config)
         if not exists(join(uri, "manifest.json")):
@@ -54,7 +54,7 @@ class Store:
 
     @classmethod
     def create(cls, config: Config) -> "Store":
-        """The store of `config`, to write: made if there is none, emptied with ``run.overwrite``.
+        """Opens the store of `config` for writing: made if there is none, emptied with ``run.overwrite``.
 
         Raises:
             ValueError: it was made with other settings, and ``run.overwrite`` is not set.
@@ -64,18 +64,18 @@ class Store:
         if exists(manifest) and not config.run.overwrite:
             return cls.open(config)
         settings = store_settings(config)
-        # Samples without a manifest are of unknown make. The manifest goes last: a crash between leaves its refusal.
+        # Samples without a manifest are of unknown origin. The old manifest goes last: until then it refuses them.
         for part in ("samples", "index.parquet", "rollouts", "manifest.json"):
             remove(join(uri, part))
         write_json_atomic(manifest, {"schema": SCHEMA, "settings": settings})
         return cls(uri)
 
     def ids(self) -> list[str]:
-        """All samples, sorted."""
+        """Returns the ids of all samples, sorted."""
         return stored_ids(self.samples)
 
     def read(self, sample_id: str) -> Sample:
-        """One sample.
+        """Reads one sample.
 
         Raises:
             FileNotFoundError: it is not in the store.
@@ -86,9 +86,9 @@ class Store:
         return Sample(id=sample_id, task=read_header(io.BytesIO(data)).texts.task, **tensors)
 
     def write(self, sample: Sample, *, instruction: str = "", caption: str = "", corpus: str = "") -> None:
-        """One sample, complete or not there at all, with the texts it was made of.
+        """Writes one sample, complete or not at all, with the texts from which it was encoded.
 
-        Rollouts of an earlier version of it are dropped first.
+        Rollouts of an earlier version of it are removed first.
         """
         name = quote(sample.id, safe="") + SUFFIX
         fs, path = url_to_fs(join(self.uri, "rollouts"))
@@ -106,7 +106,7 @@ class Store:
         write_atomic(join(self.samples, name), data)
 
     def headers(self) -> dict[str, Header]:
-        """What is known of each sample without its features, by id: the index, and what it lacks from the files."""
+        """Returns the header of each sample by id, from the index, or from the sample's file if the index lacks it."""
         indexed, ids = read_index(self.index), self.ids()
 
         def read(sample_id: str) -> Header:
@@ -119,17 +119,17 @@ class Store:
         return {key: indexed[key] for key in ids}
 
     def texts(self) -> dict[str, Texts]:
-        """What each sample's texts were made of."""
+        """Returns the texts of each sample by id."""
         return {key: header.texts for key, header in self.headers().items()}
 
     def write_index(self) -> None:
-        """Brings the index up to date. Samples that were written again count as known: drop it before."""
+        """Brings the index up to date. It does not see that a sample was written again: drop the index before."""
         headers = self.headers()
         if headers.keys() != read_index(self.index).keys():
             write_index(self.index, headers)
 
     def drop_index(self) -> None:
-        """Before samples are written. Without an index all is read from the files: slower, never stale."""
+        """Removes the index before samples are written. Reading without it is slower, and never stale."""
         remove(self.index)
 
 
@@ -141,7 +141,7 @@ class RolloutStore:
 
     @classmethod
     def open(cls, config: Config) -> "RolloutStore":
-        """The rollouts of `config`'s teacher; empty where there are none yet."""
+        """Opens the rollouts of `config`'s teacher; empty if there are none yet."""
         uri = rollouts_uri(config)
         if not exists(join(uri, "manifest.json")):
             manifest = {"schema": SCHEMA, "settings": rollout_settings(config)}
@@ -149,11 +149,11 @@ class RolloutStore:
         return cls(uri)
 
     def ids(self) -> list[str]:
-        """All samples with a rollout, sorted."""
+        """Returns the ids of all samples with a rollout, sorted."""
         return stored_ids(self.uri)
 
     def read(self, sample_id: str) -> Tensor:
-        """``z_clip_CFHW``, float32.
+        """Reads ``z_clip_CFHW``, float32.
 
         Raises:
             FileNotFoundError: the sample has no rollout.
@@ -163,7 +163,7 @@ class RolloutStore:
         return parse(data, ("z_clip_CFHW",), file_uri(self.uri, sample_id))["z_clip_CFHW"]
 
     def write(self, sample_id: str, z_clip_CFHW: Tensor) -> None:
-        """One rollout, complete or not there at all."""
+        """Writes one rollout, complete or not at all."""
         z_clip_CFHW = z_clip_CFHW.detach().cpu().contiguous()
         write_atomic(file_uri(self.uri, sample_id), save({"z_clip_CFHW": z_clip_CFHW}))
 
@@ -172,7 +172,7 @@ def check_manifest(uri: str, settings: Settings) -> None:
     """Refuses the store at `uri` if it was made with other settings.
 
     Raises:
-        ValueError: names every difference and what mends it.
+        ValueError: names every difference and the remedies.
     """
     manifest = read_json(join(uri, "manifest.json"))
     if manifest.get("schema") != SCHEMA:
@@ -200,12 +200,12 @@ def check_manifest(uri: str, settings: Settings) -> None:
 
 
 def file_uri(folder: str, sample_id: str) -> str:
-    """The file of one sample; ids may hold any characters, none of them leaves the folder."""
+    """Returns the URI of one sample's file; an id may hold any characters and cannot leave the folder."""
     return join(folder, quote(sample_id, safe="") + SUFFIX)
 
 
 def stored_ids(folder: str) -> list[str]:
-    """The samples that have a file in `folder`, sorted."""
+    """Returns the ids of the samples that have a file in `folder`, sorted."""
     fs, path = url_to_fs(folder)
     if not fs.exists(path):
         return []
@@ -214,10 +214,10 @@ def stored_ids(folder: str) -> list[str]:
 
 
 def read_file(folder: str, sample_id: str, maker: str) -> bytes:
-    """The bytes of one sample's file.
+    """Reads the bytes of one sample's file.
 
     Raises:
-        FileNotFoundError: it is not there; names the pipeline that makes it.
+        FileNotFoundError: there is no such file; the message names the pipeline that makes it.
     """
     try:
         with open_uri(file_uri(folder, sample_id)) as file:
@@ -227,7 +227,7 @@ def read_file(folder: str, sample_id: str, maker: str) -> bytes:
 
 
 def parse(data: bytes, names: Iterable[str], uri: str) -> dict[str, Tensor]:
-    """The tensors `names` of a safetensors file.
+    """Returns the tensors `names` of a safetensors file.
 
     Raises:
         ValueError: it is no such file, or lacks one of them.
