@@ -1,4 +1,4 @@
-"""The audit's page: what the ICG wrote, for a person to look at. One file, nothing fetched."""
+"""The page of an audit, which shows the captions to a person. It is one file and fetches nothing."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ SIDE = 320  # pixels of the longer side of a picture in the page
 
 @dataclass(frozen=True, kw_only=True)
 class AuditPage:
-    """Rows are those of captions.parquet."""
+    """The contents of the page; `rows`, `dropped` and `shown` are rows of captions.parquet."""
 
     title: str
     rows: list[dict]
     dropped: list[dict] = field(default_factory=list)
     shown: list[dict] = field(default_factory=list)
-    images: Mapping[str, RawTriplet] = field(default_factory=dict)  # by id; those that are missing get no picture
-    max_pixels: int = 64_000_000  # a picture that claims more is not decoded
+    images: Mapping[str, RawTriplet] = field(default_factory=dict)  # by id; may lack some
+    max_pixels: int = 64_000_000  # a larger picture is not decoded
 
 
 def render(page: AuditPage) -> str:
@@ -56,7 +56,7 @@ def render(page: AuditPage) -> str:
 
 
 def _pictures(page: AuditPage, identity: str) -> list[str]:
-    """Source and edit as data URIs; none where one cannot be decoded, which is precompute's to report."""
+    """Returns source and edit as data URIs, or nothing if one cannot be decoded; precompute reports it."""
     row = page.images.get(identity)
     if row is None:
         return []

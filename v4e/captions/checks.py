@@ -14,7 +14,7 @@ REFINEMENT = (  # the paper's second step, section 3.2
 )
 
 _GRADUAL = words_of("gradually slowly gently smoothly steadily progressively softly subtly")
-# verbs that state the transition of a task; a caption needs one of its task's
+# verbs that state the transition of a task; a caption needs a verb of its task
 _VERBS: dict[str, str] = {
     "addition": "appear emerge materialize form grow fade come rise",
     "removal": "fade disappear vanish dissolve melt dissipate",
@@ -62,7 +62,7 @@ _SYNONYMS = tuple(
 
 
 def check_caption(caption: str, instruction: str, task: str, new_words: int = 0) -> list[str]:
-    """Names of the checks that ``caption`` fails for one atomic ``instruction`` of ``task``; [] is a pass.
+    """Returns the names of the checks that `caption` fails for one atomic `instruction` of `task`.
 
     - ``short``: one sentence of 3 to 30 words before the closing clause.
     - ``gradual``: a gradual adverb, or "over time".
@@ -70,11 +70,11 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
     - ``kept``: all content words of the instruction, quoted texts and words in capitals byte for byte.
     - ``invented``: a color, number, place, shape, material or quoted text that the instruction does not have.
     - ``drift``: more than ``new_words`` other content words that the instruction does not have.
-    - ``direction``: what was there stands before the transition, what will be there after it.
+    - ``direction``: the old state stands before the verb, the new state after it.
     - ``repeated``: a word twice in a row, or named more often than in the instruction.
     - ``language``: letters of another script than Latin, outside quotes: captions are English.
 
-    Of an instruction in another script only its quoted texts can be compared with an English caption.
+    If the instruction is in another script, only its quoted texts are compared with the English caption.
 
     Raises:
         ValueError: ``task`` is not one of TASKS.
@@ -82,39 +82,39 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
     if task not in TASKS:
         raise ValueError(f"task is {task!r}: expected one of {', '.join(TASKS)}")
     core = open_part(caption)
-    said, asked, kind = stems(core), stems(instruction), _kind(instruction, task)
+    core_stems, own_stems, kind = stems(core), stems(instruction), _kind(instruction, task)
     tests = {
         "short": 3 <= len(core.split()) <= MAX_WORDS and "\n" not in core and ". " not in core,
         "gradual": bool(_GRADUAL & set(words(core))) or "over time" in core.lower(),
-        "verb": _states(said, asked, kind),
+        "verb": _states(core_stems, own_stems, kind),
         "kept": _keeps(core, instruction),
         "invented": foreign(instruction) or _true_to(core, instruction, task),
-        "drift": foreign(instruction) or len(_new(said, asked, (task, kind))) <= new_words,
+        "drift": foreign(instruction) or len(_new(core_stems, own_stems, (task, kind))) <= new_words,
         "direction": _directed(core, instruction, task),
-        "repeated": not _repeats(words(core), asked),
+        "repeated": not _repeats(words(core), own_stems),
         "language": not foreign(core),
     }
     return [name for name, passed in tests.items() if not passed]
 
 
 def states_what_stays(caption: str) -> bool:
-    """Whether a whole caption closes by saying what does not change."""
+    """True if a whole caption ends with a clause on what does not change."""
     closing = caption.replace(REFINEMENT, "")[len(open_part(caption)) :]
     return bool(re.search(r"\b(?:remains?|stays?|unchanged|still|steady|consistent|keeps?|same)\b", closing))
 
 
 def foreign(text: str) -> bool:
-    """Whether there are letters of another script than Latin, outside quotes."""
+    """True if there are letters of another script than Latin, outside quotes."""
     return any(letter.isalpha() and ord(letter) > LAST_LATIN for letter in QUOTED.sub(" ", text))
 
 
 def reasons(failed: list[str], caption: str, instruction: str) -> str:
-    """What is wrong with a caption, in words that its writer can act on."""
-    said = set(stems(caption))
+    """Returns the faults of a caption, in words that the language model can act on."""
+    present = set(stems(caption))
     texts = [text for text in verbatim(normalize(instruction)) if text not in caption]
     lost = [word for word in words(QUOTED.sub(" ", normalize(instruction))) if word in _content_words(instruction)]
-    missing = texts + [word for word in lost if not _covered(stem(word), said)]
-    told = {
+    missing = texts + [word for word in lost if not _covered(stem(word), present)]
+    wanted = {
         "short": "it is one sentence of at most 30 words",
         "gradual": "it says that the change is gradual",
         "verb": "it states the change",
@@ -125,11 +125,11 @@ def reasons(failed: list[str], caption: str, instruction: str) -> str:
         "repeated": "it names each thing once",
         "language": "it is in English",
     }
-    return ", ".join(told[name] for name in failed)
+    return ", ".join(wanted[name] for name in failed)
 
 
 def open_part(caption: str) -> str:
-    """A caption without its closing clause ("while ..."), refinement and final stop."""
+    """Returns a caption without its closing clause ("while ..."), refinement and final stop."""
     text = caption.replace(REFINEMENT, "").strip()
     quoted = [match.span() for match in QUOTED.finditer(text)]
     for joint in re.finditer(r",? (?:while|with all other|with everything else)\b", text):
@@ -140,7 +140,7 @@ def open_part(caption: str) -> str:
 
 
 def refine(caption: str) -> str:
-    """The paper's step 2: the sentence on resolution, quality and coherence is appended."""
+    """Appends the sentence on resolution, quality and coherence, step 2 of the paper's scheme."""
     return caption if caption.endswith(REFINEMENT) else f"{caption} {REFINEMENT}"
 
 
@@ -162,44 +162,44 @@ def _task_verbs(task: str) -> set[str]:
 
 
 def _kind(instruction: str, task: str) -> str:
-    """Portrait edits that add or take away something are told like additions and removals."""
+    """Returns the task whose wording fits: addition or removal for edits of other tasks that add or remove a thing."""
     found = slots(instruction, task) if task in ("portrait", "text", "background") else None
     return {"appear": "addition", "fade away": "removal"}.get(found.verb, task) if found else task
 
 
-def _states(said: list[str], asked: list[str], task: str) -> bool:
+def _states(core: list[str], instruction: list[str], task: str) -> bool:
     against = {stem(word) for word in _AGAINST.get(task, "").split()}
-    own = {word for word in asked if word not in _REQUEST} if task in ("motion", "portrait", "tone") else set()
-    verbs = _task_verbs(task) | own
-    imperative = bool(said) and bool(asked) and said[0] == asked[0] and task not in ("motion", "portrait", "tone")
-    return bool(verbs & set(said)) and not against & set(said) and not imperative
+    free = task in ("motion", "portrait", "tone")  # the instruction's own verb will do
+    verbs = _task_verbs(task) | ({word for word in instruction if word not in _REQUEST} if free else set())
+    imperative = bool(core) and bool(instruction) and core[0] == instruction[0] and not free
+    return bool(verbs & set(core)) and not against & set(core) and not imperative
 
 
 def _keeps(core: str, instruction: str) -> bool:
-    said = set(stems(core))
+    present = set(stems(core))
     texts = verbatim(normalize(instruction))
     plain = QUOTED.sub(" ", normalize(instruction))
     if foreign(instruction):
         return all(text in core for text in texts)
-    return all(text in core for text in texts) and all(_covered(word, said) for word in content(plain))
+    return all(text in core for text in texts) and all(_covered(word, present) for word in content(plain))
 
 
 def _true_to(core: str, instruction: str, task: str) -> bool:
-    """True where nothing is invented."""
-    asked = {*stems(instruction), stem(task)}  # a background change may say background
+    """True if the caption invents nothing."""
+    allowed = {*stems(instruction), stem(task)}  # a background change may say background
     named = {word for word in words(QUOTED.sub(" ", core.replace("over time", ""))) if word in NAMED}
     texts = [next(group for group in match.groups() if group) for match in QUOTED.finditer(core)]
-    return all(_covered(stem(word), asked) for word in named) and all(text in instruction for text in texts)
+    return all(_covered(stem(word), allowed) for word in named) and all(text in instruction for text in texts)
 
 
-def _new(said: list[str], asked: list[str], kinds: tuple[str, str]) -> set[str]:
-    free = _FREE.union(set(asked), *(_task_verbs(kind) for kind in kinds))
-    return {word for word in said if not _class(word) & free}
+def _new(core: list[str], instruction: list[str], kinds: tuple[str, str]) -> set[str]:
+    free = _FREE.union(set(instruction), *(_task_verbs(kind) for kind in kinds))
+    return {word for word in core if not _class(word) & free}
 
 
 def _directed(core: str, instruction: str, task: str) -> bool:
-    """Source before the verb, target after it; without both there is nothing to reverse."""
-    said = stems(core)
+    """True if the source stands before the verb and the target after it, or if one of them is missing."""
+    present = stems(core)
     if re.search(r"\bfrom\b", core) and not {"from", "instead", "rather"} & set(words(instruction)):
         return False
     found: Slots | None = slots(instruction, task)
@@ -207,15 +207,15 @@ def _directed(core: str, instruction: str, task: str) -> bool:
         return True
     source, target = content(found.source), [s for s in stems(found.target) if s in content(found.target)]
     fresh = [word for word in target if word not in source]
-    if not fresh or any(word not in said for word in [*source, *fresh]):
-        return True  # lost words are the business of "kept"
-    verbs = [at for at, word in enumerate(said) if word in _task_verbs(task)]
-    first = min(said.index(word) for word in fresh)
-    last = max((said.index(word) for word in source), default=-1)
+    if not fresh or any(word not in present for word in [*source, *fresh]):
+        return True  # lost words are reported by "kept"
+    verbs = [at for at, word in enumerate(present) if word in _task_verbs(task)]
+    first = min(present.index(word) for word in fresh)
+    last = max((present.index(word) for word in source), default=-1)
     return any(last < at < first for at in verbs)
 
 
-def _repeats(said: list[str], asked: list[str]) -> bool:
-    named = [stem(word) for word in said if word in NAMED and word not in ("left", "right", "place")]
-    doubled = any(a == b for a, b in pairwise(said))
-    return doubled or any(named.count(word) > max(1, asked.count(word)) for word in set(named))
+def _repeats(core: list[str], instruction: list[str]) -> bool:
+    named = [stem(word) for word in core if word in NAMED and word not in ("left", "right", "place")]
+    doubled = any(a == b for a, b in pairwise(core))
+    return doubled or any(named.count(word) > max(1, instruction.count(word)) for word in set(named))

@@ -1,4 +1,4 @@
-"""The CSV of an audit: rows for a person to correct in a spreadsheet, and what comes back."""
+"""The CSV of an audit: rows for a person to correct in a spreadsheet, and the reader of their corrections."""
 
 import csv
 import io
@@ -16,25 +16,25 @@ _FORMULA = "=+-@\t\r'"  # a spreadsheet runs a cell that begins with one of thes
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """What a person says of a row; "" where nothing is to be changed."""
+    """A person's correction of a row; "" changes nothing."""
 
     task: str = ""
     caption: str = ""
 
 
 def write_csv(uri: str, rows: Iterable[Mapping]) -> None:
-    """Rows of captions.parquet, with two empty columns to fill in. Opens in a spreadsheet, and runs nothing there."""
+    """Writes rows of captions.parquet with two empty columns to fill in; a spreadsheet opens it and runs nothing."""
     text = io.StringIO(newline="")
     sheet = csv.writer(text)
     sheet.writerow([*SHOWN, *WANTED])
     for row in rows:
-        told = dict(row) | {"checks": " ".join(row.get("checks") or [])}
-        sheet.writerow([*(_safe(str(told.get(name) or "")) for name in SHOWN), *("" for _ in WANTED)])
+        shown = dict(row) | {"checks": " ".join(row.get("checks") or [])}
+        sheet.writerow([*(_safe(str(shown.get(name) or "")) for name in SHOWN), *("" for _ in WANTED)])
     write_atomic(uri, text.getvalue().encode("utf-8-sig"))  # without the mark Excel takes it for another encoding
 
 
 def read_csv(uri: str) -> dict[str, Correction]:
-    """id to correction, of rows that have one.
+    """Reads the corrections by the id of their row.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -71,7 +71,7 @@ def _lines(uri: str, sheet: csv.DictReader) -> Iterator[dict]:
 
 
 def person_row(identity: str, instruction: str, task: str, correction: Correction) -> dict:
-    """A row of captions.parquet whose caption a person wrote; `task` is of its corpus, "" where that has none."""
+    """Returns a row of captions.parquet with a person's caption; `task` is the label of its corpus, or ""."""
     rule, _ = rule_task(instruction)
     edits = atoms(instruction)
     own = correction.task or task or rule

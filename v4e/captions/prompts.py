@@ -19,7 +19,7 @@ ANSWER: dict = {
     "required": ["caption"],
     "additionalProperties": False,
 }
-# their nouns stay out of the evolution world, so that a copied example is noticed by the checks
+# their nouns do not occur in the evolution world, so that a copied example is noticed by the checks
 DEMOS: dict[str, tuple[tuple[str, str], ...]] = {
     "addition": (
         ("add a red balloon above the boy", "A red balloon gradually appears above the boy."),
@@ -131,27 +131,27 @@ class Prompt:
     question: str
 
     def text(self) -> str:
-        """What a model that goes on with a text is given."""
+        """Returns the prompt of a model that continues a text."""
         shown = "".join(f"{question}\nJSON: {answer}\n\n" for question, answer in self.examples)
         return f"{self.header}\n\n{shown}{self.question}\nJSON:"
 
     def messages(self) -> list[dict[str, str]]:
-        """What a chat model is given."""
+        """Returns the messages of a chat model."""
         turns = [("user", "assistant")] * len(self.examples)
-        told = [
+        shown = [
             {"role": role, "content": content}
             for roles, example in zip(turns, self.examples, strict=True)
             for role, content in zip(roles, example, strict=True)
         ]
-        return [{"role": "system", "content": self.header}, *told, {"role": "user", "content": self.question}]
+        return [{"role": "system", "content": self.header}, *shown, {"role": "user", "content": self.question}]
 
 
 def caption_prompt(instruction: str, task: str, refused: str = "", why: str = "") -> Prompt:
-    """Step 1 of the paper's scheme; a `refused` caption is asked for again, with the reason.
+    """Returns the prompt of step 1 of the paper's scheme; a `refused` caption is requested again, with the reason.
 
     The answer is JSON of :data:`ANSWER`, its caption without a closing clause.
     """
-    examples = tuple((f"Instruction: {said}", answer(caption)) for said, caption in DEMOS[task])
+    examples = tuple((f"Instruction: {text}", answer(caption)) for text, caption in DEMOS[task])
     question = f"Instruction: {instruction}"
     if refused:
         question += f"\nRefused: {answer(refused)}\nWrite it so that {why}."
@@ -159,11 +159,12 @@ def caption_prompt(instruction: str, task: str, refused: str = "", why: str = ""
 
 
 def answer(caption: str) -> str:
+    """Returns the JSON of :data:`ANSWER` that holds a caption."""
     return json.dumps({"caption": caption}, ensure_ascii=False)
 
 
 def read_answer(text: str) -> str:
-    """The caption of an answer; "" of one that is cut off or no JSON of :data:`ANSWER`."""
+    """Reads the caption of an answer; "" if the answer is cut off or no JSON of :data:`ANSWER`."""
     try:
         found = json.loads(text)
     except json.JSONDecodeError:
@@ -173,19 +174,19 @@ def read_answer(text: str) -> str:
 
 
 def label_prompt(instruction: str) -> str:
-    """Asks for one of TASKS, as one word; examples of all tasks, in turn."""
+    """Returns a prompt for one of TASKS, as one word, with examples of all tasks in turn."""
     demos = "".join(f"Instruction: {DEMOS[task][turn][0]}\nCategory: {task}\n\n" for turn in (1, 2) for task in TASKS)
     header = f"Sort each edit instruction into a category: {', '.join(TASKS)}.\n\n"
     return f"{header}{demos}Instruction: {instruction}\nCategory:"
 
 
 def task_prompt(task: str) -> str:
-    """Examples of one task, up to where another instruction of it would stand."""
-    demos = "".join(f"Instruction: {said}\n" for said, _ in DEMOS[task][:4])
+    """Returns examples of one task, up to the place of the next instruction."""
+    demos = "".join(f"Instruction: {text}\n" for text, _ in DEMOS[task][:4])
     return f"{TABLE1[task].label} of an image, edit instructions:\n{demos}Instruction:"
 
 
 def prompt_hash(*settings: str | int | float | bool) -> str:
-    """Of all that a caption depends on beside its instruction: the prompts, and the settings given."""
+    """Returns a hash of everything but the instruction that decides a caption: the prompts and the given settings."""
     text = json.dumps([HEADER, ANSWER, DEMOS, UNLABELLED, settings])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

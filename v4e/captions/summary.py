@@ -1,4 +1,4 @@
-"""What came of the instructions: counts for a terminal and for the audit's page."""
+"""Counts of captions, for a terminal and for the audit's page."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ BY_MODEL = ("llm", "retry")
 
 
 def counts(rows: Sequence[dict], dropped: int = 0) -> dict[str, str]:
-    """Rows by how they were made, by who named their task, and by task."""
+    """Counts rows by origin, by the source of their task, and by task."""
     table = {name: _tally(row[name] for row in rows) for name in ("origin", "task_source")}
     for task in TASKS:
         found = [row for row in rows if row["task"] == task]
@@ -23,13 +23,13 @@ def counts(rows: Sequence[dict], dropped: int = 0) -> dict[str, str]:
 
 
 def fallback(rows: Sequence[dict]) -> dict[str, float]:
-    """Share of each task's captions that are Table 1's template; tasks without rows are left out."""
+    """Returns the share of each task's captions that are templates; tasks without rows are left out."""
     made = {task: [row["origin"] for row in rows if row["task"] == task] for task in TASKS}
     return {task: found.count("template") / len(found) for task, found in made.items() if found}
 
 
 def agreement(rows: Sequence[dict]) -> dict[str, Counter]:
-    """Rows by the rules' label, then by the model's; "" where there is none."""
+    """Counts rows by the rules' label, then by the model's; "" is no label."""
     matrix: dict[str, Counter] = {task: Counter() for task in (*TASKS, "")}
     for row in rows:
         matrix[row["rule_task"] or ""][row["llm_task"] or ""] += 1

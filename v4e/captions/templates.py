@@ -1,4 +1,4 @@
-"""Table 1 filled in: the caption that the slots of an instruction make. No model involved."""
+"""Captions from the templates of Table 1, filled with the slots of an instruction, without a model."""
 
 import re
 
@@ -20,9 +20,9 @@ from v4e.language.words import COLORS
 
 
 def template_caption(instruction: str, task: str) -> str:
-    """Table 1's caption of ``instruction``, closing clause included. Always succeeds.
+    """Returns Table 1's caption of `instruction` with its closing clause; always succeeds.
 
-    Several atomic edits are told in their order; the closing clause is that of ``task`` if all share it.
+    Several atomic edits keep their order. The closing clause belongs to `task` if all of them do.
 
     Raises:
         ValueError: ``task`` is not one of TASKS.
@@ -36,28 +36,28 @@ def template_caption(instruction: str, task: str) -> str:
 
 
 def part_task(part: str, task: str, *, alone: bool) -> str:
-    """The task of an atomic edit: of its instruction, or its own if one of several and rules are sure."""
+    """Returns the task of an atomic edit: its own if it is one of several and the rules are sure, else `task`."""
     own, sure = rule_task(part)
     return own if sure and not alone else task
 
 
 def join_atoms(cores: list[str], tasks: list[str], task: str) -> str:
-    """Captions of atomic edits, without closing clauses, as one caption with one."""
+    """Joins captions of atomic edits without closing clauses to one caption with a closing clause."""
     closing = TABLE1[task].closing if set(tasks) == {task} else "everything else remains still"
     rest = [core[0].lower() + core[1:] if core.startswith(("The ", "A ", "An ")) else core for core in cores[1:]]
     return f"{', then '.join([cores[0], *rest])}, while {closing}."
 
 
 def core_caption(instruction: str, task: str) -> str:
-    """The template of one atomic edit, no closing clause; the instruction itself if no slots fit."""
+    """Returns the caption of one atomic edit without closing clause; it repeats the instruction if no slots fit."""
     found = slots(instruction, task)
-    told = _tell(found, task) if found else ""
-    if not told or "kept" in check_caption(told, instruction, task):
+    core = _fill(found, task) if found else ""
+    if not core or "kept" in check_caption(core, instruction, task):
         return f"The scene gradually changes: {normalize(instruction)}"
-    return told
+    return core
 
 
-def _tell(found: Slots, task: str) -> str:
+def _fill(found: Slots, task: str) -> str:
     s = "" if plural(found.source) else "s"
     source = sentence(definite(found.source)) if found.source else ""
     if task in ("text", "background") and found.verb in ("appear", "fade away"):
@@ -93,7 +93,7 @@ def _tell(found: Slots, task: str) -> str:
 
 
 def _part(source: str, part: str) -> str:
-    """``The car's color``; of a phrase with a preposition ``The color of the leaves on the tree``."""
+    """Returns ``The car's color``, or with a preposition in `source` ``The color of the leaves on the tree``."""
     if re.search(r" (?:on|of|in|at|with|behind|under|above|beside|near|next) ", source):
         return f"The {part} of {source[:1].lower()}{source[1:]}"
     return f"{possessive(source)} {part}"

@@ -1,7 +1,7 @@
-"""A language model's vote on the task of an instruction, by calibrated likelihoods, and its count with the rules.
+"""The vote of a language model on the task of an instruction, by calibrated likelihoods, joined with the rules.
 
-Asked for a label, a small model names its few favourites whatever the instruction is. Two likelihoods, each free of
-that liking, tell far more: P(label | instruction), less the label's mean over instructions of all kinds; and
+A small model that generates a label names its few favourites for every instruction. Two likelihoods without that bias
+are far better. The first is P(label | instruction), less the label's mean over instructions of all kinds. The second is
 P(instruction | examples of the task), where the label is only in the condition.
 """
 
@@ -15,52 +15,51 @@ from v4e.language.tasks import TASKS, normalize, rule_task
 
 
 class Scorer(Protocol):
-    """A language model that can tell how likely a text is."""
+    """A language model that returns likelihoods of texts."""
 
     def prefer(self, prompts: list[str], words: tuple[str, ...]) -> list[list[float]]:
-        """log P(word | prompt) of each of `words`, for each prompt; of a word's first token at least."""
+        """Returns log P(word | prompt) of each of `words`, for each prompt; it may be of a word's first token only."""
         ...
 
     def likelihood(self, pairs: list[tuple[str, str]]) -> list[float]:
-        """log P(text | context) of each (context, text), summed over the text's tokens."""
+        """Returns log P(text | context) of each (context, text), summed over the text's tokens."""
         ...
 
 
-MAX_BYTES = 500  # of an instruction that are read: a task is named at the start, and the context is short
+MAX_BYTES = 500  # read of an instruction: the task shows at the start, and the context is short
 VotePolicy = Literal["never", "unsure", "all"]
-Bias = Callable[[], Sequence[float]]  # that of label_bias; called only where the model votes
-# what a rule's word counts beside the model's two scores, of standard deviation 1 each; from the blind set's dev half
+Bias = Callable[[], Sequence[float]]  # returns :func:`label_bias`; called only if the model votes
+# weight of a rule's label beside the model's two scores of standard deviation 1; from the blind set's dev half
 SURE, UNSURE = 6.0, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskLabel:
-    """The task of an instruction, and who says so."""
+    """The task of an instruction and the source of that label."""
 
-    task: str  # "" where nobody knows
+    task: str  # "" if unknown
     source: str  # corpus | person | rules | llm | both, the last of rules and model
-    rule: str  # the rules' label, "" where none applies
-    llm: str  # the model's label, "" where it was not asked
+    rule: str  # the rules' label, "" if none applies
+    llm: str  # the model's label, "" if it was not asked
 
     @property
     def agree(self) -> bool:
-        """Whether all labels that there are name one task."""
+        """True if all labels of the instruction name one task."""
         given = self.task if self.source in ("corpus", "person") else ""
         return len({label for label in (given, self.rule, self.llm) if label}) <= 1
 
 
 def label_all(
-    instructions: Sequence[str], given: Sequence[tuple[str, str]], scorer: Scorer, bias: Bias, ask: VotePolicy
+    instructions: Sequence[str], given: Sequence[tuple[str, str]], scorer: Scorer, bias: Bias, policy: VotePolicy
 ) -> list[TaskLabel]:
-    """Labels `instructions`; `given` has each one's (task, source) where its corpus or a person names one, else "".
+    """Labels `instructions`; `given` holds the (task, source) of each from its corpus or a person, or empty strings.
 
-    The model is asked for ``all``, or ``unsure``: where no task is given and the rules are not sure, or ``never``.
+    By `policy` the model votes on ``all``, ``never``, or ``unsure``: if no task is given and the rules are not sure.
     """
     ruled = [rule_task(text) for text in instructions]
-    asked = [
-        at for at, (_, sure) in enumerate(ruled) if ask == "all" or (ask == "unsure" and not given[at][0] and not sure)
-    ]
-    scores = dict(zip(asked, votes(scorer, [instructions[at] for at in asked], bias()), strict=True)) if asked else {}
+    unsure = [not task and not sure for (task, _), (_, sure) in zip(given, ruled, strict=True)]
+    voted = [at for at in range(len(ruled)) if policy == "all" or (policy == "unsure" and unsure[at])]
+    scores = dict(zip(voted, votes(scorer, [instructions[at] for at in voted], bias()), strict=True)) if voted else {}
     found = []
     for at, (rule, sure) in enumerate(ruled):
         llm = best(scores[at]) if at in scores else ""
@@ -75,37 +74,38 @@ def label_all(
 
 
 def joined(scores: Sequence[float], rule: str, sure: bool) -> list[float]:
-    """The model's scores with the rule's word counted in."""
+    """Adds the weight of the rules' label to the model's scores."""
     return [
         score + ((SURE if sure else UNSURE) if task == rule else 0.0) for score, task in zip(scores, TASKS, strict=True)
     ]
 
 
 def best(scores: Sequence[float]) -> str:
+    """Returns the task with the highest score."""
     return TASKS[max(range(len(TASKS)), key=scores.__getitem__)]
 
 
 def votes(scorer: Scorer, instructions: Sequence[str], bias: Sequence[float]) -> list[list[float]]:
-    """For each instruction the score of each of TASKS, the higher the likelier; `bias` is :func:`label_bias`."""
+    """Returns a score of each of TASKS for each instruction, higher if likelier; `bias` is :func:`label_bias`."""
     texts = [normalize(instruction).encode()[:MAX_BYTES].decode(errors="ignore") for instruction in instructions]
     labels = scorer.prefer([label_prompt(text) for text in texts], TASKS)
     channel = scorer.likelihood([(task_prompt(task), f" {text}") for text in texts for task in TASKS])
     found = []
     for at, row in enumerate(labels):
-        told = standard([value - liking for value, liking in zip(row, bias, strict=True)])
-        heard = standard(channel[at * len(TASKS) : (at + 1) * len(TASKS)])
-        found.append([a + b for a, b in zip(told, heard, strict=True)])
+        of_label = standard([value - liking for value, liking in zip(row, bias, strict=True)])
+        of_text = standard(channel[at * len(TASKS) : (at + 1) * len(TASKS)])
+        found.append([a + b for a, b in zip(of_label, of_text, strict=True)])
     return found
 
 
 def label_bias(scorer: Scorer) -> list[float]:
-    """Mean log P(label) over instructions without labels: how much the model likes each label by itself."""
+    """Returns the mean log P(label) over instructions without labels: the model's liking of each label."""
     seen = scorer.prefer([label_prompt(text) for text in UNLABELLED], TASKS)
     return [sum(row[at] for row in seen) / len(seen) for at in range(len(TASKS))]
 
 
 def standard(values: Sequence[float]) -> list[float]:
-    """With mean 0 and standard deviation 1, so that scores of two kinds can be added; equal ones are all 0."""
+    """Scales to mean 0 and standard deviation 1, so that two kinds of scores can be added; equal values become 0."""
     mean = sum(values) / len(values)
     spread = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
     return [(value - mean) / spread if spread else 0.0 for value in values]

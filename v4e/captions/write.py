@@ -1,4 +1,4 @@
-"""The Instruction-to-Caption Generator without its model: a model proposes, checks choose."""
+"""The Instruction-to-Caption Generator: a language model proposes captions, checks choose among them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from v4e.language.tasks import TASKS
 from v4e.language.turns import resolve
 
 AtomicEdit = tuple[str, str]  # an atomic instruction, its task
-MAX_BYTES = 500  # of an atomic edit: a longer one is no edit that a small model's context is for, and gets the template
-MADE = ("llm", "retry", "template")  # how a caption came about, the best first
+MAX_BYTES = 500  # of an atomic edit; a longer one gets the template, for the context of a small model is short
+MADE = ("llm", "retry", "template")  # origins of a caption, the best first
 
 
 class LanguageModel(Scorer, Protocol):
@@ -30,20 +30,20 @@ class CaptionRequest:
     """An instruction to caption, or a session's instructions in order."""
 
     instruction: str
-    turns: tuple[str, ...] = ()  # of a session, each may refer to those before it; () = the instruction alone
-    task: str = ""  # where one of TASKS is settled already
-    source: str = "corpus"  # who settled it: corpus | person | rules
+    turns: tuple[str, ...] = ()  # of a session; each may refer to earlier ones; () = the instruction alone
+    task: str = ""  # one of TASKS if it is known already
+    source: str = "corpus"  # of the task: corpus | person | rules
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenCaption:
-    """A captioned instruction, and how it came about."""
+    """The caption of an instruction and its origin."""
 
     caption: str
     label: TaskLabel
     edits: tuple[str, ...]  # atomic ones, in order, references resolved
-    turns: tuple[str, ...]  # a caption for each turn of a session; () of a single instruction
-    origin: str  # llm: an answer; retry: an answer to a refusal with its reason; template: Table 1
+    turns: tuple[str, ...]  # a caption for each turn of a session; () for a single instruction
+    origin: str  # llm: an answer; retry: an answer after a refusal with its reason; template: Table 1
     checks: tuple[str, ...]  # failed ones; empty for llm and retry
 
 
@@ -57,7 +57,7 @@ def write(
     new_words: int = 0,
     refined: bool = False,
 ) -> list[WrittenCaption]:
-    """Captions ``requests``, in order; those whose task nobody knows get none (an empty caption).
+    """Captions `requests`, in order; the caption is empty if the task is unknown.
 
     Captions of several atomic edits of one instruction are joined in order to one evolution.
 
@@ -81,19 +81,19 @@ def write(
 def propose(
     edits: Sequence[AtomicEdit], model: LanguageModel, candidates: int, new_words: int
 ) -> dict[AtomicEdit, tuple[str, str]]:
-    """(caption without closing clause, how it was made) of each edit that the model wrote well.
+    """Returns (caption without closing clause, origin) of each edit for which the model found a caption.
 
-    Each edit is asked for once, greedily; where that answer fails a check, ``candidates - 1`` times more, and the
-    answers are ranked by the checks that they fail. The best one that still fails is refused once, with the reason.
+    The first answer to each edit is greedy. If it fails a check, ``candidates - 1`` answers are sampled and all ranked
+    by the number of failed checks. If the best one fails too, it is refused once, with the reason.
     """
     found: dict[AtomicEdit, tuple[str, str]] = {}
     ranked: dict[AtomicEdit, tuple[list[str], str]] = {}  # failed checks, answer: the best so far
     for origin, samples in (("llm", 1), ("llm", candidates - 1), ("retry", candidates)):
-        asked = [edit for edit in edits if edit not in found and len(edit[0].encode()) <= MAX_BYTES]
-        if not (samples and asked):
+        undone = [edit for edit in edits if edit not in found and len(edit[0].encode()) <= MAX_BYTES]
+        if not (samples and undone):
             continue
-        prompts = [_prompt(edit, ranked.get(edit)) if origin == "retry" else caption_prompt(*edit) for edit in asked]
-        for edit, texts in zip(asked, model.ask(prompts, samples), strict=True):
+        prompts = [_prompt(edit, ranked.get(edit)) if origin == "retry" else caption_prompt(*edit) for edit in undone]
+        for edit, texts in zip(undone, model.ask(prompts, samples), strict=True):
             answers = [sentence(open_part(read_answer(text))) for text in texts]
             tried = [(check_caption(text, *edit, new_words), text) for text in answers]
             tried = [ranked[edit], *tried] if edit in ranked else tried
@@ -115,7 +115,7 @@ def _check(request: CaptionRequest) -> None:
 
 
 def _edits(request: CaptionRequest, task: str) -> list[list[AtomicEdit]]:
-    """The atomic edits of each turn, each with its task; none where the task of the whole is not known."""
+    """Returns the atomic edits of each turn with their tasks; none if the task of the whole is unknown."""
     if not task:
         return []
     turns = resolve(request.turns or [request.instruction])
@@ -124,7 +124,7 @@ def _edits(request: CaptionRequest, task: str) -> list[list[AtomicEdit]]:
 
 
 def _order(edit: AtomicEdit) -> tuple[int, str]:
-    """By task, so that the examples of a task are one prefix in the engine's cache."""
+    """Sorts by task, so that the examples of a task are one prefix in the engine's cache."""
     return TASKS.index(edit[1]), edit[0]
 
 
@@ -145,7 +145,7 @@ def _written(
 ) -> WrittenCaption:
     edits = [edit for turn in turns for edit in turn]
     done = {edit: cores.get(edit) or (core_caption(*edit), "template") for edit in edits}
-    told = [join_atoms([done[e][0] for e in turn], [own for _, own in turn], label.task) for turn in turns]
+    by_turn = [join_atoms([done[e][0] for e in turn], [own for _, own in turn], label.task) for turn in turns]
     whole = join_atoms([done[e][0] for e in edits], [own for _, own in edits], label.task) if edits else ""
     failed = [name for edit in edits for name in check_caption(done[edit][0], *edit, new_words)]
     if whole and not states_what_stays(whole):
@@ -154,7 +154,7 @@ def _written(
         caption=refine(whole) if refined and whole else whole,
         label=label,
         edits=tuple(text for text, _ in edits),
-        turns=tuple(refine(text) if refined else text for text in told) if request.turns else (),
+        turns=tuple(refine(text) if refined else text for text in by_turn) if request.turns else (),
         origin=max((origin for _, origin in done.values()), key=MADE.index, default=""),
         checks=tuple(dict.fromkeys(failed)),
     )

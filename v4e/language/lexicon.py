@@ -1,10 +1,13 @@
-"""Vocabulary of the task rules: regular expressions of what an instruction can name. All are for lower case text."""
+"""The vocabulary of the task rules: regular expressions for the things an instruction names, in lower case."""
 
 from v4e.language.words import COLORS, MATERIALS
 
 
 def any_of(*lines: str) -> str:
-    """One group of the alternatives in `lines`, longest first; ``_`` stands for a blank or hyphen, ``*`` for an end."""
+    """Returns one group of the alternatives in `lines`, longest first.
+
+    ``_`` stands for a blank or hyphen, ``*`` for any end of a word.
+    """
     found = sorted(set(" ".join(lines).split()), key=lambda word: (-len(word), word))
     return "(?:" + "|".join(word.replace("*", r"\w*").replace("_", "[ -]") for word in found) + ")"
 
@@ -133,7 +136,7 @@ SCENE = any_of(
     "tower square plaza downtown suburb* room sky horizon landscape scene view wonderland background heaven hell",
 )
 
-# verbs that begin a request, and what "it" can be
+# verbs that begin a request, and names of the whole picture
 WHOLE = (
     r"(?:it|everything|(?:this|that)(?! (?!into|to|in|look|as|like|more|an?|from|by|using|with|feel|be)\w)|(?:the |"
     r"this |my |that )?(?:(?:whole|entire|old|faded|complete) )*(?:image|picture|photo|photograph|pic|scene|shot|"

@@ -1,4 +1,4 @@
-"""A rule classifier of one imperative: which of the 11 tasks it asks for, by ordered patterns."""
+"""A classifier of one imperative into the 11 tasks, by ordered patterns."""
 
 import re
 
@@ -229,7 +229,7 @@ _COMPILED = tuple((task, re.compile(pattern), alone) for task, pattern, alone in
 
 
 def match_rule(text: str) -> tuple[str, bool]:
-    """(task, whether the rule decides alone) of a lower-case imperative; ("", False) where no rule applies."""
+    """Returns (task, whether the rule decides alone) of a lower-case imperative; ("", False) if no rule applies."""
     for task, pattern, alone in _COMPILED:
         if pattern.search(text):
             return task, alone

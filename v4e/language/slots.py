@@ -1,4 +1,4 @@
-"""The slots of an atomic edit instruction (what, into what, where), by patterns for each task."""
+"""The slots of an atomic edit instruction (source, target, place, verb), by patterns for each task."""
 
 import re
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from v4e.language.words import QUOTED, content, verbatim
 
 @dataclass(frozen=True)
 class Slots:
-    """The parts of one atomic edit; "" where the instruction does not name them."""
+    """The parts of one atomic edit; "" if the instruction does not name one."""
 
-    source: str = ""  # what is there before
-    target: str = ""  # what is there after
-    place: str = ""  # where, with its preposition; of a color, what it changes from
-    verb: str = ""  # of a motion or a retouch, bare form
+    source: str = ""  # the state before
+    target: str = ""  # the state after
+    place: str = ""  # with its preposition; for a color, the one before
+    verb: str = ""  # of a motion or retouch, bare form
 
 
 _MAKES_MOVE = re.compile(r"(?:make|have|let|get) ", re.I)
 
 
 def slots(instruction: str, task: str) -> Slots | None:
-    """The slots of one atomic edit of ``task``; None where no pattern of the task fits."""
+    """Returns the slots of one atomic edit of `task`; None if no pattern of the task fits."""
     text = normalize(instruction)
     if task == "text":
         return _text_slots(text)
@@ -83,8 +83,8 @@ def _text_slots(text: str) -> Slots | None:
     target = texts[-1] if texts else spoken["t"] if spoken else ""
     quoted = next((m.group() for m in QUOTED.finditer(text) if m.group()[1:-1] == target), f'"{target}"')
     rest = text
-    for said in texts or [target]:
-        rest = rest.replace(said, " ")
+    for quote in texts or [target]:
+        rest = rest.replace(quote, " ")
     if new := re.fullmatch(
         rf"(?:{ADD}) (?P<new>(?:an?|the) .+?) (?:{_SHOWN})?{re.escape(quoted)}(?: (?P<place>{PLACE}))?",
         text,

@@ -1,4 +1,4 @@
-"""The 11 tasks: Table 1 with its caption templates, and instructions sorted into them by rules."""
+"""The 11 tasks: Table 1 with its caption templates, and rules that sort instructions into them."""
 
 import re
 from dataclasses import dataclass
@@ -9,77 +9,77 @@ from v4e.language.words import QUOTED, verbatim
 
 
 @dataclass(frozen=True)
-class Row:
+class TaskRow:
     """A row of Table 1."""
 
     label: str  # the paper's name
     cue: str  # its typical instruction
     template: str  # of the caption, with slots; v4e/captions/templates.py fills them
-    closing: str  # what stays: appended to every caption of the task, never asked of a model
+    closing: str  # names what stays; appended to every caption of the task, never generated
 
 
-TABLE1: dict[str, Row] = {
-    "addition": Row(
+TABLE1: dict[str, TaskRow] = {
+    "addition": TaskRow(
         "Subject Addition",
         "add a red balloon above the boy",
         "{target} gradually {appears} {place}",
         "everything else remains still",
     ),
-    "removal": Row(
+    "removal": TaskRow(
         "Subject Removal",
         "remove the trash can on the left",
         "{source} gradually {fades} away",
         "everything else remains still",
     ),
-    "replacement": Row(
+    "replacement": TaskRow(
         "Subject Replacement",
         "replace the mug with a teacup",
         "{source} gradually {turns} into {target} in place",
         "pose, lighting, and surroundings remain unchanged",
     ),
-    "background": Row(
+    "background": TaskRow(
         "Background Change",
         "change background to a beach",
         "The background slowly transforms into {target}",
         "the main subject and foreground remain unchanged",
     ),
-    "color": Row(
+    "color": TaskRow(
         "Color Alteration",
         "make the car blue",
         "{source} color gradually shifts to {target}",
         "reflections and all other elements remain consistent",
     ),
-    "material": Row(
+    "material": TaskRow(
         "Material Modification",
         "turn the sofa into leather",
         "{source} texture gradually becomes {target}",
         "geometry and the rest of the scene remain unchanged",
     ),
-    "text": Row(
+    "text": TaskRow(
         "Text Modification",
         "change text to 'OPEN'",
         "{source} text gradually changes to {target}",
         "layout and surrounding pixels remain unchanged",
     ),
-    "motion": Row(
+    "motion": TaskRow(
         "Motion Change",
         "raise the person's right hand",
         "{source} slowly {moves} {place}",
         "the rest of the body and scene remain steady",
     ),
-    "portrait": Row(
+    "portrait": TaskRow(
         "Portrait Editing & Beautification",
         "smooth skin and brighten eyes",
         "{source} {is} gently {smoothed} over time",
         "identity and other details remain unchanged",
     ),
-    "style": Row(
+    "style": TaskRow(
         "Style Transfer",
         "convert to watercolor style",
         "The scene gradually adopts {target} style",
         "composition and content remain unchanged",
     ),
-    "tone": Row(
+    "tone": TaskRow(
         "Tone Transformation",
         "apply warm cinematic grade",
         "The image gradually shifts to {target}",
@@ -92,7 +92,7 @@ _HIDDEN = 0xE000  # first of the characters, in private use, that stand for quot
 
 
 def normalize(instruction: str) -> str:
-    """One line, an imperative, without politeness and final punctuation; quoted text stays byte for byte."""
+    """Returns an imperative of one line, without politeness and final punctuation; quoted text stays byte for byte."""
     quoted: list[str] = []
 
     def hide(found: re.Match[str]) -> str:
@@ -100,13 +100,13 @@ def normalize(instruction: str) -> str:
         return chr(_HIDDEN + len(quoted) - 1)
 
     text = imperative(" ".join(QUOTED.sub(hide, instruction).split()))
-    for at, said in enumerate(quoted):
-        text = text.replace(chr(_HIDDEN + at), said)
+    for at, quote in enumerate(quoted):
+        text = text.replace(chr(_HIDDEN + at), quote)
     return text
 
 
 def rule_task(instruction: str) -> tuple[str, bool]:
-    """(task, confident) of an instruction by rules alone; ("", False) where no rule applies.
+    """Returns (task, confident) of an instruction by rules alone; ("", False) if no rule applies.
 
     Instructions of several atomic edits get the task of the first one.
     """
@@ -131,7 +131,7 @@ _JOINT = re.compile(
 
 
 def atoms(instruction: str) -> list[str]:
-    """The atomic edits of an instruction, in order: split before each further imperative, outside quotes."""
+    """Splits an instruction into its atomic edits, in order: before each further imperative outside quotes."""
     text = normalize(instruction)
     quoted = [match.span() for match in QUOTED.finditer(text)]
     parts, start = [], 0

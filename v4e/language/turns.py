@@ -1,4 +1,4 @@
-"""Instructions that refer to earlier ones ("make it red", "the same one", "do the same to the dog"), made whole."""
+"""Resolves instructions that refer to earlier ones: "make it red", "the same one", "do the same to the dog"."""
 
 import re
 from collections.abc import Sequence
@@ -29,20 +29,20 @@ _LEAD = re.compile(r"^(?:next|now|then|after that|afterwards|finally|lastly|also
 
 @dataclass
 class _Memory:
-    """What the turns so far were about."""
+    """The thing, place and edit that later turns may refer to."""
 
-    thing: str = ""  # as it would be named now: "the cat"
+    thing: str = ""  # by its present name: "the cat"
     place: str = ""
     edit: str = ""  # the last atomic edit
-    of: str = ""  # what the last edit changed, in its own words
+    of: str = ""  # the object of the last edit, in its words
 
 
 def resolve(turns: Sequence[str]) -> list[list[str]]:
-    """The atomic edits of each turn, in order, every one readable without the turns before it.
+    """Returns the atomic edits of each turn, in order; each is complete without the turns before it.
 
-    "it", "them", "that one" and "the same one" become the thing that was edited last; "there" its place; "another one"
-    another of it; "do the same to X" the last edit with X in it. Where "it" is the picture ("make it night"), and where
-    nothing was named before, words stay.
+    The words "it", "them", "that one" and "the same one" become the thing that was edited last, "there" its place.
+    The words "another one" become another of that thing, and "do the same to X" the last edit with X in it.
+    Words stay if "it" is the picture ("make it night"), and if nothing was named before.
 
     Raises:
         ValueError: there are no turns, or one is empty.
@@ -60,7 +60,7 @@ def resolve(turns: Sequence[str]) -> list[list[str]]:
 
 
 def _outside_quotes(atom: str, memory: _Memory) -> str:
-    """`atom` with its references resolved; quoted text is never touched."""
+    """Resolves the references of `atom`; quoted text stays."""
     if (same := _SAME.fullmatch(atom)) and memory.edit and memory.of:
         return memory.edit.replace(memory.of, definite(same["new"]), 1)
     pieces, at = [], 0
@@ -96,7 +96,7 @@ def _remember(atom: str, memory: _Memory) -> None:
 
 
 def _of_picture(atom: str) -> bool:
-    """Whether "it" is the picture; where rules are not sure of that, it is the thing."""
+    """True if the rules are sure that "it" is the picture; else it is the thing."""
     task, sure = rule_task(atom)
     return (sure and task in ("style", "tone")) or bool(_SCENERY.search(atom))
 

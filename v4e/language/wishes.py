@@ -1,4 +1,4 @@
-"""Indirect requests as imperatives: wishes, questions, statements and arrows to "make ...", "add ...", "remove ..."."""
+"""Turns wishes, questions, statements and arrows into imperatives: "make ...", "add ...", "remove ..."."""
 
 import re
 from functools import lru_cache
@@ -22,19 +22,20 @@ _TAIL = re.compile(
 )
 _DETERMINER = re.compile(
     r"^(?:The|An?|My|His|Her|Their|Its|Our|This|That|These|Those|Another|Some)\b"
-)  # may come to stand inside
-# long words of requests, for misspellings of them; slips in short ones are other words
+)  # may end up inside the text
+# long words of requests, whose misspellings are corrected; those of short words are often other words
 _SPELLED = words_of(
     "remove delete replace change convert transform increase brighten background exchange substitute please whiten"
 )
 
 
 def _deletions(word: str) -> list[str]:
-    """`word` without one of its inner letters."""
+    """Returns `word` without each one of its inner letters."""
     return [word[:at] + word[at + 1 :] for at in range(1, len(word) - 1)]
 
 
 def _swaps(word: str) -> list[str]:
+    """Returns `word` with each two neighbouring letters swapped."""
     return [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
 
 
@@ -58,7 +59,7 @@ _DEMAND = (
     r":is|are)|let it be|turn it into)"
 )
 
-# (pattern of the whole text, what it becomes); all are tried in order, each on what the one before left
+# (pattern of the whole text, its replacement), applied in order, each to the result of the one before
 _REWRITES: tuple[tuple[str, str], ...] = (
     # a remark, then the request itself
     (
@@ -217,21 +218,21 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"(?:let|have) (?P<x>.+?) (?:be|become|appear) (?P<y>.+)", r"make \g<x> \g<y>"),
     (r"(?P<v>make|get) (?P<x>.+?) (?:be|become|appear)(?P<l> like)? (?P<y>.+)", r"make \g<x>\g<l> \g<y>"),
 )
-_COMPILED = tuple((re.compile(pattern, re.I), told) for pattern, told in _REWRITES)
+_COMPILED = tuple((re.compile(pattern, re.I), replacement) for pattern, replacement in _REWRITES)
 
 
 @lru_cache(maxsize=4096)
 def imperative(text: str) -> str:
-    """A one-line request as an imperative; what is one already stays as it is."""
+    """Returns a one-line request as an imperative; an imperative stays."""
     text = _bare(text)
-    for pattern, told in _COMPILED:
+    for pattern, replacement in _COMPILED:
         if match := pattern.fullmatch(text):
-            text = _bare(match.expand(told))
+            text = _bare(match.expand(replacement))
     return text
 
 
 def _bare(text: str) -> str:
-    """Without politeness around it, final stops and misspelt verbs."""
+    """Strips politeness and final stops, and corrects misspelt verbs."""
     before, text = "", _DETERMINER.sub(lambda first: first.group().lower(), text.strip())
     while before != text:
         before = text
@@ -240,8 +241,8 @@ def _bare(text: str) -> str:
 
 
 def _spelled(word: str) -> str:
-    """A request's verb with two letters swapped, one lost or one too many, as it should be."""
-    if word.isupper():  # what the instruction wants to be written, perhaps
+    """Corrects a request's verb that has two letters swapped, one missing or one too many."""
+    if word.isupper():  # perhaps a text to write
         return word
     low = word.lower()
     right = _SLIPS.get(low) or next((cut for cut in _deletions(low) if cut in _SPELLED), "")

@@ -1,4 +1,4 @@
-"""Words of instructions and captions: tokens, stems, and the few word classes that rules and checks need."""
+"""The words of instructions and captions: tokens, stems, and the word classes that rules and checks need."""
 
 import re
 
@@ -10,6 +10,7 @@ QUOTED = re.compile(
 
 
 def words_of(*lines: str) -> frozenset[str]:
+    """Returns the set of words in `lines`, separated by blanks."""
     return frozenset(" ".join(lines).split())
 
 
@@ -33,7 +34,7 @@ PLACES = words_of(
     "snow city ocean meadow sky mountain lake river street garden kitchen bedroom office park room space",
 )
 NUMBERS = words_of("one two three four five six seven eight nine ten dozen hundred both several many pair couple")
-# a caption that names one of these although its instruction does not would show the teacher another edit
+# a caption may name one of these only if its instruction does: else the teacher would make another edit
 NAMED = COLORS | MATERIALS | SHAPES | PLACES | NUMBERS
 
 FUNCTION = words_of(
@@ -43,7 +44,7 @@ FUNCTION = words_of(
     "do does did have has had just now all any some each every more very really quite please if while "
     "until so too not no s t d ll",
 )
-# verbs of a request, not of what is seen: a caption need not repeat them
+# words of a request that a caption need not repeat
 REQUEST = words_of(
     "add put place insert draw include introduce create remove delete erase eliminate clear wipe get rid "
     "take away replace swap exchange substitute change turn make convert transform set switch give let "
@@ -58,12 +59,12 @@ REQUEST = words_of(
 
 
 def words(text: str) -> list[str]:
-    """Tokens in order, lower case, possessive endings removed."""
+    """Returns the tokens in order, in lower case, without possessive endings."""
     return [re.sub(r"['\u2019]s?$", "", token) for token in TOKEN.findall(text.lower())]
 
 
 def stem(word: str) -> str:
-    """A crude stem: raise, raises, raised and raising meet, so do dark, darken and darker."""
+    """Returns a crude stem, equal for raise, raises, raised and raising, and for dark, darken and darker."""
     for ending in ("ening", "ened", "ens", "en", "ing", "ers", "er", "ies", "ied", "ed", "es", "s", "y", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word[: -len(ending)]
@@ -72,16 +73,17 @@ def stem(word: str) -> str:
 
 
 def stems(text: str) -> list[str]:
+    """Returns the stems of the tokens, in order."""
     return [stem(word) for word in words(text)]
 
 
 def content(text: str) -> set[str]:
-    """Stems of the words of an instruction that its caption must keep."""
+    """Returns the stems of the words of an instruction that its caption must keep."""
     return {stem(word) for word in words(text) if word not in FUNCTION and word not in REQUEST}
 
 
 def verbatim(instruction: str) -> list[str]:
-    """Texts that must come through byte for byte: quoted ones, and words in capitals."""
+    """Returns the texts that a caption must keep byte for byte: quoted ones, and words in capitals."""
     quoted = [next(group for group in match.groups() if group) for match in QUOTED.finditer(instruction)]
     rest = QUOTED.sub(" ", instruction)
     if rest.isupper():  # a shouted instruction singles out nothing
