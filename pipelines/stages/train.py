@@ -21,8 +21,8 @@ from v4e.files.manifest import stage
 from v4e.files.progress import plan, say
 from v4e.files.uri import join, remove, write_json_atomic
 from v4e.planning.work_table import compared
-from v4e.training import checkpoint
 from v4e.training import checks as startup
+from v4e.training.steps import steps_of
 from v4e.watch.follow import Follower
 from v4e.watch.trackers import trackers
 
@@ -56,7 +56,7 @@ def enter(config: Config, ids: list[str]) -> int:
             remove(uri)
     startup.check_resume(config, ids, settings)
     write_json_atomic(join(folder, "config.json"), asdict(config))
-    return (checkpoint.steps_of(checkpoints) or [0])[-1]
+    return (steps_of(checkpoints) or [0])[-1]
 
 
 def train(prepared: PreparedRun, done: int) -> None:

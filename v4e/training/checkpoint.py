@@ -10,7 +10,6 @@ rate are pure functions of the seed and the step (:mod:`v4e.training.schedule`, 
 :func:`v4e.training.student.learning_rate`), for any number of workers: no cursor and no generator is left to be saved.
 """
 
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -25,21 +24,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from v4e.compat import FsspecReader, FsspecWriter
 from v4e.config import Config
-from v4e.files.uri import exists, join, numbers_in, remove
+from v4e.training.steps import path_of, prune, steps_of
 from v4e.training.student import State
-
-NAME = re.compile(r"step-(\d{6,})")
-LAST_FILE = ".metadata"
-
-
-def steps_of(folder: str | Path) -> list[int]:
-    """Steps of the finished checkpoints below `folder`, a path or URI, rising."""
-    return _steps(folder)[0]
-
-
-def path_of(folder: str | Path, step: int) -> str:
-    """Path or URI of the checkpoint of `step`."""
-    return join(str(folder), f"step-{step:06d}")
 
 
 def save(folder: str | Path, step: int, state: State, *, keep: int) -> str:
@@ -126,14 +112,6 @@ class _Writer(FsspecWriter):
         prune(self.folder, self.keep)
 
 
-def prune(folder: str | Path, keep: int) -> None:
-    """Drops all but the newest `keep` checkpoints, and what is no checkpoint yet or any more."""
-    finished, torn = _steps(folder)
-    for step in finished[:-keep] + torn:
-        remove(join(path_of(folder, step), LAST_FILE))  # first: half a checkpoint must not exist as one
-        remove(path_of(folder, step))
-
-
 def _start(
     folder: str | Path,
     step: int,
@@ -145,13 +123,6 @@ def _start(
     writer = _Writer(str(folder), step, keep, publish)
     no_dist = not dist.is_initialized()
     return cast(Future, dcp.async_save(dict(state), storage_writer=writer, process_group=group, no_dist=no_dist))
-
-
-def _steps(folder: str | Path) -> tuple[list[int], list[int]]:
-    """Steps of the finished and of the unfinished checkpoints below `folder`, rising."""
-    found = numbers_in(str(folder), NAME)
-    finished = [step for step in found if exists(join(path_of(folder, step), LAST_FILE))]
-    return finished, [step for step in found if step not in finished]
 
 
 def _gloo() -> dist.ProcessGroup | None:

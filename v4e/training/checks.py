@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TypedDict, cast
 
-from v4e.compat import attention_backends, check_attention_backend
 from v4e.config import Config
 from v4e.data.sources import parts
 from v4e.data.store.ids import ids_hash
@@ -81,6 +80,8 @@ def check_attention(config: Config) -> None:
     name = config.models.attention
     if name == "native":
         return
+    from v4e.compat import attention_backends, check_attention_backend  # torch and diffusers, for a name they check
+
     names = attention_backends()
     if name not in names:
         raise ValueError(f"models.attention={name}: expected one of {', '.join(names)}")
