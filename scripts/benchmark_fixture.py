@@ -128,4 +128,4 @@ if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         raise SystemExit(str(__doc__))
     write(Path(sys.argv[1]), *(int(n) for n in sys.argv[2:]))
-    print(f"written to {sys.argv[1]}; docs/benchmarks.md says what to do with it")
+    print(f"written to {sys.argv[1]}; docs/evaluating.md says what to do with it")

@@ -1,4 +1,4 @@
-"""The plots of the simulated points, for docs/scale.md."""
+"""The plots of the simulated points, for docs/results/scale.md."""
 
 from collections.abc import Sequence
 from pathlib import Path

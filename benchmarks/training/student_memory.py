@@ -39,7 +39,7 @@ STUDENTS = [
     (8, 12, 32, 2, {}),
     (8, 12, 32, 2, {"recompute": "selective"}),
     (8, 12, 32, 2, {"recompute": "full"}),
-    (4, 12, 32, 2, {"dtype": "bfloat16"}),  # wider ones have no gradient on a CPU with AMX, see the README's limits
+    (4, 12, 32, 2, {"dtype": "bfloat16"}),  # wider ones have no gradient on a CPU with AMX, see docs/limits.md
     (12, 14, 32, 2, {}),
     (16, 15, 32, 0, {}),  # its start alone: a step takes more memory than a small machine has
 ]

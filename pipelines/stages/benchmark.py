@@ -2,7 +2,7 @@
 
 Reads your copies of the benchmarks (bench.gedit, bench.imgedit) and your checkouts of their code (bench.gedit_code,
 bench.imgedit_code), writes <bench.dir>/{gedit,imgedit,uge,multiturn}/<model> in the official layouts and
-<bench.dir>/report.html. A second run does only what is missing. docs/benchmarks.md has a walk through.
+<bench.dir>/report.html. A second run does only what is missing. docs/evaluating.md has a walk through.
 """
 
 from pipelines.parts import benchmark_report

@@ -4,7 +4,7 @@ python pipelines/plan.py scale recipe=wan14b_480p plan.gpu=h100 plan.gpus=512 pl
 
 Ingest, captions, features, rollouts, training and export one after the other, as the scripts run them, each on all
 GPUs, with faults; then serving. The split of the GPUs is the fastest that fits; steps follow from triplets and
-scale.epochs. docs/scale.md says what is modelled and what is not. Needs simpy: pip install simpy
+scale.epochs. docs/results/scale.md says what is modelled and what is not. Needs simpy: pip install simpy
 """
 
 import json

@@ -41,7 +41,7 @@ def load(folder: str, dtype: torch.dtype) -> Any:
     if not hasattr(diffusers, name):
         raise ValueError(
             f"{folder} is a {name}, which diffusers {diffusers.__version__} has not: edit with its own program, put "
-            "the edits into the official layout (docs/benchmarks.md), and leave generate out of bench.stages"
+            "the edits into the official layout (docs/evaluating.md), and leave generate out of bench.stages"
         )
     takes = inspect.signature(getattr(diffusers, name).__call__).parameters
     if not {"image", "prompt"} <= set(takes):

@@ -49,7 +49,8 @@ Fig. 4 shows, made on purpose. Held-out combinations of color and shape occur in
 
 ## Training
 {start} Two
-processes of one thread on a CPU. [What was tried before](../../docs/pretraining.md). The last lines of the logs:
+processes of one thread on a CPU. [What was tried before](../../docs/results/pretraining.md).
+The last lines of the logs:
 
 ```
 {_logs(work)}

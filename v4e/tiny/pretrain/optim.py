@@ -1,7 +1,7 @@
 """The DiTs' optimizer: Muon on hidden matrices, AdamW on everything else.
 
-At the same number of samples Muon is far ahead here (docs/pretraining.md). Its Newton-Schulz iteration costs as much
-as a fifth of a step, so every rank does it for its share of the matrices, and then all exchange the results.
+At the same number of samples Muon is far ahead here (docs/results/pretraining.md). Its Newton-Schulz iteration costs
+a fifth of a step, so every rank does it for its share of the matrices, and then all exchange the results.
 """
 
 import torch
