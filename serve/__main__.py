@@ -11,19 +11,20 @@ import socket
 import sys
 from dataclasses import fields
 
-from serve.settings import Settings
+from serve.settings import Settings, settings_from
 
 HOST, PORT = "127.0.0.1", "8000"
 
 
 def main(argv: list[str]) -> None:
-    """Serve until interrupted; what is wrong with a setting is one line, before Ray starts."""
+    """Serve until interrupted; what is wrong with a setting is reported in one line, before Ray starts."""
     if any(argument in ("-h", "--help") for argument in argv):
         print(__doc__.strip(), "", *(f"  {f.name}={f.default}" for f in fields(Settings) if f.repr), sep="\n")
         return
     try:
         args = _pairs(argv)
         port = _free_port(args.pop("port", PORT))
+        settings_from(args)  # before seconds of imports
         os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve.proxy:middlewares")
         import ray
         from ray import serve
