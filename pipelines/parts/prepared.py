@@ -8,7 +8,7 @@ from actors.stream.transport import check_transport
 from v4e.config import Config
 from v4e.data.store.ids import training_ids
 from v4e.data.store.store import RolloutStore, Store
-from v4e.models.sizes import Pipeline, dit
+from v4e.models.sizes import DitConfig, Pipeline, dit
 from v4e.planning.checks import check_cluster, check_host
 from v4e.planning.gpus import GPUS, cluster_of
 from v4e.planning.work import Work, work_of
@@ -22,8 +22,8 @@ class PreparedRun:
     """A run that may start, with what its checks have read."""
 
     config: Config
-    student: startup.Dit
-    teacher: startup.Dit
+    student: DitConfig
+    teacher: DitConfig
     store: Store
     ids: list[str]  # of the samples to train on, each with its rollout
     first: list[Sample]  # the samples of the store's first forward
@@ -57,7 +57,7 @@ def prepare(config: Config) -> PreparedRun:
     if not ids:
         raise ValueError("the store holds none of this run's triplets: run pipelines/precompute.py first")
     first = [store.read(key) for key in ids[: config.optim.batch]]
-    startup.check_latents(config, student, tuple(first[0].z_i2v_CFHW.shape), tuple(first[0].z_tail_CHW.shape))
+    startup.check_latents(config, dit(student), tuple(first[0].z_i2v_CFHW.shape), tuple(first[0].z_tail_CHW.shape))
     missing = set(ids) - set(RolloutStore.open(config).ids())
     if missing:
         raise ValueError(

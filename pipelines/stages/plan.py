@@ -11,7 +11,6 @@ pipeline with faults, from raw triplets to serving.
 
 import json
 from dataclasses import asdict
-from typing import cast
 
 from v4e.config import Config
 from v4e.files.progress import plan
@@ -30,7 +29,7 @@ def run(config: Config) -> None:
     """Prints the plan of `config`."""
     student = pipeline(config.models.student, "models.student")
     teacher = pipeline(config.models.teacher, "models.teacher")
-    startup.check_models(config, cast(startup.Dit, student.transformer), cast(startup.Dit, teacher.transformer))
+    startup.check_models(config, student.dit, teacher.dit)
     if cluster := cluster_of(config.plan):
         found = plan_cluster(config, student, teacher, cluster)
         suggestion = nearest(config, student, teacher, cluster) if found.limits else None

@@ -16,6 +16,7 @@ from v4e.data.store.paths import rollouts_uri
 from v4e.data.store.store import RolloutStore
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan, say
+from v4e.models.sizes import dit
 from v4e.training import checks as startup
 from v4e.training.schedule import calls
 
@@ -44,7 +45,7 @@ def run(config: Config) -> None:
     if not todo:
         return
     check_transport(config.teacher)
-    startup.check_split(config, startup.dit_config(config.models.teacher, "models.teacher"))
+    startup.check_split(config, dit(startup.dit_config(config.models.teacher, "models.teacher")))
     connect()
     with (
         stage(config.run.dir, "rollout"),

@@ -124,19 +124,19 @@ def test_bottleneck_line_adds_up():
 )
 def test_pairs_that_cannot_be_compared_are_refused(sections, student, teacher, message):
     with pytest.raises(ValueError, match=message):
-        startup.check_models(config(**sections), student, teacher)
+        startup.check_models(config(**sections), sizes.dit(student), teacher and sizes.dit(teacher))
 
 
 def test_without_kd_no_teacher_is_needed():
-    startup.check_models(config(kd={"weight": 0.0}), DIT, None)
+    startup.check_models(config(kd={"weight": 0.0}), sizes.dit(DIT), None)
 
 
 def test_latents_of_other_recipes_are_refused():
-    startup.check_latents(config(), DIT, (16, 2, 8, 8), (16, 8, 8))
+    startup.check_latents(config(), sizes.dit(DIT), (16, 2, 8, 8), (16, 8, 8))
     with pytest.raises(ValueError, match=r"3 frames.*precompute"):
-        startup.check_latents(config(), DIT, (16, 3, 8, 8), (16, 8, 8))
+        startup.check_latents(config(), sizes.dit(DIT), (16, 3, 8, 8), (16, 8, 8))
     with pytest.raises(ValueError, match=r"tail latents.*tail\.weight=0"):
-        startup.check_latents(config(), DIT, (16, 2, 8, 8), (16, 4, 4))
+        startup.check_latents(config(), sizes.dit(DIT), (16, 2, 8, 8), (16, 4, 4))
 
 
 def test_a_run_does_not_go_on_under_other_settings(tmp_path):

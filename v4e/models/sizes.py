@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WAN14B_I2V: Mapping[str, Any] = {
+DitConfig = Mapping[str, Any]  # a transformer's config.json
+
+WAN14B_I2V: DitConfig = {
     "patch_size": [1, 2, 2],
     "num_attention_heads": 40,
     "attention_head_dim": 128,
@@ -26,15 +28,16 @@ WAN14B_I2V: Mapping[str, Any] = {
     "added_kv_proj_dim": 5120,
     "rope_max_seq_len": 1024,
 }
-WAN14B_FLF2V: Mapping[str, Any] = {**WAN14B_I2V, "pos_embed_seq_len": 514}
+WAN14B_FLF2V: DitConfig = {**WAN14B_I2V, "pos_embed_seq_len": 514}
 KNOWN = {"wan-ai/wan2.1-i2v-14b-": WAN14B_I2V, "wan-ai/wan2.1-flf2v-14b-": WAN14B_FLF2V}  # beginnings of hub ids
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dit:
-    """Of a Wan transformer."""
+class DitSizes:
+    """The sizes of a Wan transformer."""
 
     width: int  # D
+    heads: int
     ffn: int  # inner width of a block's feed-forward
     layers: int
     patch: tuple[int, ...]  # latent frames, rows and columns of a token
@@ -48,21 +51,22 @@ class Dit:
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """Of a pipeline folder: its transformer, and what its encoders make of a clip and of an image."""
+    """A pipeline folder: its transformer, and what its encoders make of a clip and of an image."""
 
-    transformer: Mapping[str, Any]  # config.json as it is
+    transformer: DitConfig
     stride: int  # pixels along the side of a latent
     image_tokens: int  # of one image
 
     @property
-    def dit(self) -> Dit:
+    def dit(self) -> DitSizes:
         return dit(self.transformer)
 
 
-def dit(config: Mapping[str, Any]) -> Dit:
-    """Of a transformer's config.json."""
-    return Dit(
+def dit(config: DitConfig) -> DitSizes:
+    """Reads the sizes from a transformer's config.json."""
+    return DitSizes(
         width=config["num_attention_heads"] * config["attention_head_dim"],
+        heads=config["num_attention_heads"],
         ffn=config["ffn_dim"],
         layers=config["num_layers"],
         patch=tuple(config["patch_size"]),
@@ -76,7 +80,7 @@ def dit(config: Mapping[str, Any]) -> Dit:
 
 
 def pipeline(folder: str, key: str) -> Pipeline:
-    """Of a pipeline `folder`, or of a hub id of Wan2.1-14B.
+    """Reads the sizes of a pipeline `folder`, or of a hub id of Wan2.1-14B.
 
     Raises:
         FileNotFoundError: it is neither; names `key`, the setting that asked for it, and what to give.

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from v4e.config import Config, Lora
-from v4e.models.sizes import Dit
+from v4e.models.sizes import DitSizes
 from v4e.planning.work import Reads
 
 EXACT = 4  # bytes of a float32 number
@@ -44,7 +44,7 @@ class Memory:
         return sum(getattr(self, part) for part in OFFLOADED[offload])
 
 
-def student_memory(config: Config, dit: Dit, reads: Reads, *, workers: int, image_tokens: int) -> Memory:
+def student_memory(config: Config, dit: DitSizes, reads: Reads, *, workers: int, image_tokens: int) -> Memory:
     """Of one of `workers` ranks that trains a student of the sizes `dit` on samples that it `reads` so.
 
     `image_tokens` are those of one image: an FLF2V model has an embedding for each of two images' tokens. Activations
@@ -68,7 +68,7 @@ def student_memory(config: Config, dit: Dit, reads: Reads, *, workers: int, imag
     )
 
 
-def teacher_memory(config: Config, dit: Dit, reads: Reads, *, image_tokens: int) -> tuple[int, int]:
+def teacher_memory(config: Config, dit: DitSizes, reads: Reads, *, image_tokens: int) -> tuple[int, int]:
     """Bytes of one rank of a replica: its weights, and what a forward holds beside them at most.
 
     Ranks split the blocks; each reads whole tokens. A rollout is of ``teacher.batch`` samples, a target of
@@ -84,7 +84,7 @@ def teacher_memory(config: Config, dit: Dit, reads: Reads, *, image_tokens: int)
     return weights, max(config.teacher.batch * token, config.optim.batch * (token + taps))
 
 
-def unsharded_bytes(config: Config, dit: Dit, parameters: int, trained: int, workers: int) -> int:
+def unsharded_bytes(config: Config, dit: DitSizes, parameters: int, trained: int, workers: int) -> int:
     """Of what FSDP2 brings together: what is outside the blocks for a whole step, and of a block in its backward the
     weights, those of the next one, the buffer that they came in, the gradients, and these in float32 to be reduced.
 
@@ -100,12 +100,12 @@ def unsharded_bytes(config: Config, dit: Dit, parameters: int, trained: int, wor
     return flying + (EXACT * trained if adding_up else 0)
 
 
-def moving_parameters(config: Config, dit: Dit, trained: int) -> int:
+def moving_parameters(config: Config, dit: DitSizes, trained: int) -> int:
     """Those of a block that have gradients, of all that are `trained`."""
     return trained // dit.layers if config.lora.rank else block_parameters(dit)
 
 
-def activation_bytes(config: Config, dit: Dit, reads: Reads, blocks: int) -> int:
+def activation_bytes(config: Config, dit: DitSizes, reads: Reads, blocks: int) -> int:
     """Of a forward's, when its backward, or what it computes again, has come to the last of so many `blocks`.
 
     As counted in diffusers' block on the CPU, where a norm keeps its input, its float32 copy and its result; a fused
@@ -123,7 +123,7 @@ def activation_bytes(config: Config, dit: Dit, reads: Reads, blocks: int) -> int
     return config.optim.batch * (blocks * kept + (everything - kept) + backward + outside + taps)
 
 
-def block_parameters(dit: Dit) -> int:
+def block_parameters(dit: DitSizes) -> int:
     """Of one block: attention among tokens and over text, that over images, norms, feed-forward, modulation."""
     width = dit.width
     attention = 4 * (width * width + width) + 2 * width
@@ -131,7 +131,7 @@ def block_parameters(dit: Dit) -> int:
     return 2 * attention + images + 2 * width + 2 * width * dit.ffn + dit.ffn + width + 6 * width
 
 
-def adapter_parameters(dit: Dit, lora: Lora) -> int:
+def adapter_parameters(dit: DitSizes, lora: Lora) -> int:
     """Of adapters on ``lora.targets``: the rank times inputs and outputs of each layer."""
     square, ffn = 2 * dit.width, dit.width + dit.ffn
     layers = {f"attn{n}.{layer}": square for n in (1, 2) for layer in ("to_q", "to_k", "to_v", "to_out.0")}
@@ -140,17 +140,17 @@ def adapter_parameters(dit: Dit, lora: Lora) -> int:
     return lora.rank * dit.layers * sum(size for name, size in layers.items() if f".{name}".endswith(ends))
 
 
-def checkpoint_bytes(config: Config, dit: Dit, image_tokens: int) -> int:
+def checkpoint_bytes(config: Config, dit: DitSizes, image_tokens: int) -> int:
     """Of a checkpoint: weights, their average and two moments of what is trained."""
     return 4 * EXACT * trained_parameters(config, dit, image_tokens)
 
 
-def trained_parameters(config: Config, dit: Dit, image_tokens: int) -> int:
+def trained_parameters(config: Config, dit: DitSizes, image_tokens: int) -> int:
     """Those that have gradients: all, or the adapters'."""
     return adapter_parameters(dit, config.lora) if config.lora.rank else parameter_count(dit, image_tokens)
 
 
-def parameter_count(dit: Dit, image_tokens: int) -> int:
+def parameter_count(dit: DitSizes, image_tokens: int) -> int:
     """Of the whole transformer; `image_tokens` of one image."""
     width, seen = dit.width, dit.image_width
     patch = math.prod(dit.patch)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config import Config
-from v4e.models.sizes import Dit
+from v4e.models.sizes import DitSizes
 
 TEXT_LEN = 512  # text tokens Wan attends to, pads included
 SCALE = 4  # bytes of an fp8 token's scale
@@ -70,14 +70,14 @@ class Pace:
 # FLOPs
 
 
-def block_flops(dit: Dit, reads: Reads) -> int:
+def block_flops(dit: DitSizes, reads: Reads) -> int:
     """Of one block on one sample: its linear layers; attention among the N tokens, and of them over text and images."""
     width, seen = dit.width, reads.text + reads.image
     linear = 2 * reads.clip * (6 * width * width + 2 * width * dit.ffn) + 4 * seen * width * width
     return linear + 4 * reads.clip * (reads.clip + seen) * width
 
 
-def embedding_flops(dit: Dit, reads: Reads) -> int:
+def embedding_flops(dit: DitSizes, reads: Reads) -> int:
     """Of what comes before the blocks: patches, timestep, text and images to width D."""
     patches = reads.clip * dit.channels_in * math.prod(dit.patch) * dit.width
     timestep = (dit.frequencies + dit.width + 6 * dit.width) * dit.width
@@ -86,18 +86,18 @@ def embedding_flops(dit: Dit, reads: Reads) -> int:
     return 2 * (patches + timestep + text + image)
 
 
-def forward_flops(dit: Dit, reads: Reads) -> int:
+def forward_flops(dit: DitSizes, reads: Reads) -> int:
     """Of a whole forward on one sample."""
     output = 2 * reads.clip * dit.width * dit.channels_out * math.prod(dit.patch)
     return embedding_flops(dit, reads) + dit.layers * block_flops(dit, reads) + output
 
 
-def tapped_flops(dit: Dit, reads: Reads, taps: Sequence[int], tp: int = 1) -> int:
+def tapped_flops(dit: DitSizes, reads: Reads, taps: Sequence[int], tp: int = 1) -> int:
     """Of one of `tp` ranks, of a forward that ends behind the last of `taps`: the ranks split blocks, nothing else."""
     return embedding_flops(dit, reads) + (max(taps) + 1) * block_flops(dit, reads) // tp
 
 
-def training_flops(dit: Dit, reads: Reads, *, recompute: bool) -> int:
+def training_flops(dit: DitSizes, reads: Reads, *, recompute: bool) -> int:
     """Of forward and backward on one sample: 3 forwards, or 4 where the backward computes activations again."""
     return (4 if recompute else 3) * forward_flops(dit, reads)
 
@@ -111,7 +111,7 @@ def packed_bytes(shape_KBND: Sequence[int], payload: Payload) -> int:
     return taps * batch * tokens * (2 * width if payload == "bf16" else width + SCALE)
 
 
-def tensor_parallel_bytes(config: Config, dit: Dit, reads: Reads) -> int:
+def tensor_parallel_bytes(config: Config, dit: DitSizes, reads: Reads) -> int:
     """That a rank takes in of a target's sums over ranks: three a block, of which a ring passes on all twice."""
     tp = config.teacher.tp
     blocks = (max(config.kd.taps) + 1) if config.kd.taps else dit.layers
@@ -121,7 +121,7 @@ def tensor_parallel_bytes(config: Config, dit: Dit, reads: Reads) -> int:
 # A run
 
 
-def clip_tokens(dit: Dit, grid_FHW: Sequence[int]) -> int:
+def clip_tokens(dit: DitSizes, grid_FHW: Sequence[int]) -> int:
     """N of a clip's latent grid."""
     return math.prod(size // patch for size, patch in zip(grid_FHW, dit.patch, strict=True))
 
@@ -133,8 +133,8 @@ def text_tokens(longest: int, *, fold: bool) -> int:
 
 def work_of(
     config: Config,
-    student: Dit,
-    teacher: Dit,
+    student: DitSizes,
+    teacher: DitSizes,
     *,
     grid_FHW: Sequence[int],
     image_tokens: int,

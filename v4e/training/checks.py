@@ -4,12 +4,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TypedDict, cast
 
 from v4e.config import Config
 from v4e.data.sources import parts
 from v4e.data.store.ids import ids_hash
 from v4e.files.uri import exists, read_json, write_json_atomic
+from v4e.models.sizes import DitConfig, DitSizes, dit
 from v4e.parallel.cuts import check_degree
 from v4e.weights.hub import TRANSFORMER, check_folder, local_folder
 
@@ -17,19 +17,7 @@ HALF_ONLY = ("flash", "sage", "cudnn", "fa2")  # in the names of backends whose 
 SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
 
 
-class Dit(TypedDict):
-    """What matters here of a transformer's config.json."""
-
-    num_layers: int
-    num_attention_heads: int
-    attention_head_dim: int
-    ffn_dim: int
-    patch_size: list[int]
-    in_channels: int
-    out_channels: int
-
-
-def check_run(config: Config) -> tuple[Dit, Dit]:
+def check_run(config: Config) -> tuple[DitConfig, DitConfig]:
     """Refuses before the first stage what a later one would refuse; the configs of student and teacher.
 
     Raises:
@@ -39,8 +27,8 @@ def check_run(config: Config) -> tuple[Dit, Dit]:
     student = dit_config(config.models.student, "models.student")
     teacher = dit_config(config.models.teacher, "models.teacher")
     check_attention(config)
-    check_models(config, student, teacher)
-    check_split(config, teacher)
+    check_models(config, dit(student), dit(teacher))
+    check_split(config, dit(teacher))
     if config.lora.rank:
         from v4e.weights.lora import check_targets  # diffusers and peft, which no other check needs
 
@@ -51,8 +39,8 @@ def check_run(config: Config) -> tuple[Dit, Dit]:
     return student, teacher
 
 
-def dit_config(folder: str, key: str) -> Dit:
-    """Of a pipeline folder or hub id, without its weights.
+def dit_config(folder: str, key: str) -> DitConfig:
+    """Reads the transformer's config.json of a pipeline folder or hub id, without its weights.
 
     Raises:
         FileNotFoundError: there is none; names `key`, the setting that asked for it.
@@ -63,7 +51,7 @@ def dit_config(folder: str, key: str) -> Dit:
         raise FileNotFoundError(f"{key}: {error}") from error
     try:
         path = local_folder(folder, TRANSFORMER[:1]) / "transformer" / "config.json"
-        return cast(Dit, json.loads(path.read_text()))
+        return json.loads(path.read_text())
     except OSError as error:
         raise FileNotFoundError(
             f"{key}={folder} has no transformer/config.json, or huggingface.co was not reached: "
@@ -96,12 +84,7 @@ def check_attention(config: Config) -> None:
                 raise ValueError(f"models.attention={name} computes in 16 bits, {key}=float32: set {key}=bfloat16")
 
 
-def width(dit: Dit) -> int:
-    """D of the hidden states."""
-    return dit["num_attention_heads"] * dit["attention_head_dim"]
-
-
-def check_models(config: Config, student: Dit, teacher: Dit | None) -> None:
+def check_models(config: Config, student: DitSizes, teacher: DitSizes | None) -> None:
     """Refuses taps that are not there and pairs whose hidden states cannot be compared.
 
     Raises:
@@ -113,52 +96,53 @@ def check_models(config: Config, student: Dit, teacher: Dit | None) -> None:
         raise ValueError(
             f"kd.weight={config.kd.weight} without a teacher: set models.teacher to an FLF2V pipeline, or kd.weight=0"
         )
-    for name, dit in (("student", student), ("teacher", teacher)):
-        beyond = [tap for tap in config.kd.taps if tap >= dit["num_layers"]]
+    for name, sizes in (("student", student), ("teacher", teacher)):
+        beyond = [tap for tap in config.kd.taps if tap >= sizes.layers]
         if beyond:
             raise ValueError(
                 f"kd.taps={config.kd.taps}: the {name} {getattr(config.models, name)} has blocks "
-                f"0..{dit['num_layers'] - 1}, not {beyond}: choose kd.taps among them"
+                f"0..{sizes.layers - 1}, not {beyond}: choose kd.taps among them"
             )
-    if width(student) != width(teacher):
+    if student.width != teacher.width:
         raise ValueError(
-            f"student and teacher differ in width, {width(student)} and {width(teacher)}: their hidden states "
+            f"student and teacher differ in width, {student.width} and {teacher.width}: their hidden states "
             "cannot be compared; choose models.student and models.teacher of one size, or set kd.weight=0"
         )
-    for key in ("patch_size", "out_channels", "in_channels"):
-        if student[key] != teacher[key]:
+    grids = (("patch_size", "patch"), ("out_channels", "channels_out"), ("in_channels", "channels_in"))
+    for key, field in grids:
+        if (got := getattr(student, field)) != (needed := getattr(teacher, field)):
             raise ValueError(
-                f"student and teacher have different latent grids: {key} is {student[key]} and {teacher[key]}; "
+                f"student and teacher have different latent grids: {key} is {got} and {needed}; "
                 "choose models.student and models.teacher of one family"
             )
-    if config.teacher.tokens == "tail" and student["patch_size"][0] != 1:
+    if config.teacher.tokens == "tail" and student.patch[0] != 1:
         raise ValueError(
             f"teacher.tokens=tail needs one frame of tokens a latent frame, {config.models.student} has patches of "
-            f"{student['patch_size'][0]} latent frames: set teacher.tokens=all"
+            f"{student.patch[0]} latent frames: set teacher.tokens=all"
         )
     check_split(config, teacher)
 
 
-def check_split(config: Config, teacher: Dit) -> None:
+def check_split(config: Config, teacher: DitSizes) -> None:
     """Refuses to split the teacher over a number of ranks that its heads do not divide over.
 
     Raises:
         ValueError: naming the numbers that they do.
     """
-    check_degree(config.teacher.tp, teacher["num_attention_heads"], teacher["ffn_dim"])
+    check_degree(config.teacher.tp, teacher.heads, teacher.ffn)
 
 
-def check_latents(config: Config, student: Dit, shape_CFHW: tuple[int, ...], tail_CHW: tuple[int, ...]) -> None:
+def check_latents(config: Config, student: DitSizes, shape_CFHW: tuple[int, ...], tail_CHW: tuple[int, ...]) -> None:
     """Refuses a store whose latents the student cannot read.
 
     Raises:
         ValueError: the shapes disagree with the model or with each other.
     """
     channels, frames = shape_CFHW[:2]
-    if channels != student["out_channels"] or frames != config.data.latent_frames:
+    if channels != student.channels_out or frames != config.data.latent_frames:
         raise ValueError(
             f"the store holds latents of {channels} channels and {frames} frames, the student and data.frames="
-            f"{config.data.frames} need {student['out_channels']} and {config.data.latent_frames}: "
+            f"{config.data.frames} need {student.channels_out} and {config.data.latent_frames}: "
             "run pipelines/precompute.py with this recipe"
         )
     if config.tail.weight > 0 and tuple(tail_CHW) != (channels, *shape_CFHW[2:]):
