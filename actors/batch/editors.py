@@ -16,18 +16,19 @@ Result = TypeVar("Result")
 
 @ray.remote(num_cpus=0.5, max_restarts=RESTARTS, max_task_retries=RESTARTS)
 class EditActor:
-    """Holds what `load` returns, a function that edits a batch. A batch has one result, so it may be edited again."""
+    """Holds the function that `load` returns, which edits a batch. Each batch has one result, so it may run again."""
 
     def __init__(self, load: Callable[[], Callable[[Any], Any]]) -> None:
         torch.set_num_threads(1)
         self.run = load()
 
     def edit(self, batch: Any) -> Any:
+        """Returns the result of a batch."""
         return self.run(batch)
 
 
 class Editors(Generic[Batch, Result]):
-    """At most `most` actors of `gpus` GPUs each, started with the first batch and ended with the ``with`` block."""
+    """A pool of at most `most` actors with `gpus` GPUs each; it starts with the first batch and ends with ``with``."""
 
     def __init__(self, load: Callable[[], Callable[[Batch], Result]], most: int, gpus: float) -> None:
         self.load, self.most, self.gpus = load, most, gpus

@@ -1,4 +1,4 @@
-"""Ray Data over the corpus: chunks are read and decoded in tasks, and encoded where the frozen models are."""
+"""Encoding of the corpus by Ray Data: tasks read and decode chunks, actors with the frozen models encode them."""
 
 import pickle
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ class Encoder:
         return {"report": pickle.dumps(self.encode(pickle.loads(row["chunk"])))}
 
     def encode(self, chunk: Chunk) -> EncodeReport:
-        """All features of a chunk; those that the store lacks are written."""
+        """Encodes a chunk and writes the samples that the store lacks."""
         rejected = list(chunk.rejected)
         if not chunk.wanted:
             return EncodeReport(written=0, rejected=rejected)

@@ -38,10 +38,10 @@ class VlmJudge:
         self.lora = LoRARequest("judge", 1, judge.lora) if judge.lora else None
 
     def ready(self) -> None:
-        """Returns when the engine has started."""
+        """Returns once the engine has started."""
 
     def ask(self, questions: Sequence[Question], attempt: int) -> list[Reply]:
-        """Replies in the order of the questions; greedy the first time, unless the question says otherwise."""
+        """Returns replies in the questions' order; the first try is greedy unless a question sets a temperature."""
         params = [
             self.params(
                 temperature=(RETRY_TEMPERATURE if attempt else 0.0) if q.temperature is None else q.temperature,

@@ -1,8 +1,9 @@
-"""The pool of captioners: batches out, answers back, a few more actors while there is work, dead ones started again."""
+"""The pool of captioners: it hands out batches, grows while there is work, and restarts captioners that die."""
 
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import ray
@@ -15,18 +16,18 @@ from v4e.captions.write import CaptionRequest
 from v4e.config import Caption
 
 RESTARTS = 2
-CaptionWork = tuple[int, Sequence[CaptionRequest]]
+CaptionWork = tuple[int, Sequence[CaptionRequest]]  # the index of a batch, its requests
 
 
 def write_batches(batches: Iterable[CaptionWork], config: Caption, total: int = 0) -> Iterator[CaptionBatch]:
     """Captions (index, requests) batches; yields them as they are done.
 
     A batch is taken from `batches` when a captioner is free for it, so no more are held than there are captioners.
-    There are ``config.actors`` at the start, and up to ``config.max_actors`` while the work that is left (of `total`
-    batches, 0 = unknown) takes longer than an engine takes to start. One that has nothing left to do is let go.
+    The pool starts with ``config.actors`` captioners and grows up to ``config.max_actors``. It grows while the work
+    left (of `total` batches, 0 = unknown) takes longer than the start of an engine. Idle captioners end with the work.
 
-    A captioner that dies is restarted, and its batch asked for again, ``RESTARTS`` times; one that does not
-    answer within ``config.timeout_s`` is killed and counts as dead.
+    A captioner that dies is restarted and its batch repeated, at most ``RESTARTS`` times. One that does not answer
+    within ``config.timeout_s`` is killed and counts as dead.
 
     Raises:
         RuntimeError: a captioner died too often.
@@ -40,20 +41,30 @@ def write_batches(batches: Iterable[CaptionWork], config: Caption, total: int = 
         pool.close()
 
 
+@dataclass(frozen=True)
+class _Running:
+    """One batch with a captioner."""
+
+    index: int
+    captioner: ActorHandle
+    deadline: float  # monotonic seconds
+    tries: int = 0  # before this one
+
+
 class _Pool:
     def __init__(self, config: Caption, total: int):
         self.config, self.total = config, total
         self.most = config.most_actors
-        self.taken = 0  # batches
-        self.answered: list[float] = []  # seconds that each batch took
-        self.started_s = 0.0  # that the first engine took to start
+        self.taken = 0  # batches handed out
+        self.answered: list[float] = []  # seconds of each batch
+        self.started_s = 0.0  # seconds until the first engine had started
         first = min(config.actors, total) if total else config.actors
         self.starting: dict[ray.ObjectRef, ActorHandle] = {
             captioner.ready.remote(): captioner for captioner in (self._start() for _ in range(first))
         }
         self.since = time.monotonic()
         self.idle: list[ActorHandle] = []
-        self.running: dict[ray.ObjectRef, tuple[int, ActorHandle, float, int]] = {}  # index, actor, deadline, tries
+        self.running: dict[ray.ObjectRef, _Running] = {}
         self.born = _deadline(config)
 
     def _start(self) -> ActorHandle:
@@ -80,24 +91,25 @@ class _Pool:
                 if ref in self.starting:
                     self._ready(ref)
                     continue
-                _, captioner, deadline, _ = self.running.pop(ref)
+                work = self.running.pop(ref)
                 answer = _result(ref)
-                self.answered.append(time.monotonic() - (deadline - self.config.timeout_s))
+                self.answered.append(time.monotonic() - (work.deadline - self.config.timeout_s))
                 yield answer
-                self.idle.append(captioner)
+                self.idle.append(work.captioner)
             self._enforce_deadlines(set(done))
             if more:
                 self._grow()
 
     def _hand_out(self, batches: Iterator[CaptionWork]) -> bool:
-        """Gives every free captioner a batch; whether there may be more batches."""
+        """Gives every free captioner a batch; returns False once there are no more batches."""
         while self.idle:
             work = next(batches, None)
             if work is None:
                 return False
             index, requests = work
             captioner = self.idle.pop()
-            self.running[captioner.write.remote(index, requests)] = (index, captioner, _deadline(self.config), 0)
+            ref = captioner.write.remote(index, requests)
+            self.running[ref] = _Running(index, captioner, _deadline(self.config))
             self.taken += 1
         return True
 
@@ -108,7 +120,7 @@ class _Pool:
         self.idle.append(captioner)
 
     def _grow(self) -> None:
-        """One more captioner, where the work left keeps those that there are busy for longer than a start takes."""
+        """Starts one more captioner if the work left takes the present ones longer than a start."""
         there = len(self.running) + len(self.idle) + len(self.starting)
         if self.starting or not self.answered or there >= self.most:
             return
@@ -119,13 +131,13 @@ class _Pool:
             self.born = _deadline(self.config)
 
     def _let_go(self) -> None:
-        """Ends captioners for which there is nothing left: their GPUs are free for others while the last ones work."""
+        """Ends captioners without work, which frees their GPUs while the last ones work."""
         for captioner in [*self.idle, *self.starting.values()]:
             ray.kill(captioner)
         self.idle, self.starting = [], {}
 
     def _patience(self) -> float:
-        deadlines = [deadline for _, _, deadline, _ in self.running.values()]
+        deadlines = [work.deadline for work in self.running.values()]
         if self.starting:
             deadlines.append(self.born)
         return max(0.0, min(deadlines) - time.monotonic())
@@ -139,23 +151,23 @@ class _Pool:
                     f"{config.threads} CPU and {config.gpus} GPU free for one? Else raise caption.timeout_s"
                 )
             for captioner in self.starting.values():
-                ray.kill(captioner)  # no room for it on the cluster: the work goes on without
+                ray.kill(captioner)  # no room for it on the cluster: the pool continues without it
             self.starting, self.most = {}, len(self.running) + len(self.idle)
-        for ref, (index, captioner, deadline, tries) in list(self.running.items()):
-            if ref in done or deadline > now:
+        for ref, work in list(self.running.items()):
+            if ref in done or work.deadline > now:
                 continue
-            if tries == RESTARTS:
+            if work.tries == RESTARTS:
                 raise TimeoutError(
-                    f"captions: batch {index} took longer than {config.timeout_s:.0f} s, {tries + 1} "
+                    f"captions: batch {work.index} took longer than {config.timeout_s:.0f} s, {work.tries + 1} "
                     "times: raise caption.timeout_s or lower caption.batch"
                 )
-            ray.kill(captioner, no_restart=False)  # Ray restarts it and runs the batch again
-            self.running[ref] = (index, captioner, _deadline(config), tries + 1)
+            ray.kill(work.captioner, no_restart=False)  # Ray restarts it and runs the batch again
+            self.running[ref] = replace(work, deadline=_deadline(config), tries=work.tries + 1)
 
     def close(self) -> None:
         self._let_go()
-        for _, captioner, _, _ in self.running.values():
-            ray.kill(captioner)
+        for work in self.running.values():
+            ray.kill(work.captioner)
 
 
 def _deadline(config: Caption) -> float:

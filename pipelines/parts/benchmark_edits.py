@@ -10,7 +10,7 @@ from v4e.config import Config
 from v4e.data.store.fingerprint import folder_hash
 from v4e.evaluation.suites import foreign, gedit, imgedit
 from v4e.evaluation.suites.editing import SuiteEditor
-from v4e.evaluation.suites.generation import Model, batches, manifest, size_for
+from v4e.evaluation.suites.generation import SuiteModel, batches, manifest, size_for
 from v4e.evaluation.suites.items import Item, Suite, open_image
 from v4e.evaluation.suites.places import folder
 from v4e.files.progress import bar, say
@@ -19,8 +19,8 @@ from v4e.files.uri import exists, join, read_json, write_json_atomic
 OURS = ("WanImageToVideoPipeline",)  # folders that v4e.editing.editor edits with: exports of students, the base
 
 
-def models(config: Config) -> list[Model]:
-    """In the order of ``bench.models``.
+def models(config: Config) -> list[SuiteModel]:
+    """Returns the models of ``bench.models``, in its order.
 
     Raises:
         ValueError: a name is neither one of evaluate.py's nor has it a folder, and edits are to be made.
@@ -29,9 +29,9 @@ def models(config: Config) -> list[Model]:
     found = []
     for name, place in config.bench.named:
         if place or "generate" not in config.bench.stages:
-            found.append(Model(name=name, folder=place, ours=bool(place) and foreign.class_of(place) in OURS))
+            found.append(SuiteModel(name=name, folder=place, ours=bool(place) and foreign.class_of(place) in OURS))
         elif name in ours:
-            found.append(Model(name=name, folder=ours[name].folder, ours=True, text=ours[name].text))
+            found.append(SuiteModel(name=name, folder=ours[name].folder, ours=True, text=ours[name].text))
         else:
             raise ValueError(
                 f"bench.models: {name} is not there; there are {', '.join(ours)} (student and ema after "
@@ -40,16 +40,18 @@ def models(config: Config) -> list[Model]:
     return found
 
 
-def generate_all(config: Config, chosen: Sequence[Model], suites: Mapping[str, Sequence[Suite]]) -> None:
-    """The edits of every model; `suites` has one suite a model, in their order. A model is loaded once, if at all."""
+def generate_all(config: Config, chosen: Sequence[SuiteModel], suites: Mapping[str, Sequence[Suite]]) -> None:
+    """Makes the edits of every model; `suites` holds one suite per model, in their order. A model is loaded once."""
     for at, model in enumerate(chosen):
         with Editors(partial(SuiteEditor, config, model), config.bench.actors, config.bench.gpus) as editors:
             for name, found in suites.items():
                 generate(config, model, name, found[at], editors)
 
 
-def generate(config: Config, model: Model, name: str, suite: Suite, editors: Editors[list[Item], list[str]]) -> None:
-    """The sources, and the edits that are missing or were made by other weights, settings or data.
+def generate(
+    config: Config, model: SuiteModel, name: str, suite: Suite, editors: Editors[list[Item], list[str]]
+) -> None:
+    """Writes the sources, and the edits that are missing or were made by other weights, settings or data.
 
     Raises:
         ValueError: there are edits that another program made.
@@ -77,8 +79,8 @@ def generate(config: Config, model: Model, name: str, suite: Suite, editors: Edi
         _edit(config, model, name, mine, editors)
 
 
-def weights(model: Model) -> str:
-    """Hash of all that the model computes with."""
+def weights(model: SuiteModel) -> str:
+    """Returns a hash of everything that the model computes with."""
     if model.ours:
         return folder_hash(model.folder, heldout.WEIGHTS)
     parts = sorted(p.name for p in Path(model.folder).iterdir() if p.is_dir()) if Path(model.folder).is_dir() else []
@@ -86,7 +88,7 @@ def weights(model: Model) -> str:
 
 
 def _edit(
-    config: Config, model: Model, name: str, items: Sequence[Item], editors: Editors[list[Item], list[str]]
+    config: Config, model: SuiteModel, name: str, items: Sequence[Item], editors: Editors[list[Item], list[str]]
 ) -> None:
     area, known, sizes = config.data.height * config.data.width, [], []
     for item in items:

@@ -1,4 +1,4 @@
-"""The judge's part of a benchmark: estimate, replies, official files, figures."""
+"""The judge's part of a benchmark: its estimate, replies, official files and figures."""
 
 import datetime
 import threading
@@ -13,7 +13,7 @@ from v4e.config import Config
 from v4e.evaluation.suites.endpoint import endpoint
 from v4e.evaluation.suites.estimate import estimate
 from v4e.evaluation.suites.fake import fake
-from v4e.evaluation.suites.generation import Model
+from v4e.evaluation.suites.generation import SuiteModel
 from v4e.evaluation.suites.items import Ask, Question, Reply, Rubric, Suite
 from v4e.evaluation.suites.judging import judge_items, read_records
 from v4e.evaluation.suites.places import folder, scores_uri
@@ -24,8 +24,8 @@ from v4e.files.progress import bar, console, plan, say
 from v4e.files.uri import exists, join, read_json, write_json_atomic
 
 
-def check(config: Config, suites: Sequence[str], chosen: Sequence[Model]) -> None:
-    """Refuses a judge that could not be asked later.
+def check(config: Config, suites: Sequence[str], chosen: Sequence[SuiteModel]) -> None:
+    """Refuses a judge that could not answer later.
 
     Raises:
         FileNotFoundError: its prompts, or its folder, are not there.
@@ -34,7 +34,7 @@ def check(config: Config, suites: Sequence[str], chosen: Sequence[Model]) -> Non
     for name in suites:
         rubric(name, config.bench, config.judge)
     if all(exists(scores_uri(config, name, model.name)) for name in suites for model in chosen):
-        return  # perhaps nothing will be asked
+        return  # perhaps there is no question left
     judge = config.judge
     if judge.kind == "openai":
         endpoint(judge)
@@ -44,8 +44,8 @@ def check(config: Config, suites: Sequence[str], chosen: Sequence[Model]) -> Non
                 raise FileNotFoundError(f"judge.{key}={place} holds no {file}: expected its folder, or a hub id")
 
 
-def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[Model]) -> None:
-    """Estimates, asks, and writes the official files and scores.json of every model.
+def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[SuiteModel]) -> None:
+    """Estimates the cost, judges, and writes the official files and scores.json of every model.
 
     Raises:
         FileNotFoundError: a model has no edits of a suite.
@@ -66,7 +66,7 @@ def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[M
         "judge",
         {
             "who": f"{judge.model} ({judge.kind}), {judge.backbone}",
-            "told": f"{config.bench.rubrics} prompts",
+            "prompts": f"{config.bench.rubrics}",
             **{f"sha256 of {prompt}": h for r in rubrics.values() for prompt, h in r.hashes.items()},
             "to do": str(expected),
         },
@@ -76,16 +76,16 @@ def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[M
             f"judging is estimated at ${expected.dollars:.2f}, above judge.max_cost={judge.max_cost}: raise it, or "
             "judge fewer models, suites or items (bench.limit)"
         )
-    ask = who(config)
+    ask = judge_of(config)
     with stage(config.run.dir, "benchmark: judge"):
         for name, model, suite in jobs:
             _judge(config, name, model, suite, rubrics[name], ask)
 
 
 def _to_ask(
-    config: Config, jobs: Sequence[tuple[str, Model, Suite]], rubrics: dict[str, Rubric]
+    config: Config, jobs: Sequence[tuple[str, SuiteModel, Suite]], rubrics: dict[str, Rubric]
 ) -> tuple[int, list[Question]]:
-    """How many questions have no reply yet, nearly, and some of them: for the estimate alone."""
+    """Returns the approximate number of questions without a reply, and some of them, for the estimate."""
     questions, sample = 0, []
     for name, model, suite in jobs:
         kinds = rubrics[name].kinds
@@ -101,8 +101,8 @@ def _to_ask(
     return questions, sample
 
 
-def who(config: Config) -> Ask:
-    """The judge of the config; connected to, or started, when it is first asked."""
+def judge_of(config: Config) -> Ask:
+    """Returns the judge of the config, which starts or connects with the first question."""
     lock, started = threading.Lock(), []
 
     def ask(questions: Sequence[Question], attempt: int) -> list[Reply]:
@@ -123,14 +123,14 @@ def _start(config: Config) -> Ask:
     return judges(config.judge)
 
 
-def _judge(config: Config, name: str, model: Model, suite: Suite, told: Rubric, ask: Ask) -> None:
+def _judge(config: Config, name: str, model: SuiteModel, suite: Suite, scheme: Rubric, ask: Ask) -> None:
     bench, judge = config.bench, config.judge
     place = folder(config, name, model.name)
     mine, uri = join(place, judge.backbone), scores_uri(config, name, model.name)
     before = Path(mine, "replies.jsonl").read_bytes() if exists(join(mine, "replies.jsonl")) else b""
-    with bar(f"{name} of {model.name}", len(suite.items) * len(told.kinds), unit="replies") as advance:
-        records = judge_items(suite.items, told, judge, ask, mine, advance)
-    scores = item_scores(suite, told, records)
+    with bar(f"{name} of {model.name}", len(suite.items) * len(scheme.kinds), unit="replies") as advance:
+        records = judge_items(suite.items, scheme, judge, ask, mine, advance)
+    scores = item_scores(suite, scheme, records)
     write_official(suite, scores, place, model.name, judge.backbone)
     same = exists(uri) and before == Path(mine, "replies.jsonl").read_bytes()
     result = {
@@ -139,7 +139,7 @@ def _judge(config: Config, name: str, model: Model, suite: Suite, told: Rubric, 
         "judge": judge.model if judge.kind != "fake" else "fake",
         "date": read_json(uri)["date"] if same else datetime.date.today().isoformat(),  # of the newest reply
         "rubrics": bench.rubrics,
-        "prompts": told.hashes,
+        "prompts": scheme.hashes,
         "data": suite.hashes,
         "whole": suite.whole,
         "notes": list(suite.notes),
@@ -170,7 +170,7 @@ def _judge(config: Config, name: str, model: Model, suite: Suite, told: Rubric, 
 
 
 def show(result: dict) -> None:
-    """The figures of one model on one suite."""
+    """Prints the figures of one model on one suite."""
     parts = {key: value for key, value in result.items() if isinstance(value, dict) and "macro" in value}
     view = Table(title=f"{result['suite']} of {result['model']}, judged by {result['judge']}", title_justify="left")
     view.add_column("")

@@ -1,10 +1,10 @@
-"""Instructions to evolution captions, by a language model on vLLM or behind an OpenAI-compatible server.
+"""Writes evolution captions of instructions, by a language model on vLLM or behind an OpenAI-compatible server.
 
-Reads the training triplets' instructions and writes captions.parquet: each row with its caption, its task and who
-named it, its atomic edits, and how the caption came about (llm, retry, template, person). A second run does only what
+Reads the instructions of the training triplets and writes captions.parquet. A row holds the caption and its origin
+(llm, retry, template, person), the task and the source of that label, and the atomic edits. A second run does only what
 is missing.
 
-python pipelines/caption.py audit run.dir=... writes a page with samples of them, captions_audit.html, and
+v4e caption audit run.dir=... writes a page with samples of them, captions_audit.html, and
 captions_audit.csv for a person to correct; caption.corrections=FILE takes it back.
 """
 
@@ -29,7 +29,7 @@ from v4e.files.progress import bar, plan, say
 from v4e.files.uri import join, remove
 from v4e.language.tasks import TASKS
 
-NO_TASK = "no task: the rules know none, and the model is not asked (caption.vote=never)"
+NO_TASK = "no task: the rules know none, and the model does not vote (caption.vote=never)"
 DISAGREE = "task labels disagree: corpus or decision {task}, rules {rule_task}, model {llm_task}"
 
 
@@ -57,9 +57,9 @@ def run(config: Config) -> None:
     if missing:
         connect()
         members = dict(batches)
-        asked = ((index, list(batch)) for index, batch in batches)
+        work = ((index, list(batch)) for index, batch in batches)
         with stage(config.run.dir, "caption"), bar("captions", len(missing), unit="rows") as advance:
-            for answer in write_batches(asked, config.caption, len(batches)):
+            for answer in write_batches(work, config.caption, len(batches)):
                 written = [
                     _row(identity, request, result, model, stamp)
                     for (request, same), result in zip(members[answer.index].items(), answer.written, strict=True)
@@ -80,13 +80,13 @@ def run(config: Config) -> None:
     record_rejected(config.run.dir, [*rejected, *fell])
     _save(config, kept, [done[row["id"]] for row in fell], before)
     remove(parts)
-    time_told = f"{time.monotonic() - start:.1f} s"
-    plan("captions written", counts(kept, len(fell)) | {"time": _speed(time_told, tokens, busy)})
+    spent = f"{time.monotonic() - start:.1f} s"
+    plan("captions written", counts(kept, len(fell)) | {"time": _speed(spent, tokens, busy)})
 
 
 def _readable(texts: Sequence[RawTriplet]) -> tuple[list[RawTriplet], list[dict]]:
-    """The first row of each id that has an instruction; and those that cannot be used."""
-    first: dict[str, RawTriplet] = {}  # precompute rejects the others
+    """Returns the first row of each id that has an instruction, and rejections of the others."""
+    first: dict[str, RawTriplet] = {}  # precompute rejects further ones
     for row in texts:
         first.setdefault(row.id, row)
     reasons = {key: bad_id(key) or _bad_text(row) for key, row in first.items()}
@@ -95,7 +95,7 @@ def _readable(texts: Sequence[RawTriplet]) -> tuple[list[RawTriplet], list[dict]
 
 
 def _bad_text(row: RawTriplet) -> str:
-    """Why an instruction, or a session's, cannot be captioned; empty where they can."""
+    """Returns the reason why an instruction or a session cannot be captioned; "" if it can."""
     texts = (row.instruction, *row.turns)
     if not all(text.strip() for text in texts):
         return "empty instruction"
@@ -116,7 +116,7 @@ def _prompt_hash(config: Config, model: str) -> str:
 
 
 def _current(done: Mapping | None, request: CaptionRequest, stamp: str) -> bool:
-    """Whether a caption is of this instruction, of this task, by these prompts and not by a person."""
+    """True if a caption belongs to this instruction and task, and was made by these prompts, not by a person."""
     if done is None or done["instruction"] != request.instruction or done["prompt_hash"] != stamp:
         return False
     if done["origin"] == "person" or len(done["turns"] or ()) != len(request.turns):
@@ -126,10 +126,10 @@ def _current(done: Mapping | None, request: CaptionRequest, stamp: str) -> bool:
 
 
 def _batches(todo: Mapping[str, CaptionRequest], size: int) -> list[dict[CaptionRequest, list[str]]]:
-    """Distinct requests with the ids that share them, ``size`` a batch, in the order of the file.
+    """Returns batches of `size` distinct requests with the ids that share them, in the order of the file.
 
-    Cut before finished rows are left out, so an interrupted run asks the very same batches as a whole one. Tasks that a
-    person corrected come last and among themselves: a few of them are a small batch, not a share of every one.
+    Batches are cut before finished rows are left out, so a resumed run has the same batches as a whole one. Requests
+    with a task from a person come last, in batches of their own: a few of them then change few batches.
     """
     same: tuple[dict[CaptionRequest, list[str]], dict[CaptionRequest, list[str]]] = ({}, {})
     for identity, request in todo.items():
@@ -158,7 +158,7 @@ def _row(identity: str, request: CaptionRequest, result: WrittenCaption, model: 
 
 
 def _by_policy(config: Config, rows: Sequence[dict]) -> tuple[list[dict], list[dict]]:
-    """Rows to train on, and a rejection of each other one."""
+    """Returns the rows to train on, and a rejection of each other row."""
     kept, fell = [], []
     for row in rows:
         reason = ""
@@ -174,7 +174,7 @@ def _by_policy(config: Config, rows: Sequence[dict]) -> tuple[list[dict], list[d
 
 
 def _save(config: Config, kept: list[dict], fell: list[dict], before: Mapping[str, dict]) -> None:
-    """Both files, where they change; rows of triplets outside this run's limit stay where they were."""
+    """Writes both files if they change; rows of triplets outside this run's limit stay in their file."""
     here = {row["id"] for row in (*kept, *fell)}
     for uri, rows in ((captions_uri(config), kept), (dropped_uri(config), fell)):
         there = {} if config.run.overwrite else read_captions(uri)
@@ -196,17 +196,17 @@ def _announce(
     c = config.caption
     where = f"at {c.url}" if c.url else f"{c.gpus} GPU" if c.gpus else f"{c.threads} CPU thread(s)"
     many = f"{c.actors}..{c.most_actors}" if c.most_actors > c.actors else f"{c.actors}"
-    told = {
+    shown = {
         "instructions": f"{count}, of which {count - len(missing)} are done",
         "rejected": f"{rejected} with a bad id or no instruction",
         "to do": f"{len(missing)} rows, {sum(len(b) for _, b in batches)} distinct instructions",
         "model": f"{model} on {many} x {where}",
         "output": captions_uri(config),
     }
-    plan("captions", told)
+    plan("captions", shown)
     if strangers := len(set(corrections) - {row.id for row in rows}):
         say(f"{strangers} of {len(corrections)} corrections are of rows that this run does not read")
 
 
-def _speed(told: str, tokens: int, busy: float) -> str:
-    return f"{told}, {tokens} tokens, {tokens / busy:.0f} tokens/s while asked" if busy else told
+def _speed(spent: str, tokens: int, busy: float) -> str:
+    return f"{spent}, {tokens} tokens, {tokens / busy:.0f} tokens/s while generating" if busy else spent

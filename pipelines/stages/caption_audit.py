@@ -1,8 +1,8 @@
-"""A look at the captions of a run: python pipelines/caption.py audit run.dir=...
+"""Shows the captions of a run to a person: v4e caption audit run.dir=...
 
 Writes captions_audit.html (samples of each task with their images, agreement of labels, share of templates) and
-captions_audit.csv: those samples, and every row that the labels or the checks doubt, for a person to correct. Fill in
-correct_task or correct_caption, then: python pipelines/caption.py run.dir=... caption.corrections=captions_audit.csv
+captions_audit.csv: those samples, and all rows with disagreeing labels or failed checks, for a person to correct.
+Fill in correct_task or correct_caption, then: v4e caption run.dir=... caption.corrections=captions_audit.csv
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def run(config: Config) -> None:
     images = find_images(config, {row["id"] for row in shown})
     page, sheet = (join(config.run.dir, f"captions_audit.{kind}") for kind in ("html", "csv"))
     write_csv(sheet, listed)
-    told = AuditPage(
+    content = AuditPage(
         title=config.run.dir,
         rows=kept,
         dropped=dropped,
@@ -44,13 +44,13 @@ def run(config: Config) -> None:
         images=images,
         max_pixels=config.data.max_pixels,
     )
-    write_atomic(page, render(told).encode())
+    write_atomic(page, render(content).encode())
     say(f"audit: {page}")
     say(f"to correct: {sheet}, {len(listed)} rows; then set caption.corrections={sheet}")
 
 
 def sample(captions: Sequence[dict], per_task: int, seed: int) -> list[dict]:
-    """`per_task` rows of each task, drawn by a hash of their ids: never picked by how well they came out."""
+    """Draws `per_task` rows of each task by a hash of their ids, whatever the quality of their captions."""
 
     def drawn(row: dict) -> bytes:
         return hashlib.blake2b(f"{seed} {row['id']}".encode(), digest_size=8).digest()
@@ -60,7 +60,7 @@ def sample(captions: Sequence[dict], per_task: int, seed: int) -> list[dict]:
 
 
 def find_images(config: Config, wanted: Collection[str]) -> dict[str, RawTriplet]:
-    """The triplets of these ids, images undecoded; only row groups that hold one of them are read whole."""
+    """Returns the triplets of these ids, images undecoded; only row groups that hold one of them are read whole."""
     found: dict[str, RawTriplet] = {}
     for part in parts(train_uri(config), config.data.limit, images=False):
         if {row.id for row in rows(part, images=False)} & set(wanted):

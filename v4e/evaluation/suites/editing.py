@@ -9,7 +9,7 @@ from v4e.captions.templates import template_caption
 from v4e.config import Config
 from v4e.editing.editor import Editor
 from v4e.evaluation.suites import foreign
-from v4e.evaluation.suites.generation import Model, seed_of, size_for
+from v4e.evaluation.suites.generation import SuiteModel, seed_of, size_for
 from v4e.evaluation.suites.items import Item, open_image
 from v4e.files.uri import write_atomic
 from v4e.language.tasks import rule_task
@@ -19,7 +19,7 @@ from v4e.weights.load import DTYPES
 class SuiteEditor:
     """One model in memory, ours or another's; a call edits some items and writes their edits."""
 
-    def __init__(self, config: Config, model: Model) -> None:
+    def __init__(self, config: Config, model: SuiteModel) -> None:
         self.config, self.model = config, model
         models = config.models
         if model.ours:

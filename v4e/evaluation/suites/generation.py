@@ -16,7 +16,7 @@ GRID = 16  # pixels of Wan's VAE and patches together
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class SuiteModel:
     """An editor: ours, or a diffusers edit pipeline."""
 
     name: str
@@ -25,7 +25,7 @@ class Model:
     text: str = "instruction"  # or "caption": told Table 1's template
 
 
-def manifest(config: Config, model: Model, weights: str, data: dict[str, str]) -> dict:
+def manifest(config: Config, model: SuiteModel, weights: str, data: dict[str, str]) -> dict:
     """All that decides the edits: they are made again when any of it changes."""
     sample, bench = config.sample, config.bench
     ours = {
