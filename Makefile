@@ -46,6 +46,7 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) benchmarks/training/overhead.py
 	$(PY) benchmarks/training/faults.py
 	$(PY) benchmarks/training/trainer.py
+	$(PY) benchmarks/training/first_step.py
 	$(PY) benchmarks/training/tensor_parallel.py
 	$(PY) benchmarks/training/plan.py
 	$(PY) benchmarks/studies/scale.py

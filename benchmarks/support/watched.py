@@ -1,12 +1,16 @@
 """A training run watched from outside: its steps, a hang, and the files that it leaves behind."""
 
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from pipelines.stages.train import run
 from v4e.config import Config
@@ -15,6 +19,8 @@ from v4e.files.uri import join
 from v4e.training import checkpoint
 
 POLL_S = 0.01
+LOOK_S = 0.1  # between looks at a command's processes, which take a few milliseconds
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Training:
@@ -91,19 +97,47 @@ def outcome(config: Config) -> Outcome:
     )
 
 
-def first_step_s(folder: str, store: str) -> float:
-    """Returns the seconds from the command `python pipelines/train.py` to the first step on record.
+@dataclass(frozen=True)
+class FirstStep:
+    """What a run took until its first step was on record."""
+
+    seconds: float
+    cpu_s: float  # of all its processes, Ray's included
+
+
+def first_step(folder: str, store: str, tree: Path = ROOT) -> FirstStep:
+    """Trains one step by the command `python pipelines/train.py` of the checkout `tree`, to the end.
 
     Raises:
-        RuntimeError: the run ended before.
+        RuntimeError: the command ended before its first step.
     """
     settings = [f"run.dir={folder}", f"data.store={store}", "optim.steps=1", "watch.samples_every=0"]
+    cpu_s: dict[int, float] = {}  # of a process, when it was last seen
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "pipelines/train.py", *settings], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "pipelines/train.py", *settings],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    command = psutil.Process(process.pid)
     while not journal.read(Path(folder, "metrics.jsonl")):
-        if process.poll():
-            raise RuntimeError(f"pipelines/train.py ended with {process.returncode} before its first step")
-        time.sleep(POLL_S)
-    seconds = round(time.perf_counter() - start, 2)
+        if process.poll() is not None:
+            raise RuntimeError(f"pipelines/train.py of {tree} ended with {process.returncode} before its first step")
+        cpu_s |= cpu_seconds(command)
+        time.sleep(LOOK_S)
+    seconds = time.perf_counter() - start
+    cpu_s |= cpu_seconds(command)
     process.wait()
-    return seconds
+    return FirstStep(round(seconds, 2), round(sum(cpu_s.values()), 2))
+
+
+def cpu_seconds(command: psutil.Process) -> dict[int, float]:
+    """Process id to CPU seconds, of a process and all below it."""
+    found = {}
+    for process in (command, *command.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found[process.pid] = times.user + times.system
+    return found

@@ -28,7 +28,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from benchmarks.data import store_scaling
 from benchmarks.support.random_student import batch_of, wan, write_checkpoint
 from benchmarks.support.result import write_result
-from benchmarks.support.watched import first_step_s
+from benchmarks.support.watched import first_step
 from benchmarks.training.payload import prepare
 from benchmarks.training.student_memory import CPU, IMAGE, RANKS, meet
 from v4e.config import KD, Config, Models, Optim, Train, tiny
@@ -159,7 +159,7 @@ def main() -> None:
         config = tiny()
         config = replace(config, data=replace(config.data, store=f"{name}/store"))
         prepare(config)
-        starts = [first_step_s(f"{name}/start-{number}", config.data.store) for number in range(STARTS)]
+        starts = [first_step(f"{name}/start-{number}", config.data.store).seconds for number in range(STARTS)]
     stores, flat = store_scaling.measure()
     for row in rows:
         if row["part"] == "alone":
