@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from serve.api import create_api
+from serve.api.app import create_app
 from serve.engine import Engine
 from serve.errors import Lost
 from serve.guard import Guard
@@ -64,7 +64,7 @@ class Front:
         self._counter = ThreadPoolExecutor(1, "count")
 
     def __serve_build_asgi_app__(self) -> Guard:
-        return create_api(self._service, self._alive)
+        return create_app(self._service, self._alive)
 
     async def _alive(self) -> int:
         return await asyncio.get_running_loop().run_in_executor(self._counter, replicas_of, *self._where)

@@ -1,8 +1,8 @@
 """Edits that outlive their connection, and this process: jobs in the store, worked on by whoever holds their lease."""
 
 import asyncio
-import base64
 import contextlib
+import hashlib
 import json
 import logging
 import sqlite3
@@ -13,13 +13,14 @@ from dataclasses import replace
 from fastapi.encoders import jsonable_encoder
 
 from serve import answers, pictures
-from serve.errors import ApiError, crashed
+from serve.errors import ApiError, crashed, not_found
 from serve.fields import JobFields
+from serve.job_answers import described
 from serve.keys import Owner
 from serve.order import Step
+from serve.outside import check_url
 from serve.parse import Body
 from serve.service import Service, late
-from serve.store import Store
 from serve.webhook import tell
 
 log = logging.getLogger("ray.serve")
@@ -70,30 +71,48 @@ class Jobs:
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         self._store.hold(list(tasks), 0)
 
-    def create(self, owner: Owner, body: Body, steps: int, idempotency: str | None, fingerprint: str) -> sqlite3.Row:
+    async def create(self, owner: Owner, body: Body, idempotency: str | None) -> sqlite3.Row:
         """A new job; the earlier one of the same idempotency key and the same body.
 
         Raises:
-            ApiError: 409 of the same key with another body, 429 of too many unfinished jobs.
+            ApiError: 400, 404 or 413 of a body that no edit can be made of, 409 of the same key with another body,
+                429 of too many unfinished jobs.
         """
-        assert isinstance(body.fields, JobFields)
+        fields, service = body.fields, self._service
+        assert isinstance(fields, JobFields)
+        if fields.stream:
+            raise ApiError(400, "stream: a job is polled.", code="unsupported_value", param="stream")
+        if fields.webhook_url is not None:
+            check_url(fields.webhook_url, "webhook_url", service.settings.webhooks)
+        work = await service.prepare(body, previews=0, tell=False)
+        fingerprint = _fingerprint(body)
         if idempotency is None or self._store.repeated(owner.name, idempotency) is None:
             self._check_room(owner)
         row = self._store.add_job(
             owner=owner.name,
             idempotency=idempotency,
             fingerprint=fingerprint,
-            fields=body.fields.model_dump_json(exclude_unset=True),
+            fields=fields.model_dump_json(exclude_unset=True),
             source=body.source,
             mask=body.mask,
-            steps=steps,
-            webhook=body.fields.webhook_url,
+            steps=sum(order.steps for order in work.orders),
+            webhook=fields.webhook_url,
         )
         assert row is not None
         if row["fingerprint"] != fingerprint:
             message = "This Idempotency-Key was used for another request: use a new one."
             raise ApiError(409, message, code="idempotency_key_reused")
         self._wake.set()
+        return row
+
+    def find(self, owner: Owner, job_id: str) -> sqlite3.Row:
+        """A job of `owner`.
+
+        Raises:
+            ApiError: 404.
+        """
+        if (row := self._store.job(job_id, owner.name)) is None:
+            raise not_found(f"There is no job {job_id[:64]!r}.", param="job_id")
         return row
 
     def _check_room(self, owner: Owner) -> None:
@@ -224,33 +243,7 @@ def _bare(item: dict) -> dict:
     return {name: None if name.endswith("b64_json") else value for name, value in item.items()}
 
 
-def _whole(item: dict, store: Store) -> dict:
-    """With the bytes again; those that had to make room for newer results stay null."""
-    whole = dict(item)
-    for name in item:
-        if name.endswith("b64_json"):
-            kept = store.result(item[f"{name.removesuffix('b64_json')}id"])
-            whole[name] = base64.b64encode(kept.blob).decode() if kept else item[name]
-    return whole
-
-
-def described(row: sqlite3.Row) -> dict:
-    """A job without its pictures."""
-    return {
-        "id": row["id"],
-        "object": "edit.job",
-        "status": row["status"],
-        "created_at": int(row["created"]),
-        "expires_at": int(row["expires"]),
-        "progress": {"step": row["step"], "steps": row["steps"]},
-        "error": json.loads(row["error"]) if row["error"] else None,
-    }
-
-
-def shown(row: sqlite3.Row, store: Store) -> dict:
-    """A job as clients see it."""
-    result = json.loads(row["result"]) if row["result"] else None
-    if result is not None:
-        result["data"] = [_whole(item, store) for item in result["data"]]
-    preview = base64.b64encode(row["preview"]).decode() if row["preview"] else None
-    return described(row) | {"preview_b64_json": preview, "result": result}
+def _fingerprint(body: Body) -> str:
+    """A digest of all that a job is made of, to know a repeated request."""
+    parts = [body.fields.model_dump_json(exclude_unset=True).encode(), body.source, body.mask or b""]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()

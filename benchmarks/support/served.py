@@ -11,7 +11,7 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
-from serve.api import create_api
+from serve.api.app import create_app
 from serve.engine import Engine
 from serve.service import Service
 from serve.settings import Settings
@@ -41,7 +41,7 @@ def opened(blob: bytes) -> Image.Image:
 def served(settings: Settings, engine: Engine, edits=None, alive=None) -> Iterator[str]:
     """Serves the application with these settings and yields its base URL."""
     service = Service(settings, edits or engine.edit)
-    config = uvicorn.Config(create_api(service, alive or engine.alive), host="127.0.0.1", port=0, log_level="warning")
+    config = uvicorn.Config(create_app(service, alive or engine.alive), host="127.0.0.1", port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
     thread.start()

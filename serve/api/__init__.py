@@ -1,0 +1,1 @@
+"""The HTTP API: OpenAI's image edits, our jobs, results, health, metrics, and the page."""

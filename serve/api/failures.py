@@ -1,0 +1,40 @@
+"""Answers in the envelope to whatever a route raises."""
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from serve.api.access import request_id
+from serve.errors import ApiError, crashed
+
+CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+async def refused(_request: Request, error: ApiError) -> JSONResponse:
+    return error.response()
+
+
+async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
+    code = CODES.get(error.status_code, "invalid_request")
+    answer = ApiError(error.status_code, str(error.detail), code=code).response()
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def unprocessable(_request: Request, error: RequestValidationError) -> JSONResponse:
+    first = error.errors()[0]
+    param = str(first["loc"][-1])
+    return ApiError(422, f"{param}: {first['msg']}.", code="invalid_value", param=param).response()
+
+
+async def failed(request: Request, _error: Exception) -> JSONResponse:
+    return crashed(request_id(request)).response()
+
+
+HANDLERS = {
+    ApiError: refused,
+    HTTPException: http_error,
+    RequestValidationError: unprocessable,
+    Exception: failed,
+}
