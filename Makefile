@@ -35,7 +35,7 @@ ablate: install ## paper's ablations and our controls, 3 seeds
 	$(V4E) ablate run.dir=runs/ablate optim.steps=600
 
 photos: install ## the main job on photographs: those inside scikit-image
-	$(PY) scripts/photos.py runs/photos/triplets
+	$(V4E) photos runs/photos/triplets
 	$(V4E) demo run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
 
 bench: install ## every claim with a number, measured again (hours), into benchmarks/results

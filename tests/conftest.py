@@ -38,9 +38,7 @@ def cluster():
 @pytest.fixture(scope="session")
 def benchmarks(tmp_path_factory) -> Path:
     """GEdit-Bench and ImgEdit-Bench as a user would have them, with two rows of our own in each group."""
-    import benchmark_fixture
-
-    import tests.support.suites as bench_fixture  # noqa: F401  (makes scripts/ importable)
+    from pipelines.parts import benchmark_fixture
 
     folder = tmp_path_factory.mktemp("benchmarks")
     benchmark_fixture.write(folder)

@@ -1,16 +1,25 @@
-"""Writes small files of every public corpus in its exact schema, to look at and to try ingest on."""
+"""Writes a few made-up edits in the exact schema of every public corpus, or in the layouts of the benchmarks.
+
+v4e fixtures OUT                    to look at, and to try ingest on
+v4e fixtures OUT kind=benchmarks    GEdit-Bench and ImgEdit-Bench with rows of our own, to try the benchmark on
+"""
 
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from pipelines.parts import benchmark_fixture
 from v4e.config.commands import Fixtures
 from v4e.data.ingest.fixtures import write_all
 
 
 def run(options: Fixtures) -> None:
-    """Write the files, print their schemas and the command that ingests them."""
+    """Write the files; of corpora, print their schemas and the command that ingests them."""
     out = Path(options.out)
+    if options.kind == "benchmarks":
+        benchmark_fixture.write(out, options.rows)
+        print(f"written to {out}; docs/evaluating.md says what to do with it")
+        return
     write_all(out)
     for path in sorted(out.rglob("*.parquet")):
         print(f"\n{path}, {pq.read_metadata(path).num_rows} rows")

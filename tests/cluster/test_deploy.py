@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,11 +14,8 @@ import yaml
 from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-sys.path.insert(0, str(Path(__file__).parent.parent.parent / "deploy"))
-
-import spot_notice
-
 from actors.teacher import pool_metrics as metrics
+from deploy import spot_notice
 
 ROOT = Path(__file__).parent.parent.parent
 LAUNCHERS = [ROOT / "cluster.yaml", ROOT / "deploy" / "cluster-gcp.yaml"]

@@ -4,22 +4,17 @@ tests/repo/test_docs.py has the links and the ``v4e`` commands of all pages.
 """
 
 import re
-import sys
 from pathlib import Path
 
 import click
 import pytest
 from ray.scripts.scripts import cli
 
+from benchmarks.gpu import check as gpu_check
+from deploy import spot_notice
+from serve.settings import settings_from
 from tests.support.docs import commands
 from tests.support.processes import ROOT
-
-sys.path.insert(0, str(ROOT / "deploy"))
-
-import spot_notice
-
-from benchmarks.gpu import check as gpu_check
-from serve.settings import settings_from
 from v4e.config import parse
 
 GUIDES = ("docs/cluster.md", "docs/operations.md", "docs/gpu-checklist.md")

@@ -1,7 +1,6 @@
 """Photographs as triplets: exact edits, disjoint splits, and the same pipelines and encoders as any corpus."""
 
 import colorsys
-import sys
 from pathlib import Path
 from random import Random
 
@@ -10,11 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
-
-import photo_edits
-import photos
-
+from pipelines.parts import photo_edits
+from pipelines.stages import photos
 from v4e.config import parse
 from v4e.data.quality import decode_triplet
 from v4e.data.sources import parts, rows

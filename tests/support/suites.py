@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -10,10 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from PIL import Image, ImageOps
-
-from tests.support.processes import ROOT
-
-sys.path.insert(0, str(ROOT / "scripts"))
 
 from v4e.config import Config, parse
 from v4e.evaluation.suites import gedit, imgedit

@@ -2,16 +2,12 @@
 
 It sees a refactoring that changes what is computed. Samples and rollouts come from seeded CPU generators and the
 committed teacher answers in this very process: no Ray, no store. When a change of the numbers is meant,
-`python tests/training/test_golden.py` renews tests/training/golden.json; say in the commit why they changed.
+`python -m tests.training.test_golden` renews tests/training/golden.json; say in the commit why they changed.
 """
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import pytest
 import torch

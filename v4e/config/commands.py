@@ -70,7 +70,19 @@ class Convert:
 class Fixtures:
     """Options of ``v4e fixtures``."""
 
-    out: str = option(MISSING, "folder for a few made-up edits in the schema of every corpus")
+    out: str = option(MISSING, "folder to write to")
+    kind: Literal["corpora", "benchmarks"] = option("corpora", "in whose schemas and layouts")
+    rows: int = option(2, "rows of each group of a benchmark")
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Options of ``v4e photos``."""
+
+    out: str = option(MISSING, "folder for train.parquet, heldout.parquet and sheet.png")
+    photos: str = option("", "folder of PNG, JPEG or WebP files; empty = the photographs inside scikit-image")
+    per_task: int = option(4, "edits of each task of each photograph")
+    seed: int = option(0, "of crops and edits")
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ class Pretrain:
     start_from: str = option("", "folder of an earlier run's out: its VAE is kept, its base trained on")
 
 
-OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Convert, Fixtures, Leakage, Pretrain)}
+OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Photos, Convert, Fixtures, Leakage, Pretrain)}
 
 
 def read_options(kind: type[T], argv: list[str]) -> T:

@@ -3,14 +3,12 @@
 Writes train.parquet and heldout.parquet in OmniEdit's schema, and sheet.png to look at, into OUT; no photograph is in
 both files. Background and portrait are left out: no formula does these to a photograph exactly.
 
-    python scripts/photos.py runs/photos/triplets
-    python pipelines/demo.py run.dir=runs/photos data.train=runs/photos/triplets/train.parquet \\
+    v4e photos runs/photos/triplets
+    v4e demo run.dir=runs/photos data.train=runs/photos/triplets/train.parquet \\
         data.heldout=runs/photos/triplets/heldout.parquet
 """
 
-import argparse
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,15 +17,13 @@ from itertools import zip_longest
 from pathlib import Path
 from random import Random
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
-from photo_edits import SIZE, TASKS, make_edit
 from PIL import Image, ImageDraw
 from rich.table import Table
 
-from v4e.data.quality import BadTriplet, decode_image
+from pipelines.parts.photo_edits import SIZE, TASKS, make_edit
+from v4e.config.commands import Photos
+from v4e.data.quality import decode_image
 from v4e.data.write import write_triplets
 from v4e.files.progress import console
 from v4e.types import EditTriplet
@@ -56,7 +52,7 @@ def read_photos(folder: Path | None) -> list[Photo]:
     else:
         spec = find_spec("skimage")
         if spec is None or spec.origin is None:
-            raise ValueError("no photographs: install scikit-image (pip install scikit-image) or pass --photos FOLDER")
+            raise ValueError("no photographs: install scikit-image (pip install scikit-image) or set photos=FOLDER")
         data = Path(spec.origin).parent / "data"
         paths, where = [data / name for name in BUNDLED if (data / name).is_file()], "scikit-image"
     files: dict[bytes, str] = {}
@@ -143,6 +139,19 @@ def show(splits: dict[str, list[EditTriplet]], photos: dict[str, list[Photo]]) -
     console.print(table)
 
 
+def run(options: Photos) -> None:
+    """Write the triplets that `options` names, and a sheet of them.
+
+    Raises:
+        ValueError: an option is wrong, or there are too few photographs.
+    """
+    if options.per_task < 1:
+        raise ValueError(f"per_task={options.per_task}: expected at least 1")
+    if options.photos and not Path(options.photos).is_dir():
+        raise ValueError(f"photos={options.photos}: expected a folder")
+    write(Path(options.out), Path(options.photos) if options.photos else None, options.per_task, options.seed)
+
+
 def write(out: Path, folder: Path | None, per_task: int, seed: int) -> None:
     """Makes and writes both splits and the sheet."""
     photos = dict(zip(("train", "heldout"), split_photos(read_photos(folder), seed), strict=True))
@@ -154,28 +163,3 @@ def write(out: Path, folder: Path | None, per_task: int, seed: int) -> None:
     draw_sheet(out / "sheet.png", [t for turn in turns for t in turn if t is not None])
     show(splits, photos)
     console.print(f"{out}/train.parquet, heldout.parquet, sheet.png", highlight=False, soft_wrap=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to")
-    parser.add_argument(
-        "--photos", type=Path, metavar="FOLDER", help="of PNG, JPEG or WebP files; default scikit-image's"
-    )
-    parser.add_argument(
-        "--per-task", type=int, default=4, metavar="N", help="edits of each task of each photograph (4)"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    if args.per_task < 1:
-        parser.error(f"--per-task is {args.per_task}: expected at least 1")
-    if args.photos is not None and not args.photos.is_dir():
-        parser.error(f"--photos {args.photos}: expected a folder")
-    try:
-        write(args.out, args.photos, args.per_task, args.seed)
-    except (BadTriplet, ValueError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,4 @@
-"""A few rows of our own in the exact layouts of GEdit-Bench and ImgEdit-Bench: for tests, and to try the pipeline.
-
-python scripts/benchmark_fixture.py FOLDER [ROWS]
+"""A few rows of our own in the exact layouts of GEdit-Bench and ImgEdit-Bench.
 
 Writes gedit/data/train-00000-of-00001.parquet, imgedit/Benchmark.tar, imgedit_code/ (items and own-worded prompts),
 gedit_code/ (own-worded prompts) and multiturn/. Images and instructions are of the evolution world; nothing is taken
@@ -9,12 +7,8 @@ from the benchmarks.
 
 import io
 import json
-import sys
 import tarfile
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import pyarrow as pa
@@ -122,10 +116,3 @@ def _imgedit(folder: Path, rows: int) -> None:
 def _text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        raise SystemExit(str(__doc__))
-    write(Path(sys.argv[1]), *(int(n) for n in sys.argv[2:]))
-    print(f"written to {sys.argv[1]}; docs/evaluating.md says what to do with it")
