@@ -2,7 +2,7 @@
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
 V4E := OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore .venv/bin/v4e
 
-.PHONY: help install demo serve test long unit lint pretrain ablate photos bench gpu-check
+.PHONY: help install demo serve test long unit lint docs pretrain ablate photos bench gpu-check
 
 help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ long: install ## run the tests that take minutes: a cluster that shrinks and gro
 
 unit: install ## run the tests that take seconds and start no Ray cluster
 	$(PY) -m pytest -m "not ray and not slow"
+
+docs: install ## build the documentation's site into runs/site; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
 
 lint: install ## style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/pyright
