@@ -10,8 +10,8 @@ from ray.actor import ActorHandle
 from actors.cluster import connect
 
 RESTARTS = 2  # of one actor, and tries of one batch after the first
-Batch = TypeVar("Batch")
-Result = TypeVar("Result")
+BatchT = TypeVar("BatchT")
+ResultT = TypeVar("ResultT")
 
 
 @ray.remote(num_cpus=0.5, max_restarts=RESTARTS, max_task_retries=RESTARTS)
@@ -27,14 +27,14 @@ class EditActor:
         return self.run(batch)
 
 
-class Editors(Generic[Batch, Result]):
+class Editors(Generic[BatchT, ResultT]):
     """A pool of at most `most` actors with `gpus` GPUs each; it starts with the first batch and ends with ``with``."""
 
-    def __init__(self, load: Callable[[], Callable[[Batch], Result]], most: int, gpus: float) -> None:
+    def __init__(self, load: Callable[[], Callable[[BatchT], ResultT]], most: int, gpus: float) -> None:
         self.load, self.most, self.gpus = load, most, gpus
         self.actors: list[ActorHandle] = []
 
-    def edit(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, Result]]:
+    def edit(self, batches: Sequence[BatchT]) -> Iterator[tuple[BatchT, ResultT]]:
         """Yields each batch with its result, in order.
 
         An actor that dies is restarted by Ray and its batch edited again, ``RESTARTS`` times.
@@ -46,9 +46,9 @@ class Editors(Generic[Batch, Result]):
         for _ in range(len(self.actors), min(self.most, len(batches))):
             self.actors.append(cast(ActorHandle, remote.remote(self.load)))
         results = ray.util.ActorPool(self.actors).map(lambda actor, batch: actor.edit.remote(batch), list(batches))
-        yield from zip(batches, cast(Iterator[Result], results), strict=True)
+        yield from zip(batches, cast(Iterator[ResultT], results), strict=True)
 
-    def __enter__(self) -> "Editors[Batch, Result]":
+    def __enter__(self) -> "Editors[BatchT, ResultT]":
         return self
 
     def __exit__(self, *error: object) -> None:

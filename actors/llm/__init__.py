@@ -1,0 +1,1 @@
+"""Language models on vLLM: the pool of captioners and the judges."""

@@ -20,9 +20,8 @@ _TAIL = re.compile(
     r"photo) anymore)$",
     re.I,
 )
-_DETERMINER = re.compile(
-    r"^(?:The|An?|My|His|Her|Their|Its|Our|This|That|These|Those|Another|Some)\b"
-)  # may end up inside the text
+# put in lower case, as it may end up inside the text
+_DETERMINER = re.compile(r"^(?:The|An?|My|His|Her|Their|Its|Our|This|That|These|Those|Another|Some)\b")
 # long words of requests, whose misspellings are corrected; those of short words are often other words
 _SPELLED = words_of(
     "remove delete replace change convert transform increase brighten background exchange substitute please whiten"
