@@ -1,7 +1,7 @@
 """The start of vLLM in the process of an actor, for captioners and judges.
 
-The engine lives in the actor's own process, so that Ray restarts it when it dies. vLLM's default, an engine in a child
-process, can hang.
+The engine lives in the actor's own process, so that Ray restarts it when it dies.
+An engine in a child process, which is vLLM's default, can hang.
 """
 
 import os
