@@ -15,14 +15,14 @@ TRAIN_ENV = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-LOCAL_OBJECT_STORE = 512 << 20  # bytes: enough for the targets under way at tiny size
+LOCAL_OBJECT_STORE = 512 << 20  # bytes: enough for the targets in flight at tiny size
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WORKER_ENV = {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONWARNINGS": "ignore",
-    # glibc keeps freed memory, and a third more than is in use, unless large blocks go back at once. That takes time
-    # where pictures are large and on a CPU: an edit of 128 x 128 pixels an eighth to a quarter more, of 64 x 64 little.
+    # Returns large blocks at once; else glibc keeps a third more memory than is in use. It costs time on a CPU if
+    # pictures are large: an edit of 128 x 128 pixels takes an eighth to a quarter longer, one of 64 x 64 hardly.
     "MALLOC_MMAP_THRESHOLD_": "1048576",
 }
 
@@ -34,7 +34,7 @@ def connect(
 
     Ray's processes listen on all interfaces, whatever their settings. Only a user with Ray's token, which lies in the
     home folder, can run anything on the cluster; its metrics can be read without. The local one offers `cpus` logical
-    CPUs, by default the machine's, but at least 4: the pipelines' actors wait for each other more than they compute.
+    CPUs, by default the machine's, but at least 4. The pipelines' actors wait for each other more than they compute.
     """
     if ray.is_initialized():
         return

@@ -1,8 +1,8 @@
 """A target as one contiguous tensor of bits, in the precision of teacher.payload.
 
 bf16: the bits as uint16, (K, B, N, D); numpy, in which the object store keeps it, has no bfloat16.
-fp8: uint8, (K, B, N, D + 4): a token's D values as e4m3, then its float32 scale, amax / 448. A scale a token, because
-the magnitudes of a Wan block's tokens are far apart. So the bits themselves say which it is.
+fp8: uint8, (K, B, N, D + 4): a token's D values as e4m3, then its float32 scale, amax / 448. Each token has a scale,
+because the magnitudes of a Wan block's tokens are far apart. The dtype of the bits tells the two formats apart.
 
 Shape letters: K taps, B batch, N DiT tokens, D width.
 """
@@ -17,12 +17,12 @@ E4M3_MAX = torch.finfo(E4M3).max  # 448
 
 
 def pack(h_KBND: Tensor, payload: Payload = "bf16") -> Tensor:
-    """Any float tensor to its bits, on the same device; see the head of this file for their layout.
+    """Converts any float tensor to its bits, on the same device; see the head of this file for their layout.
 
     bf16 carries infinities and NaN as they are.
 
     Raises:
-        ValueError: fp8 of a value that is not finite, of which e4m3 has no scale.
+        ValueError: a value is not finite, for which fp8 has no scale.
     """
     if payload == "bf16":
         return h_KBND.to(torch.bfloat16).contiguous().view(torch.uint16)
@@ -43,13 +43,13 @@ def pack(h_KBND: Tensor, payload: Payload = "bf16") -> Tensor:
 def unpack(bits: Tensor) -> Tensor:
     """The bfloat16 ``h_KBND`` of :func:`pack`.
 
-    That of bf16 shares the memory of `bits`, which may be read-only: never write to it. That of fp8 is new memory.
+    From bf16 it shares the memory of `bits`, which may be read-only: never write to it. From fp8 it is new memory.
     """
     if bits.dtype == torch.uint16:
         return bits.view(torch.bfloat16)
     values_KBND = bits[..., :-SCALE].view(E4M3)
     # A copy, because a float32 has to begin at a multiple of 4 bytes.
     scale_KBN1 = bits[..., -SCALE:].clone(memory_format=torch.contiguous_format).view(torch.float32)
-    # Tap by tap: the float32 product is twice what comes of it.
+    # Tap by tap, because the float32 product is twice as large as the result.
     taps = [(values.float() * scale).bfloat16() for values, scale in zip(values_KBND, scale_KBN1, strict=True)]
     return torch.stack(taps)

@@ -1,4 +1,4 @@
-"""The teacher's targets as one student rank consumes them: in order, a bounded number ahead."""
+"""The teacher's targets as one student rank reads them: in order, and a bounded number ahead."""
 
 import time
 from collections import deque
@@ -16,15 +16,15 @@ from actors.stream.transport import Lost, check_transport, fetch
 from v4e.config import Teacher
 from v4e.types import TargetRequest, TeacherTarget
 
-PAUSE_S = 0.2  # before asking a pool again that did not answer; doubles up to 5 s
+PAUSE_S = 0.2  # before a request is sent again to a pool that did not answer; doubles up to 5 s
 
 
 class TargetStream:
     """Iterates over ``(request, target)`` pairs in the order of `requests`.
 
-    At most ``teacher.prefetch`` targets are asked for or held. The slot of a target is freed when the next one is
-    taken, that is when it has been *trained*. A target is a pure function of its request, so one that got lost is
-    asked for again.
+    At most ``teacher.prefetch`` targets are requested or held. The slot of a target is freed when the next one is
+    taken, that is when it has been *trained*. A target is a pure function of its request, so a lost one is requested
+    again.
     """
 
     def __init__(self, pool: ActorHandle, requests: Iterable[TargetRequest], settings: Teacher) -> None:
@@ -39,23 +39,23 @@ class TargetStream:
         self.status: PoolStatus | None = None  # of the pool, at the last answer
 
     def __iter__(self) -> Iterator[tuple[TargetRequest, TeacherTarget]]:
-        self._ask(self.settings.prefetch)
+        self._request(self.settings.prefetch)
         while self.waiting:
             request, answer = self.waiting.popleft()
             target = self._take(request, answer)
             del answer  # else a reference here would keep the target past its slot
             yield request, target
             del target
-            self._ask(1)
+            self._request(1)
 
-    def _ask(self, count: int) -> None:
+    def _request(self, count: int) -> None:
         for _ in range(count):
             request = next(self.requests, None)
             if request is None:
                 return
-            self.waiting.append((request, self._asked(request)))
+            self.waiting.append((request, self._send(request)))
 
-    def _asked(self, request: TargetRequest) -> ray.ObjectRef:
+    def _send(self, request: TargetRequest) -> ray.ObjectRef:
         return self.pool.target.remote(request, self.name, self.wait_s)
 
     def _take(self, request: TargetRequest, answer: ray.ObjectRef) -> TeacherTarget:
@@ -72,7 +72,7 @@ class TargetStream:
                         f"teacher pool; the last one ended with: {error or type(error).__name__}"
                     ) from error
                 time.sleep(min(5.0, PAUSE_S * 2**attempt))
-                answer = self._asked(request)
+                answer = self._send(request)
         self.wait_s += time.perf_counter() - start
         self.bytes += bits.nbytes
         return TeacherTarget(taps_KBND=unpack(bits))

@@ -1,11 +1,11 @@
-"""How a replica's answer reaches the process that reads it: teacher.transport.
+"""The way of a replica's answer to the process that reads it: teacher.transport.
 
-object_store: through shared memory on one node, over TCP between nodes; it goes by way of the CPU.
+object_store: through the CPU's memory; shared memory on one node, TCP between nodes.
 nixl: Ray Direct Transport, from the replica's memory or GPU straight to the reader's, by what NIXL finds: NVLink, RDMA,
-shared memory. The answer lies in the replica until it is fetched, and is lost with it.
+shared memory. The answer stays in the replica until it is fetched, and is lost with it.
 
-Ray's two-sided transports, gloo and nccl, cannot be used: the reader is a Ray Train worker, which is no actor of ours
-and so cannot be made a member of their process group.
+Ray's two-sided transports, gloo and nccl, cannot be used: both sides must be members of one process group. The reader
+is a worker of Ray Train, not an actor of ours, so it cannot join one.
 """
 
 import warnings
@@ -19,20 +19,20 @@ from torch import Tensor
 
 from v4e.config import Teacher, Transport
 
-# An answer, or whom it was asked of, is gone: it can be asked for again.
+# The answer, or the actor that was to give it, is lost: the request can be sent again.
 Lost = (RayActorError, ObjectLostError, GetTimeoutError, RayDirectTransportError)
 Payload = np.ndarray | list[ray.ObjectRef]
 
 
 def check_transport(teacher: Teacher) -> None:
-    """Refuses a transport that this process cannot use: Ray itself would say that the other side has died.
+    """Refuses a transport that this process cannot use: Ray itself would report that the other side has died.
 
     Raises:
         ValueError: naming what to install.
     """
     if teacher.transport == "nixl":
         try:
-            # a half installation is found, but cannot be imported
+            # Imported, because half an installation is found too.
             import nixl  # noqa: F401  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ValueError(
@@ -42,10 +42,10 @@ def check_transport(teacher: Teacher) -> None:
 
 
 def offer(answer: Tensor, transport: Transport) -> Payload:
-    """What a replica returns in the place of `answer`, which is contiguous."""
+    """Returns what a replica sends in place of `answer`, which is contiguous."""
     if transport == "object_store":
         return answer.cpu().numpy()  # Ray moves an array without copying, and a tensor thirteen times as slowly
-    # In a list it travels as a reference, also through the pool, which has neither NIXL nor a use for it.
+    # In a list it travels as a reference, also through the pool, which does not read it and needs no NIXL.
     return [ray.put(answer, _tensor_transport="nixl")]
 
 
@@ -53,7 +53,7 @@ def fetch(payload: ray.ObjectRef, timeout_s: float) -> Tensor:
     """The answer; its memory may be Ray's own and read-only: never write to it.
 
     Raises:
-        Lost: it is gone, or did not come within `timeout_s`.
+        Lost: it no longer exists, or did not come within `timeout_s`.
     """
     got = ray.get(payload, timeout=timeout_s)
     if isinstance(got, list):

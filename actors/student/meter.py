@@ -1,4 +1,4 @@
-"""Where a training step's time went, and what the teacher did meanwhile: the numbers behind the bottleneck line."""
+"""The time of a training step by what it was spent on, and the teacher's work meanwhile: the bottleneck line."""
 
 import time
 from typing import Protocol
@@ -10,7 +10,7 @@ OF_POOL = ("replicas", "starting", "queue", "retries", "restarts", "hedged", "gr
 
 
 class Reader(Protocol):
-    io_s: float  # spent on reading the store, so far
+    io_s: float  # seconds spent on reading the store so far
 
 
 class Meter:
@@ -23,8 +23,8 @@ class Meter:
     def lap(self) -> Record:
         """Seconds and MiB since the last call, and the pool as it was at the last answer.
 
-        wait_s and io_s are this worker's; mib is that of all workers, who receive alike; teacher_s is the work of all
-        replicas for all workers.
+        wait_s and io_s are this worker's. mib counts all workers, which receive equal amounts. teacher_s is the
+        work of all replicas for all workers.
         """
         now = self._clocks()
         passed = {name: max(0.0, now[name] - self.last[name]) for name in now}  # a pool that died counts from 0 again

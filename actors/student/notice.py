@@ -1,8 +1,8 @@
-"""Notice that a node of the run goes: save, and wait for Ray Train to start over with the nodes that remain.
+"""Notice that a node of the run is preempted: save, and wait for Ray Train to start over with the remaining nodes.
 
-``ray drain-node`` gives it, called by deploy/spot_notice.py, by a pod's preStop hook, or by hand. Ray Train tells the
-workers, and starts the run again when the notice is over: from the newest checkpoint, with as many workers of
-train.min_workers..train.workers as there is room for. That costs nothing of train.max_failures.
+``ray drain-node`` gives it, called by deploy/spot_notice.py, by a pod's preStop hook, or by hand. Ray Train informs the
+workers, and restarts the run from the newest checkpoint when the notice is over. It then starts as many workers of
+train.min_workers..train.workers as there is room for. This does not count as one of train.max_failures.
 """
 
 import logging
@@ -15,13 +15,13 @@ from ray.train import PreemptionInfo
 from v4e.config import Train
 
 log = logging.getLogger(__name__)
-EVERY_S = 1.0  # between looks: all ranks wait for each other at one
-UNKNOWN_S = 120.0  # that Ray Train gives a node which is drained without a deadline
+EVERY_S = 1.0  # between looks, at which all ranks wait for each other
+UNKNOWN_S = 120.0  # until the end of a node that is drained without a deadline: Ray Train's own assumption
 OVERDUE_S = 120.0  # after the deadline, for Ray Train to end this worker
 
 
 class Notices:
-    """Of one training worker; all of a run ask at the same steps and get the same answers."""
+    """The notices as one training worker sees them; all workers look at the same steps and get the same answers."""
 
     def __init__(self, train: Train, step: int) -> None:
         self.train = train
@@ -43,18 +43,18 @@ class Notices:
 
 
 def await_restart(found: PreemptionInfo, step: int) -> None:
-    """Ends with this process, which Ray Train takes down: what it trained after `step` would be trained again.
+    """Waits until Ray Train ends this process: any step after `step` would be trained again.
 
     Raises:
-        RuntimeError: it has not, long after the node's time was over.
+        RuntimeError: it has not, long after the node's deadline.
     """
     names = ", ".join(found.preempted_node_ids)
     if ray.train.get_context().get_world_rank() == 0:
-        log.warning("step %d is saved: node %s goes in %.0f s, then the run goes on", step, names, _left_s(found))
+        log.warning("step %d is saved: node %s ends in %.0f s, then the run continues", step, names, _left_s(found))
     time.sleep(max(0.0, _left_s(found)) + OVERDUE_S)
-    raise RuntimeError(f"node {names} was to go, step {step} is saved, but Ray Train did not start the run again")
+    raise RuntimeError(f"node {names} was to end, step {step} is saved, but Ray Train did not start the run again")
 
 
 def _left_s(found: PreemptionInfo) -> float:
-    """Seconds until the node goes."""
+    """Seconds until the node ends."""
     return UNKNOWN_S if found.deadline_ms is None else found.deadline_ms / 1000 - time.time()

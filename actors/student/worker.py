@@ -2,7 +2,7 @@
 
 for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jsonl  ->  checkpoint
 
-A node that goes with notice is a checkpoint at once, after which Ray Train starts this function again elsewhere.
+At the notice that a node is preempted it saves a checkpoint at once; Ray Train then runs it again elsewhere.
 """
 
 import time
@@ -39,8 +39,8 @@ from v4e.weights.load import DTYPES, load_student, move
 def train_student(loop: dict[str, Any]) -> None:
     """Trains from the last checkpoint, or from the start, to ``optim.steps``.
 
-    `loop` holds what the driver hands to every worker: the `config`, the `ids` of the samples to train on, and the
-    teacher `pool`, None when kd.weight is 0.
+    `loop` is what the driver passes to every worker: the `config`, the `ids` of the samples to train on, and the
+    teacher `pool`. Without distillation (kd.weight=0) `pool` is None.
     """
     config: Config = loop["config"]
     pool: ActorHandle | None = loop["pool"]
@@ -75,18 +75,18 @@ def train_student(loop: dict[str, Any]) -> None:
         if rank == 0:
             journal.append(metrics_path, record)
             for_prometheus.record(record)
-        goes = notices.after(step)
-        if saver.due(step) or goes:
+        notice = notices.after(step)
+        if saver.due(step) or notice:
             saver.save(step, trainer.state_dict())
             ray.train.report({"step": step, **metrics})
-        if goes and step < config.optim.steps:
+        if notice and step < config.optim.steps:
             saver.wait()
-            await_restart(goes, step)
+            await_restart(notice, step)
     saver.wait()
 
 
 def build_trainer(config: Config, device: torch.device, world: int) -> StudentTrainer:
-    """The student with its start weights, sharded over all workers where that means something."""
+    """The student with its start weights, sharded over all workers if they form a mesh."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
     mesh = student_mesh(config.train, device.type, world)
@@ -114,4 +114,4 @@ class Batches:
             z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids])
             self.io_s += time.perf_counter() - start
             yield Batch(samples=samples, seeds=request.seeds, z_clip_BCFHW=z_clip_BCFHW, target=target)
-            del target  # trained: before the stream asks for one more in its place
+            del target  # trained; freed before the stream requests one more in its place

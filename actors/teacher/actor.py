@@ -1,8 +1,8 @@
-"""One rank of the frozen FLF2V teacher. It never sees an optimizer, loads once, and answers two questions.
+"""One rank of the frozen FLF2V teacher. It never sees an optimizer, loads once, and answers two kinds of requests.
 
-Both answers are pure functions of the question and the run's settings, so asking again, elsewhere or after a crash,
-gives the same bits. Where a replica has several ranks, all are asked the same in the same order, and any one's answer
-is the replica's. No Ray in here: the pool makes an actor of it.
+Both answers are pure functions of the request and the run's settings. A request that is repeated, elsewhere or after a
+crash, gives the same bits. All ranks of a replica get the same requests in the same order, and any rank's answer is the
+replica's. No Ray in here: the pool makes an actor of it.
 
 Shape letters: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width,
 K taps.
@@ -46,7 +46,7 @@ class Teacher:
         self.rollout = cached(RolloutStore.open(config).read, limit)
 
     def ready(self) -> dict[str, int | str]:
-        """Answers once the weights are loaded."""
+        """The process and device of this rank; the weights are loaded when it returns."""
         return {"pid": os.getpid(), "device": str(self.device)}
 
     @cached_property
@@ -59,14 +59,14 @@ class Teacher:
         Raises:
             ValueError: they do not fit the payload.
         """
-        # Behind the collectives, so that what cannot be packed leaves the ranks in step.
+        # After the collectives, so that an answer that cannot be packed leaves the ranks in step.
         return pack(self.taps(request), self.config.teacher.payload)
 
     @torch.inference_mode()
     def taps(self, request: TargetRequest) -> Tensor:
         """``h_KBND``: hidden states after each tap at the request's ``(x_t, t)``, in the teacher's dtype.
 
-        Those of the tokens that ``teacher.tokens`` names.
+        N counts the tokens that ``teacher.tokens`` names.
         """
         with self.ranks.agreed():
             samples = [self.sample(key) for key in request.sample_ids]

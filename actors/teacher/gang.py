@@ -1,4 +1,4 @@
-"""A replica as the pool holds it: its ranks, started, asked and ended together.
+"""A replica as the pool holds it: its ranks, which start, answer and end together.
 
 One rank that dies, hangs or falls out of step ends them all: the survivors of a process group are of no use alone.
 """
@@ -19,7 +19,7 @@ from actors.teacher.ranks import OutOfStep, PeerFailed
 from actors.teacher.replica import Load, Method, Place, Replica, Report
 from v4e.config import Config, Teacher
 
-GRACE_S = 2.0  # for the other ranks' errors after the first: who died says more than who noticed
+GRACE_S = 2.0  # for the other ranks' errors after the first: the rank that died explains more than one that noticed
 GangState = Literal["loading", "up", "failed"]
 
 
@@ -47,7 +47,7 @@ class Gang:
 
 
 def needs(teacher: Teacher) -> str:
-    """What a replica asks the cluster for, for people."""
+    """The resources that a replica needs, in words for people."""
     each = " and ".join(f"{number:g} {kind}" for kind, number in _resources(teacher).items())
     return each if teacher.tp == 1 else f"{teacher.tp} x {each} on one node"
 
@@ -55,7 +55,7 @@ def needs(teacher: Teacher) -> str:
 def reserve(teacher: Teacher, name: str) -> PlacementGroup | None:
     """Room on one node for all ranks of a replica, or the room of that `name` if there is one; None for a single rank.
 
-    Ray keeps it until it is removed or the job ends, also over a restart of the actor that asked for it.
+    Ray keeps it until it is removed or the job ends, even if the actor that reserved it is restarted.
     """
     if teacher.tp == 1:
         return None
@@ -66,16 +66,16 @@ def reserve(teacher: Teacher, name: str) -> PlacementGroup | None:
 
 
 def release(name: str) -> None:
-    """Gives back the room of that `name`, if there is one."""
+    """Frees the room of that `name`, if there is one."""
     with suppress(ValueError):  # there is none
         ray.util.remove_placement_group(ray.util.get_placement_group(name))
 
 
 def start_gang(config: Config, room: PlacementGroup | None, load: Load) -> Gang:
-    """Actors that begin to load as soon as there is `room`, which they may have to wait for. Needs a running loop."""
+    """Starts actors that load as soon as there is `room`, for which they may have to wait. Needs a running loop."""
     resources = _resources(config.teacher)
     options: dict[str, Any] = {f"num_{kind.lower()}s": number for kind, number in resources.items()}
-    # Set on the class, not in the options: Ray would free nothing while a method runs.
+    # On the class, because with it in the options Ray frees nothing while a method runs.
     direct: dict[str, Any] = {"enable_tensor_transport": config.teacher.transport != "object_store"}
     actor = ray.remote(**direct)(Replica)
     ranks = []
@@ -89,7 +89,7 @@ def start_gang(config: Config, room: PlacementGroup | None, load: Load) -> Gang:
 
 
 async def _load(gang: Gang) -> list[Report]:
-    """Has the ranks meet and load their weights.
+    """Lets the ranks meet and load their weights.
 
     Raises:
         GangFailed: one of them could not.
@@ -108,7 +108,7 @@ async def _load(gang: Gang) -> list[Report]:
 
 
 async def ask_gang(gang: Gang, method: Method, question: object, patience: float) -> tuple[ray.ObjectRef, float]:
-    """A reference to rank 0's answer, and the seconds it took, once all ranks have loaded and are through with it.
+    """A reference to rank 0's answer, and the seconds it took, once all ranks have loaded and answered.
 
     Raises:
         GangFailed: a rank died, fell out of step, could not load, or took longer than `patience` seconds.
@@ -116,17 +116,17 @@ async def ask_gang(gang: Gang, method: Method, question: object, patience: float
     """
     await asyncio.shield(gang.loading)  # others wait for it too
     payload, receipt = cast(list[ray.ObjectRef], gang.ranks[0].answer.remote(method, question))
-    # Called before anything is awaited: so all ranks get the questions in the same order.
+    # Called before anything is awaited, so that all ranks get the requests in the same order.
     followers = [rank.follow.remote(method, question) for rank in gang.ranks[1:]]
     seconds, *_ = await _all(gang, [receipt, *followers], patience)
     return payload, seconds
 
 
 async def check_gang(gang: Gang, patience: float) -> None:
-    """Returns when all ranks of an idle replica say that they are there.
+    """Returns when all ranks of an idle replica have answered.
 
     Raises:
-        GangFailed: one of them does not, within `patience` seconds.
+        GangFailed: one of them did not, within `patience` seconds.
     """
     await _all(gang, [rank.place.remote() for rank in gang.ranks], patience)
 
@@ -138,7 +138,7 @@ def stop_gang(gang: Gang) -> None:
 
 
 async def _all(gang: Gang, answers: Sequence[Awaitable], patience: float | None = None) -> list[Any]:
-    """The answers of the first ranks, as many as are given, or the error that says most."""
+    """The `answers` of the first ranks, or the error that explains most."""
     tasks = [asyncio.ensure_future(answer) for answer in answers]
     done, pending = await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_EXCEPTION)
     if pending and any(task.exception() for task in done):
@@ -152,7 +152,7 @@ async def _all(gang: Gang, answers: Sequence[Awaitable], patience: float | None 
             wrong.append(f"{gang.name(rank)} {'died' if isinstance(error, RayActorError) else 'failed'}: {error}")
         elif error is not None:
             refusals.append(error)
-    if refusals:  # of all ranks alike, but where only one could not prepare its part: then that one's
+    if refusals:  # all ranks have the same one, unless only one could not prepare its part: then it is that rank's
         raise min(refusals, key=lambda error: isinstance(error, PeerFailed))
     if wrong:
         raise GangFailed("; ".join(wrong))
@@ -160,5 +160,5 @@ async def _all(gang: Gang, answers: Sequence[Awaitable], patience: float | None 
 
 
 def _resources(teacher: Teacher) -> dict[str, float]:
-    """Of one rank."""
+    """The resources of one rank."""
     return {"GPU": teacher.gpus} if teacher.gpus else {"CPU": 1}

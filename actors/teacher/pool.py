@@ -4,9 +4,9 @@
     student rank <--reference------ pool <--receipt-------- replica
     student rank <================ object store =========== replica
 
-A replica answers with two objects: the payload, which stays in the object store until the student fetches it, and a
-receipt of a few bytes, which tells the pool that the replica is free again, or dead. With teacher.tp > 1 a replica is
-a gang of ranks that are all asked and of which the first answers.
+A replica answers with two objects. The payload stays in the object store until the student fetches it. The receipt, a
+few bytes, informs the pool that the replica is free again, or dead. With teacher.tp > 1 a replica is a gang of ranks:
+all get the request and the first one answers.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ from v4e.types import TargetRequest
 
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
-REMEMBERED = 32  # answers that say what is usual
-TELL_S = 15.0  # between lines on what a pool that starts is waiting for
+REMEMBERED = 32  # answers whose median time is the usual one
+REPORT_S = 15.0  # between lines on what a starting pool waits for
 CLOSE_S = 30.0  # for a pool to end its replicas; they end with its process anyway
 
 
 @ray.remote(num_cpus=0, max_restarts=-1)
 class TeacherPool:
-    """Replicas behind one queue each; ask it with ``target`` and ``rollout``.
+    """Replicas with a queue each; its requests are ``target`` and ``rollout``.
 
-    The replicas belong to the pool and end with it. Should the pool itself die, Ray starts it again with new
-    replicas, and its users ask again.
+    The replicas belong to the pool and end with it. If the pool itself dies, Ray starts it again with new replicas,
+    and its users send their requests again.
     """
 
     def __init__(self, config: Config, load: Load) -> None:
@@ -60,17 +60,17 @@ class TeacherPool:
     async def target(self, request: TargetRequest, student: str = "", waited_s: float = 0.0):
         """A reference to the packed taps of `request`, wrapped in a list so that it travels as one; the pool's status.
 
-        `waited_s` are the seconds that `student` has waited for targets so far: by them the pool grows and shrinks.
+        `waited_s` is how long, in seconds, `student` has waited for targets so far; by it the pool grows and shrinks.
         """
         if student:
             self.waits.hear(student, time.monotonic(), waited_s)
-        return await self._ask("targets", request)
+        return await self._answered("targets", request)
 
     async def rollout(self, sample_ids: tuple[str, ...]):
         """A reference to the clip latents of some samples, and the pool's status, as :meth:`target`."""
         now = time.monotonic()
-        self.waits.hear("rollouts", now, now)  # there is nothing to do meanwhile but wait
-        return await self._ask("rollouts", sample_ids)
+        self.waits.hear("rollouts", now, now)  # the stage does nothing but wait
+        return await self._answered("rollouts", sample_ids)
 
     async def ready(self) -> list[Report]:
         """Replica, rank, process, device, actor, node and log of every rank, once all have loaded their weights.
@@ -115,7 +115,7 @@ class TeacherPool:
         for slot in list(self.replicas.slots):
             self.replicas.end(slot)
 
-    async def _ask(self, method: Method, question: object) -> tuple[list[ray.ObjectRef], PoolStatus]:
+    async def _answered(self, method: Method, question: object) -> tuple[list[ray.ObjectRef], PoolStatus]:
         for attempt in range(self.teacher.retries + 1):
             try:
                 payload = await self._attempt_hedged(method, question)
@@ -134,7 +134,7 @@ class TeacherPool:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt_hedged(self, method: Method, question: object) -> ray.ObjectRef:
-        """Asks the least loaded replica and, once it is much slower than usual, a freer one too; the first answer."""
+        """The first answer of the least loaded replica and, if that is much slower than usual, of a freer one."""
         slot = self.replicas.least_loaded()
         attempt, ahead = self._attempt(slot, method, question), slot.load
         if not self.teacher.hedge or not self.usual_s[method] or slot.state != "up":
@@ -149,21 +149,21 @@ class TeacherPool:
         return await attempt
 
     def _attempt(self, slot: Slot, method: Method, question: object) -> asyncio.Future[ray.ObjectRef]:
-        """The answer of this replica. It counts as loaded at once: the next request comes before the attempt runs."""
+        """The answer of this replica, whose load grows at once: the next request comes before the attempt runs."""
         slot.load += 1
         attempt = asyncio.ensure_future(self._answer(slot, method, question))
         attempt.add_done_callback(lambda _: self.replicas.relieve(slot))
         return attempt
 
     async def _answer(self, slot: Slot, method: Method, question: object) -> ray.ObjectRef:
-        """Of this replica, which is started again when it fails.
+        """The answer of this replica, which is started again if it fails.
 
         Raises:
-            GangFailed: it did.
+            GangFailed: it failed.
         """
         gang = slot.gang
         try:
-            # Those before it in the queue count too.
+            # The requests before it in the queue count too.
             payload, seconds = await ask_gang(gang, method, question, self.teacher.timeout_s * slot.load)
         except GangFailed as error:
             self.replicas.restart(slot, gang, error)
@@ -173,7 +173,7 @@ class TeacherPool:
         return payload
 
     async def _keep(self) -> None:
-        """Looks after replicas that nobody asks, and after their number, until the pool ends."""
+        """Checks the idle replicas, and adapts their number, until the pool ends."""
         looked, busy_s = time.monotonic(), 0.0
         while True:
             await asyncio.sleep(self.teacher.check_every_s)
@@ -184,12 +184,12 @@ class TeacherPool:
                     self.replicas.resize(Window(wait_share=wait_share, busy=(self.busy_s - busy_s) / seconds))
                 looked, busy_s = looked + seconds, self.busy_s
                 self.metrics.record(await self.status())
-            except Exception:  # of Ray's, say: the pool has to outlive it
-                log.exception("the teacher pool goes on as it is")
+            except Exception:  # such as Ray's: the pool has to outlive it
+                log.exception("the teacher pool continues as it is")
 
 
 async def _first_good(attempts: Iterable[Awaitable[Answer]]) -> Answer:
-    """The result of the first that ends well, or the error of the last; the others go on, and nobody hears of them."""
+    """The result of the first that ends well, or the error of the last; the others continue, and are ignored."""
     pending = {asyncio.ensure_future(attempt) for attempt in attempts}
     while True:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -215,20 +215,20 @@ def start_pool(config: Config, load: Load = load_teacher) -> ActorHandle:
     return cast(ActorHandle, TeacherPool.remote(config, load))
 
 
-def await_pool(pool: ActorHandle, teacher: Teacher, tell: Callable[[str], None] = log.warning) -> None:
-    """Returns when a replica has loaded; meanwhile says, every few seconds, what those that have not wait for.
+def await_pool(pool: ActorHandle, teacher: Teacher, report: Callable[[str], None] = log.warning) -> None:
+    """Returns when a replica has loaded; until then reports, every few seconds, what the others wait for.
 
     Raises:
         RuntimeError: none could load, or none has in ``teacher.start_timeout_s``; the cause is in the message.
     """
     serving, start = pool.serving.remote(), time.monotonic()
     try:
-        while not ray.wait([serving], timeout=min(TELL_S, teacher.start_timeout_s))[0]:
+        while not ray.wait([serving], timeout=min(REPORT_S, teacher.start_timeout_s))[0]:
             lines = ray.get(pool.starting.remote())
             if time.monotonic() - start > teacher.start_timeout_s:
                 raise RuntimeError(f"no teacher after {teacher.start_timeout_s:.0f} s: {'; '.join(lines)}")
             for line in lines:
-                tell(line)
+                report(line)
         ray.get(serving)
     except (RayActorError, GangFailed) as error:
         raise RuntimeError(f"the teacher pool did not start: {error}") from error
@@ -236,6 +236,6 @@ def await_pool(pool: ActorHandle, teacher: Teacher, tell: Callable[[str], None] 
 
 def stop_pool(pool: ActorHandle) -> None:
     """Ends the pool and its replicas, and frees what they held of the cluster."""
-    with suppress(RayActorError, GetTimeoutError):  # it is gone already, or its node is
+    with suppress(RayActorError, GetTimeoutError):  # it has died already, or its node has
         ray.get(pool.close.remote(), timeout=CLOSE_S)
     ray.kill(pool)

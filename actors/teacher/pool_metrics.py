@@ -1,10 +1,10 @@
 """The bottleneck line as Ray metrics, which every node offers to Prometheus under ``ray_v4e_...``.
 
-Whoever counts holds the object: the pool a :class:`PoolMetrics`, student rank 0 a :class:`StepMetrics`. Processes send
-theirs every 10 s. Ray tells them apart by its tag WorkerId and keeps what a dead one sent, so ``sum by (run)`` of a
-counter is the whole run's, work that was done again after a failure included. A gauge is offered for 20 s after it was
-sent: where steps take longer, ask for ``last_over_time``. No histograms: Ray makes up their sums from the middles of
-the buckets.
+The process that counts holds the object: the pool a :class:`PoolMetrics`, student rank 0 a :class:`StepMetrics`.
+Processes send theirs every 10 s. Ray tags them by WorkerId and keeps the counts of dead ones. So ``sum by (run)`` of a
+counter is the whole run's, including work that was repeated after a failure. A gauge is offered for 20 s after it was
+sent: if steps take longer, query ``last_over_time``. There are no histograms: Ray estimates their sums from the middles
+of the buckets.
 """
 
 from dataclasses import asdict
@@ -34,9 +34,9 @@ POOL_GAUGES = {
 }
 POOL_TOTALS = {
     "answered": ("v4e_teacher_answered_total", "Requests that the pool has answered"),
-    "retries": ("v4e_teacher_retries_total", "Requests asked again because a replica failed"),
+    "retries": ("v4e_teacher_retries_total", "Requests sent again because a replica failed"),
     "restarts": ("v4e_teacher_restarts_total", "Teacher replicas started again"),
-    "hedged": ("v4e_teacher_hedged_total", "Requests that a second teacher replica was asked too"),
+    "hedged": ("v4e_teacher_hedged_total", "Requests that were sent to a second teacher replica too"),
     "grown": ("v4e_teacher_grown_total", "Teacher replicas added because students waited"),
     "shrunk": ("v4e_teacher_shrunk_total", "Teacher replicas that had nothing to do and ended"),
     "busy_s": ("v4e_teacher_busy_seconds_total", "Time that teacher replicas computed, of all together"),
@@ -44,7 +44,7 @@ POOL_TOTALS = {
 
 
 class Total:
-    """A counter that is there from the start, at 0: Prometheus' ``increase`` does not see a series appear."""
+    """A counter that exists from the start, at 0: Prometheus' ``increase`` does not see a series appear."""
 
     def __init__(self, name: str, text: str, tags: dict[str, str]) -> None:
         self.counter = Counter(name, text, tuple(tags)).set_default_tags(tags)
@@ -65,7 +65,7 @@ def _tags(run: Run) -> dict[str, str]:
 
 
 class StepMetrics:
-    """Of one training process: give it every record of ``metrics.jsonl`` as it is written."""
+    """The metrics of one training process, which gives it every record of ``metrics.jsonl``."""
 
     def __init__(self, run: Run) -> None:
         tags = _tags(run)
@@ -76,7 +76,7 @@ class StepMetrics:
         self.bytes = Total("v4e_stream_bytes_total", "Bytes of teacher targets: rank 0's times the ranks", tags)
 
     def record(self, record: Record) -> None:
-        """Loss terms that the run does not have may be missing from `record`."""
+        """Adds a step; `record` has the loss terms of the run alone."""
         for key, gauge in self.gauges.items():
             if key in record:
                 gauge.set(record[key])
@@ -90,7 +90,7 @@ class StepMetrics:
 
 
 class PoolMetrics:
-    """Of one pool process, whose counts begin at 0 with it: give it a status whenever one is made, in their order."""
+    """The metrics of one pool process, which gives it every status that it makes, in order; counts begin at 0."""
 
     def __init__(self, run: Run) -> None:
         tags = _tags(run)
@@ -109,5 +109,5 @@ class PoolMetrics:
 
 
 def endpoints() -> list[str]:
-    """Where the metrics of the cluster's nodes are: plain HTTP, for Prometheus or a browser."""
+    """Addresses of the nodes' metrics: plain HTTP, for Prometheus or a browser."""
     return [f"http://{n['NodeManagerAddress']}:{n['MetricsExportPort']}/metrics" for n in ray.nodes() if n["Alive"]]

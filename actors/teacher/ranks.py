@@ -1,8 +1,8 @@
 """The ranks of one teacher replica, as torch sees them: how they meet, and how an error on one of them stays harmless.
 
-Collectives pair up by their order. A rank that leaves a request half-way, while its peers go on, would from then on
-add its numbers to those of other requests, and nobody would see it. So what may fail harmlessly is done before the
-first collective and agreed upon; a rank that fails after it takes no further part. No Ray in here.
+Collectives pair up by their order. If a rank leaves a request half-way while its peers continue, it later adds its
+numbers to other requests, unnoticed. So what may fail harmlessly is done before the first collective, and the ranks
+agree on its success. A rank that fails after it takes no further part. No Ray in here.
 """
 
 import os
@@ -22,11 +22,11 @@ class OutOfStep(RuntimeError):
 
 
 class PeerFailed(RuntimeError):
-    """This rank was ready for a request that another rank could not prepare."""
+    """Raised on a rank that was ready for a request that another rank could not prepare."""
 
 
 class Ranks:
-    """This process among the ranks of its replica. With no group it is the only one, and all this costs nothing."""
+    """The place of this process among the ranks of its replica. Without a group it is the only one: no overhead."""
 
     def __init__(self, group: dist.ProcessGroup | None = None) -> None:
         self.group = group
@@ -34,10 +34,10 @@ class Ranks:
 
     @contextmanager
     def agreed(self) -> Iterator[None]:
-        """What is done inside, without collectives, succeeds on all ranks or fails on all: the first part of a request.
+        """Makes the block, which has no collectives, succeed on all ranks or fail on all: a request's first part.
 
         Raises:
-            PeerFailed: it succeeded here and failed elsewhere.
+            PeerFailed: it succeeded here and failed on another rank.
             OutOfStep: this rank failed among the collectives of an earlier request.
         """
         if self.group is None:
@@ -55,10 +55,10 @@ class Ranks:
 
     @contextmanager
     def in_step(self) -> Iterator[None]:
-        """What is done inside may use collectives: the second part of a request.
+        """Guards a block with collectives: a request's second part.
 
         Raises:
-            OutOfStep: in the place of any error, where there are other ranks.
+            OutOfStep: in place of any error, if there are other ranks.
         """
         try:
             yield
@@ -76,7 +76,7 @@ class Ranks:
 
 
 def listen(size: int, timeout_s: float) -> dist.TCPStore:
-    """Rank 0's meeting point for `size` ranks, at a free port of the loopback: ``.port``."""
+    """Opens rank 0's meeting point for `size` ranks, at a free port of the loopback: ``.port``."""
     server = socket.create_server((HOST, 0))
     port = server.getsockname()[1]
     return dist.TCPStore(
@@ -91,12 +91,12 @@ def listen(size: int, timeout_s: float) -> dist.TCPStore:
 
 
 def reach(port: int, size: int, timeout_s: float) -> dist.TCPStore:
-    """The meeting point of :func:`listen`, from another rank."""
+    """Joins the meeting point of :func:`listen` from another rank."""
     return dist.TCPStore(HOST, port, size, is_master=False, timeout=timedelta(seconds=timeout_s))
 
 
 def join(store: dist.Store, rank: int, size: int, timeout_s: float) -> dist.ProcessGroup:
-    """The process group of all ranks, once they are there. A collective that takes longer than `timeout_s` fails."""
+    """The process group of all ranks, once all have joined. A collective that takes longer than `timeout_s` fails."""
     loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # else gloo listens on the node's address
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"

@@ -20,7 +20,7 @@ Report = dict[str, int | str]  # of a rank that is ready
 
 
 class Answers(Protocol):
-    """What a replica asks of its teacher: see :class:`actors.teacher.actor.Teacher`."""
+    """The methods of a teacher that a replica calls: see :class:`actors.teacher.actor.Teacher`."""
 
     def ready(self) -> dict[str, int | str]: ...
     def targets(self, request: TargetRequest) -> Tensor: ...
@@ -39,7 +39,7 @@ def load_teacher(config: Config, group: ProcessGroup | None) -> Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a rank runs, for people who look for its log."""
+    """The process in which a rank runs, for people who look for its log."""
 
     rank: int
     actor: str
@@ -52,10 +52,10 @@ class Place:
 
 
 class Replica:
-    """A teacher that loads when told to, so that it can say where it is even if it then dies.
+    """A teacher that loads by a call of its own, so that it can report its place before it may die.
 
-    The pool calls all ranks of a replica in the same order, and a Ray actor answers in the order it is called: that is
-    the queue which keeps the collectives of two requests apart.
+    The pool calls all ranks of a replica in the same order, and a Ray actor answers in the order of its calls. This
+    queue keeps the collectives of two requests apart.
     """
 
     def __init__(self, config: Config, rank: int, load: Load) -> None:
@@ -72,7 +72,7 @@ class Replica:
         )
 
     def listen(self) -> int:
-        """Rank 0 alone: the port where the others find it."""
+        """Opens rank 0's port, where the other ranks find it."""
         self.store = ranks.listen(self.config.teacher.tp, self.config.teacher.timeout_s)
         return self.store.port
 
@@ -89,11 +89,11 @@ class Replica:
 
     @ray.method(num_returns=2)
     def answer(self, method: Method, question):
-        """Rank 0 alone: the teacher's answer as it travels, and a receipt: the seconds that it took."""
+        """The teacher's answer as it travels, and a receipt, the seconds it took. Called on rank 0 alone."""
         start = time.perf_counter()
         payload = offer(getattr(self.teacher, method)(question), self.config.teacher.transport)
         return payload, time.perf_counter() - start
 
     def follow(self, method: Method, question) -> None:
-        """The other ranks: their part in rank 0's answer."""
+        """Takes part in rank 0's answer. Called on all other ranks."""
         getattr(self.teacher, method)(question)

@@ -1,4 +1,4 @@
-"""The replicas of a pool: how many there are, which is free, and what is done with those that fail or have to go."""
+"""The replicas of a pool: how many there are, which is free, and how failed or surplus ones end."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Slot:
     room: PlacementGroup | None
     gang: Gang
     load: int = 0  # requests not yet answered
-    draining: bool = False  # gets no more requests and ends with the last one
+    draining: bool = False  # gets no more requests and ends with its last one
     failures: int = 0  # to load, in a row
     rests_until: float = 0.0
 
@@ -51,23 +51,23 @@ class Replicas:
 
     @property
     def serving(self) -> list[Slot]:
-        """Those that take requests, or will as soon as they have loaded."""
+        """The slots that take requests, or will as soon as they have loaded."""
         return [slot for slot in self.slots if slot.state != "draining"]
 
     @property
     def up(self) -> int:
-        """How many have loaded."""
+        """Number of replicas that have loaded."""
         return sum(slot.gang.state == "up" for slot in self.slots)
 
     def least_loaded(self) -> Slot:
         return min(self.serving, key=lambda slot: (slot.state != "up", slot.load))
 
     def starting(self) -> list[str]:
-        """A line for each that has not loaded: what it waits for, or why it could not."""
+        """A line for each replica that has not loaded: what it waits for, or why it could not."""
         return [self._waits_for(slot) for slot in self.slots if slot.gang.state != "up"]
 
     def restart(self, slot: Slot, failed: Gang, cause: Exception) -> None:
-        """Puts a new gang in the place of one that failed; the first of those whom it failed does it."""
+        """Replaces a gang that failed, at the first call about it."""
         if slot.gang is failed and slot.state != "draining":
             log.warning("teacher replica %d is started again: %s", slot.index, cause)
             stop_gang(failed)
@@ -75,11 +75,11 @@ class Replicas:
             self.counts["restarts"] += 1
 
     async def check(self) -> None:
-        """Starts again those that died while nobody asked them: a busy one is watched by its requests."""
+        """Restarts replicas that died while idle; a busy one is watched by its requests."""
         await asyncio.gather(*(self._check(slot) for slot in list(self.slots)))
 
     def resize(self, window: Window) -> None:
-        """Adds replicas, or lets one drain, if what was seen in `window` asks for it."""
+        """Adds replicas, or lets one drain, if `window` shows that the number does not fit the work."""
         serving = self.serving
         number = wanted(window, len(serving), self.teacher.replicas, self.teacher.most_replicas)
         if number > len(serving) and all(slot.state == "up" for slot in serving):  # else some are still on their way
@@ -95,7 +95,7 @@ class Replicas:
             self._end_if_drained(slot)
 
     def relieve(self, slot: Slot) -> None:
-        """Of one request; a draining replica ends with its last."""
+        """Takes one request off the slot's load; a draining replica ends with its last."""
         slot.load -= 1
         self._end_if_drained(slot)
 
@@ -104,7 +104,7 @@ class Replicas:
             self.end(slot)
 
     def end(self, slot: Slot) -> None:
-        """At once, and gives its room back."""
+        """Ends a replica at once and frees its room."""
         stop_gang(slot.gang)
         if slot.room is not None:
             ray.util.remove_placement_group(slot.room)

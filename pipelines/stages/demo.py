@@ -1,6 +1,6 @@
 """The main job, end to end: from triplets of the evolution world to a student that edits, and a report with pictures.
 
-Ends with <run.dir>/report.html, metrics.json and strip.png. Killed and run again, it goes on where it was.
+Ends with <run.dir>/report.html, metrics.json and strip.png. If it is killed, the same command continues where it was.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ TRAIN_PER_TASK, HELDOUT_PER_TASK = 80, 20
 
 
 def run(config: Config) -> None:
-    """All stages, each from its own module."""
+    """Runs all stages, each from its own module."""
     startup.check_run(config)
     stages = {
         "triplets": triplets,
@@ -54,7 +54,7 @@ def run(config: Config) -> None:
 
 
 def triplets(config: Config) -> None:
-    """The world's splits, where the config does not name other triplets."""
+    """Writes the world's splits, unless the config names other triplets."""
     with stage(config.run.dir, "triplets"):
         if not config.data.train:
             write_split(train_uri(config), "train", TRAIN_PER_TASK, config.run.seed)
@@ -63,13 +63,13 @@ def triplets(config: Config) -> None:
 
 
 def pictures(config: Config) -> None:
-    """report.html and strip.png from what the stages left."""
+    """Writes report.html and strip.png from what the stages left."""
     report.run(config)
     write_strip(config, report.examples(config))
 
 
 def write_strip(config: Config, examples) -> None:
-    """One edit a task, in two columns: source, evolution, ground truth; for the README."""
+    """Writes a picture for the README: an edit of each task as source, evolution and ground truth, in two columns."""
     firsts = {t.task: (t, clips) for t, clips in reversed(examples)}
     rows = []
     for task in TASKS:

@@ -1,8 +1,8 @@
 """A checkpoint as diffusers pipeline folders: export/student and export/ema below the run.
 
 WanImageToVideoPipeline.from_pretrained loads them unchanged; a new run starts from one by models.student=<the folder>.
-Takes the newest checkpoint of run.dir, or that of export.step. A LoRA run's are merged into its base; its adapters
-alone, for load_lora_weights, are in export/student-lora and export/ema-lora.
+Takes the newest checkpoint of run.dir, or the one of export.step. A LoRA run's adapters are merged into its base; the
+adapters alone, for load_lora_weights, are in export/student-lora and export/ema-lora.
 """
 
 from v4e.config import Config

@@ -1,7 +1,7 @@
 """The teacher's clip latents, once for every triplet in the store.
 
 Samples the FLF2V teacher through the pool and writes store/rollouts/<fingerprint>/. A second run does only what is
-missing. Training reads these as the clean end of its noise path.
+missing. Training reads the rollouts as the clean end of its noise path.
 """
 
 import ray
@@ -28,7 +28,7 @@ def run(config: Config) -> None:
     ids = training_ids(config)
     rollouts = RolloutStore.open(config)
     missing = set(ids) if config.run.overwrite else set(ids) - set(rollouts.ids())
-    # Cut before finished ones are left out: what is in a forward is then the same in a resumed run, to the bit.
+    # Cut before finished samples are left out, so that a resumed run has the same forwards, to the bit.
     size = config.teacher.batch
     todo = [chunk for chunk in calls(ids, size, config) if missing & set(chunk)]
     plan(
@@ -61,7 +61,7 @@ def run(config: Config) -> None:
 
 
 def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):
-    """``(chunk, z_clip_BCFHW)`` for every chunk, in any order; a few chunks a replica are under way at a time."""
+    """``(chunk, z_clip_BCFHW)`` for every chunk, in any order; each replica has a few chunks to do at a time."""
     todo = list(reversed(chunks))
     running: dict[ray.ObjectRef, Chunk] = {}
     lost = 0
@@ -74,7 +74,7 @@ def answers(pool: ActorHandle, chunks: list[Chunk], config: Config):
         try:
             [payload], _ = ray.get(answer)
             yield chunk, fetch(payload, config.teacher.timeout_s).clone()
-        except Lost:  # the pool or a node died: the pool restarts, and we ask again
+        except Lost:  # the pool or a node died: the pool restarts, and the chunk is requested again
             lost += 1
             if lost > config.teacher.retries:
                 raise

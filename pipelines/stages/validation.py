@@ -1,7 +1,7 @@
 """The validation samples of a run, encoded and rolled out once, for the strips that training makes.
 
-Chooses watch.per_task triplets of each task from the held-out ones, or from the end of the training triplets where
-none are held out, and runs precompute and rollout on them below <run.dir>/samples. A second run finds them done.
+Chooses watch.per_task triplets of each task from the held-out ones. Without held-out triplets it takes them from the
+end of the training triplets. Runs precompute and rollout on them below <run.dir>/samples. A second run finds them done.
 """
 
 from pipelines.stages import precompute, rollout
@@ -11,7 +11,7 @@ from v4e.watch.validation import choose, origin, ready, validation
 
 
 def run(config: Config) -> None:
-    """Brings the validation samples up to date; without triplets at hand there are none, and that is said."""
+    """Brings the validation samples up to date, or reports that no triplets are at hand."""
     if config.watch.samples_every == 0:
         return
     if not choose(config):
