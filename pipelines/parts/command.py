@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from v4e.config import Config, parse
-from v4e.config.command_line import describe, fail, nearest
+from v4e.config.command_line import fail, nearest
 from v4e.config.commands import OPTIONS, describe_options, read_options, usage
+from v4e.config.reference import describe
 from v4e.files.uri import check_dir
 
 PIPELINES = Path(__file__).resolve().parents[1]

@@ -6,13 +6,13 @@ verdict in words on each claim. A second run does only what is missing.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from rich.table import Table
 
 from pipelines.stages import caption, demo, evaluate, export, precompute, rollout, train
-from v4e.config import Config, Data
+from v4e.config import Config, Data, Outcome, decided_by
 from v4e.data.store.fingerprint import folder_hash
 from v4e.data.store.paths import captions_uri, heldout_uri, rollouts_uri, store_uri, train_uri
 from v4e.evaluation.verdict import claim_table, figure_table, markdown, over_seeds
@@ -42,24 +42,10 @@ CLAIMS = (  # the variant that should have more success, the one that should hav
     ("full_and_fm", "plain_fm", "control: the method adds to plain flow matching"),
     ("full", "base_caption", "control: the method beats captions given to the untrained model"),
 )
-FREE = {  # settings that decide no figure
-    "run": ("dir", "overwrite"),
-    "data": ("cache_mib",),
-    "caption": ("threads", "gpus", "actors", "timeout_s"),
-    "teacher": (
-        *("replicas", "max_replicas", "check_every_s", "hedge", "tp", "gpus", "prefetch", "transport"),
-        *("timeout_s", "start_timeout_s", "retries"),
-    ),
-    "precompute": ("readers", "actors", "gpus_per_actor"),
-    "train": (
-        *("workers", "checkpoint_every", "keep", "log_every", "max_failures", "gpus_per_worker"),
-        *("recompute", "shard", "reduce", "offload"),
-    ),
-    "eval": ("batch", "actors"),
-    "watch": ("samples_every", "per_task", "tracker", "window", "min_fall", "drift_db", "max_bad_steps"),
-    "ablate": ("seeds", "sizes"),
-    "plan": ("train_tflops", "infer_tflops", "instruction_tokens", "caption_tokens"),
-}
+FIGURES: tuple[Outcome, ...] = (
+    *("samples", "captions", "features", "rollouts"),
+    *("training", "export", "edits", "scores"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,19 +140,12 @@ def changed(config: Config, changes: Changes) -> Config:
 
 
 def settings(config: Config) -> dict[str, object]:
-    """All that decides a variant's figures, weights included, flat and as JSON keeps it."""
-    flat: dict[str, object] = {
-        f"{section}.{key}": list(value) if isinstance(value, tuple) else value
-        for section, fields in asdict(config).items()
-        if section not in ("recipe", "bench", "judge")
-        for key, value in fields.items()
-        if key not in FREE.get(section, ())
-    }
+    """Returns everything that decides a variant's figures, the weights included, as JSON keeps it."""
     weights = {
         "the weights of models.student": folder_hash(config.models.student, evaluate.WEIGHTS),
         "the weights of models.teacher": folder_hash(config.models.teacher, ("transformer",)),
     }
-    return flat | weights
+    return decided_by(config, *FIGURES) | weights
 
 
 def finished(job: Job) -> bool:

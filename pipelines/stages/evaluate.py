@@ -12,7 +12,7 @@ from rich.table import Table
 from actors.batch.editors import Editors
 from pipelines.parts.heldout import WEIGHTS, models, read_clip, read_heldout, resized
 from v4e.captions.templates import template_caption
-from v4e.config import Config
+from v4e.config import Config, decided_by
 from v4e.data.buckets import Size, size_of
 from v4e.data.reject import replace_rejected
 from v4e.data.store.fingerprint import folder_hash
@@ -71,19 +71,13 @@ def generate(config: Config, model: HeldoutModel, triplets: list[EditTriplet]) -
             advance(done)
 
 
-def made_by(config: Config, model: HeldoutModel) -> dict:
-    """What decides a model's clips, beside the triplets."""
-    data, sample = config.data, config.sample
-    grid = {"grid": [data.frames, data.height, data.width], "dtype": config.models.dtype}
-    if data.aspect == "buckets":
-        grid["buckets"] = [data.max_aspect, data.resolutions]
-    if model.reconstructs:
-        return grid | {"weights": folder_hash(model.folder, ("vae",))}
-    return grid | {
-        "weights": folder_hash(model.folder, WEIGHTS),
-        "sample": [sample.steps, sample.guidance, sample.solver, config.flow.shift],
-        "seed": config.run.seed,
-    }
+def made_by(config: Config, model: HeldoutModel) -> dict[str, object]:
+    """Returns everything that decides a model's clips, except the triplets."""
+    settings = decided_by(config, "edits", models=False)
+    if model.reconstructs:  # nothing is sampled: the grid and the precision count, as for features
+        settings = {key: value for key, value in settings.items() if key in decided_by(config, "features")}
+    weights = folder_hash(model.folder, ("vae",) if model.reconstructs else WEIGHTS)
+    return settings | {"weights": weights}
 
 
 def drop_changed(config: Config, model: HeldoutModel, triplets: list[EditTriplet]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.stages.ablate import CLAIMS, FREE, UNTRAINED, VARIANTS, ablate, changed, finished, jobs
+from pipelines.stages.ablate import CLAIMS, UNTRAINED, VARIANTS, Job, ablate, changed, finished, jobs
 from v4e.config import Config, parse
 from v4e.evaluation.verdict import claim_table, figure_table, markdown, over_seeds, spread, verdict
 from v4e.files.uri import read_json, write_json_atomic
@@ -108,12 +108,6 @@ def test_jobs_share_budget_and_data_and_have_folders_and_seeds_of_their_own():
     assert todo[0].config.data.store == "runs/a/store"
 
 
-def test_free_settings_exist():
-    sections = asdict(parse([]))
-    for section, keys in FREE.items():
-        assert set(keys) <= set(sections[section])
-
-
 def test_figures_of_other_settings_are_refused_and_of_the_same_are_kept(tmp_path):
     config = parse([f"run.dir={tmp_path / 'a'}"])
     first = jobs(config, VARIANTS, 1)[0]
@@ -131,6 +125,31 @@ def test_figures_of_other_settings_are_refused_and_of_the_same_are_kept(tmp_path
         with pytest.raises(ValueError, match=rf"full-seed0 .*: {key} differ.*run\.overwrite=true"):
             finished(jobs(other, VARIANTS, 1)[0])
     assert not finished(jobs(replace(other, run=replace(other.run, overwrite=True)), VARIANTS, 1)[0])
+
+
+FREE = ("plan.price=2", "plan.gpu=h200", "train.notice=false", "caption.max_actors=2", "train.checkpoint_minutes=3")
+
+
+@pytest.mark.parametrize("option", [*FREE, "data.max_pixels=100000000", "scale.cores=8", "data.max_aspect=3"])
+def test_a_setting_that_decides_no_figure_may_change_between_two_calls(option, tmp_path):
+    job = planned_first(tmp_path)
+    write_json_atomic(job.uri("made-by.json"), job.settings)
+    write_json_atomic(job.uri("metrics.json"), {})
+    assert finished(planned_first(tmp_path, option))
+
+
+@pytest.mark.parametrize("option", ["optim.lr=1", "kd.weight=2", "sample.steps=3", "data.limit=7", "export.step=9"])
+def test_a_setting_that_decides_a_figure_refuses_the_runs_made_without_it(option, tmp_path):
+    job = planned_first(tmp_path)
+    write_json_atomic(job.uri("made-by.json"), job.settings)
+    write_json_atomic(job.uri("metrics.json"), {})
+    with pytest.raises(ValueError, match=rf"{option.partition('=')[0]} differ"):
+        finished(planned_first(tmp_path, option))
+
+
+def planned_first(folder: Path, *options: str) -> Job:
+    """The first job of an ablation."""
+    return jobs(parse([f"run.dir={folder}", *options]), VARIANTS, 1)[0]
 
 
 def test_a_folder_of_a_training_run_is_refused(tmp_path):

@@ -2,8 +2,9 @@
 
 from v4e.config.bench import Bench, Judge
 from v4e.config.captions import Caption
-from v4e.config.command_line import parse
+from v4e.config.command_line import parse, written
 from v4e.config.data import Data, Precompute
+from v4e.config.decided import decided_by
 from v4e.config.evaluation import Ablate, Eval, Sample
 from v4e.config.ingest import Ingest
 from v4e.config.losses import KD, Flow, Tail
@@ -11,6 +12,7 @@ from v4e.config.planning import Plan, Scale
 from v4e.config.recipes import RECIPES, tiny
 from v4e.config.run import Models, Run
 from v4e.config.schema import Config
+from v4e.config.setting import Outcome
 from v4e.config.teacher import Teacher, Transport
 from v4e.config.training import Export, Lora, Optim, Train
 from v4e.config.watching import Watch
@@ -31,6 +33,7 @@ __all__ = [
     "Lora",
     "Models",
     "Optim",
+    "Outcome",
     "Plan",
     "Precompute",
     "Run",
@@ -41,6 +44,8 @@ __all__ = [
     "Train",
     "Transport",
     "Watch",
+    "decided_by",
     "parse",
     "tiny",
+    "written",
 ]

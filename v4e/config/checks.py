@@ -1,4 +1,4 @@
-"""What a setting may be: rules with a name, and the one line that a setting outside its rule gets."""
+"""Rules for the values of settings, and the one-line errors that name the setting and the rule."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """A test of a value, and in words what passes it."""
+    """A test of a value, and the words for what passes it."""
 
     ok: Callable[[float], bool]
     words: str
@@ -21,15 +21,16 @@ BELOW_1 = Rule(lambda value: 0 <= value < 1, "in [0, 1)")
 
 
 def require(ok: bool, message: str) -> None:
+    """Raises ValueError with `message` unless `ok`."""
     if not ok:
         raise ValueError(message)
 
 
 def check(section: object, rule: Rule, *names: str) -> None:
-    """Holds the fields `names` of a config's `section` to `rule`.
+    """Checks the fields `names` of a config's `section` against `rule`.
 
     Raises:
-        ValueError: one line with the key, what it is and what it must be.
+        ValueError: names the key, its value and the rule.
     """
     for name in names:
         value = getattr(section, name)

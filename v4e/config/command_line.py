@@ -1,22 +1,21 @@
-"""The command line of every stage: ``recipe=NAME section.key=value ...`` to a Config, and ``--help``."""
+"""The command line of every stage: ``recipe=NAME section.key=value ...`` to a Config."""
 
 import dataclasses
 import difflib
-import inspect
 import sys
 import types
 import typing
 from typing import Any, Literal
 
-from v4e.config.recipes import RECIPES, tiny
+from v4e.config.recipes import RECIPES
 from v4e.config.schema import Config
 
 
 def parse(argv: list[str]) -> Config:
-    """``["recipe=tiny", "kd.weight=0", ...]`` to a Config.
+    """Reads ``["recipe=tiny", "kd.weight=0", ...]`` as a Config.
 
     Raises:
-        ValueError: one line that names the bad argument, what was expected and the nearest valid one.
+        ValueError: names the bad argument, what was expected and the nearest valid one, in one line.
     """
     pairs = []
     for argument in argv:
@@ -53,7 +52,7 @@ def nearest(word: str, options: list[str]) -> str:
 
 
 def read_value(key: str, text: str, hint: Any) -> Any:
-    """`text` as a value of type `hint`."""
+    """Reads `text` as a value of type `hint`."""
     origin = typing.get_origin(hint)
     if origin is Literal:
         choices = [str(c) for c in typing.get_args(hint)]
@@ -79,33 +78,14 @@ def read_value(key: str, text: str, hint: Any) -> Any:
         raise ValueError(f"{key}={text}: expected {'an integer' if hint is int else 'a number'}") from None
 
 
-def describe() -> str:
-    """All recipes and keys, with defaults and the comments of ``v4e/config/schema.py``: the body of ``--help``."""
-    lines = ["recipes (recipe=NAME, default tiny):"]
-    lines += [f"  {name:14} {(f.__doc__ or '').splitlines()[0]}" for name, f in RECIPES.items()]
-    config = tiny()
-    for section, value in config.sections().items():
-        lines += ["", f"{section}: {(inspect.getdoc(type(value)) or '').splitlines()[0]}"]
-        notes = _comments(type(value))
-        for field in dataclasses.fields(value):
-            key, default = f"{section}.{field.name}", getattr(value, field.name)
-            shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-            shown = shown.lower() if isinstance(default, bool) else shown
-            lines.append(f"  {f'{key}={shown}':34} {notes.get(field.name, '')}".rstrip())
-    return "\n".join(lines)
-
-
-def _comments(section: type) -> dict[str, str]:
-    """Field name to its end-of-line comment in the class body."""
-    notes = {}
-    for line in inspect.getsource(section).splitlines():
-        name, colon, rest = line.strip().partition(":")
-        if colon and name.isidentifier() and "  # " in rest:
-            notes[name] = rest.split("  # ", 1)[1]
-    return notes
+def written(value: object) -> str:
+    """Returns a value as the command line takes it: ``1,3,5`` for a list, ``true`` for True."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def fail(message: str, code: int) -> typing.NoReturn:
-    """End the program with one line on stderr."""
+    """Ends the program with one line on stderr."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(code)

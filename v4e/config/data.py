@@ -6,26 +6,69 @@ from typing import Literal
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, check, require
 from v4e.config.mixture import parse_weights
+from v4e.config.setting import NOTHING, Outcome, setting
+
+SIZE: tuple[Outcome, ...] = ("features", "training", "edits", "benchmark edits", "foreign edits")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Triplets and the clip grid every one of them is brought to."""
+    """The triplets, and the clip grid that each of them is resized to."""
 
-    train: str = ""  # Parquet file or folder in OmniEdit's schema; "" = <run.dir>/triplets/train.parquet
-    heldout: str = ""  # the same, for evaluation; "" = <run.dir>/triplets/heldout.parquet
-    captions: str = ""  # "" = <run.dir>/captions.parquet
-    store: str = ""  # feature store; "" = <run.dir>/store. Runs with the same frozen settings may share one
-    frames: int = 5  # pixel frames P of a clip (ours); P = 4k + 1
-    height: int = 32  # pixels; with aspect=buckets, what an image keeps is its aspect, and these give the area
-    width: int = 32
-    aspect: Literal["fixed", "buckets"] = "fixed"  # fixed: every image is stretched to height x width
-    max_aspect: float = 4.0  # of buckets: the long side over the short one; longer images are rejected (ours)
-    resolutions: int = 1  # of buckets, each of half the sides of the one before: small images are not blown up
-    weights: str = ""  # draws an epoch of a task's or a corpus's samples, e.g. color=2,tone=0.5; the others' are 1
-    limit: int = 0  # use at most this many triplets of `train`; 0 = all
-    cache_mib: int = 1024  # of the store kept in memory, per process that reads samples
-    max_pixels: int = 64_000_000  # larger source files are rejected before they are decoded
+    train: str = setting(
+        "",
+        "Parquet file or folder of training triplets in OmniEdit's schema; empty = <run.dir>/triplets/train.parquet",
+        decides="samples",
+    )
+    heldout: str = setting(
+        "",
+        "Parquet file or folder of triplets for evaluation; empty = <run.dir>/triplets/heldout.parquet",
+        decides="samples",
+    )
+    captions: str = setting(
+        "", "Parquet file of evolution captions; empty = <run.dir>/captions.parquet", decides="captions"
+    )
+    store: str = setting(
+        "",
+        "Folder or URI of the feature store; empty = <run.dir>/store. Runs with the same frozen models may share one",
+        decides=NOTHING,
+    )
+    frames: int = setting(
+        5, "Pixel frames P of a clip, 4k + 1 (ours)", decides=("features", "training", "edits", "benchmark edits")
+    )
+    height: int = setting(
+        32, "Height of a clip in pixels; with aspect=buckets, height x width is the area of every bucket", decides=SIZE
+    )
+    width: int = setting(32, "Width of a clip in pixels", decides=SIZE)
+    aspect: Literal["fixed", "buckets"] = setting(
+        "fixed",
+        "fixed stretches every image to height x width; buckets keeps each image's aspect",
+        decides=("features", "training", "edits"),
+    )
+    max_aspect: float = setting(
+        4.0,
+        "Largest ratio of long to short side; longer images are rejected (ours)",
+        decides=("features", "training", "edits"),
+        only="aspect=buckets",
+    )
+    resolutions: int = setting(
+        1,
+        "Number of resolutions, each with half the sides of the one before, so that small images are not enlarged",
+        decides=("features", "training", "edits"),
+        only="aspect=buckets",
+    )
+    weights: str = setting(
+        "",
+        "Draws an epoch of each sample of a task or corpus, such as color=2,tone=0.5; 1 where not named",
+        decides="training",
+    )
+    limit: int = setting(0, "Largest number of training triplets to use; 0 = all", decides="training")
+    cache_mib: int = setting(
+        1024, "Part of the store that each reading process keeps in memory, in MiB", decides=NOTHING
+    )
+    max_pixels: int = setting(
+        64_000_000, "Pixels of an image above which it is rejected before it is decoded", decides="triplets"
+    )
 
     def __post_init__(self):
         require(
@@ -58,18 +101,20 @@ class Data:
 
     @property
     def latent_frames(self) -> int:
-        """F, latent frames of a clip of P = ``frames`` pixel frames."""
+        """The number F of latent frames of a clip of P = ``frames`` pixel frames."""
         return (self.frames - 1) // 4 + 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Precompute:
-    """All that is frozen, encoded once."""
+    """The encoding of everything frozen, done once."""
 
-    readers: int = 2  # tasks that read, decode and resize
-    actors: int = 2  # that encode
-    batch: int = 32  # triplets encoded together
-    gpus_per_actor: int = 0  # at least 1 where train.gpus_per_worker is set
+    readers: int = setting(2, "Tasks that read, decode and resize images", decides=NOTHING)
+    actors: int = setting(2, "Actors that encode", decides=NOTHING)
+    batch: int = setting(32, "Triplets encoded together", decides=NOTHING)
+    gpus_per_actor: int = setting(
+        0, "GPUs of an encoding actor; at least 1 where train.gpus_per_worker is set", decides=NOTHING
+    )
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "readers", "actors", "batch")

@@ -4,15 +4,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, check, require
+from v4e.config.setting import NOTHING, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """How the student edits: the settings of samples, evaluation and serving."""
+    """The sampler of the student, for samples, evaluation and serving."""
 
-    steps: int = 8
-    guidance: float = 1.0  # 1 = no CFG (ours)
-    solver: Literal["euler", "unipc"] = "euler"
+    steps: int = setting(8, "Sampling steps of an edit", decides=("edits", "benchmark edits"))
+    guidance: float = setting(1.0, "Guidance scale; 1 = none (ours)", decides=("edits", "benchmark edits"))
+    solver: Literal["euler", "unipc"] = setting(
+        "euler", "Solver of the sampling ODE", decides=("edits", "benchmark edits")
+    )
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "steps")
@@ -21,12 +24,14 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Eval:
-    """Evaluation on triplets with a ground truth."""
+    """The evaluation on triplets with a ground truth."""
 
-    limit: int = 0  # triplets; 0 = all
-    batch: int = 20
-    actors: int = 2
-    preserve_db: float = 20.0  # an edit that leaves the rest below this PSNR is no success
+    limit: int = setting(0, "Most triplets to evaluate; 0 = all", decides="scores")
+    batch: int = setting(20, "Edits in one forward", decides=NOTHING)
+    actors: int = setting(2, "Actors that edit", decides=NOTHING)
+    preserve_db: float = setting(
+        20.0, "PSNR in dB outside the edit below which an edit is no success", decides="scores"
+    )
 
     def __post_init__(self):
         check(self, NOT_NEGATIVE, "limit")
@@ -35,10 +40,14 @@ class Eval:
 
 @dataclass(frozen=True, kw_only=True)
 class Ablate:
-    """Ablations: every variant with several seeds."""
+    """The ablations: every variant with several seeds."""
 
-    seeds: int = 3  # run.seed, run.seed + 1, ...; with fewer than 2 there is no verdict
-    sizes: tuple[int, ...] = (50, 100, 200, 400, 800)  # of pipelines/efficiency.py: numbers of training triplets
+    seeds: int = setting(
+        3, "Seeds of every variant: run.seed, run.seed + 1, and so on; a verdict needs at least 2", decides=NOTHING
+    )
+    sizes: tuple[int, ...] = setting(
+        (50, 100, 200, 400, 800), "Numbers of training triplets that v4e efficiency compares", decides=NOTHING
+    )
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "seeds")

@@ -1,41 +1,82 @@
-"""What ``pipelines/ingest.py`` reads, keeps and writes."""
+"""The corpora that ``v4e ingest`` reads, and the triplets that it keeps."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config.checks import AT_LEAST_1, FINITE, NOT_NEGATIVE, check, require
 from v4e.config.mixture import parse_weights
+from v4e.config.setting import NOTHING, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest:
-    """Public corpora to a small, balanced set of triplets. Thresholds are ours: the paper names none."""
+    """The choice of a small, balanced set of triplets from public corpora. The paper names no thresholds."""
 
-    omniedit: tuple[str, ...] = ()  # OmniEdit-Filtered-1.2M: files, folders or globs, several with commas
-    hqedit: tuple[str, ...] = ()  # HQ-Edit, not for commercial use
-    ultraedit: tuple[str, ...] = ()  # UltraEdit's three repositories, any of them
-    gptedit: tuple[str, ...] = ()  # GPT-Image-Edit-1.5M, unpacked
-    magicbrush: tuple[str, ...] = ()
-    folder: tuple[str, ...] = ()  # of images and a metadata.jsonl or .csv: source, edit, instruction[, id, task]
-    triplets: tuple[str, ...] = ()  # Parquet as ingest writes it, and the world's
-    count: int = 9_900  # triplets to train on
-    heldout: int = 0  # triplets to evaluate on, in the same mix; they share no image with the others
-    shares: str = ""  # of the corpora, e.g. omniedit=50,hqedit=0; those not named keep Table 3's, or 33
-    tasks: str = ""  # shares of the tasks, e.g. text=7,portrait=0; those not named keep Table 3's
-    disagree: Literal["drop", "corpus", "rules"] = "drop"  # where a corpus's label and the rules differ: who is right
-    unsure: Literal["drop", "keep"] = "drop"  # a task by a weak rule alone
-    per_instruction: int = 3  # candidates with the same instruction, of one corpus and task
-    candidates: float = 3.0  # kept for each one wanted, the best: what may fail when images are looked at
-    refuse: str = ""  # hashes of instructions that must not be trained on: v4e leakage makes it
-    exclude: tuple[str, ...] = ()  # triplets whose images must not occur, e.g. an older held-out set
-    min_o_score: float = 7.0  # OmniEdit's, where given
-    min_clip_dir: float = 0.2  # UltraEdit's clip_sim_dir, where given
-    min_side: int = 448  # pixels, of both images
-    max_aspect: float = 3.0  # the long side over the short one
-    min_change: float = 0.02  # of the place that changes most, in 0..1; less is no edit
-    max_outside: float = 0.1  # mean change, in 0..1, of what an edit of its task should leave alone
-    hash_distance: int = 4  # bits of 64 by which perceptual hashes of the same image may differ
-    readers: int = 2  # tasks that read labels or images
+    omniedit: tuple[str, ...] = setting(
+        (), "OmniEdit-Filtered-1.2M: files, folders or globs, separated by commas", decides="triplets"
+    )
+    hqedit: tuple[str, ...] = setting((), "HQ-Edit, which is not for commercial use", decides="triplets")
+    ultraedit: tuple[str, ...] = setting((), "UltraEdit: any of its three repositories", decides="triplets")
+    gptedit: tuple[str, ...] = setting((), "GPT-Image-Edit-1.5M, unpacked", decides="triplets")
+    magicbrush: tuple[str, ...] = setting((), "MagicBrush", decides="triplets")
+    folder: tuple[str, ...] = setting(
+        (),
+        "Folders of images with a metadata.jsonl or metadata.csv of source, edit, instruction[, id, task]",
+        decides="triplets",
+    )
+    triplets: tuple[str, ...] = setting(
+        (), "Parquet files as ingest or the synthetic world writes them", decides="triplets"
+    )
+    count: int = setting(9_900, "Number of triplets to train on", decides="triplets")
+    heldout: int = setting(
+        0, "Number of triplets to evaluate on, in the same mix; they share no image with the others", decides="triplets"
+    )
+    shares: str = setting(
+        "", "Shares of the corpora, such as omniedit=50,hqedit=0; the others keep Table 3's, or 33", decides="triplets"
+    )
+    tasks: str = setting(
+        "", "Shares of the tasks, such as text=7,portrait=0; the others keep Table 3's", decides="triplets"
+    )
+    disagree: Literal["drop", "corpus", "rules"] = setting(
+        "drop",
+        "Label to take where a corpus's label and the rules differ; drop takes neither and drops the triplet",
+        decides="triplets",
+    )
+    unsure: Literal["drop", "keep"] = setting(
+        "drop", "Whether to keep a triplet whose task only a weak rule names", decides="triplets"
+    )
+    per_instruction: int = setting(
+        3, "Most candidates with the same instruction from one corpus and task", decides="triplets"
+    )
+    candidates: float = setting(
+        3.0,
+        "Candidates kept for each wanted triplet, the best ones; some fail once their images are checked",
+        decides="triplets",
+    )
+    refuse: str = setting(
+        "",
+        "File of hashes of instructions that must not be trained on, made by v4e leakage",
+        decides="triplets",
+    )
+    exclude: tuple[str, ...] = setting(
+        (), "Triplets whose images must not occur, such as an older held-out set", decides="triplets"
+    )
+    min_o_score: float = setting(7.0, "Smallest OmniEdit score, where a corpus gives one", decides="triplets")
+    min_clip_dir: float = setting(0.2, "Smallest clip_sim_dir of UltraEdit, where given", decides="triplets")
+    min_side: int = setting(448, "Shortest side of either image, in pixels", decides="triplets")
+    max_aspect: float = setting(3.0, "Largest ratio of long to short side", decides="triplets")
+    min_change: float = setting(
+        0.02,
+        "Smallest change, from 0 to 1, at the place that changes most; below it nothing was edited",
+        decides="triplets",
+    )
+    max_outside: float = setting(
+        0.1, "Largest mean change, from 0 to 1, of the part that the task should leave alone", decides="triplets"
+    )
+    hash_distance: int = setting(
+        4, "Bits of 64 by which the perceptual hashes of one image may differ", decides="triplets"
+    )
+    readers: int = setting(2, "Tasks that read labels or images", decides=NOTHING)
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "count", "per_instruction", "candidates", "min_side", "max_aspect", "readers")

@@ -4,15 +4,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config.checks import NOT_NEGATIVE, POSITIVE, check, require
+from v4e.config.setting import setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class KD:
     """Block-wise distillation, Eq. 2."""
 
-    weight: float = 1.0
-    taps: tuple[int, ...] = (1, 3, 5)  # DiT blocks, counted from 0
-    reduction: Literal["relative", "mean", "sum"] = "relative"  # sum is Eq. 2 to the letter
+    weight: float = setting(1.0, "Weight of block-wise distillation; 0 = none", decides="training")
+    taps: tuple[int, ...] = setting(
+        (1, 3, 5), "DiT blocks whose outputs are compared, counted from 0", decides="training"
+    )
+    reduction: Literal["relative", "mean", "sum"] = setting(
+        "relative", "How a block's squared error becomes a number; sum is Eq. 2 to the letter", decides="training"
+    )
 
     def __post_init__(self):
         check(self, NOT_NEGATIVE, "weight")
@@ -30,11 +35,22 @@ class KD:
 class Tail:
     """Tail-frame supervision, Eq. 4 to 6."""
 
-    weight: float = 20.0  # lambda_tail; 20 because relative kd has 30 to 50 times its gradient (ours)
-    space: Literal["latent", "pixel"] = "latent"  # pixel = Eq. 4 to the letter: decode, tile, re-encode
-    context: Literal["source", "edit", "fade"] = "source"  # before Eq. 4's 4 tiled edits; fade (ours): a cross-fade
-    power: float = 3.0  # exponent of w(t) in Eq. 5
-    beta: float = 0.1  # weight of the gradient term in Eq. 6
+    weight: float = setting(
+        20.0,
+        "lambda_tail, the weight of tail-frame supervision; 20 because relative KD has 30 to 50 times its "
+        "gradient (ours)",
+        decides="training",
+    )
+    space: Literal["latent", "pixel"] = setting(
+        "latent", "Space of the loss; pixel is Eq. 4 to the letter: decode, tile and encode again", decides="training"
+    )
+    context: Literal["source", "edit", "fade"] = setting(
+        "source",
+        "Frames before the 4 tiled edits of Eq. 4: source, edit, or fade, a cross-fade between them (ours)",
+        decides=("features", "training"),
+    )
+    power: float = setting(3.0, "Exponent of w(t) in Eq. 5", decides="training")
+    beta: float = setting(0.1, "Weight of the gradient term in Eq. 6", decides="training")
 
     def __post_init__(self):
         check(self, NOT_NEGATIVE, "weight", "power", "beta")
@@ -44,8 +60,12 @@ class Tail:
 class Flow:
     """The noise schedule that teacher, student and sampler share."""
 
-    shift: float = 3.0
-    weight: float = 0.0  # of a plain flow-matching loss beside Eq. 1: a control, not the method
+    shift: float = setting(
+        3.0, "Timestep shift of the noise schedule", decides=("rollouts", "training", "edits", "benchmark edits")
+    )
+    weight: float = setting(
+        0.0, "Weight of a plain flow-matching loss added to Eq. 1: a control, not the method", decides="training"
+    )
 
     def __post_init__(self):
         check(self, POSITIVE, "shift")

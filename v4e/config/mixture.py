@@ -1,4 +1,4 @@
-"""Weights by name: how often the samples of a task or a corpus are drawn an epoch, or its share of a set."""
+"""Weights by name: draws an epoch of a task's or corpus's samples, or its share of a set."""
 
 import math
 from fractions import Fraction
@@ -8,10 +8,10 @@ MOST = 100
 
 
 def parse_weights(text: str, key: str = "data.weights") -> dict[str, Fraction]:
-    """``"color=2,tone=0.5"`` to exact numbers by name; errors name `key`, the setting that it is of.
+    """Reads ``"color=2,tone=0.5"`` as exact numbers by name. Errors name `key`, the setting.
 
     Raises:
-        ValueError: not of this form, a name twice, or a weight that is out of range.
+        ValueError: another form, a name twice, or a weight that is out of range.
     """
     weights: dict[str, Fraction] = {}
     for part in filter(None, text.split(",")):

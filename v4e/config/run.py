@@ -1,18 +1,25 @@
-"""The place, the seed and the weights of a run."""
+"""The place, the seed and the models of a run."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config.checks import require
+from v4e.config.setting import NOTHING, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where a run lives and what seeds it."""
+    """The place and the seed of a run."""
 
-    dir: str = "runs/demo"  # folder or fsspec URI: everything the run writes is below it
-    seed: int = 0
-    overwrite: bool = False  # drop the results of earlier stages instead of going on with them
+    dir: str = setting("runs/demo", "Folder or fsspec URI that holds everything the run writes", decides=NOTHING)
+    seed: int = setting(
+        0,
+        "Seed of the run: initial adapters, sample order, noise, the choice of triplets",
+        decides=("triplets", "training", "edits", "benchmark edits", "foreign edits"),
+    )
+    overwrite: bool = setting(
+        False, "Whether to drop the results of earlier stages instead of keeping what is finished", decides=NOTHING
+    )
 
     def __post_init__(self):
         require(bool(self.dir.strip()), "run.dir= is empty: expected a folder or URI, e.g. run.dir=runs/demo")
@@ -20,13 +27,32 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """Weights, as diffusers pipeline folders or hub ids (``WanImageToVideoPipeline`` layout)."""
+    """The weights, as diffusers pipeline folders or hub ids (``WanImageToVideoPipeline`` layout)."""
 
-    student: str = "v4e/assets/tiny-wan-i2v"  # I2V base: the student's start and the native baseline
-    teacher: str = "v4e/assets/tiny-wan-flf2v"  # FLF2V, frozen
-    dtype: Literal["float32", "bfloat16"] = "float32"  # compute dtype of the frozen models
-    attention: str = "native"  # a diffusers attention backend: native (SDPA), flash, ...
-    fold_pad: bool = True  # ours: compute identical text pad tokens once (exact); off for backends without masks
+    student: str = setting(
+        "v4e/assets/tiny-wan-i2v",
+        "Image-to-video base: where the student starts, and the native baseline; a diffusers pipeline folder "
+        "or a hub id",
+        decides=("features", "training", "edits", "benchmark edits"),
+    )
+    teacher: str = setting(
+        "v4e/assets/tiny-wan-flf2v",
+        "First-and-last-frame model, frozen; a diffusers pipeline folder or a hub id",
+        decides=("rollouts", "training", "edits"),
+    )
+    dtype: Literal["float32", "bfloat16"] = setting(
+        "float32",
+        "Precision that the frozen models compute in",
+        decides=("features", "rollouts", "training", "edits", "benchmark edits", "foreign edits"),
+    )
+    attention: str = setting(
+        "native", "Attention backend of diffusers, such as native (PyTorch's SDPA) or flash", decides="training"
+    )
+    fold_pad: bool = setting(
+        True,
+        "Whether to compute identical text padding tokens once; exact, but needs a backend with masks (ours)",
+        decides="training",
+    )
 
     def __post_init__(self):
         require(

@@ -1,4 +1,8 @@
-"""The whole of a run: one frozen dataclass of sections that check themselves and name the fix."""
+"""The settings of one run: frozen dataclasses that check themselves and name the fix.
+
+A recipe (``v4e/config/recipes.py``) is a function that returns a :class:`Config`. The command line changes single
+fields of it with ``section.key=value``. Values marked *ours* settle what the paper leaves open.
+"""
 
 import math
 from dataclasses import dataclass, field, fields
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One run."""
+    """The settings of one run."""
 
     recipe: str
     run: Run = field(default_factory=Run)
@@ -70,5 +74,5 @@ class Config:
         )
 
     def sections(self) -> "dict[str, DataclassInstance]":
-        """Section name to section, in order; ``recipe`` itself is not a section."""
+        """Returns the sections by name, in order. ``recipe`` is not one."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}

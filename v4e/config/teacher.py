@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.config.setting import NOTHING, setting
 
 Transport = Literal["object_store", "nixl"]
 
@@ -12,23 +13,55 @@ Transport = Literal["object_store", "nixl"]
 class Teacher:
     """The frozen FLF2V teacher and its pool."""
 
-    text: Literal["evolution", "instruction"] = "evolution"  # instruction = "teacher without ICG" (Table 6)
-    steps: int = 8  # of a rollout
-    guidance: float = 1.0  # of a rollout; 1 = none
-    replicas: int = 1  # at the start, and the fewest
-    max_replicas: int = 0  # the pool grows up to so many while students wait for it; 0 = replicas
-    check_every_s: float = 10.0  # between looks at the health of idle replicas and at the size of the pool
-    hedge: float = 0.0  # ask a freer replica too when an answer takes so many times the usual; 0 = never
-    tp: int = 1  # ranks of one replica, on one node, that split every block (tensor parallelism)
-    gpus: int = 0  # of each of a replica's ranks; 0 = CPU
-    batch: int = 8  # samples a rollout call
-    tokens: Literal["all", "tail"] = "all"  # that travel and are distilled; tail = of the last latent frame (ours)
-    payload: Literal["bf16", "fp8"] = "bf16"  # of a target; fp8 = e4m3 with a scale a token: half the bytes (ours)
-    prefetch: int = 4  # targets asked ahead or held, per student rank; at least 2 to overlap with the student
-    transport: Transport = "object_store"  # of answers; nixl = Ray Direct Transport, from GPU to GPU
-    timeout_s: float = 120.0  # for one target, retries excluded; also for one collective among a replica's ranks
-    start_timeout_s: float = 1800.0  # for the first replica: nodes may have to be started, weights to be fetched
-    retries: int = 8
+    text: Literal["evolution", "instruction"] = setting(
+        "evolution",
+        "Text given to the teacher; instruction = without evolution captions, as in Table 6",
+        decides=("rollouts", "training"),
+    )
+    steps: int = setting(8, "Sampling steps of a rollout", decides=("rollouts", "training"))
+    guidance: float = setting(1.0, "Guidance scale of a rollout; 1 = none", decides=("rollouts", "training"))
+    replicas: int = setting(1, "Replicas at the start, and the fewest", decides=NOTHING)
+    max_replicas: int = setting(
+        0, "Most replicas the pool may grow to while students wait for it; 0 = teacher.replicas", decides=NOTHING
+    )
+    check_every_s: float = setting(
+        10.0, "Seconds between checks of idle replicas and of the size of the pool", decides=NOTHING
+    )
+    hedge: float = setting(
+        0.0,
+        "Multiple of the usual answer time after which a second replica gets the request too; 0 = never",
+        decides=NOTHING,
+    )
+    tp: int = setting(
+        1, "Ranks of one replica, on one node, that split every block (tensor parallelism)", decides=NOTHING
+    )
+    gpus: int = setting(0, "GPUs of each rank of a replica; 0 = CPU", decides=NOTHING)
+    batch: int = setting(8, "Samples in one rollout call", decides=NOTHING)
+    tokens: Literal["all", "tail"] = setting(
+        "all", "Tokens that are sent and distilled; tail = those of the last latent frame (ours)", decides="training"
+    )
+    payload: Literal["bf16", "fp8"] = setting(
+        "bf16",
+        "Number format of a target; fp8 = e4m3 with a scale for each token, at half the bytes (ours)",
+        decides="training",
+    )
+    prefetch: int = setting(
+        4,
+        "Targets requested ahead or held by each student rank; at least 2 to overlap teacher and student",
+        decides=NOTHING,
+    )
+    transport: Transport = setting(
+        "object_store", "How answers travel; nixl = Ray Direct Transport, from GPU to GPU", decides=NOTHING
+    )
+    timeout_s: float = setting(
+        120.0,
+        "Seconds allowed for one target without retries, and for one collective among a replica's ranks",
+        decides=NOTHING,
+    )
+    start_timeout_s: float = setting(
+        1800.0, "Seconds allowed for the first replica, which may wait for nodes and weights", decides=NOTHING
+    )
+    retries: int = setting(8, "Times that a failed request is sent again", decides=NOTHING)
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "steps", "replicas", "tp", "batch", "prefetch")
@@ -46,5 +79,5 @@ class Teacher:
 
     @property
     def most_replicas(self) -> int:
-        """That the pool may have."""
+        """The most replicas that the pool may have."""
         return self.max_replicas or self.replicas

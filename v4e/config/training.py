@@ -4,22 +4,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from v4e.config.checks import ABOVE_0, AT_LEAST_1, BELOW_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.config.setting import NOTHING, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optim:
     """AdamW as the paper sets it, scaled to the recipe."""
 
-    lr: float = 1e-4
-    weight_decay: float = 0.01
-    beta1: float = 0.9
-    beta2: float = 0.999
-    warmup: float = 0.05  # share of the steps
-    clip: float = 1.0  # gradient norm
-    ema: float = 0.9999  # with warm-up min(ema, (1+n)/(10+n)) (ours)
-    batch: int = 1  # samples a forward, per worker
-    accumulate: int = 8  # forwards a step, over all workers
-    steps: int = 1250
+    lr: float = setting(1e-4, "Learning rate after warm-up", decides="training")
+    weight_decay: float = setting(0.01, "Weight decay", decides="training")
+    beta1: float = setting(0.9, "Decay of the first moment", decides="training")
+    beta2: float = setting(0.999, "Decay of the second moment", decides="training")
+    warmup: float = setting(0.05, "Share of the steps over which the learning rate rises", decides="training")
+    clip: float = setting(
+        1.0, "Largest norm of the gradient; larger ones are scaled down, inf = never", decides="training"
+    )
+    ema: float = setting(
+        0.9999,
+        "Decay of the moving average, with warm-up min(ema, (1 + n) / (10 + n)) at step n (ours)",
+        decides="training",
+    )
+    batch: int = setting(1, "Samples in one forward of one worker", decides="training")
+    accumulate: int = setting(8, "Forwards in one step, over all workers", decides="training")
+    steps: int = setting(1250, "Optimizer steps of the run", decides="training")
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "batch", "accumulate", "steps")
@@ -33,9 +40,13 @@ class Optim:
 class Lora:
     """Low-rank adapters instead of the whole student; everything else of a run is the same."""
 
-    rank: int = 0  # of every adapter; 0 = train all weights
-    alpha: int = 0  # what an adapter adds is scaled by alpha / rank; 0 = rank
-    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # or ffn.net.2, ...
+    rank: int = setting(0, "Rank of every adapter; 0 = train all weights", decides="training")
+    alpha: int = setting(0, "Scale of an adapter is alpha / rank; 0 = rank", decides="training")
+    targets: tuple[str, ...] = setting(
+        ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj"),
+        "Linear layers that get an adapter, by the end of their name, such as to_q or ffn.net.2",
+        decides="training",
+    )
 
     def __post_init__(self):
         check(self, NOT_NEGATIVE, "rank", "alpha")
@@ -46,30 +57,56 @@ class Lora:
 
     @property
     def scale(self) -> float:
-        """Of what an adapter adds."""
+        """The factor of an adapter's output."""
         return (self.alpha or self.rank) / self.rank
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Workers, checkpoints, logging."""
+    """The workers, their memory, checkpoints and logging."""
 
-    workers: int = 1
-    min_workers: int = 0  # go on with as few while nodes are missing (Ray counts whole nodes, the teachers' part too);
-    # 0 = wait for all workers
-    checkpoint_every: int = 100  # steps; 0 = by checkpoint_minutes alone
-    checkpoint_minutes: float = 0.0  # since the last one; 0 = by checkpoint_every alone
-    keep: int = 2  # checkpoints
-    notice: bool = True  # that a node goes: save at once, and go on with the nodes that remain
-    notice_s: float = 10.0  # left of it, or more; with less the run goes on from the last checkpoint
-    log_every: int = 10  # steps
-    max_failures: int = 3  # worker restarts before the run gives up
-    gpus_per_worker: int = 0
-    dtype: Literal["float32", "bfloat16"] = "float32"  # the student computes in it; masters are float32
-    shard: int = 0  # workers that parameters are sharded over, replicated across (HSDP); 0 = all
-    reduce: Literal["last", "each"] = "last"  # forward of a step that communicates gradients; each = less memory
-    offload: Literal["none", "optimizer", "all"] = "none"  # to host memory: the moments, or weights and all
-    recompute: Literal["none", "full", "selective"] = "none"  # in the backward; selective = all but matrix products
+    workers: int = setting(1, "Student workers", decides=NOTHING)
+    min_workers: int = setting(
+        0,
+        "Fewest workers to continue with while nodes are missing; 0 = wait for all. Ray counts whole nodes, "
+        "so the teachers' part must be free too",
+        decides=NOTHING,
+    )
+    checkpoint_every: int = setting(100, "Steps between checkpoints; 0 = use checkpoint_minutes alone", decides=NOTHING)
+    checkpoint_minutes: float = setting(
+        0.0, "Minutes between checkpoints; 0 = use checkpoint_every alone", decides=NOTHING
+    )
+    keep: int = setting(2, "Checkpoints to keep", decides=NOTHING)
+    notice: bool = setting(
+        True, "Whether to save at once on a preemption notice and continue on the remaining nodes", decides=NOTHING
+    )
+    notice_s: float = setting(
+        10.0,
+        "Seconds before a preemption that saving needs; with less left the run restarts from the last checkpoint",
+        decides=NOTHING,
+    )
+    log_every: int = setting(10, "Steps between log records", decides=NOTHING)
+    max_failures: int = setting(3, "Restarts of workers before the run gives up", decides=NOTHING)
+    gpus_per_worker: int = setting(0, "GPUs of a worker; 0 = CPU", decides=NOTHING)
+    dtype: Literal["float32", "bfloat16"] = setting(
+        "float32", "Precision that the student computes in; master weights are float32", decides="training"
+    )
+    shard: int = setting(
+        0, "Workers that parameters are sharded over, with replicas across them (HSDP); 0 = all", decides=NOTHING
+    )
+    reduce: Literal["last", "each"] = setting(
+        "last",
+        "Forwards of a step that communicate gradients: the last, or each, which needs less memory",
+        decides=NOTHING,
+    )
+    offload: Literal["none", "optimizer", "all"] = setting(
+        "none", "What is kept in host memory: nothing, the optimizer's moments, or the weights as well", decides=NOTHING
+    )
+    recompute: Literal["none", "full", "selective"] = setting(
+        "none",
+        "Activations that are computed again in the backward; selective = all but matrix products",
+        decides=NOTHING,
+    )
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "workers", "keep", "log_every")
@@ -93,18 +130,26 @@ class Train:
 
     @property
     def worlds(self) -> range:
-        """Numbers of workers that the run may have."""
+        """The numbers of workers that the run may have."""
         return range(self.min_workers or self.workers, self.workers + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """A checkpoint as diffusers folders below <run.dir>/export."""
+    """The export of a checkpoint as diffusers folders below <run.dir>/export."""
 
-    step: int = 0  # of the checkpoint; 0 = the newest
-    weights: Literal["both", "ema", "model"] = "both"  # model = as trained, into export/student
-    dtype: Literal["same", "float32", "bfloat16"] = "same"  # of the DiT; same = models.dtype
-    shard_mb: int = 2000  # of a weights file, and so the memory that an export takes
+    step: int = setting(0, "Step of the checkpoint to export; 0 = the newest", decides="export")
+    weights: Literal["both", "ema", "model"] = setting(
+        "both",
+        "Weights to export: the moving average, the model as trained (into export/student), or both",
+        decides="export",
+    )
+    dtype: Literal["same", "float32", "bfloat16"] = setting(
+        "same", "Precision of the exported DiT; same = models.dtype", decides="export"
+    )
+    shard_mb: int = setting(
+        2000, "Size of a weights file in MB, which is also the memory that an export takes", decides=NOTHING
+    )
 
     def __post_init__(self):
         check(self, NOT_NEGATIVE, "step")

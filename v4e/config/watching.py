@@ -1,23 +1,46 @@
-"""What a person sees of a run while it trains."""
+"""The view of a run while it trains."""
 
 from dataclasses import dataclass
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.config.setting import NOTHING, setting
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What a person sees of a run while it trains: strips of samples, alarms, trackers."""
+    """The view of a run while it trains: strips of samples, alarms, trackers."""
 
-    samples_every: int = 200  # steps between strips of source, student, EMA, teacher and target; 0 = none
-    per_task: int = 2  # validation samples of each task: held-out ones, or the last to train on where there are none
-    tracker: str = "tensorboard"  # beside metrics.jsonl: tensorboard, wandb, mlflow, several with commas, or nothing
-    window: int = 200  # fewest records to judge by whether kd and tail still fall; the last third of a longer run
-    min_fall: float = 0.05  # a loss that surely falls by less than this share over the window has stopped falling
-    drift_db: float = 3.0  # PSNR outside the edit that the EMA may lose against its best strip, the start included
-    max_bad_steps: int = 10  # in a row without a finite loss and gradient: each is skipped, the last ends the run
+    samples_every: int = setting(
+        200, "Steps between strips of source, student, EMA, teacher and target; 0 = none", decides=NOTHING
+    )
+    per_task: int = setting(
+        2,
+        "Validation samples of each task: held-out ones, or the last training ones where none are held out",
+        decides=NOTHING,
+    )
+    tracker: str = setting(
+        "tensorboard",
+        "Trackers beside metrics.jsonl: tensorboard, wandb, mlflow, several with commas, or empty for none",
+        decides=NOTHING,
+    )
+    window: int = setting(
+        200,
+        "Fewest records that decide whether kd and tail still fall; a longer run uses its last third",
+        decides=NOTHING,
+    )
+    min_fall: float = setting(
+        0.05, "Share of a loss; one that surely falls by less over the window has stopped falling", decides=NOTHING
+    )
+    drift_db: float = setting(
+        3.0,
+        "PSNR in dB outside the edit that the EMA may lose against its best strip, the start included",
+        decides=NOTHING,
+    )
+    max_bad_steps: int = setting(
+        10, "Consecutive steps without a finite loss and gradient that end the run; each is skipped", decides=NOTHING
+    )
 
     def __post_init__(self):
         check(self, NOT_NEGATIVE, "samples_every")
@@ -34,5 +57,5 @@ class Watch:
 
     @property
     def trackers(self) -> tuple[str, ...]:
-        """Their names, each once."""
+        """The names of the trackers, each once."""
         return tuple(dict.fromkeys(name.strip() for name in self.tracker.split(",") if name.strip()))

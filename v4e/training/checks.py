@@ -2,10 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 
-from v4e.config import Config
+from v4e.config import Config, decided_by
 from v4e.data.sources import parts
 from v4e.data.store.ids import ids_hash
 from v4e.files.uri import exists, read_json, write_json_atomic
@@ -162,7 +161,7 @@ def check_resume(config: Config, ids: Sequence[str], uri: str) -> None:
     Raises:
         ValueError: a setting differs; the first one is named.
     """
-    now = json.loads(json.dumps({**_numerics(config), SAMPLES: ids_hash(ids)}))
+    now = decided_by(config, "training") | {SAMPLES: ids_hash(ids)}
     if not exists(uri):
         write_json_atomic(uri, now)
         return
@@ -185,30 +184,10 @@ def check_export(config: Config, uri: str) -> str:
     """
     if not exists(uri):
         return "unknown"
-    trained, now = read_json(uri), _numerics(config)
+    trained, now = read_json(uri), decided_by(config, "training")
     for key in ("models.student", "lora.rank", "lora.alpha"):
         if trained.get(key, now[key]) != now[key]:
             raise ValueError(
                 f"the run was trained with {key}={trained[key]}, this recipe has {key}={now[key]}: set it back"
             )
     return trained[SAMPLES]
-
-
-def _numerics(config: Config) -> Mapping[str, object]:
-    teacher = {name: getattr(config.teacher, name) for name in ("text", "steps", "guidance", "tokens", "payload")}
-    train = {"dtype": config.train.dtype}
-    grid = ("frames", "height", "width", "aspect", "max_aspect", "resolutions")
-    data = {name: getattr(config.data, name) for name in (*grid, "weights", "limit")}
-    sections = {
-        "models": asdict(config.models),
-        "data": data,
-        "teacher": teacher,
-        "kd": asdict(config.kd),
-        "tail": asdict(config.tail),
-        "flow": asdict(config.flow),
-        "optim": asdict(config.optim),
-        "lora": asdict(config.lora),
-        "train": train,
-    }
-    flat = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
-    return {"run.seed": config.run.seed} | flat

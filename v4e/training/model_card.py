@@ -1,10 +1,9 @@
 """The model card of an export: what it is, how to use it, where it comes from. It names no path of the machine."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from v4e.config import RECIPES, Config
+from v4e.config import RECIPES, Config, decided_by, written
 from v4e.files.journal import Record
 from v4e.method.losses import TERMS
 from v4e.weights.export import Weights
@@ -12,8 +11,6 @@ from v4e.weights.export import Weights
 LAST = 100  # records that the card's metrics are means of
 FIGURES = ("loss", *TERMS, "grad_norm")
 WHAT = {"model": "The weights as trained", "ema": "The moving average of the weights"}
-METHOD = ("data", "teacher", "kd", "tail", "flow", "optim", "lora", "train")  # sections that decide what was learnt
-PLACES = ("data.train", "data.heldout", "data.captions", "data.store")
 
 
 def card(
@@ -67,17 +64,12 @@ def card(
 
 
 def changes(config: Config) -> list[str]:
-    """``section.key=value`` of what `config` changes of its recipe and may change the weights."""
+    """Returns ``section.key=value`` of each setting that decides the weights and differs from the recipe's."""
     made = RECIPES.get(config.recipe)
     recipe = made() if made else Config(recipe=config.recipe)
-    found = []
-    for section in METHOD:
-        now, before = getattr(config, section), getattr(recipe, section)
-        for field in dataclasses.fields(now):
-            key, value = f"{section}.{field.name}", getattr(now, field.name)
-            if value != getattr(before, field.name) and key not in PLACES:
-                found.append(f"{key}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
-    return found
+    before = decided_by(recipe, "training", models=False)
+    now = decided_by(config, "training", models=False)
+    return [f"{key}={written(value)}" for key, value in now.items() if value != before.get(key)]
 
 
 def _use(config: Config) -> list[str]:

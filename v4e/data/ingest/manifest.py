@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from v4e.config import Config
+from v4e.config import Config, decided_by
 from v4e.data.ingest.check import Checked
 from v4e.data.ingest.quota import spread
 from v4e.data.ingest.scan import Scan
@@ -21,7 +21,6 @@ from v4e.files.uri import open_uri
 from v4e.language.tasks import TASKS
 
 VERSION = 1  # raise it when the same corpora and settings give other triplets
-NOT_SETTINGS = ("readers",)  # change the speed alone
 Manifest = dict[str, Any]
 
 
@@ -39,8 +38,9 @@ def fingerprint(config: Config, files: Sequence[File], refused: frozenset[str]) 
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """Returns ``ingest.*`` without the settings that decide nothing."""
-    return {name: value for name, value in asdict(config.ingest).items() if name not in NOT_SETTINGS}
+    """Returns the settings ``ingest.*`` that decide the triplets, by their names without ``ingest.``"""
+    decided = decided_by(config, "triplets")
+    return {key.removeprefix("ingest."): value for key, value in decided.items() if key.startswith("ingest.")}
 
 
 def manifest(

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from v4e.config import Config
+from v4e.config import Config, decided_by
 from v4e.weights.hub import local_folder
 
 SCHEMA = 1  # of the files below a store: raise it when their meaning changes
@@ -22,35 +22,19 @@ ADDED = {  # settings that an older store's manifest may lack, and their values 
 }
 
 
-def store_settings(config: Config) -> dict[str, str | int | float]:
+def store_settings(config: Config) -> dict[str, object]:
     """Returns everything that decides a sample's features, by its name in the config or in the pipeline folder."""
-    data, folder = config.data, config.models.student
-    hashes = {name: folder_hash(folder, parts) for name, parts in ENCODERS.items()}
-    sizes = {"data.max_aspect": data.max_aspect, "data.resolutions": data.resolutions}
-    return {
-        "data.frames": data.frames,
-        "data.height": data.height,
-        "data.width": data.width,
-        "data.aspect": data.aspect,
-        **(sizes if data.aspect == "buckets" else {}),
-        "tail.context": config.tail.context,
-        "models.dtype": config.models.dtype,
-    } | hashes
+    hashes = {name: folder_hash(config.models.student, parts) for name, parts in ENCODERS.items()}
+    return decided_by(config, "features", models=False) | hashes
 
 
-def rollout_settings(config: Config) -> dict[str, str | int | float]:
-    """Returns everything that decides a rollout, apart from its store.
+def rollout_settings(config: Config) -> dict[str, object]:
+    """Returns everything that decides a rollout, except the store it lies in.
 
     ``run.seed`` is not among them: a rollout's noise depends on the sample alone, so that runs can share it.
     """
-    return {
-        "teacher": folder_hash(config.models.teacher, ("transformer",)),
-        "teacher.text": config.teacher.text,
-        "teacher.steps": config.teacher.steps,
-        "teacher.guidance": config.teacher.guidance,
-        "flow.shift": config.flow.shift,
-        "models.dtype": config.models.dtype,
-    }
+    teacher = folder_hash(config.models.teacher, ("transformer",))
+    return decided_by(config, "rollouts", models=False) | {"teacher": teacher}
 
 
 def rollout_fingerprint(config: Config) -> str:

@@ -27,7 +27,7 @@ from v4e.types import Sample
 SUFFIX = ".safetensors"
 TENSORS = tuple(field.name for field in fields(Sample) if field.name not in ("id", "task"))
 READERS = 16  # files whose headers are read at a time
-Settings = Mapping[str, str | int | float]
+Settings = Mapping[str, object]
 
 
 class Store:

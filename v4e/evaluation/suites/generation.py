@@ -8,7 +8,7 @@ from pathlib import Path
 import diffusers
 import torch
 
-from v4e.config import Config
+from v4e.config import Config, decided_by
 from v4e.evaluation.suites.items import Item
 from v4e.method.flow import sample_seed
 
@@ -25,25 +25,14 @@ class SuiteModel:
     text: str = "instruction"  # or "caption": told Table 1's template
 
 
-def manifest(config: Config, model: SuiteModel, weights: str, data: dict[str, str]) -> dict:
-    """All that decides the edits: they are made again when any of it changes."""
-    sample, bench = config.sample, config.bench
-    ours = {
-        "sample": {"steps": sample.steps, "guidance": sample.guidance, "solver": sample.solver},
-        "shift": config.flow.shift,
-        "frames": config.data.frames,
-        "text": model.text,
-        "batch": bench.batch,  # what is in a forward decides the last bits
-    }
-    theirs = {"steps": bench.steps or "default", "guidance": bench.guidance if bench.guidance >= 0 else "default"}
+def manifest(config: Config, model: SuiteModel, weights: str, data: dict[str, str]) -> dict[str, object]:
+    """Returns everything that decides the edits. They are made again when any of it changes."""
     return {
         "model": model.name,
         "folder": model.folder,
         "weights": weights,
-        "settings": ours if model.ours else theirs,
-        "area": config.data.height * config.data.width,
-        "dtype": config.models.dtype,
-        "seed": config.run.seed,
+        "text": model.text,
+        "settings": decided_by(config, "benchmark edits" if model.ours else "foreign edits", models=False),
         "seeds": "v4e.method.flow.sample_seed(run.seed, '<language>/<key>', 0)",
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
         "data": data,
