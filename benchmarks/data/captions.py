@@ -25,16 +25,16 @@ INSTRUCTIONS = Path(__file__).resolve().parent.parent / "instructions"
 COMMAND = "python benchmarks/data/captions.py half=test"
 
 
-Item = tuple[str, str]  # an instruction, and the task that its author means
+LabelledInstruction = tuple[str, str]  # an instruction, and the task that its author means
 
 
-def read_blind(half: str) -> list[Item]:
+def read_blind(half: str) -> list[LabelledInstruction]:
     """The ``dev`` half of the blind set, items 1, 3, 5, ... of each task, or the ``test`` half."""
     first = {"dev": 0, "test": 1}[half]
     return [(text, task) for task, texts in _by_task("blind.txt").items() for text in texts[first::2]]
 
 
-def read_fresh() -> list[Item]:
+def read_fresh() -> list[LabelledInstruction]:
     """The fresh set: no rule was ever changed after looking at it."""
     return [(text, task) for task, texts in _by_task("fresh.txt").items() for text in texts]
 
@@ -65,7 +65,7 @@ def caption_all(instructions: list[str]) -> tuple[list[WrittenCaption], float]:
     return written, sum(answer.tokens for answer in answers.values()) / seconds
 
 
-def rows_of(name: str, items: list[Item], written: list[WrittenCaption]) -> list[dict]:
+def rows_of(name: str, items: list[LabelledInstruction], written: list[WrittenCaption]) -> list[dict]:
     """Figures of each task of the set `name`."""
     rows, prompts = [], prompt_hash()
     for task in TASKS:
@@ -88,7 +88,7 @@ def rows_of(name: str, items: list[Item], written: list[WrittenCaption]) -> list
     return rows
 
 
-def summary_of(items: list[Item], written: list[WrittenCaption], rows: list[dict]) -> dict[str, float]:
+def summary_of(items: list[LabelledInstruction], written: list[WrittenCaption], rows: list[dict]) -> dict[str, float]:
     total = {
         name: sum(row[name] for row in rows)
         for name in ("n", "rules", "llm_label", "rules_llm", *MADE, "generic", "passed")

@@ -13,14 +13,14 @@ from diffusers.models.attention_dispatch import (
 )
 from torch import Tensor
 
-from benchmarks.gpu.sizes import BF16, Figures, Size, device_of, distance, expect
+from benchmarks.gpu.sizes import BF16, Figures, GpuSize, device_of, distance, expect
 
 NEEDED = "native"
 BACKENDS = (NEEDED, "flash", "_flash_3", "_native_flash", "_native_cudnn", "_native_efficient")
 ROUNDS = 5
 
 
-def check(device: str, size: Size) -> Figures:
+def check(device: str, size: GpuSize) -> Figures:
     """Milliseconds and errors of each backend that works here; of the others why they do not."""
     on = device_of(device)
     torch.manual_seed(0)

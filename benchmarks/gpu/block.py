@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.sizes import Figures, Size, device_of, inputs_of, made
+from benchmarks.gpu.sizes import Figures, GpuSize, device_of, inputs_of, made
 from v4e.models.dit import hidden_states, predict
 from v4e.models.recompute import Recompute, recompute_blocks
 from v4e.planning.gpus import GPUS
@@ -19,10 +19,10 @@ from v4e.planning.gpus import GPUS
 ROUNDS = 5
 META = torch.device("meta")
 NAMES = {"A100": "a100", "A10G": "a10g", "L40S": "l40s", "L4": "l4"} | {name.upper(): name for name in GPUS}
-Work = Callable[[], object]
+Call = Callable[[], object]
 
 
-def check(device: str, size: Size) -> Figures:
+def check(device: str, size: GpuSize) -> Figures:
     """In bfloat16, by the fastest attention of recipe=wan14b_480p that works here."""
     on = device_of(device)
     attention = fastest(size, on)
@@ -40,7 +40,7 @@ def check(device: str, size: Size) -> Figures:
     return figures
 
 
-def works(size: Size, device: torch.device, attention: str, recompute: Recompute) -> tuple[Work, Work]:
+def works(size: GpuSize, device: torch.device, attention: str, recompute: Recompute) -> tuple[Call, Call]:
     """A student's forward and backward, and a teacher's forward to the last block; neither optimizer nor exchange."""
     student, teacher = (made(size, "bfloat16", device, attention) for _ in range(2))
     recompute_blocks(student.train(), recompute)
@@ -57,7 +57,7 @@ def works(size: Size, device: torch.device, attention: str, recompute: Recompute
     return step, target
 
 
-def fastest(size: Size, device: torch.device) -> str:
+def fastest(size: GpuSize, device: torch.device) -> str:
     """flash where it is installed, else native."""
     try:
         made(size, "bfloat16", device, "flash")
@@ -66,14 +66,14 @@ def fastest(size: Size, device: torch.device) -> str:
     return "flash"
 
 
-def flops_of(work: Work) -> int:
+def flops_of(work: Call) -> int:
     """Of one call."""
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
 
 
-def seconds_of(work: Work, device: torch.device) -> float:
+def seconds_of(work: Call, device: torch.device) -> float:
     """Of one call, the fastest of some, after one that warms up."""
     times = []
     for _ in range(1 + ROUNDS):

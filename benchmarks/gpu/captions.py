@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from actors.llm.captioner import Captioner
 from actors.llm.engine import environment
-from benchmarks.gpu.sizes import Absent, Figures, Size
+from benchmarks.gpu.sizes import Absent, Figures, GpuSize
 from v4e.captions.small_llm import resolve_model
 from v4e.captions.write import CaptionRequest
 from v4e.config import tiny
@@ -13,7 +13,7 @@ from v4e.config import tiny
 INSTRUCTIONS = ("Make the red ball blue", "Remove the tree on the left", "Add a small boat", "Turn it into a sketch")
 
 
-def check(device: str, size: Size) -> Figures:
+def check(device: str, size: GpuSize) -> Figures:
     """How many captions a model wrote, and tokens a second.
 
     Raises:

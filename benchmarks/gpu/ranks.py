@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.distributed.device_mesh import DeviceMesh
 
-from benchmarks.gpu.sizes import BF16, FLOAT32, Absent, Figures, Size, distance, expect, inputs_of, written
+from benchmarks.gpu.sizes import BF16, FLOAT32, Absent, Figures, GpuSize, distance, expect, inputs_of, written
 from benchmarks.support.random_student import batch_of
 from v4e.config import KD, Config, Models, Optim, Train
 from v4e.files.uri import read_json, write_json_atomic
@@ -22,7 +22,7 @@ RANKS, STEPS = 2, 2
 LOSS = 1e-3  # of a loss: batches of two ranks are averaged in another order
 
 
-def check_tp(device: str, size: Size) -> Figures:
+def check_tp(device: str, size: GpuSize) -> Figures:
     """Velocity and taps of a split DiT against the whole one."""
     found = on_ranks(device, size, tp_rank)
     for dtype, most in (("float32", FLOAT32), ("bfloat16", BF16)):
@@ -30,14 +30,14 @@ def check_tp(device: str, size: Size) -> Figures:
     return found
 
 
-def check_fsdp(device: str, size: Size) -> Figures:
+def check_fsdp(device: str, size: GpuSize) -> Figures:
     """Losses of a sharded student in bfloat16 over float32 masters against one rank's."""
     found = on_ranks(device, size, fsdp_rank)
     expect("the difference of a loss", float(found["loss difference"]), LOSS)
     return found
 
 
-def on_ranks(device: str, size: Size, main: Callable[[int, str, Size, str], None]) -> Figures:
+def on_ranks(device: str, size: GpuSize, main: Callable[[int, str, GpuSize, str], None]) -> Figures:
     """What rank 0 of two wrote down.
 
     Raises:
@@ -63,7 +63,7 @@ def meet(rank: int, device: str, folder: str) -> torch.device:
 
 
 @torch.inference_mode()
-def tp_rank(rank: int, device: str, size: Size, folder: str) -> None:
+def tp_rank(rank: int, device: str, size: GpuSize, folder: str) -> None:
     """One rank of the teacher."""
     on, taps, figures = meet(rank, device, folder), tuple(range(size.blocks)), {}
     for dtype in DTYPES:
@@ -80,7 +80,7 @@ def tp_rank(rank: int, device: str, size: Size, folder: str) -> None:
     dist.destroy_process_group()
 
 
-def fsdp_rank(rank: int, device: str, size: Size, folder: str) -> None:
+def fsdp_rank(rank: int, device: str, size: GpuSize, folder: str) -> None:
     """One rank of the student, which then takes both ranks' steps alone."""
     on, losses = meet(rank, device, folder), []
     torch.manual_seed(2)

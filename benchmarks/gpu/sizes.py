@@ -25,7 +25,7 @@ class Absent(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class GpuSize:
     """Of the models that are checked: blocks of Wan2.1-14B's shape, all of its width or less."""
 
     heads: int  # of 128
@@ -44,7 +44,7 @@ class Size:
         return 2 * self.side * self.side // 4
 
 
-SIZES = {"14b": Size(heads=40, blocks=2, side=88), "small": Size(heads=4, blocks=2, side=8)}
+SIZES = {"14b": GpuSize(heads=40, blocks=2, side=88), "small": GpuSize(heads=4, blocks=2, side=8)}
 
 
 def device_of(name: str) -> torch.device:
@@ -52,7 +52,7 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda", 0) if name == "cuda" else torch.device("cpu")
 
 
-def made(size: Size, dtype: str, device: torch.device, attention: str = "native") -> WanTransformer3DModel:
+def made(size: GpuSize, dtype: str, device: torch.device, attention: str = "native") -> WanTransformer3DModel:
     """A DiT of random weights, the same for any dtype and device.
 
     Its blocks count: the gates that diffusers starts with are near 0 at Wan's width, and would hide what a block does.
@@ -68,14 +68,14 @@ def made(size: Size, dtype: str, device: torch.device, attention: str = "native"
     return move(set_attention(model, attention, False), device)
 
 
-def written(size: Size, folder: Path) -> str:
+def written(size: GpuSize, folder: Path) -> str:
     """A pipeline folder with nothing but :func:`made`'s transformer in bfloat16."""
     made(size, "bfloat16", torch.device("cpu")).save_pretrained(folder / "transformer")
     (folder / "model_index.json").write_text("{}")
     return str(folder)
 
 
-def inputs_of(size: Size, dtype: str, device: torch.device) -> tuple[Tensor, Tensor, Tensor, list[Tensor], Tensor]:
+def inputs_of(size: GpuSize, dtype: str, device: torch.device) -> tuple[Tensor, Tensor, Tensor, list[Tensor], Tensor]:
     """Random ones, the same for any dtype and device, as :func:`v4e.models.dit.predict` takes them."""
     generator = torch.Generator().manual_seed(1)
 

@@ -2,12 +2,12 @@
 
 import torch
 
-from benchmarks.gpu.sizes import BF16, Figures, Size, device_of, distance, expect, inputs_of, made
+from benchmarks.gpu.sizes import BF16, Figures, GpuSize, device_of, distance, expect, inputs_of, made
 from v4e.models.dit import hidden_states, predict
 
 
 @torch.inference_mode()
-def check(device: str, size: Size) -> Figures:
+def check(device: str, size: GpuSize) -> Figures:
     """Errors of velocity and taps; that the teacher's way, which stops at the last tap, gives the student's states."""
     on, taps = device_of(device), tuple(range(size.blocks))
     u_BCFHW, h_KBND = predict(made(size, "float32", on), *inputs_of(size, "float32", on), taps=taps)

@@ -7,7 +7,7 @@ from pathlib import Path
 import ray
 import torch
 
-from benchmarks.gpu.sizes import Figures, Size
+from benchmarks.gpu.sizes import Figures, GpuSize
 from pipelines.stages.train import run
 from tests.support.synthetic import rolled_out, stored
 from v4e.files import journal
@@ -17,7 +17,7 @@ from v4e.training import checkpoint
 STEPS = 30
 
 
-def check(device: str, size: Size) -> Figures:
+def check(device: str, size: GpuSize) -> Figures:
     """First and last loss, and samples a second; the teacher is on a GPU too where there are two."""
     gpus = torch.cuda.device_count() if device == "cuda" else 0
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from actors.stream.packing import pack
 from actors.stream.stream import TargetStream
 from actors.stream.transport import check_transport
 from actors.teacher.pool import await_pool, start_pool, stop_pool
-from benchmarks.gpu.sizes import Absent, Figures, Size
+from benchmarks.gpu.sizes import Absent, Figures, GpuSize
 from benchmarks.support.stub_pool import asked
 from v4e.config import Config, Transport, tiny
 from v4e.types import TargetRequest
@@ -40,7 +40,7 @@ class Numbers:
         raise ValueError("a stand-in has targets only")
 
 
-def check(device: str, size: Size) -> Figures:
+def check(device: str, size: GpuSize) -> Figures:
     """GB/s of both transports.
 
     Raises:
@@ -60,7 +60,7 @@ def check(device: str, size: Size) -> Figures:
     return figures
 
 
-def stream(device: str, size: Size, transport: Transport) -> tuple[Tensor, float]:
+def stream(device: str, size: GpuSize, transport: Transport) -> tuple[Tensor, float]:
     """Some targets, and the rate at which they came, the making of them included."""
     config = tiny()
     teacher = replace(config.teacher, transport=transport, gpus=1 if device == "cuda" else 0)

@@ -47,7 +47,7 @@ from v4e.planning.layout import rollout_flops, work_for
 from v4e.planning.simulation.farm import Stage, farm
 from v4e.planning.simulation.faults import best_interval, train_through
 from v4e.planning.simulation.pipeline import Simulated, simulate
-from v4e.planning.simulation.window import Training, window
+from v4e.planning.simulation.window import TrainingSetup, window
 
 SIDE, IMAGES = 1024, 12  # pixels, triplets that are checked
 TARGETS, ROLLOUTS = 400, 100
@@ -182,7 +182,7 @@ def steps_with_slow_teachers(request_ms: float) -> list[dict]:
     student_s = next(row["student_ms"] for row in rows if "student_ms" in row) / 1e3
     found = []
     for row in rows:
-        training = Training(
+        training = TrainingSetup(
             workers=1,
             replicas=row.get("replicas", 1),
             prefetch=tiny().teacher.prefetch,
@@ -205,7 +205,7 @@ def requests_a_second(request_ms: float) -> list[dict]:
     """benchmarks/training/control_plane.py: as many ranks as replicas, each asks again when it has its answer."""
     found = []
     for row in rows_of("control_plane"):
-        training = Training(
+        training = TrainingSetup(
             workers=row["replicas"],
             replicas=row["replicas"],
             prefetch=1,
@@ -248,7 +248,7 @@ def demo(request_ms: float) -> list[dict]:
         driver_s=0.001,
     )
     rollout_s = farm(stage, 1, random.Random(0), mtbf_s=float("inf"), restart_s=0.0).seconds
-    training = Training(
+    training = TrainingSetup(
         workers=1,
         replicas=1,
         prefetch=config.teacher.prefetch,
@@ -340,8 +340,8 @@ def row_of(found: Simulated, network: float) -> dict:
         "useful": found.useful,
         "samples_per_s": found.layout.config.train.workers / found.step_s,
         "edits_per_s": found.gpus / found.edit_s,
-        **{f"{name}_h": part.seconds / 3600 for name, part in found.parts.items()},
-        **{f"{name}_limit": part.bottleneck for name, part in found.parts.items()},
+        **{f"{name}_h": part.seconds / 3600 for name, part in found.stages.items()},
+        **{f"{name}_limit": part.bottleneck for name, part in found.stages.items()},
     }
 
 

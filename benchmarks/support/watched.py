@@ -23,7 +23,7 @@ LOOK_S = 0.1  # between looks at a command's processes, which take a few millise
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Training:
+class WatchedTraining:
     """A run in a thread of its own, because Ray's nodes can be added from the main thread only.
 
     It counts as hanging when it makes no new step for `bound_s` seconds; the start and the end are bounded too.

@@ -28,13 +28,13 @@ if __name__ == "__main__":
 
 from benchmarks.support.nodes import Nodes, processes_of
 from benchmarks.support.result import write_result
-from benchmarks.support.watched import Outcome, Training, outcome
+from benchmarks.support.watched import Outcome, WatchedTraining, outcome
 from tests.support.synthetic import rolled_out, stored
 from v4e.config import Config, Run
 from v4e.data.store.paths import store_uri
 from v4e.models.tiny import save_random
 
-Row = dict[str, str | float | bool]
+FaultRow = dict[str, str | float | bool]
 
 PER_RUN = 5  # faults
 STEPS, BATCH, ACCUMULATE = 60, 4, 2  # targets of 0.12 MiB: smaller ones would not go through the object store
@@ -50,7 +50,7 @@ ACTORS = {"teacher": "Replica", "pool": "TeacherPool", "student": "RayTrainWorke
 
 
 @dataclass
-class Bench:
+class FaultBench:
     """A cluster, and the settings of runs on it."""
 
     settings: Config
@@ -68,18 +68,18 @@ class Bench:
     def undisturbed(self, shape: str) -> tuple[Outcome, float]:
         """What is to come out, and the median seconds of a step."""
         config = self.config(shape, shape)
-        training = Training(config, BOUND_S)
+        training = WatchedTraining(config, BOUND_S)
         if not training.ends() or training.error:
             raise RuntimeError(f"the undisturbed run with {shape} did not end well") from training.error
         return outcome(config), statistics.median(after - before for before, after in pairwise(training.times[1:]))
 
     def disturbed(
         self, kind: str, shape: str, faults: int, expected: Outcome, step_s: float, rng: random.Random
-    ) -> list[Row]:
+    ) -> list[FaultRow]:
         """A run with at most `faults` faults, a row each: fewer if it ends before they could strike."""
         config = self.config("disturbed", shape)
         shutil.rmtree(config.run.dir, ignore_errors=True)
-        training, part = Training(config, BOUND_S), config.optim.steps // faults
+        training, part = WatchedTraining(config, BOUND_S), config.optim.steps // faults
         strikes: list[tuple[float, int, list[str]]] = []
         for number in range(faults):
             step, delay_s = rng.randrange(number * part + 1, (number + 1) * part), rng.random() * step_s
@@ -92,7 +92,7 @@ class Bench:
         end, found = time.monotonic(), outcome(config)
         if training.error and not strikes:
             raise RuntimeError("a run ended that nothing had disturbed") from training.error
-        of_run: Row = {
+        of_run: FaultRow = {
             "run_s": round(end - training.times[0], 2),
             "identical": found == expected,
             "lost": ACCUMULATE * found.lost(config.optim.steps),
@@ -104,7 +104,7 @@ class Bench:
         rows = []
         for (at, step, took), until in zip(strikes, [*(at for at, *_ in strikes[1:]), end], strict=True):
             times = [at, *(moment for moment in training.times if at < moment < until), *([until] if hangs else [])]
-            row: Row = {
+            row: FaultRow = {
                 "kind": kind,
                 "shape": shape,
                 "took": ", ".join(took),
@@ -135,7 +135,7 @@ def strike(nodes: Nodes, kind: str, rng: random.Random) -> list[str]:
     return [role]
 
 
-def measure(moments: int, folder: Path, steps: int = STEPS) -> list[Row]:
+def measure(moments: int, folder: Path, steps: int = STEPS) -> list[FaultRow]:
     """One row for every fault: `moments` of each kind. Call it from the main thread of a process without Ray."""
     save_random(folder / "family")
     settings = stored(
@@ -147,8 +147,8 @@ def measure(moments: int, folder: Path, steps: int = STEPS) -> list[Row]:
         train={"checkpoint_every": 2, "log_every": steps, "max_failures": PER_RUN},
     )
     rolled_out(settings)
-    bench = Bench(settings, Nodes(2, cpus=2))
-    rows: list[Row] = []
+    bench = FaultBench(settings, Nodes(2, cpus=2))
+    rows: list[FaultRow] = []
     try:
         undisturbed = cache(bench.undisturbed)
         for kind in KINDS:

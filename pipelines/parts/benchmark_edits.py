@@ -11,7 +11,7 @@ from v4e.data.store.fingerprint import folder_hash
 from v4e.evaluation.suites import foreign, gedit, imgedit
 from v4e.evaluation.suites.editing import SuiteEditor
 from v4e.evaluation.suites.generation import SuiteModel, batches, manifest, size_for
-from v4e.evaluation.suites.items import Item, Suite, open_image
+from v4e.evaluation.suites.items import Suite, SuiteItem, open_image
 from v4e.evaluation.suites.places import folder
 from v4e.files.progress import bar, say
 from v4e.files.uri import exists, join, read_json, write_json_atomic
@@ -49,7 +49,7 @@ def generate_all(config: Config, chosen: Sequence[SuiteModel], suites: Mapping[s
 
 
 def generate(
-    config: Config, model: SuiteModel, name: str, suite: Suite, editors: Editors[list[Item], list[str]]
+    config: Config, model: SuiteModel, name: str, suite: Suite, editors: Editors[list[SuiteItem], list[str]]
 ) -> None:
     """Writes the sources, and the edits that are missing or were made by other weights, settings or data.
 
@@ -88,7 +88,11 @@ def weights(model: SuiteModel) -> str:
 
 
 def _edit(
-    config: Config, model: SuiteModel, name: str, items: Sequence[Item], editors: Editors[list[Item], list[str]]
+    config: Config,
+    model: SuiteModel,
+    name: str,
+    items: Sequence[SuiteItem],
+    editors: Editors[list[SuiteItem], list[str]],
 ) -> None:
     area, known, sizes = config.data.height * config.data.width, [], []
     for item in items:

@@ -11,7 +11,7 @@ from v4e.data.store.store import RolloutStore, Store
 from v4e.models.sizes import DitConfig, Pipeline, dit
 from v4e.planning.checks import check_cluster, check_host
 from v4e.planning.gpus import GPUS, cluster_of
-from v4e.planning.work import Work, work_of
+from v4e.planning.work import SampleWork, work_of
 from v4e.training import checks as startup
 from v4e.types import Sample
 from v4e.watch.trackers import check_trackers
@@ -27,7 +27,7 @@ class PreparedRun:
     store: Store
     ids: list[str]  # of the samples to train on, each with its rollout
     first: list[Sample]  # the samples of the store's first forward
-    work: Work
+    work: SampleWork
 
     @property
     def distils(self) -> bool:

@@ -20,7 +20,7 @@ from v4e.planning.layout import GIB, ClusterPlan, grid_of, parts_gib, plan_clust
 from v4e.planning.layout_table import cluster_rows, process_rows, verdict_rows
 from v4e.planning.search import Suggestion, nearest
 from v4e.planning.speed import teacher_tflops, training_tflops
-from v4e.planning.work import Speed, Work, pace_of, pool_size, replicas_needed, seconds_of
+from v4e.planning.work import SampleWork, Speed, pace_of, pool_size, replicas_needed, seconds_of
 from v4e.planning.work_table import balance_row, pace_rows, stream_row, work_row
 from v4e.training import checks as startup
 
@@ -99,7 +99,9 @@ def run_here(config: Config, student: Pipeline, teacher: Pipeline) -> None:
     plan(f"plan of {config.recipe}", rows | pace_rows(pace, config, replicas))
 
 
-def speed_of(config: Config, work: Work, student: Pipeline, teacher: Pipeline, grid_FHW: tuple[int, int, int]) -> Speed:
+def speed_of(
+    config: Config, work: SampleWork, student: Pipeline, teacher: Pipeline, grid_FHW: tuple[int, int, int]
+) -> Speed:
     """As the recipe says; what it does not is measured. Without distillation no teacher works, at no speed."""
     train = config.plan.train_tflops or training_tflops(config, student, work.student_reads, grid_FHW)
     if config.kd.weight == 0:

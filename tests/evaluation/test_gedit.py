@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.suites import config_of
 from v4e.config import Bench, Judge
 from v4e.evaluation.suites import gedit
-from v4e.evaluation.suites.items import Item, Suite, sha256
+from v4e.evaluation.suites.items import Suite, SuiteItem, sha256
 from v4e.evaluation.suites.places import read
 from v4e.evaluation.suites.rubrics import OWN_PQ, OWN_SC, SCALE, rubric
 from v4e.evaluation.suites.scores import ItemScore, gedit_rows, summarize
@@ -106,7 +106,7 @@ def test_no_reply_raises(text):
 # Files
 
 
-ITEM = Item(key="k", group="ps_human", instruction='a, "b"\nc 中', source="s_SRCIMG.png", edited="s.png")
+ITEM = SuiteItem(key="k", group="ps_human", instruction='a, "b"\nc 中', source="s_SRCIMG.png", edited="s.png")
 
 
 def test_csv_is_what_the_official_writer_writes():
@@ -148,7 +148,7 @@ def official(folder, model: str, language: str) -> dict:
 
 def scored(values: list[tuple[str, str, bool, tuple[float, float] | None]]) -> tuple[Suite, list[ItemScore]]:
     items = [
-        Item(
+        SuiteItem(
             key=f"{n}", group=g, instruction="x", source=f"{n}s", edited=f"{n}e", language=language, intersection=shared
         )
         for n, (g, language, shared, _) in enumerate(values)

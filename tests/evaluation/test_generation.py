@@ -23,7 +23,7 @@ from tests.support.suites import arguments
 from v4e.config import parse
 from v4e.evaluation.suites import foreign
 from v4e.evaluation.suites.generation import batches, size_for
-from v4e.evaluation.suites.items import Item
+from v4e.evaluation.suites.items import SuiteItem
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_sizes_keep_the_aspect_on_the_grid():
 
 def test_batches_are_cut_before_finished_edits_are_left_out(tmp_path):
     items = [
-        Item(key=f"{n}", group="g", instruction=f"{n}", source="s", edited=str(tmp_path / f"{n % 5}.png"))
+        SuiteItem(key=f"{n}", group="g", instruction=f"{n}", source="s", edited=str(tmp_path / f"{n % 5}.png"))
         for n in range(6)
     ]
     sizes = [(16, 16 if n % 2 else 32) for n in range(6)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.suites import config_of
 from v4e.config import Bench, Judge
 from v4e.evaluation.suites import imgedit
-from v4e.evaluation.suites.items import Item, Suite
+from v4e.evaluation.suites.items import Suite, SuiteItem
 from v4e.evaluation.suites.places import folder, read
 from v4e.evaluation.suites.rubrics import rubric
 from v4e.evaluation.suites.scores import UGE_DEVIATION, ItemScore, summarize, write_official
@@ -46,7 +46,7 @@ def test_a_hostile_tar_and_hostile_keys_write_nothing_outside(benchmarks, tmp_pa
         for name in ("../../evil.png", "/abs.png"):
             tar.addfile(tarfile.TarInfo(name), io.BytesIO())
     bench = Bench(imgedit=str(tmp_path / "t.tar"))
-    item = Item(key="1", group="add", instruction="x", source=f"{tmp_path}/save/sources/evil.png", edited="e")
+    item = SuiteItem(key="1", group="add", instruction="x", source=f"{tmp_path}/save/sources/evil.png", edited="e")
     imgedit.lay_out_sources(bench, "imgedit", [item], f"{tmp_path}/save")
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"t.tar", "evil.png"}
     assert not (tmp_path.parent / "evil.png").exists()
@@ -57,7 +57,7 @@ def test_a_hostile_tar_and_hostile_keys_write_nothing_outside(benchmarks, tmp_pa
 
 def test_what_is_no_tar_is_refused(tmp_path):
     (tmp_path / "t.tar").write_text("no tar")
-    item = Item(key="1", group="add", instruction="x", source=f"{tmp_path}/save/sources/a.png", edited="e")
+    item = SuiteItem(key="1", group="add", instruction="x", source=f"{tmp_path}/save/sources/a.png", edited="e")
     with pytest.raises(ValueError, match="is no tar archive"):
         imgedit.lay_out_sources(Bench(imgedit=str(tmp_path / "t.tar")), "imgedit", [item], f"{tmp_path}/save")
 
@@ -150,7 +150,7 @@ def test_files_and_figures_are_the_official_ones(tmp_path_factory, rows, full):
     if full:
         dice = random.Random(len(rows))
         rows = rows + [(g, [dice.randint(1, 5) for _ in range(3)]) for g in imgedit.GROUPS]
-    items = [Item(key=f"{n}", group=g, instruction="x", source="s", edited="e") for n, (g, _) in enumerate(rows)]
+    items = [SuiteItem(key=f"{n}", group=g, instruction="x", source="s", edited="e") for n, (g, _) in enumerate(rows)]
     texts = ["Brief reasoning: ü.\n" + "\n".join(f"N{i}: {s}" for i, s in enumerate(v)) if v else "" for _, v in rows]
     scores = [
         ItemScore(
@@ -180,7 +180,7 @@ def test_files_and_figures_are_the_official_ones(tmp_path_factory, rows, full):
 
 def test_paper_s_overall_of_its_own_columns_is_3_92():
     columns = (4.35, 3.70, 1.95, 4.60, 3.85, 4.30, 4.85, 3.95, 3.70)
-    items = [Item(key=g, group=g, instruction="x", source="s", edited="e") for g in imgedit.GROUPS]
+    items = [SuiteItem(key=g, group=g, instruction="x", source="s", edited="e") for g in imgedit.GROUPS]
     scores = [
         ItemScore(row=n, item=i, values={"score": v}) for n, (i, v) in enumerate(zip(items, columns, strict=True))
     ]
@@ -189,7 +189,7 @@ def test_paper_s_overall_of_its_own_columns_is_3_92():
 
 
 def test_uge_is_a_headline_with_its_deviation_told():
-    item = Item(key="1", group="uge", instruction="x", source="s", edited="e")
+    item = SuiteItem(key="1", group="uge", instruction="x", source="s", edited="e")
     suite = Suite(name="uge", items=(item,), groups=("uge",), hashes={}, whole=True)
     scores = [ItemScore(row=0, item=item, values={"score": 3.0})]
     found = summarize(suite, scores, Bench(draws=1), REAL)

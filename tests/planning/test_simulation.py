@@ -25,7 +25,7 @@ from v4e.planning.simulation.farm import Stage, farm
 from v4e.planning.simulation.faults import TrainingJob, best_interval, train_through
 from v4e.planning.simulation.pipeline import simulate
 from v4e.planning.simulation.serving import serve
-from v4e.planning.simulation.window import Training, window
+from v4e.planning.simulation.window import TrainingSetup, window
 from v4e.planning.work import pace_of
 
 I2V = sizes.pipeline("Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", "models.student")
@@ -89,7 +89,7 @@ def test_the_window_has_the_plans_pace(workers, prefetch, replicas):
     base = parse([f"train.workers={workers}", f"teacher.prefetch={prefetch}", f"optim.accumulate={workers}"])
     for student_s, teacher_s in ((2.0, 1.0), (5.0, 30.0), (12.0, 4.0)):
         planned = pace_of(base, 1, student_s, teacher_s, replicas).step_s
-        training = Training(
+        training = TrainingSetup(
             workers=workers,
             replicas=replicas,
             prefetch=prefetch,
@@ -107,7 +107,7 @@ def test_the_window_has_the_plans_pace(workers, prefetch, replicas):
 @pytest.mark.parametrize("request_s", [0.001, 0.05, 0.3])
 def test_the_pools_one_process_is_a_limit_that_workers_share(request_s):
     workers, student_s = 20, 2.0
-    training = Training(
+    training = TrainingSetup(
         workers=workers,
         replicas=20,
         prefetch=4,
@@ -243,7 +243,7 @@ def test_twice_the_triplets_take_twice_as_long_where_nothing_fails():
         for config, cluster in (point(*calm, f"plan.triplets={n}") for n in (200_000, 400_000))
     )
     for name in ("ingest", "caption", "precompute", "rollout", "train"):
-        assert second.parts[name].seconds == pytest.approx(2 * first.parts[name].seconds, rel=0.02), name
+        assert second.stages[name].seconds == pytest.approx(2 * first.stages[name].seconds, rel=0.02), name
     assert first.useful == pytest.approx(1, abs=0.01)
 
 
@@ -261,14 +261,14 @@ def test_twice_the_triplets_take_twice_as_long_where_nothing_fails():
 def test_the_first_limit_is_the_one_that_was_made_tight(settings_, stage, bottleneck):
     config, cluster = point("plan.gpus=16", "plan.triplets=4000", *settings_)
     found = simulate(config, I2V, FLF2V, cluster)
-    assert found.parts[stage].bottleneck == bottleneck
+    assert found.stages[stage].bottleneck == bottleneck
     assert found.longest == stage
 
 
 def test_faults_that_come_often_are_the_limit_and_too_often_are_refused():
     config, cluster = point("plan.gpus=16", "plan.triplets=40000", "scale.mtbf_h=12", "scale.restart_s=3000")
     found = simulate(config, I2V, FLF2V, cluster)
-    assert found.parts["train"].bottleneck == "faults" and found.useful < 0.5
+    assert found.stages["train"].bottleneck == "faults" and found.useful < 0.5
     config, cluster = point("plan.gpus=16", "plan.triplets=40000", "scale.mtbf_h=1", "scale.restart_s=3000")
     with pytest.raises(ValueError, match=r"would hardly end: its nodes fail every \d+ s.*scale\.mtbf_h$"):
         simulate(config, I2V, FLF2V, cluster)
@@ -282,7 +282,7 @@ def test_faults_take_time_and_are_counted():
         )
     )
     assert calm.useful > 0.99 > often.useful
-    assert often.parts["rollout"].faults > 1 > calm.parts["rollout"].faults == 0
+    assert often.stages["rollout"].faults > 1 > calm.stages["rollout"].faults == 0
     assert often.seconds > calm.seconds
 
 

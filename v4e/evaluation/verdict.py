@@ -11,7 +11,7 @@ FIGURES = {"success": "success", "edit_l1": "edit L1", "preserve_psnr": "preserv
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class ClaimVerdict:
     """On the claim that one variant's figure is higher than another's."""
 
     word: Literal["holds", "opposite", "not decided"]
@@ -24,7 +24,7 @@ class Verdict:
         return f"{self.word}: {self.difference:+.3f} {error}, n = {self.seeds}"
 
 
-def verdict(higher: Sequence[float], lower: Sequence[float]) -> Verdict:
+def verdict(higher: Sequence[float], lower: Sequence[float]) -> ClaimVerdict:
     """On the claim that `higher` has the higher mean; each holds one figure a seed.
 
     It holds when the difference of the means exceeds twice its standard error, sqrt(var/n + var/n) with sample
@@ -38,10 +38,10 @@ def verdict(higher: Sequence[float], lower: Sequence[float]) -> Verdict:
     difference = float(statistics.mean(higher) - statistics.mean(lower))
     seeds = min(len(higher), len(lower))
     if seeds < 2:
-        return Verdict(word="not decided", difference=difference, error=None, seeds=seeds)
+        return ClaimVerdict(word="not decided", difference=difference, error=None, seeds=seeds)
     error = math.sqrt(sum(statistics.variance(figures) / len(figures) for figures in (higher, lower)))
     word = "holds" if difference > ERRORS * error else "opposite" if -difference > ERRORS * error else "not decided"
-    return Verdict(word=word, difference=difference, error=error, seeds=seeds)
+    return ClaimVerdict(word=word, difference=difference, error=error, seeds=seeds)
 
 
 def spread(figures: Sequence[float | None]) -> dict:

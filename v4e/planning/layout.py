@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
-from v4e.planning.memory import BYTES, EXACT, OFFLOADED, Memory, checkpoint_bytes, student_memory, teacher_memory
+from v4e.planning.memory import BYTES, EXACT, OFFLOADED, StudentMemory, checkpoint_bytes, student_memory, teacher_memory
 from v4e.planning.seconds import Seconds, seconds_on
-from v4e.planning.work import MIB, Pace, Speed, Work, forward_flops, pace_of, pool_size, replicas_needed, work_of
+from v4e.planning.work import MIB, Pace, SampleWork, Speed, forward_flops, pace_of, pool_size, replicas_needed, work_of
 
 GIB = 2**30
 HOST_GIB = 6.0  # that Ray, the driver and Python take of a node (ours)
@@ -39,7 +39,7 @@ class Limit:
 class Held:
     """Bytes."""
 
-    student: Memory  # of a training rank, wherever it is
+    student: StudentMemory  # of a training rank, wherever it is
     student_gpu: int  # of it on the GPU, at the peak
     teacher_weights: int  # of a replica's rank
     teacher_activations: int
@@ -56,7 +56,7 @@ class Held:
 class ClusterPlan:
     """Of one run."""
 
-    work: Work
+    work: SampleWork
     speed: Speed
     held: Held
     seconds: Seconds
@@ -75,7 +75,7 @@ class ClusterPlan:
         return self.training_gpus + self.teacher_gpus
 
 
-def work_for(config: Config, student: Pipeline, teacher: Pipeline) -> Work:
+def work_for(config: Config, student: Pipeline, teacher: Pipeline) -> SampleWork:
     """What a sample costs, by the models' sizes and ``plan``'s lengths of texts."""
     return work_of(
         config,
@@ -140,7 +140,9 @@ def plan_cluster(
     )
 
 
-def held_by(config: Config, student: Pipeline, teacher: Pipeline, work: Work, cluster: Cluster, triplets: int) -> Held:
+def held_by(
+    config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork, cluster: Cluster, triplets: int
+) -> Held:
     """What lies in memory and on disk."""
     train, image = config.train, student.image_tokens
     memory = student_memory(config, student.dit, work.student_reads, workers=train.workers, image_tokens=image)
@@ -170,7 +172,7 @@ def triplet_bytes(config: Config, student: Pipeline) -> int:
     return latents + text + 2 * size * student.image_tokens * dit.image_width
 
 
-def rollout_flops(config: Config, teacher: Pipeline, work: Work) -> int:
+def rollout_flops(config: Config, teacher: Pipeline, work: SampleWork) -> int:
     """Of one triplet's rollout, twice the forwards with guidance."""
     forwards = config.teacher.steps * (2 if config.teacher.guidance != 1 else 1)
     return forwards * forward_flops(teacher.dit, work.teacher_reads)
@@ -201,7 +203,7 @@ def parts_gib(config: Config, held: Held) -> dict[str, float]:
     return {name: getattr(held.student, name) / GIB for name in names if name not in away}
 
 
-def process_gib(config: Config, student: Pipeline, teacher: Pipeline, work: Work) -> dict[str, dict[str, float]]:
+def process_gib(config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork) -> dict[str, dict[str, float]]:
     """GiB of a training and of a teaching process without GPUs, by part, with what any such process holds."""
     image = student.image_tokens
     memory = student_memory(config, student.dit, work.student_reads, workers=config.train.workers, image_tokens=image)

@@ -5,7 +5,7 @@ from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import RESERVE_GIB, RESERVE_SHARE, Cluster
 from v4e.planning.layout import GIB, ClusterPlan, parts_gib, process_gib, stream_gb_s
 from v4e.planning.search import Suggestion
-from v4e.planning.work import Work
+from v4e.planning.work import SampleWork
 from v4e.planning.work_table import balance_row, duration
 
 NO_WAY = "no change of the settings that the search knows fits: use GPUs with more memory, or more of them"
@@ -62,7 +62,7 @@ def passes(config: Config, tera: float) -> str:
     )
 
 
-def process_rows(config: Config, student: Pipeline, teacher: Pipeline, work: Work) -> dict[str, str]:
+def process_rows(config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork) -> dict[str, str]:
     """What processes without GPUs hold."""
     rows = {}
     for side, gib in process_gib(config, student, teacher, work).items():

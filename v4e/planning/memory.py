@@ -20,7 +20,7 @@ OFFLOADED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class StudentMemory:
     """Bytes of one rank at the peak of a step.
 
     A backward frees activations as it makes gradients, so the peak is at its beginning or at its end, whichever is
@@ -44,7 +44,7 @@ class Memory:
         return sum(getattr(self, part) for part in OFFLOADED[offload])
 
 
-def student_memory(config: Config, dit: DitSizes, reads: Reads, *, workers: int, image_tokens: int) -> Memory:
+def student_memory(config: Config, dit: DitSizes, reads: Reads, *, workers: int, image_tokens: int) -> StudentMemory:
     """Of one of `workers` ranks that trains a student of the sizes `dit` on samples that it `reads` so.
 
     `image_tokens` are those of one image: an FLF2V model has an embedding for each of two images' tokens. Activations
@@ -58,7 +58,7 @@ def student_memory(config: Config, dit: DitSizes, reads: Reads, *, workers: int,
     last = math.ceil(moving_parameters(config, dit, trained) * EXACT / shards)  # gradients of the last block to come
     ends = (held, max(0, activation_bytes(config, dit, reads, 1) - last))
     gradients, activations = max(begins, ends, key=sum)
-    return Memory(
+    return StudentMemory(
         weights=held + math.ceil(frozen * BYTES[config.train.dtype] / shards),
         gradients=gradients,
         moments=2 * held,

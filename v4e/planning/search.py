@@ -12,14 +12,14 @@ from v4e.planning.layout import ClusterPlan, plan_cluster
 CLIPS = (0.75, 0.5)  # of the sides
 LORA_RANK = 64
 Value = int | str | tuple[int, ...]
-Changes = dict[str, Value]  # "section.field" to what it becomes
+Overrides = dict[str, Value]  # "section.field" to what it becomes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
     """Settings that fit, and how that goes."""
 
-    changes: Changes
+    changes: Overrides
     plan: ClusterPlan
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ def nearest(
     return best
 
 
-def variants(config: Config, cluster: Cluster) -> Iterator[tuple[int, Changes, Config]]:
+def variants(config: Config, cluster: Cluster) -> Iterator[tuple[int, Overrides, Config]]:
     """Price, changes and config of every combination that is a valid config."""
     for choice in product(*[[(0, {}), *knob] for knob in knobs(config, cluster)]):
         changes = {key: value for _, alternative in choice for key, value in alternative.items()}
@@ -62,11 +62,11 @@ def variants(config: Config, cluster: Cluster) -> Iterator[tuple[int, Changes, C
         yield sum(price for price, _ in choice), changes, variant
 
 
-def knobs(config: Config, cluster: Cluster) -> list[list[tuple[int, Changes]]]:
+def knobs(config: Config, cluster: Cluster) -> list[list[tuple[int, Overrides]]]:
     """Alternatives to what `config` has, each with its price (ours): what changes no result is cheap."""
     data, train, teacher, batch = config.data, config.train, config.teacher, config.optim.batch
 
-    def others(price: int, key: str, *values: Value) -> list[tuple[int, Changes]]:
+    def others(price: int, key: str, *values: Value) -> list[tuple[int, Overrides]]:
         section, field = key.split(".")
         return [(price, {key: value}) for value in values if value != getattr(getattr(config, section), field)]
 

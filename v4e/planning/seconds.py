@@ -7,7 +7,7 @@ from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.memory import BYTES, EXACT, checkpoint_bytes, parameter_count, trained_parameters
-from v4e.planning.work import Speed, Work, seconds_of, tensor_parallel_bytes
+from v4e.planning.work import SampleWork, Speed, seconds_of, tensor_parallel_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Seconds:
 
 
 def seconds_on(
-    config: Config, student: Pipeline, teacher: Pipeline, work: Work, speed: Speed, cluster: Cluster
+    config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork, speed: Speed, cluster: Cluster
 ) -> Seconds:
     """What each takes by itself."""
     compute, target = seconds_of(config, work, speed)

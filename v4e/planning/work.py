@@ -30,7 +30,7 @@ class Reads:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class SampleWork:
     """What one sample costs, whatever the machines."""
 
     student_reads: Reads
@@ -140,7 +140,7 @@ def work_of(
     image_tokens: int,
     instruction: int,
     evolution: int,
-) -> Work:
+) -> SampleWork:
     """What a sample of `config` costs.
 
     Args:
@@ -157,7 +157,7 @@ def work_of(
     )
     sent = tokens if config.teacher.tokens == "all" else tokens // grid_FHW[0]
     shape_KBND = (len(config.kd.taps), config.optim.batch, sent, student.width)
-    return Work(
+    return SampleWork(
         student_reads=student_reads,
         teacher_reads=teacher_reads,
         student_flops=training_flops(student, student_reads, recompute=config.train.recompute == "full"),
@@ -167,7 +167,7 @@ def work_of(
     )
 
 
-def seconds_of(config: Config, work: Work, speed: Speed) -> tuple[float, float]:
+def seconds_of(config: Config, work: SampleWork, speed: Speed) -> tuple[float, float]:
     """Of one batch, ``optim.batch`` samples: on a worker, forward and backward; on a replica, its target."""
     tera = config.optim.batch / 1e12
     teacher_s = work.teacher_flops * tera / speed.infer if work.teacher_flops else 0.0

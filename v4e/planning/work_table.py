@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from v4e.config import Config
 from v4e.files.journal import Record
-from v4e.planning.work import MIB, SCALE, Pace, Reads, Work, pace_of
+from v4e.planning.work import MIB, SCALE, Pace, Reads, SampleWork, pace_of
 
 RARELY = 0.05  # of the workers' time: a wait that nobody need do anything about
 
 
-def balance_row(work: Work, config: Config) -> str:
+def balance_row(work: SampleWork, config: Config) -> str:
     """Teacher against student, by FLOPs."""
     tp, workers = config.teacher.tp, config.train.workers
     whose = "the teacher's work" if tp == 1 else f"the work of each of a replica's {tp} ranks"
@@ -19,7 +19,7 @@ def balance_row(work: Work, config: Config) -> str:
     )
 
 
-def stream_row(work: Work, config: Config, frames: int) -> str:
+def stream_row(work: SampleWork, config: Config, frames: int) -> str:
     """What a target weighs, why, and what of them is in memory at most; `frames` F of the latents."""
     teacher, workers = config.teacher, config.train.workers
     taps, batch, tokens, width = work.shape_KBND
@@ -62,7 +62,7 @@ def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
     return rows
 
 
-def compared(work: Work, config: Config, records: Sequence[Record]) -> dict[str, str]:
+def compared(work: SampleWork, config: Config, records: Sequence[Record]) -> dict[str, str]:
     """A run's steps against its plan: the same FLOPs at the speed that the student turned out to have."""
     seconds, wait_s, io_s, teacher_s, mib = (
         sum(record[name] for record in records) for name in ("seconds", "wait_s", "io_s", "teacher_s", "mib")

@@ -10,7 +10,7 @@ from v4e.config import Config
 from v4e.editing.editor import Editor
 from v4e.evaluation.suites import foreign
 from v4e.evaluation.suites.generation import SuiteModel, seed_of, size_for
-from v4e.evaluation.suites.items import Item, open_image
+from v4e.evaluation.suites.items import SuiteItem, open_image
 from v4e.files.uri import write_atomic
 from v4e.language.tasks import rule_task
 from v4e.weights.load import DTYPES
@@ -29,7 +29,7 @@ class SuiteEditor:
         else:
             self.pipeline = foreign.load(model.folder, DTYPES[models.dtype])
 
-    def __call__(self, items: Sequence[Item]) -> list[str]:
+    def __call__(self, items: Sequence[SuiteItem]) -> list[str]:
         """Writes each edit as PNG; returns a line for each source that cannot be edited.
 
         For our models all sources are resized to the first one's size, and the edits back.
@@ -48,7 +48,7 @@ class SuiteEditor:
                 write_atomic(item.edited, buffer.getvalue())
         return bad
 
-    def _ours(self, sources: list[tuple[Item, Image.Image]]) -> list[Image.Image]:
+    def _ours(self, sources: list[tuple[SuiteItem, Image.Image]]) -> list[Image.Image]:
         config = self.config
         height, width = size_for(*sources[0][1].size, config.data.height * config.data.width)
         texts = [item.instruction for item, _ in sources]
@@ -68,7 +68,7 @@ class SuiteEditor:
         )
         return [edit.image for edit in edits]
 
-    def _theirs(self, sources: list[tuple[Item, Image.Image]]) -> list[Image.Image]:
+    def _theirs(self, sources: list[tuple[SuiteItem, Image.Image]]) -> list[Image.Image]:
         """Edits one image at a time: other pipelines differ in what a batch of images means to them."""
         config, found = self.config, []
         for item, image in sources:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from v4e.config import Bench
-from v4e.evaluation.suites.items import Item, Suite, first_of_each, sha256
+from v4e.evaluation.suites.items import Suite, SuiteItem, first_of_each, sha256
 from v4e.files.uri import write_atomic
 
 GROUPS = (
@@ -57,7 +57,7 @@ def read(bench: Bench, save: str, model: str) -> Suite:
     Raises:
         ValueError: a file is damaged or lacks a column, or a group is unknown.
     """
-    items: list[Item] = []
+    items: list[SuiteItem] = []
     hashes: dict[str, str] = {}
     for file in parquet_files(bench.gedit):
         hashes[file.name] = sha256(file)
@@ -90,11 +90,11 @@ def read(bench: Bench, save: str, model: str) -> Suite:
     )
 
 
-def _item(row: Mapping, below: str) -> Item:
+def _item(row: Mapping, below: str) -> SuiteItem:
     place = f"{below}/{row['task_type']}/{row['instruction_language']}/{row['key']}"
     if "/" in str(row["key"]) or str(row["key"]) in ("", ".", ".."):
         raise ValueError(f"GEdit-Bench key {row['key']!r} is no file name: this is not the published set")
-    return Item(
+    return SuiteItem(
         key=str(row["key"]),
         group=row["task_type"],
         instruction=row["instruction"],
@@ -105,7 +105,7 @@ def _item(row: Mapping, below: str) -> Item:
     )
 
 
-def lay_out_sources(bench: Bench, items: Iterable[Item]) -> list[str]:
+def lay_out_sources(bench: Bench, items: Iterable[SuiteItem]) -> list[str]:
     """Writes the missing ``{key}_SRCIMG.png``, from the column ``input_image``; returns what could not be decoded."""
     wanted = {item.source for item in items if not Path(item.source).exists()}
     bad: list[str] = []
@@ -161,7 +161,7 @@ def _valid(scores: Any, most: float) -> list[float] | None:
     return list(listed) if listed and good else None
 
 
-def csv_bytes(rows: Sequence[tuple[Item, float, float]]) -> bytes:
+def csv_bytes(rows: Sequence[tuple[SuiteItem, float, float]]) -> bytes:
     """One official CSV of (item, semantics, quality) rows."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
@@ -176,9 +176,9 @@ def csv_bytes(rows: Sequence[tuple[Item, float, float]]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def write_csvs(folder: str, model: str, rows: Sequence[tuple[Item, float, float]]) -> None:
+def write_csvs(folder: str, model: str, rows: Sequence[tuple[SuiteItem, float, float]]) -> None:
     """``{model}_{group}_gpt_score.csv`` of every group and the combined one, below ``{backbone}/eval_results_new``."""
-    ordered: list[tuple[Item, float, float]] = []
+    ordered: list[tuple[SuiteItem, float, float]] = []
     for group in GROUPS:
         mine = [row for row in rows if row[0].group == group]
         write_atomic(f"{folder}/{model}_{group}_gpt_score.csv", csv_bytes(mine))

@@ -9,7 +9,7 @@ import diffusers
 import torch
 
 from v4e.config import Config, decided_by
-from v4e.evaluation.suites.items import Item
+from v4e.evaluation.suites.items import SuiteItem
 from v4e.method.flow import sample_seed
 
 GRID = 16  # pixels of Wan's VAE and patches together
@@ -39,7 +39,7 @@ def manifest(config: Config, model: SuiteModel, weights: str, data: dict[str, st
     }
 
 
-def seed_of(config: Config, item: Item) -> int:
+def seed_of(config: Config, item: SuiteItem) -> int:
     return sample_seed(config.run.seed, f"{item.language}/{item.key}", 0)
 
 
@@ -52,11 +52,11 @@ def size_for(width: int, height: int, area: int) -> tuple[int, int]:
     return tall, wide
 
 
-def batches(items: Sequence[Item], sizes: Sequence[tuple[int, int]], batch: int) -> list[list[Item]]:
+def batches(items: Sequence[SuiteItem], sizes: Sequence[tuple[int, int]], batch: int) -> list[list[SuiteItem]]:
     """Those that lack an edit, in forwards of one size. Cut before finished ones are left out: what is in a forward is
     then the same in a resumed run, to the bit. Of rows that share a file the last one edits it, as officially."""
     last = {item.edited: (item, size) for item, size in zip(items, sizes, strict=True)}
-    groups: dict[tuple[int, int], list[Item]] = {}
+    groups: dict[tuple[int, int], list[SuiteItem]] = {}
     for item, size in last.values():
         groups.setdefault(size, []).append(item)
     cuts = [group[at : at + batch] for group in groups.values() for at in range(0, len(group), batch)]

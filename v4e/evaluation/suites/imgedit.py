@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from v4e.config import Bench
-from v4e.evaluation.suites.items import Item, Suite, first_of_each, read_objects, sha256
+from v4e.evaluation.suites.items import Suite, SuiteItem, first_of_each, read_objects, sha256
 from v4e.files.uri import write_atomic
 
 GROUPS = (
@@ -49,7 +49,7 @@ def read(bench: Bench, name: str, save: str, model: str) -> Suite:
         if group not in (*GROUPS, "uge"):
             raise ValueError(f"{file}: item {key} has edit_type {group!r}; expected one of {', '.join(GROUPS)}")
         items.append(
-            Item(
+            SuiteItem(
                 key=safe(key),
                 group=group,
                 instruction=found["prompt"],
@@ -70,7 +70,7 @@ def read(bench: Bench, name: str, save: str, model: str) -> Suite:
     )
 
 
-def read_turns(bench: Bench, save: str, model: str) -> list[list[Item]]:
+def read_turns(bench: Bench, save: str, model: str) -> list[list[SuiteItem]]:
     """The multi-turn items: each a list of turns, of which turn k + 1 edits turn k's edit.
 
     Edits are ``{save}/{model}/{stem of the JSON file}/{key}/turn{k}.png``; the authors judge them by hand.
@@ -93,7 +93,7 @@ def read_turns(bench: Bench, save: str, model: str) -> list[list[Item]]:
             sources = [f"{save}/sources/{safe(found['id'])}", *(f"{folder}/turn{k}.png" for k in range(1, len(texts)))]
             chains.append(
                 [
-                    Item(
+                    SuiteItem(
                         key=f"{file.stem}/{key}/turn{k}",
                         group=file.stem,
                         instruction=text,
@@ -134,7 +134,7 @@ def safe(name: str) -> str:
     return name
 
 
-def lay_out_sources(bench: Bench, name: str, items: Iterable[Item], save: str) -> list[str]:
+def lay_out_sources(bench: Bench, name: str, items: Iterable[SuiteItem], save: str) -> list[str]:
     """Copies the missing source images out of the tar or folder, as they are; returns the ids that are not there.
 
     Raises:

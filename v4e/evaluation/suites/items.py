@@ -12,7 +12,7 @@ from v4e.files.pictures import encoded
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class SuiteItem:
     """One edit that a benchmark asks for."""
 
     key: str  # the benchmark's own
@@ -29,7 +29,7 @@ class Suite:
     """One benchmark as the user's copy has it."""
 
     name: str
-    items: tuple[Item, ...]  # in the copy's order
+    items: tuple[SuiteItem, ...]  # in the copy's order
     groups: tuple[str, ...]  # in the official order
     hashes: dict[str, str]  # file to sha256
     whole: bool  # the items are those of the official set, all of them
@@ -84,8 +84,10 @@ class Rubric:
 
     name: str  # official, given, own, editscore
     kinds: tuple[str, ...]  # names of an item's questions, e.g. SC and PQ
-    build: Callable[[Item, str], Question]  # item, kind -> question; raises OSError where an image cannot be read
-    read: Callable[[str, Item, str], list[float] | None]  # reply, item, kind -> scores; None where it cannot be read
+    build: Callable[[SuiteItem, str], Question]  # item, kind -> question; raises OSError where an image cannot be read
+    read: Callable[
+        [str, SuiteItem, str], list[float] | None
+    ]  # reply, item, kind -> scores; None where it cannot be read
     hashes: dict[str, str]  # prompt to sha256
 
 
@@ -133,7 +135,7 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def first_of_each(items: Sequence[Item], limit: int) -> tuple[Item, ...]:
+def first_of_each(items: Sequence[SuiteItem], limit: int) -> tuple[SuiteItem, ...]:
     """The first `limit` items of each group and language; all with 0."""
     if not limit:
         return tuple(items)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from v4e.config import Judge
-from v4e.evaluation.suites.items import Ask, Item, Question, Rubric
+from v4e.evaluation.suites.items import Ask, Question, Rubric, SuiteItem
 from v4e.files.progress import Advance
 from v4e.files.uri import write_atomic
 
@@ -24,7 +24,7 @@ class Asked:
     """One question of one item. Rows of one key are told apart by `row`."""
 
     row: int
-    item: Item
+    item: SuiteItem
     kind: str
 
     @property
@@ -33,7 +33,7 @@ class Asked:
 
 
 def judge_items(
-    items: Sequence[Item],
+    items: Sequence[SuiteItem],
     rubric: Rubric,
     judge: Judge,
     ask: Ask,

@@ -18,7 +18,7 @@ KEYS = ("id", "source", "edit", "truth", "mask", "source_caption", "target_capti
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class EditedPair:
     """One edit; paths are absolute. What is empty is not known, and its metrics are left out."""
 
     id: str
@@ -32,7 +32,7 @@ class Pair:
     group: str = ""
 
 
-def read(file: str, edits: str) -> Iterator[Pair]:
+def read(file: str, edits: str) -> Iterator[EditedPair]:
     """JSON Lines of `KEYS`, paths relative to the file; or, where its name ends in .json, PIE-Bench's mapping file,
     whose images lie in annotation_images/ beside it, and the edits under the same names below `edits`.
 
@@ -42,7 +42,7 @@ def read(file: str, edits: str) -> Iterator[Pair]:
     place = Path(file)
     if place.suffix == ".json":
         for key, found in read_objects(place, "bench.pairs", PIE_KEYS).items():
-            yield Pair(
+            yield EditedPair(
                 id=key,
                 source=str(place.parent / "annotation_images" / found["image_path"]),
                 edit=str(Path(edits) / found["image_path"]),
@@ -60,7 +60,7 @@ def read(file: str, edits: str) -> Iterator[Pair]:
                 f"texts, got {line[:80]}"
             )
         paths = {k: str(place.parent / found[k]) for k in ("source", "edit", "truth", "mask") if found.get(k)}
-        yield Pair(**{"id": str(number), **found, **paths})
+        yield EditedPair(**{"id": str(number), **found, **paths})
 
 
 def _line(line: str) -> dict[str, Any] | None:
@@ -97,7 +97,7 @@ def load_tools(bench: Bench) -> Tools:
     )
 
 
-def measure(pair: Pair, tools: Tools) -> dict[str, float]:
+def measure(pair: EditedPair, tools: Tools) -> dict[str, float]:
     """All metrics that the pair's data and `tools` allow, ``<rule>.<metric>`` to figure.
 
     Raises:
@@ -119,7 +119,7 @@ def measure(pair: Pair, tools: Tools) -> dict[str, float]:
     return found | {f"emu_edit.{k}": v for k, v in scored.items()}
 
 
-def _pie(pair: Pair, source: Image.Image, edit: Image.Image, tools: Tools) -> dict[str, float]:
+def _pie(pair: EditedPair, source: Image.Image, edit: Image.Image, tools: Tools) -> dict[str, float]:
     a, b = (np.asarray(image.resize((pie.SIDE, pie.SIDE))) for image in (source, edit))
     mask = pie.pie_mask(pair.pie_mask)
     found = pie.background(a, b, mask, tools.lpips) or {}
@@ -128,7 +128,7 @@ def _pie(pair: Pair, source: Image.Image, edit: Image.Image, tools: Tools) -> di
     return found | pie.clip_similarity(a, b, mask, pair.source_caption, pair.target_caption, tools.pie_clip)
 
 
-def _mask(pair: Pair, source: Image.Image, pixels: np.ndarray) -> np.ndarray | None:
+def _mask(pair: EditedPair, source: Image.Image, pixels: np.ndarray) -> np.ndarray | None:
     if pair.mask:
         return np.asarray(open_image(pair.mask).convert("L").resize(source.size, Image.Resampling.NEAREST)) > 127
     if pair.truth:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from v4e.config import Bench, Judge
 from v4e.evaluation.suites import gedit, imgedit
-from v4e.evaluation.suites.items import Item, Picture, Question, Rubric, encode, open_image
+from v4e.evaluation.suites.items import Picture, Question, Rubric, SuiteItem, encode, open_image
 
 VIE = "GEdit-Bench/viescore/vie_prompts.py"
 PROMPTS = "Benchmark/Basic/prompts.json"
@@ -95,7 +95,7 @@ def _gedit(bench: Bench, judge: Judge) -> Rubric:
     images_first = judge.order == "images_first"
     kinds = tuple(f"{kind}{'' if p == 0 else p + 1}" for p in range(passes) for kind in prompts)
 
-    def build(item: Item, kind: str) -> Question:
+    def build(item: SuiteItem, kind: str) -> Question:
         source = open_image(item.source)
         edited = open_image(item.edited).convert("RGB").resize(source.size)  # Pillow's default filter, as officially
         images = [source, edited] if kind.startswith("SC") else [edited]
@@ -109,7 +109,7 @@ def _gedit(bench: Bench, judge: Judge) -> Rubric:
             temperature=(0.7 if sampled else None) if judge.temperature < 0 else judge.temperature,
         )
 
-    def read(text: str, item: Item, kind: str) -> list[float] | None:
+    def read(text: str, item: SuiteItem, kind: str) -> list[float] | None:
         scores = gedit.read_reply(text, scale)
         return [s * 10 / scale for s in scores] if scores and scale != gedit.RANGE else scores
 
@@ -133,7 +133,7 @@ def _imgedit(name: str, bench: Bench, judge: Judge) -> Rubric:
     count = 1 if name == "uge" else 3
     images_first = judge.order == "images_first"
 
-    def build(item: Item, kind: str) -> Question:
+    def build(item: SuiteItem, kind: str) -> Question:
         if item.group not in texts:
             raise ValueError(f"{PROMPTS} has no prompt for edit_type {item.group!r}, which item {item.key} has")
         pictures = []
@@ -148,7 +148,7 @@ def _imgedit(name: str, bench: Bench, judge: Judge) -> Rubric:
             temperature=None if judge.temperature < 0 else judge.temperature,
         )
 
-    def read(text: str, item: Item, kind: str) -> list[float] | None:
+    def read(text: str, item: SuiteItem, kind: str) -> list[float] | None:
         return imgedit.read_reply(text, count)
 
     return Rubric(name=bench.rubrics, kinds=("scores",), build=build, read=read, hashes=hashes)

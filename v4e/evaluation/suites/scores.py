@@ -10,7 +10,7 @@ import numpy as np
 from v4e.config import Bench, Judge
 from v4e.evaluation.metrics.bootstrap import interval
 from v4e.evaluation.suites import gedit, imgedit
-from v4e.evaluation.suites.items import Item, Rubric, Suite
+from v4e.evaluation.suites.items import Rubric, Suite, SuiteItem
 from v4e.evaluation.suites.judging import SCORED
 
 AXES = {"gedit": ("SC", "PQ", "O"), "imgedit": ("score",), "uge": ("score",)}
@@ -46,7 +46,7 @@ class ItemScore:
     """One item; `values` is None where a question of it failed or an image is missing."""
 
     row: int
-    item: Item
+    item: SuiteItem
     values: dict[str, float] | None
     replies: list[dict] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ def item_scores(suite: Suite, rubric: Rubric, records: Sequence[dict]) -> list[I
     return [_item_score(suite, rubric, row, item, by_row[row]) for row, item in enumerate(suite.items)]
 
 
-def _item_score(suite: Suite, rubric: Rubric, row: int, item: Item, records: list[dict]) -> ItemScore:
+def _item_score(suite: Suite, rubric: Rubric, row: int, item: SuiteItem, records: list[dict]) -> ItemScore:
     values = None
     if all(r["status"] == SCORED for r in records):
         if suite.name == "gedit":
@@ -135,7 +135,7 @@ def objections(suite: Suite, scores: Sequence[ItemScore], bench: Bench, judge: J
     return tuple(found)
 
 
-def gedit_rows(scores: Sequence[ItemScore]) -> list[tuple[Item, float, float]]:
+def gedit_rows(scores: Sequence[ItemScore]) -> list[tuple[SuiteItem, float, float]]:
     """What GEdit's CSVs hold."""
     return [(s.item, s.values["SC"], s.values["PQ"]) for s in scores if s.values]
 

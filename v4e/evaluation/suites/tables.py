@@ -11,7 +11,7 @@ Results = Mapping[tuple[str, str], Mapping]  # (suite, model) to its scores.json
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ModelRow:
     """One model. Cells are texts, as they are shown."""
 
     name: str
@@ -26,7 +26,7 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ModelRow, ...]
 
 
 def tables(results: Results, models: Sequence[str], languages: Sequence[str]) -> list[Table]:
@@ -71,41 +71,43 @@ def _source(result: Mapping, scored: Mapping) -> str:
     return "; ".join([head, *scored["marks"]])
 
 
-def _printed4() -> list[Row]:
+def _printed4() -> list[ModelRow]:
     return [
-        Row(name=name, cells=tuple(_cell(v) for v in values), source=PRINTED, ours=False)
+        ModelRow(name=name, cells=tuple(_cell(v) for v in values), source=PRINTED, ours=False)
         for name, values in TABLE4.items()
     ]
 
 
-def _printed5() -> list[Row]:
+def _printed5() -> list[ModelRow]:
     rows = []
     for name, (columns, overall) in TABLE5.items():
         cells = tuple(_cell(v) for v in (*(columns or (None,) * len(COLUMNS5)), overall))
         note = NOTES.get(("imgedit", name))
-        rows.append(Row(name=name, cells=cells, source=PRINTED + (f"; {note}" if note else ""), ours=False))
+        rows.append(ModelRow(name=name, cells=cells, source=PRINTED + (f"; {note}" if note else ""), ours=False))
     return rows
 
 
-def _gedit_row(model: str, result: Mapping, language: str) -> Row:
+def _gedit_row(model: str, result: Mapping, language: str) -> ModelRow:
     scored = result[language]
     cells = tuple(shown(scored, axis, 3) for axis in AXES4)
-    return Row(name=model, cells=cells, source=_source(result, scored), ours=True)
+    return ModelRow(name=model, cells=cells, source=_source(result, scored), ours=True)
 
 
-def _imgedit_row(model: str, result: Mapping) -> Row:
+def _imgedit_row(model: str, result: Mapping) -> ModelRow:
     scored = result["all"]
     cells = tuple(_cell(scored["groups"][group]["score"]["value"]) for group in COLUMNS5)
-    return Row(name=model, cells=(*cells, shown(scored, "score")), source=_source(result, scored), ours=True)
+    return ModelRow(name=model, cells=(*cells, shown(scored, "score")), source=_source(result, scored), ours=True)
 
 
-def _uge_row(model: str, result: Mapping) -> Row:
+def _uge_row(model: str, result: Mapping) -> ModelRow:
     scored = result["all"]
-    return Row(name=model, cells=(shown(scored, "score"),), source=_source(result, scored), ours=True)
+    return ModelRow(name=model, cells=(shown(scored, "score"),), source=_source(result, scored), ours=True)
 
 
 def _table6(results: Results, variants: Sequence[str]) -> Table:
-    rows = [Row(name=name, cells=(_cell(g), _cell(i)), source=PRINTED, ours=False) for name, g, i in TABLE6.values()]
+    rows = [
+        ModelRow(name=name, cells=(_cell(g), _cell(i)), source=PRINTED, ours=False) for name, g, i in TABLE6.values()
+    ]
     for variant in variants:
         found = [
             (result, result[part], axis)
@@ -115,7 +117,7 @@ def _table6(results: Results, variants: Sequence[str]) -> Table:
         by_axis = {axis: shown(scored, axis) for _, scored, axis in found}
         source = " | ".join(_source(result, scored) for result, scored, _ in found)
         cells = tuple(by_axis.get(axis, "-") for axis in ("O", "score"))
-        rows.append(Row(name=f"{variant}: {TABLE6[variant][0]}", cells=cells, source=source, ours=True))
+        rows.append(ModelRow(name=f"{variant}: {TABLE6[variant][0]}", cells=cells, source=source, ours=True))
     return Table(title="Ablation (Table 6)", columns=("GEdit-EN O", "ImgEdit Overall"), rows=tuple(rows))
 
 

@@ -11,7 +11,7 @@ from v4e.planning.gpus import Cluster
 from v4e.planning.layout import rollout_flops, triplet_bytes
 from v4e.planning.memory import EXACT, checkpoint_bytes
 from v4e.planning.simulation.farm import Stage
-from v4e.planning.work import Reads, Speed, Work, forward_flops
+from v4e.planning.work import Reads, SampleWork, Speed, forward_flops
 
 # Of the VAE: FLOPs a pixel, of the first frame and of four more; and the width of its attention within a frame.
 ENCODE, DECODE, VAE_WIDTH, VAE_STRIDE = (6_656_864, 20_011_424), (10_748_168, 33_779_528), 384, 8
@@ -20,7 +20,7 @@ CLIPS, IMAGES = 3, 2  # that the VAE and CLIP encode of a triplet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nodes:
+class StageNodes:
     """The cluster as stages see it: so many alike."""
 
     count: int
@@ -28,10 +28,10 @@ class Nodes:
     storage_gb_s: float  # of each, all at it together
 
 
-def nodes_of(config: Config, cluster: Cluster) -> Nodes:
+def nodes_of(config: Config, cluster: Cluster) -> StageNodes:
     """Of ``cluster.gpus``: whole nodes, or one that is not full."""
     count = max(1, cluster.gpus // cluster.per_node)
-    return Nodes(
+    return StageNodes(
         count=count,
         gpus=min(cluster.gpus, cluster.per_node),
         storage_gb_s=min(config.scale.storage_gb_s, config.scale.storage_total_gb_s / count),
@@ -46,7 +46,9 @@ def vae_flops(a_pixel: tuple[int, int], pixels: int, latent_frames: int) -> int:
     return pixels * (first + more * (latent_frames - 1)) + attention
 
 
-def stages(config: Config, student: Pipeline, teacher: Pipeline, work: Work, speed: Speed, nodes: Nodes) -> list[Stage]:
+def stages(
+    config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork, speed: Speed, nodes: StageNodes
+) -> list[Stage]:
     """Those in which triplets know nothing of each other, in order."""
     scale, count = config.scale, config.plan.triplets
     stored = triplet_bytes(config, student)

@@ -9,11 +9,11 @@ from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.simulation.cluster import Layout, best_layout
-from v4e.planning.simulation.costs import Nodes, edit_flops, nodes_of, stages, state_bytes
+from v4e.planning.simulation.costs import StageNodes, edit_flops, nodes_of, stages, state_bytes
 from v4e.planning.simulation.farm import farm
 from v4e.planning.simulation.faults import Trained, TrainingJob, best_interval, train_through
 from v4e.planning.simulation.serving import Served, serve
-from v4e.planning.simulation.window import Training, Window, window
+from v4e.planning.simulation.window import TrainingSetup, TrainingWindow, window
 from v4e.planning.work import pace_of
 
 HOUR = 3600.0
@@ -21,7 +21,7 @@ HOPELESS = 4.0  # times the mean time between faults: one attempt in 50 lasts so
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class StageResult:
     """A stage as it went, the mean of several runs."""
 
     seconds: float
@@ -37,7 +37,7 @@ class Simulated:
     triplets: int
     gpus: int
     layout: Layout
-    parts: dict[str, Part]  # in order
+    stages: dict[str, StageResult]  # in order
     step_s: float  # of training, without faults
     job: TrainingJob  # the training that faults strike
     useful: float  # share of training's time that is neither lost nor waited for
@@ -46,7 +46,7 @@ class Simulated:
 
     @property
     def seconds(self) -> float:
-        return sum(part.seconds for part in self.parts.values())
+        return sum(part.seconds for part in self.stages.values())
 
     @property
     def gpu_hours(self) -> float:
@@ -56,12 +56,12 @@ class Simulated:
     @property
     def longest(self) -> str:
         """The stage that takes longest."""
-        return max(self.parts, key=lambda name: self.parts[name].seconds)
+        return max(self.stages, key=lambda name: self.stages[name].seconds)
 
     @property
     def bottleneck(self) -> str:
         """Of the longest stage."""
-        return f"{self.longest}: {self.parts[self.longest].bottleneck}"
+        return f"{self.longest}: {self.stages[self.longest].bottleneck}"
 
 
 def simulate(config: Config, student: Pipeline, teacher: Pipeline, cluster: Cluster) -> Simulated:
@@ -73,13 +73,13 @@ def simulate(config: Config, student: Pipeline, teacher: Pipeline, cluster: Clus
     layout = best_layout(config, student, teacher, cluster)
     config, nodes = layout.config, nodes_of(config, cluster)
     rng = random.Random(config.run.seed)
-    parts = farmed(config, student, teacher, layout, nodes, rng)
+    results = farmed(config, student, teacher, layout, nodes, rng)
     seen = window(training_of(layout, cluster))
     job = job_of(layout, student, cluster, nodes, seen)
     check_ends(job)
     runs = [train_through(job, rng, slower_by(layout)) for _ in range(config.scale.runs)]
-    parts["train"] = trained_part(layout, job, runs, seen, start_seconds(config, layout, nodes))
-    parts["export"] = Part(
+    results["train"] = trained_result(layout, job, runs, seen, start_seconds(config, layout, nodes))
+    results["export"] = StageResult(
         seconds=config.scale.start_s + 1.5 * state_bytes(config, student) / 4 / 1e9 / nodes.storage_gb_s,
         faults=0.0,
         bottleneck="the storage",
@@ -90,7 +90,7 @@ def simulate(config: Config, student: Pipeline, teacher: Pipeline, cluster: Clus
         triplets=config.plan.triplets,
         gpus=cluster.gpus,
         layout=layout,
-        parts=parts,
+        stages=results,
         step_s=seen.forward_s * config.scale.forwards,
         job=job,
         useful=job.work_s / fmean(run.seconds for run in runs),
@@ -100,10 +100,10 @@ def simulate(config: Config, student: Pipeline, teacher: Pipeline, cluster: Clus
 
 
 def farmed(
-    config: Config, student: Pipeline, teacher: Pipeline, layout: Layout, nodes: Nodes, rng: random.Random
-) -> dict[str, Part]:
+    config: Config, student: Pipeline, teacher: Pipeline, layout: Layout, nodes: StageNodes, rng: random.Random
+) -> dict[str, StageResult]:
     """The stages before training."""
-    scale, parts = config.scale, {}
+    scale, results = config.scale, {}
     weights_s = layout.plan.held.teacher_weights / 1e9 / nodes.storage_gb_s
     for stage in stages(config, student, teacher, layout.plan.work, layout.plan.speed, nodes):
         loads = weights_s if stage.gpus_s else 0.0
@@ -118,19 +118,19 @@ def farmed(
             for _ in range(scale.runs)
         ]
         busy = {name: fmean(run.busy[name] for run in runs) for name in runs[0].busy}
-        parts[stage.name] = Part(
+        results[stage.name] = StageResult(
             seconds=scale.start_s + loads + fmean(run.seconds for run in runs),
             faults=fmean(run.faults for run in runs),
             bottleneck=max(busy, key=lambda name: busy[name]),
             busy=busy,
         )
-    return parts
+    return results
 
 
-def training_of(layout: Layout, cluster: Cluster) -> Training:
+def training_of(layout: Layout, cluster: Cluster) -> TrainingSetup:
     """The window's training: the plan's seconds, and what a request costs."""
     config, seconds, forwards = layout.config, layout.plan.seconds, layout.config.scale.forwards
-    return Training(
+    return TrainingSetup(
         workers=config.train.workers,
         replicas=max(1, layout.plan.replicas),
         prefetch=config.teacher.prefetch,
@@ -141,7 +141,7 @@ def training_of(layout: Layout, cluster: Cluster) -> Training:
     )
 
 
-def job_of(layout: Layout, student: Pipeline, cluster: Cluster, nodes: Nodes, seen: Window) -> TrainingJob:
+def job_of(layout: Layout, student: Pipeline, cluster: Cluster, nodes: StageNodes, seen: TrainingWindow) -> TrainingJob:
     """The training as faults see it. A fault takes a whole node, and so all training, or some replicas."""
     config, scale = layout.config, layout.config.scale
     state, workers = state_bytes(config, student), config.train.workers
@@ -178,7 +178,7 @@ def check_ends(job: TrainingJob) -> None:
         )
 
 
-def start_seconds(config: Config, layout: Layout, nodes: Nodes) -> float:
+def start_seconds(config: Config, layout: Layout, nodes: StageNodes) -> float:
     """From processes to the first step: the store's index in each, and a whole state or the weights for each node."""
     state = layout.plan.held.checkpoints / (config.train.keep + 1)
     return config.scale.start_s + 1e-6 * config.scale.index_us * config.plan.triplets + state / 1e9 / nodes.storage_gb_s
@@ -197,7 +197,9 @@ def slower_by(layout: Layout):
     return slower
 
 
-def trained_part(layout: Layout, job: TrainingJob, runs: list[Trained], seen: Window, start_s: float) -> Part:
+def trained_result(
+    layout: Layout, job: TrainingJob, runs: list[Trained], seen: TrainingWindow, start_s: float
+) -> StageResult:
     """Training, and what sets its pace."""
     seconds = fmean(run.seconds for run in runs)
     useful = job.work_s / seconds
@@ -208,7 +210,7 @@ def trained_part(layout: Layout, job: TrainingJob, runs: list[Trained], seen: Wi
         "checkpoints": fmean(run.blocked_s for run in runs) / seconds,
         "restarts": fmean(run.faults for run in runs) * job.restart_s / seconds,
     }
-    return Part(
+    return StageResult(
         seconds=start_s + seconds,
         faults=fmean(run.faults + run.teacher_faults for run in runs),
         bottleneck="faults" if useful < 0.5 else bottleneck,

@@ -19,7 +19,7 @@ def scale_rows(found: Simulated, config: Config, cluster: Cluster) -> dict[str, 
         f"{samples} samples a step, {of.optim.steps} steps"
         + (f"; train.offload={of.train.offload}" if of.train.offload != config.train.offload else ""),
     }
-    for name, part in found.parts.items():
+    for name, part in found.stages.items():
         share = part.seconds / found.seconds
         faults = f", {part.faults:.1f} faults" if part.faults >= 0.05 else ""
         rows[name] = f"{duration(part.seconds)} ({share:.0%}), bound by {part.bottleneck}{faults}"
@@ -66,7 +66,7 @@ def scale_document(found: Simulated, config: Config) -> dict:
             "samples_a_step": of.optim.batch * of.optim.accumulate,
             "steps": of.optim.steps,
         },
-        "stages": {name: asdict(part) for name, part in found.parts.items()},
+        "stages": {name: asdict(part) for name, part in found.stages.items()},
         "step_s": found.step_s,
         "useful": found.useful,
         "checkpoint_every_s": found.job.every_s,

@@ -10,7 +10,7 @@ FEWEST, MOST = 12, 400  # forwards of a worker
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class TrainingSetup:
     """Who there is, and what each takes, in seconds."""
 
     workers: int
@@ -23,14 +23,14 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class TrainingWindow:
     """What was seen."""
 
     forward_s: float  # from one forward to the next
     busy: dict[str, float]  # the share of the time of each
 
 
-def window(training: Training) -> Window:
+def window(training: TrainingSetup) -> TrainingWindow:
     """Simulates a few forwards of all workers, which begin each one together, as FSDP makes them.
 
     A worker asks ``prefetch`` targets ahead, and for one more when it has trained on one. The pool takes one request at
@@ -38,7 +38,7 @@ def window(training: Training) -> Window:
     """
     forwards = min(MOST, max(FEWEST, REQUESTS // training.workers))
     if not training.teacher_s:
-        return Window(forward_s=training.student_s, busy={"the students": 1.0})
+        return TrainingWindow(forward_s=training.student_s, busy={"the students": 1.0})
     env = simpy.Environment()
     pool, replicas = simpy.Resource(env), simpy.Resource(env, capacity=training.replicas)
     arrived = [simpy.Store(env) for _ in range(training.workers)]
@@ -69,7 +69,7 @@ def window(training: Training) -> Window:
     env.run(until=env.process(students()))
     half = forwards // 2
     forward_s = (ends[-1] - ends[half]) / (forwards - half)
-    return Window(
+    return TrainingWindow(
         forward_s=forward_s,
         busy={
             "the students": training.student_s / forward_s,
