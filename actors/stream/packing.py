@@ -10,7 +10,7 @@ Shape letters: K taps, B batch, N DiT tokens, D width.
 import torch
 from torch import Tensor
 
-from v4e.planning.work import SCALE, Payload
+from v4e.wire import SCALE, Payload
 
 E4M3 = torch.float8_e4m3fn
 E4M3_MAX = torch.finfo(E4M3).max  # 448

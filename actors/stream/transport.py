@@ -21,7 +21,7 @@ from v4e.config import Teacher, Transport
 
 # The answer, or the actor that was to give it, is lost: the request can be sent again.
 Lost = (RayActorError, ObjectLostError, GetTimeoutError, RayDirectTransportError)
-Payload = np.ndarray | list[ray.ObjectRef]
+Answer = np.ndarray | list[ray.ObjectRef]
 
 
 def check_transport(teacher: Teacher) -> None:
@@ -41,7 +41,7 @@ def check_transport(teacher: Teacher) -> None:
             ) from error
 
 
-def offer(answer: Tensor, transport: Transport) -> Payload:
+def offer(answer: Tensor, transport: Transport) -> Answer:
     """Returns what a replica sends in place of `answer`, which is contiguous."""
     if transport == "object_store":
         return answer.cpu().numpy()  # Ray moves an array without copying, and a tensor thirteen times as slowly

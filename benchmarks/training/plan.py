@@ -36,7 +36,8 @@ from v4e.files.uri import read_json
 from v4e.models import sizes
 from v4e.models.dit import hidden_states, predict
 from v4e.planning.layout import process_gib, work_for
-from v4e.planning.work import MIB, Reads, clip_tokens, forward_flops, packed_bytes, tapped_flops, training_flops
+from v4e.planning.work import MIB, Reads, clip_tokens, forward_flops, tapped_flops, training_flops
+from v4e.wire import packed_bytes
 
 IMAGE = 257  # tokens of one
 GRIDS = {"480p": (2, 60, 104), "720p": (2, 90, 160), "480p, 9 frames": (3, 60, 104)}

@@ -15,10 +15,10 @@ from actors.stream.packing import pack, unpack
 from actors.student.worker import Batches
 from actors.teacher.actor import Teacher
 from tests.support.synthetic import rolled_out, stored
-from v4e.planning.work import packed_bytes
 from v4e.training.student import StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
 from v4e.weights.load import load_dit
+from v4e.wire import packed_bytes
 
 SHAPES = st.tuples(*(st.integers(1, high) for high in (3, 2, 5, 33)))
 OPTIONS = ("bf16", "fp8")

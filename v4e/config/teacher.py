@@ -5,6 +5,7 @@ from typing import Literal
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
 from v4e.config.setting import NOTHING, setting
+from v4e.wire import Payload
 
 Transport = Literal["object_store", "nixl"]
 
@@ -40,7 +41,7 @@ class Teacher:
     tokens: Literal["all", "tail"] = setting(
         "all", "Tokens that are sent and distilled; tail = those of the last latent frame (ours)", decides="training"
     )
-    payload: Literal["bf16", "fp8"] = setting(
+    payload: Payload = setting(
         "bf16",
         "Number format of a target; fp8 = e4m3 with a scale for each token, at half the bytes (ours)",
         decides="training",

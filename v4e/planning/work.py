@@ -9,15 +9,13 @@ I image tokens.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from v4e.config import Config
 from v4e.models.sizes import DitSizes
+from v4e.wire import packed_bytes
 
 TEXT_LEN = 512  # text tokens Wan attends to, pads included
-SCALE = 4  # bytes of an fp8 token's scale
 MIB = 2**20
-Payload = Literal["bf16", "fp8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +101,6 @@ def training_flops(dit: DitSizes, reads: Reads, *, recompute: bool) -> int:
 
 
 # Bytes
-
-
-def packed_bytes(shape_KBND: Sequence[int], payload: Payload) -> int:
-    """Of a packed target: 2 K B N D in bf16, K B N (D + 4) in fp8."""
-    taps, batch, tokens, width = shape_KBND
-    return taps * batch * tokens * (2 * width if payload == "bf16" else width + SCALE)
 
 
 def tensor_parallel_bytes(config: Config, dit: DitSizes, reads: Reads) -> int:

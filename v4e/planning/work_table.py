@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from v4e.config import Config
 from v4e.files.journal import Record
-from v4e.planning.work import MIB, SCALE, Pace, Reads, SampleWork, pace_of
+from v4e.planning.work import MIB, Pace, Reads, SampleWork, pace_of
+from v4e.wire import SCALE
 
 RARELY = 0.05  # of the workers' time: a wait that nobody need do anything about
 
