@@ -13,8 +13,8 @@ from v4e.config import Config, Teacher
 from v4e.files import journal
 from v4e.files.progress import bar, say
 from v4e.method.losses import TERMS
+from v4e.models.sizes import dit
 from v4e.planning.work_table import balance_row, stream_row
-from v4e.training import checks as startup
 from v4e.training.mixing import mix_of, mix_rows
 from v4e.watch.follow import Follower
 
@@ -32,7 +32,7 @@ def describe(run: PreparedRun, done: int) -> dict[str, str]:
     often = [f"{number:g} {unit}" for unit, number in every.items() if number]
     rows = {
         "student": f"{config.models.student}, {run.student['num_layers']} blocks of width "
-        f"{startup.width(run.student)}, {config.train.dtype}",
+        f"{dit(run.student).width}, {config.train.dtype}",
         "data": f"{len(run.ids)} samples of {data.frames} x {data.height} x {data.width}",
         "steps": f"{optim.steps} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
         f"{optim.steps * samples / float(mix.epoch_draws):.1f} epochs",
