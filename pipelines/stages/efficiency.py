@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from matplotlib.figure import Figure
 
+from pipelines.parts.variants import VariantRun, finished, progress, shared_data, summary, variant_runs
 from pipelines.stages import ablate
 from v4e.config import Config
 from v4e.evaluation.verdict import claim_table, figure_table, markdown
@@ -31,8 +32,8 @@ def run(config: Config) -> None:
     if exists(join(config.run.dir, "training.json")):
         raise ValueError(f"run.dir={config.run.dir} holds a training run: give this its own, run.dir=runs/efficiency")
     startup.check_run(config)
-    todo = {size: jobs(config, size) for size in config.ablate.sizes}
-    pending = [job for of_size in todo.values() for job in of_size if not ablate.finished(job)]
+    todo = {size: runs_of(config, size) for size in config.ablate.sizes}
+    pending = [each for of_size in todo.values() for each in of_size if not finished(each)]
     plan(
         "data efficiency",
         {
@@ -48,20 +49,20 @@ def run(config: Config) -> None:
         ablate.prepare(replace(config, data=replace(config.data, limit=config.ablate.sizes[-1])), VARIANTS)
     figures: dict[int, dict[str, dict]] = {}
     for size, of_size in todo.items():
-        for number, job in enumerate(of_size, 1):
-            if job in pending:
-                ablate.work(job)
-            say(f"{size} triplets {ablate.progress(number, of_size)}")
-        figures[size] = ablate.summary(of_size)
+        for number, each in enumerate(of_size, 1):
+            if each in pending:
+                ablate.make(each)
+            say(f"{size} triplets {progress(number, of_size)}")
+        figures[size] = summary(of_size)
         report(config.run.dir, figures)
 
 
-def jobs(config: Config, size: int) -> list[ablate.Job]:
-    """Of one size; they share triplets, captions, features and rollouts with the other sizes."""
-    data = replace(ablate.shared(config), limit=size)
+def runs_of(config: Config, size: int) -> list[VariantRun]:
+    """The runs of one size, which share triplets, captions, features and rollouts with the other sizes."""
+    data = replace(shared_data(config), limit=size)
     place = replace(config.run, dir=join(config.run.dir, f"n{size:05d}"))
-    found = ablate.jobs(replace(config, run=place, data=data), VARIANTS, config.ablate.seeds)
-    return [job for job in found if job.trained]
+    found = variant_runs(replace(config, run=place, data=data), VARIANTS, config.ablate.seeds)
+    return [each for each in found if each.trained]
 
 
 def report(run_dir: str, figures: dict[int, dict[str, dict]]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.stages.ablate import CLAIMS, UNTRAINED, VARIANTS, Job, ablate, changed, finished, jobs
+from pipelines.parts.variants import UNTRAINED, VariantRun, changed, finished, variant_runs
+from pipelines.stages.ablate import CLAIMS, VARIANTS, ablate
 from v4e.config import Config, parse
 from v4e.evaluation.verdict import claim_table, figure_table, markdown, over_seeds, spread, verdict
 from v4e.files.uri import read_json, write_json_atomic
@@ -99,7 +100,7 @@ def test_claims_are_about_what_is_run():
 
 def test_jobs_share_budget_and_data_and_have_folders_and_seeds_of_their_own():
     config = parse(["run.dir=runs/a", "run.seed=5", "optim.steps=7"])
-    todo = jobs(config, VARIANTS, 2)
+    todo = variant_runs(config, VARIANTS, 2)
     assert len(todo) == 2 * (len(VARIANTS) + 1)
     assert len({job.config.run.dir for job in todo}) == len(todo)
     assert [job.seed for job in todo] == [5] * 8 + [6] * 8
@@ -110,7 +111,7 @@ def test_jobs_share_budget_and_data_and_have_folders_and_seeds_of_their_own():
 
 def test_figures_of_other_settings_are_refused_and_of_the_same_are_kept(tmp_path):
     config = parse([f"run.dir={tmp_path / 'a'}"])
-    first = jobs(config, VARIANTS, 1)[0]
+    first = variant_runs(config, VARIANTS, 1)[0]
     assert not finished(first)
     write_json_atomic(first.uri("made-by.json"), first.settings)
     assert not finished(first)
@@ -118,13 +119,13 @@ def test_figures_of_other_settings_are_refused_and_of_the_same_are_kept(tmp_path
     assert finished(first)
     (tmp_path / "a").rename(tmp_path / "b")
     moved = parse([f"run.dir={tmp_path / 'b'}", "teacher.replicas=2"])
-    assert finished(jobs(moved, VARIANTS, 1)[0])
+    assert finished(variant_runs(moved, VARIANTS, 1)[0])
     for option in ("teacher.payload=fp8", "teacher.tokens=tail", "optim.lr=1"):
         other = parse([f"run.dir={tmp_path / 'b'}", option])
         key = option.partition("=")[0]
         with pytest.raises(ValueError, match=rf"full-seed0 .*: {key} differ.*run\.overwrite=true"):
-            finished(jobs(other, VARIANTS, 1)[0])
-    assert not finished(jobs(replace(other, run=replace(other.run, overwrite=True)), VARIANTS, 1)[0])
+            finished(variant_runs(other, VARIANTS, 1)[0])
+    assert not finished(variant_runs(replace(other, run=replace(other.run, overwrite=True)), VARIANTS, 1)[0])
 
 
 FREE = ("plan.price=2", "plan.gpu=h200", "train.notice=false", "caption.max_actors=2", "train.checkpoint_minutes=3")
@@ -147,9 +148,9 @@ def test_a_setting_that_decides_a_figure_refuses_the_runs_made_without_it(option
         finished(planned_first(tmp_path, option))
 
 
-def planned_first(folder: Path, *options: str) -> Job:
+def planned_first(folder: Path, *options: str) -> VariantRun:
     """The first job of an ablation."""
-    return jobs(parse([f"run.dir={folder}", *options]), VARIANTS, 1)[0]
+    return variant_runs(parse([f"run.dir={folder}", *options]), VARIANTS, 1)[0]
 
 
 def test_a_folder_of_a_training_run_is_refused(tmp_path):

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.stages.efficiency import VARIANTS, jobs, report
+from pipelines.stages.efficiency import VARIANTS, report, runs_of
 from v4e.config import parse
 from v4e.evaluation.verdict import spread
 
 
 def test_jobs_differ_in_size_variant_and_seed_and_share_all_that_is_frozen():
     config = parse(["run.dir=runs/e", "ablate.sizes=10,20", "ablate.seeds=2", "run.seed=3"])
-    found = {size: jobs(config, size) for size in (10, 20)}
+    found = {size: runs_of(config, size) for size in (10, 20)}
     assert [len(of_size) for of_size in found.values()] == [2 * len(VARIANTS)] * 2
     every = [job for of_size in found.values() for job in of_size]
     assert len({job.config.run.dir for job in every}) == 12
