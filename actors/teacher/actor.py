@@ -9,6 +9,7 @@ K taps.
 """
 
 import os
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -20,9 +21,10 @@ from actors.teacher.ranks import Ranks
 from v4e.config import Config
 from v4e.data.store.store import RolloutStore, Store
 from v4e.files.cache import cached
-from v4e.method.flow import draw, euler_step, sample_seed, times
+from v4e.method.flow import draw, guided, sample_seed, times
 from v4e.method.inputs import noised, teacher_inputs
 from v4e.method.losses import kd_tokens
+from v4e.method.sampler import euler
 from v4e.models.dit import hidden_states, predict
 from v4e.types import TargetRequest
 from v4e.weights.frozen import empty_prompt
@@ -75,13 +77,7 @@ class Teacher:
             inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
         with self.ranks.in_step():
             taps_KBND = hidden_states(
-                self.dit,
-                noise.x_t_BCFHW.to(self.dtype),
-                noise.t_B,
-                inputs.y_BCFHW,
-                inputs.text,
-                inputs.image_BID,
-                taps=self.config.kd.taps,
+                self.dit, noise.x_t_BCFHW.to(self.dtype), noise.t_B, inputs, taps=self.config.kd.taps
             )
         return kd_tokens(taps_KBND, self.config.teacher.tokens, z_clip_BCFHW.shape[2])
 
@@ -98,20 +94,16 @@ class Teacher:
             seeds = [sample_seed(0, key, 0, ROLLOUT_DRAW) for key in sample_ids]
             shape = samples[0].z_flf_CFHW.shape
             x_BCFHW = torch.stack([draw(seed, shape, config.flow.shift)[1] for seed in seeds]).to(self.device)
-            null = [self.null_text_TD] * len(samples) if config.teacher.guidance != 1 else None
-        schedule = times(config.teacher.steps, config.flow.shift)
+            passes = [inputs]
+            if config.teacher.guidance != 1:
+                passes.append(replace(inputs, text=[self.null_text_TD] * len(samples)))
 
-        def velocity(x_BCFHW: Tensor, t_B: Tensor, text: list[Tensor]) -> Tensor:
-            u_BCFHW, _ = predict(self.dit, x_BCFHW.to(self.dtype), t_B, inputs.y_BCFHW, text, inputs.image_BID)
-            return u_BCFHW.float()
+        def velocity(x_BCFHW: Tensor, t: float) -> Tensor:
+            t_B = torch.full((len(samples),), t, device=self.device)
+            u, *empty = [predict(self.dit, x_BCFHW.to(self.dtype), t_B, given)[0].float() for given in passes]
+            return guided(u, empty[0], config.teacher.guidance) if empty else u
 
         with self.ranks.in_step():
-            for t, t_next in zip(schedule[:-1].tolist(), schedule[1:].tolist(), strict=True):
-                t_B = torch.full((len(samples),), t, device=self.device)
-                u_BCFHW = velocity(x_BCFHW, t_B, inputs.text)
-                if null is not None:
-                    without_BCFHW = velocity(x_BCFHW, t_B, null)
-                    u_BCFHW = without_BCFHW + config.teacher.guidance * (u_BCFHW - without_BCFHW)
-                x_BCFHW = euler_step(x_BCFHW, u_BCFHW, t, t_next)
+            x_BCFHW = euler(velocity, x_BCFHW, times(config.teacher.steps, config.flow.shift).tolist())
             x_BCFHW[:, :, 0] = torch.stack([s.z_i2v_CFHW[:, 0] for s in samples]).to(self.device)
             return x_BCFHW

@@ -12,6 +12,7 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor
 
 from benchmarks.support.random_student import wan
+from v4e.models.dit import DitInputs
 from v4e.weights.load import DTYPES, move, set_attention
 
 Figures = dict[str, float | str]
@@ -75,7 +76,7 @@ def written(size: GpuSize, folder: Path) -> str:
     return str(folder)
 
 
-def inputs_of(size: GpuSize, dtype: str, device: torch.device) -> tuple[Tensor, Tensor, Tensor, list[Tensor], Tensor]:
+def inputs_of(size: GpuSize, dtype: str, device: torch.device) -> tuple[Tensor, Tensor, DitInputs]:
     """Random ones, the same for any dtype and device, as :func:`v4e.models.dit.predict` takes them."""
     generator = torch.Generator().manual_seed(1)
 
@@ -84,13 +85,8 @@ def inputs_of(size: GpuSize, dtype: str, device: torch.device) -> tuple[Tensor, 
 
     grid = (2, size.side, size.side)
     x_t_BCFHW, y_BCFHW = normal(1, 16, *grid), normal(1, 20, *grid)
-    return (
-        x_t_BCFHW,
-        torch.tensor([0.5], device=device),
-        y_BCFHW,
-        [normal(TEXT, 4096)],
-        normal(1, size.image_tokens, 1280),
-    )
+    inputs = DitInputs(y_BCFHW=y_BCFHW, text=[normal(TEXT, 4096)], image_BID=normal(1, size.image_tokens, 1280))
+    return x_t_BCFHW, torch.tensor([0.5], device=device), inputs
 
 
 def distance(found: Tensor, expected: Tensor) -> float:

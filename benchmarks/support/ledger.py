@@ -18,10 +18,9 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5Enco
 
 from benchmarks.support.result import write_result
 from v4e.method.conditioning import condition
-from v4e.method.inputs import Inputs
 from v4e.method.sampler import sample
 from v4e.models.attention import fold_pads
-from v4e.models.dit import TEXT_LEN, predict
+from v4e.models.dit import TEXT_LEN, DitInputs, predict
 from v4e.models.encoders import decode_clip, encode_clip
 from v4e.models.framewise import framewise
 from v4e.models.sizes import WAN14B_I2V
@@ -80,9 +79,9 @@ def transformer() -> list[dict]:
         text, empty = (torch.empty(length, WAN14B_I2V["text_dim"]) for length in (TEXT, 1))
         image_BID = torch.empty(1, IMAGE, WAN14B_I2V["image_dim"])
     fold_pads(ours)
-    inputs = Inputs(y_BCFHW=condition(z_BCFHW, last=False), text=[text], image_BID=image_BID)
+    inputs = DitInputs(y_BCFHW=condition(z_BCFHW, last=False), text=[text], image_BID=image_BID)
     t_B = torch.full((1,), 0.5, device=META)
-    forward = teraflops(lambda: predict(stock, z_BCFHW, t_B, inputs.y_BCFHW, inputs.text, inputs.image_BID))
+    forward = teraflops(lambda: predict(stock, z_BCFHW, t_B, inputs))
 
     def edit(guidance: float) -> None:
         sample(

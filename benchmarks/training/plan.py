@@ -34,7 +34,7 @@ from v4e.config import Config, tiny
 from v4e.files import journal
 from v4e.files.uri import read_json
 from v4e.models import sizes
-from v4e.models.dit import hidden_states, predict
+from v4e.models.dit import DitInputs, hidden_states, predict
 from v4e.planning.layout import process_gib, work_for
 from v4e.planning.work import MIB, Reads, clip_tokens, forward_flops, tapped_flops, training_flops
 from v4e.wire import packed_bytes
@@ -58,9 +58,11 @@ def count_flops() -> list[dict]:
             inputs = (
                 torch.empty(1, 16, *grid_FHW, device="meta"),
                 torch.empty(1, device="meta"),
-                torch.empty(1, 20, *grid_FHW, device="meta"),
-                [torch.empty(9, of.text_width, device="meta")],
-                torch.empty(1, reads.image, of.image_width, device="meta"),
+                DitInputs(
+                    y_BCFHW=torch.empty(1, 20, *grid_FHW, device="meta"),
+                    text=[torch.empty(9, of.text_width, device="meta")],
+                    image_BID=torch.empty(1, reads.image, of.image_width, device="meta"),
+                ),
             )
             counted = {}
             with torch.no_grad(), FlopCounterMode(display=False) as counter:

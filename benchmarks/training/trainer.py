@@ -52,7 +52,7 @@ def bare_loop(dit: WanTransformer3DModel, config: Config, batch: Batch) -> Calla
     optimizer = torch.optim.AdamW(dit.train().parameters(), lr=config.optim.lr, fused=True)
 
     def step() -> None:
-        u_BCFHW, _ = predict(dit, noise.x_t_BCFHW, noise.t_B, inputs.y_BCFHW, inputs.text, inputs.image_BID)
+        u_BCFHW, _ = predict(dit, noise.x_t_BCFHW, noise.t_B, inputs)
         (u_BCFHW - batch.z_clip_BCFHW).square().mean().backward()
         torch.nn.utils.clip_grad_norm_(dit.parameters(), config.optim.clip)
         optimizer.step()

@@ -201,17 +201,17 @@ def test_the_editor_sees_what_the_store_holds(random_family, splits, monkeypatch
 
     seen = []
 
-    def spy(dit, x_t, t, y, text, image_BID, **options):
-        seen.append((y, image_BID))
-        return predict(dit, x_t, t, y, text, image_BID, **options)
+    def spy(dit, x_t, t, inputs, **options):
+        seen.append(inputs)
+        return predict(dit, x_t, t, inputs, **options)
 
     predict = sampler.predict
     monkeypatch.setattr(sampler, "predict", spy)
     student = Editor.load(folder)
     edits = student.edit([triplet.source], [triplet.instruction], height=32, width=32, seeds=[0], steps=1)
-    [(y_BCFHW, image_BID)] = seen
-    torch.testing.assert_close(image_BID[0], sample.source_ID, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(y_BCFHW[0, 4:], sample.z_i2v_CFHW, atol=1e-5, rtol=1e-5)
+    [inputs] = seen
+    torch.testing.assert_close(inputs.image_BID[0], sample.source_ID, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(inputs.y_BCFHW[0, 4:], sample.z_i2v_CFHW, atol=1e-5, rtol=1e-5)
     assert edits[0].image.size == (256, 256)
 
 

@@ -1,6 +1,7 @@
 """What the steps of an edit share changes no number, and VAE convolutions frame by frame are the 3D ones."""
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,10 +14,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from v4e.method import flow
-from v4e.method.inputs import Inputs
 from v4e.method.sampler import sample, start
 from v4e.models.attention import blocks
-from v4e.models.dit import predict
+from v4e.models.dit import DitInputs, predict
 from v4e.models.framewise import FramewiseConv, framewise
 from v4e.models.reuse import reusing
 from v4e.models.tiny import build_vae
@@ -32,8 +32,8 @@ def dit(random_family, request):
     return load_dit(str(random_family / "tiny-wan-i2v"), torch.float32, fold_pad=request.param).eval()
 
 
-def inputs(batch: int = 2) -> Inputs:
-    return Inputs(
+def inputs(batch: int = 2) -> DitInputs:
+    return DitInputs(
         y_BCFHW=draw(1, batch, 20, 2, 8, 8),
         text=[draw(10 + n, 3 + 4 * n, 96) for n in range(batch)],
         image_BID=draw(3, batch, 17, 96),
@@ -41,12 +41,12 @@ def inputs(batch: int = 2) -> Inputs:
 
 
 @torch.no_grad()
-def plain_euler(dit, given: Inputs, empty, seeds: list[int], steps: int, guidance: float) -> torch.Tensor:
+def plain_euler(dit, given: DitInputs, empty, seeds: list[int], steps: int, guidance: float) -> torch.Tensor:
     x, times = start(given.y_BCFHW, seeds), flow.times(steps, 3.0).tolist()
     for t, t_next in pairwise(times):
         t_B = torch.full((len(seeds),), t)
-        u, _ = predict(dit, x, t_B, given.y_BCFHW, given.text, given.image_BID)
-        u_0, _ = predict(dit, x, t_B, given.y_BCFHW, empty, given.image_BID)
+        u, _ = predict(dit, x, t_B, given)
+        u_0, _ = predict(dit, x, t_B, replace(given, text=empty))
         x = x + (t_next - t) * (u_0 + guidance * (u - u_0))
     return x
 

@@ -20,7 +20,7 @@ from tests.support import ranks
 from tests.support.original import ORIGINAL_14B
 from v4e.config import KD, Config, Lora, Models, Optim, Run, Train, parse
 from v4e.models import sizes
-from v4e.models.dit import hidden_states, predict
+from v4e.models.dit import DitInputs, hidden_states, predict
 from v4e.models.dtype import dtype_of
 from v4e.parallel.cuts import own_part
 from v4e.parallel.fsdp import shard_student, student_mesh
@@ -64,7 +64,8 @@ def inputs_of(kind: str, dtype: torch.dtype):
         return torch.empty(*shape, device="meta", dtype=dtype)
 
     text, image_BID = [on_meta(27, of.text_width)], on_meta(1, of.images * IMAGE, of.image_width)
-    return on_meta(1, 16, *GRID), torch.empty(1, device="meta"), on_meta(1, 20, *GRID), text, image_BID
+    inputs = DitInputs(y_BCFHW=on_meta(1, 20, *GRID), text=text, image_BID=image_BID)
+    return on_meta(1, 16, *GRID), torch.empty(1, device="meta"), inputs
 
 
 @pytest.mark.parametrize("tp", [2, 4, 8])
@@ -150,7 +151,8 @@ def small_inputs(kind: str):
         return torch.randn(*shape, generator=generator).bfloat16()
 
     text, image_BID = [normal(9, of.text_width)], normal(1, of.images * IMAGE, of.image_width)
-    return normal(1, 16, 2, 8, 8), torch.full((1,), 0.5), normal(1, 20, 2, 8, 8), text, image_BID
+    x, y = normal(1, 16, 2, 8, 8), normal(1, 20, 2, 8, 8)
+    return x, torch.full((1,), 0.5), DitInputs(y_BCFHW=y, text=text, image_BID=image_BID)
 
 
 def teach(rank: int, folder: str) -> None:

@@ -16,7 +16,7 @@ from tests.support.synthetic import rolled_out, sample, stored
 from v4e.config import RECIPES, Config, parse
 from v4e.data.store.store import RolloutStore, Store, file_uri
 from v4e.models import sizes, tiny
-from v4e.models.dit import hidden_states
+from v4e.models.dit import DitInputs, hidden_states
 from v4e.planning.checks import check_cluster, check_host
 from v4e.planning.gpus import GPUS, cluster_of
 from v4e.planning.layout import GIB, PROCESS_GIB, plan_cluster, triplet_bytes
@@ -61,15 +61,15 @@ def test_a_teacher_holds_no_more_than_was_planned(dtype):
     reads = Reads(clip=2 * 16 * 16, text=512, image=2 * tiny.IMAGE_TOKENS)
     weights, activations = teacher_memory(config, of, reads, image_tokens=tiny.IMAGE_TOKENS)
     assert weights == sum(p.numel() for p in model.parameters()) * kind.itemsize
-    inputs = (
-        torch.randn(2, tiny.Z, 2, 32, 32, dtype=kind),
-        torch.rand(2),
-        torch.randn(2, tiny.Z + 4, 2, 32, 32, dtype=kind),
-        [torch.randn(8, tiny.TEXT_WIDTH, dtype=kind)] * 2,
-        torch.randn(2, 2 * tiny.IMAGE_TOKENS, tiny.IMAGE_WIDTH, dtype=kind),
+    x, t = torch.randn(2, tiny.Z, 2, 32, 32, dtype=kind), torch.rand(2)
+    given = DitInputs(
+        y_BCFHW=torch.randn(2, tiny.Z + 4, 2, 32, 32, dtype=kind),
+        text=[torch.randn(8, tiny.TEXT_WIDTH, dtype=kind)] * 2,
+        image_BID=torch.randn(2, 2 * tiny.IMAGE_TOKENS, tiny.IMAGE_WIDTH, dtype=kind),
     )
-    with torch.inference_mode(), Live([*model.parameters(), *inputs[:3], *inputs[3], inputs[4]]) as live:
-        hidden_states(model, *inputs, taps=(1, 3, 5))
+    held = [*model.parameters(), x, t, given.y_BCFHW, *given.text, given.image_BID]
+    with torch.inference_mode(), Live(held) as live:
+        hidden_states(model, x, t, given, taps=(1, 3, 5))
     assert 0.75 * activations < live.peak < activations
 
 

@@ -12,7 +12,7 @@ from tests.support.synthetic import config
 from v4e.config import Lora
 from v4e.models import sizes, tiny
 from v4e.models.attention import fold_pads
-from v4e.models.dit import predict
+from v4e.models.dit import DitInputs, predict
 from v4e.models.recompute import recompute_blocks
 from v4e.planning.memory import activation_bytes, adapter_parameters, block_parameters, parameter_count, student_memory
 from v4e.planning.work import Reads
@@ -65,7 +65,9 @@ def test_activations_are_what_a_step_keeps(recompute, dtype):
     text, image = [normal(TEXT - 1, tiny.TEXT_WIDTH)] * BATCH, normal(BATCH, tiny.IMAGE_TOKENS, tiny.IMAGE_WIDTH)
     gradients = [parameter.grad for parameter in dit.parameters()]
     with Live([x, y, image, *text, *dit.parameters(), *gradients]) as live:
-        predict(dit, x, torch.rand(BATCH), y, text, image)[0].float().square().mean().backward()
+        predict(dit, x, torch.rand(BATCH), DitInputs(y_BCFHW=y, text=text, image_BID=image))[
+            0
+        ].float().square().mean().backward()
     run = config(
         kd={"weight": 0.0}, optim={"batch": BATCH, "accumulate": 2}, train={"dtype": dtype, "recompute": recompute}
     )
@@ -83,7 +85,7 @@ def test_the_peak_is_where_a_backward_begins_or_where_it_ends(side):
     x, y = (torch.randn(1, channels, 2, side, side, generator=generator) for channels in (tiny.Z, tiny.Z + 4))
     text, image = [torch.randn(TEXT - 1, tiny.TEXT_WIDTH)], torch.randn(1, tiny.IMAGE_TOKENS, tiny.IMAGE_WIDTH)
     with Live([x, y, image, *text, *dit.parameters()]) as live:
-        predict(dit, x, torch.rand(1), y, text, image)[0].square().mean().backward()
+        predict(dit, x, torch.rand(1), DitInputs(y_BCFHW=y, text=text, image_BID=image))[0].square().mean().backward()
     run = config(kd={"weight": 0.0}, optim={"batch": 1, "accumulate": 1})
     reads = Reads(clip=2 * (side // 2) ** 2, text=TEXT, image=tiny.IMAGE_TOKENS)
     of = sizes.dit(transformer)

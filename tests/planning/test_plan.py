@@ -21,7 +21,7 @@ from v4e.config import parse
 from v4e.models import dit as models_dit
 from v4e.models import sizes, tiny
 from v4e.models.attention import fold_pads
-from v4e.models.dit import hidden_states, predict
+from v4e.models.dit import DitInputs, hidden_states, predict
 from v4e.planning import work as plan
 from v4e.planning.work import Reads, Speed, pace_of, seconds_of, tapped_flops, text_tokens, training_flops, work_of
 from v4e.planning.work_table import advice, compared, stream_row
@@ -54,9 +54,11 @@ def on_meta(transformer, grid_FHW, image_tokens: int, batch: int, text: list[int
     inputs = (
         empty(batch, of.channels_out, *grid_FHW),
         empty(batch),
-        empty(batch, of.channels_in - of.channels_out, *grid_FHW),
-        [empty(length, of.text_width) for length in text],
-        empty(batch, of.images * image_tokens, of.image_width),
+        DitInputs(
+            y_BCFHW=empty(batch, of.channels_in - of.channels_out, *grid_FHW),
+            text=[empty(length, of.text_width) for length in text],
+            image_BID=empty(batch, of.images * image_tokens, of.image_width),
+        ),
     )
     reads = Reads(
         clip=plan.clip_tokens(of, grid_FHW),

@@ -48,8 +48,7 @@ def batch(step: int, forward: int, teacher: WanTransformer3DModel, run: Config) 
     z_clip_BCFHW = torch.stack([rollout(seed) for seed in seeds])
     noise = noised(seeds, z_clip_BCFHW, run.flow.shift)
     inputs = teacher_inputs(samples, run.teacher.text, z_clip_BCFHW.device, torch.float32)
-    condition = (inputs.y_BCFHW, inputs.text, inputs.image_BID)
-    taps_KBND = hidden_states(teacher, noise.x_t_BCFHW, noise.t_B, *condition, taps=run.kd.taps)
+    taps_KBND = hidden_states(teacher, noise.x_t_BCFHW, noise.t_B, inputs, taps=run.kd.taps)
     return Batch(samples=samples, seeds=seeds, z_clip_BCFHW=z_clip_BCFHW, target=TeacherTarget(taps_KBND=taps_KBND))
 
 

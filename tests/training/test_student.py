@@ -21,7 +21,7 @@ from v4e.method.flow import draw
 from v4e.method.inputs import noised
 from v4e.method.losses import TERMS, kd_tokens
 from v4e.models import tiny
-from v4e.models.dit import predict
+from v4e.models.dit import DitInputs, predict
 from v4e.parallel.fsdp import shard_student
 from v4e.training.ema import EMA
 from v4e.training.optimizer import build_optimizer
@@ -107,11 +107,13 @@ def test_tokens_are_ordered_by_frame():
     dit, z = make_dit(), rollout(0)[None]
     other = z.clone()
     other[:, :, -1] += 1  # the last latent frame alone
-    y, text = condition(z, last=False), [sample(0).instruction_TD]
+    inputs = DitInputs(
+        y_BCFHW=condition(z, last=False), text=[sample(0).instruction_TD], image_BID=sample(0).source_ID[None]
+    )
     seen = []
-    hook = dit.blocks[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    hook = dit.blocks[0].register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
     for x in (z, other):
-        predict(dit, x, torch.zeros(1), y, text, sample(0).source_ID[None])
+        predict(dit, x, torch.zeros(1), inputs)
     hook.remove()
     moved = (seen[0] - seen[1]).abs().amax(-1)[0] > 0
     assert moved.nonzero().flatten().tolist() == list(range(16, 32))

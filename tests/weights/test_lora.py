@@ -12,7 +12,7 @@ from tests.support import ranks
 from tests.support.student import CPU, make_batch, make_dit
 from tests.support.synthetic import config
 from v4e.config import Config, Lora, parse
-from v4e.models.dit import predict
+from v4e.models.dit import DitInputs, predict
 from v4e.training.checks import check_run
 from v4e.training.student import StudentTrainer
 from v4e.weights.lora import adapter_names, is_adapter, merged, start_value, trainable
@@ -70,9 +70,8 @@ def test_an_adapter_is_a_low_rank_change_of_its_layers_weight():
     batch = make_batch(9, 0)
     x, y = batch.z_clip_BCFHW, torch.cat([torch.ones(2, 4, 2, 8, 8), batch.z_clip_BCFHW], 1)
     text, image = [s.instruction_TD for s in batch.samples], torch.stack([s.source_ID for s in batch.samples])
-    one, _ = predict(trainer.dit, x, torch.full((2,), 0.5), y, text, image)
-    other, _ = predict(dit, x, torch.full((2,), 0.5), y, text, image)
-    start, _ = predict(make_dit(), x, torch.full((2,), 0.5), y, text, image)
+    inputs, t = DitInputs(y_BCFHW=y, text=text, image_BID=image), torch.full((2,), 0.5)
+    one, other, start = (predict(model, x, t, inputs)[0] for model in (trainer.dit, dit, make_dit()))
     assert (one - other).norm() < 1e-4 * (one - start).norm()
 
 

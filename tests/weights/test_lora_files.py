@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.loras import write_lora
-from v4e.models.dit import predict
+from v4e.models.dit import DitInputs, predict
 from v4e.weights.load import load_dit
 from v4e.weights.lora_files import Adapters
 
@@ -22,8 +22,9 @@ def velocity(dit) -> torch.Tensor:
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator)
 
-    u, _ = predict(dit, draw(1, 16, 2, 8, 8), torch.tensor([0.5]), draw(1, 20, 2, 8, 8), [draw(7, 96)], draw(1, 17, 96))
-    return u
+    x = draw(1, 16, 2, 8, 8)
+    inputs = DitInputs(y_BCFHW=draw(1, 20, 2, 8, 8), text=[draw(7, 96)], image_BID=draw(1, 17, 96))
+    return predict(dit, x, torch.tensor([0.5]), inputs)[0]
 
 
 def test_at_most_so_many_are_held_and_the_base_is_itself_to_the_bit(dit, tmp_path):

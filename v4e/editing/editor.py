@@ -19,8 +19,8 @@ from v4e.files.cache import TensorCache, content_key
 from v4e.files.images import fit, grid_size, restore
 from v4e.method import sampler
 from v4e.method.conditioning import condition, flf_video, i2v_video
-from v4e.method.inputs import Inputs
 from v4e.method.sampler import OnStep, Solver
+from v4e.models.dit import DitInputs
 from v4e.models.encoders import decode_clip, encode_clip, encode_images, encode_text, to_images, to_pixels
 from v4e.models.framewise import framewise
 from v4e.weights.frozen import Frozen, load_frozen, load_vae
@@ -190,7 +190,7 @@ class Editor:
         instructions: list[str],
         frames: int,
         last_images: list[Image.Image] | None,
-    ) -> Inputs:
+    ) -> DitInputs:
         """All that the DiT sees beside (x_t, t). Each sample is encoded alone: it does not depend on its neighbours."""
         width, height = sources[0].size
         if last_images is None:
@@ -201,7 +201,7 @@ class Editor:
             pairs = list(zip(sources, lasts, strict=True))
             z_cond = [self._condition(source, frames, last) for source, last in pairs]
             image_BID = torch.cat([torch.cat([self._image(image) for image in pair], 1) for pair in pairs])
-        return Inputs(
+        return DitInputs(
             y_BCFHW=condition(torch.cat(z_cond), last=last_images is not None),
             text=[self._text(text) for text in instructions],
             image_BID=image_BID,

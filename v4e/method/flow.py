@@ -61,6 +61,11 @@ def times(steps: int, shift: float) -> Tensor:
     return shift_time(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift)
 
 
+def guided(u: Tensor, u_empty: Tensor, guidance: float) -> Tensor:
+    """Classifier-free guidance: the velocity `u` led away from that of the empty text."""
+    return u_empty + guidance * (u - u_empty)
+
+
 def euler_step(x: Tensor, u: Tensor, t: float, t_next: float) -> Tensor:
     """One step of the probability-flow ODE from t to t_next."""
     return x + (t_next - t) * u

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from v4e.method.conditioning import condition
 from v4e.method.flow import add_noise, draw
+from v4e.models.dit import DitInputs
 from v4e.types import Sample
 
 
@@ -23,15 +24,6 @@ class Noised:
     t_B: Tensor  # in [0, 1]
     eps_BCFHW: Tensor
     x_t_BCFHW: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """What a Wan model sees beside ``(x_t, t)``."""
-
-    y_BCFHW: Tensor  # mask channels and condition latents
-    text: list[Tensor]  # B of shape (T, D)
-    image_BID: Tensor  # CLIP tokens; of two images: (B, 2 I, D), the source's and then the edit's
 
 
 def noised(seeds: Sequence[int], z_clip_BCFHW: Tensor, shift: float) -> Noised:
@@ -46,10 +38,10 @@ def noised(seeds: Sequence[int], z_clip_BCFHW: Tensor, shift: float) -> Noised:
     return Noised(t_B=t_B, eps_BCFHW=eps_BCFHW, x_t_BCFHW=add_noise(z_clip_BCFHW, eps_BCFHW, t_B))
 
 
-def student_inputs(samples: Sequence[Sample], device: torch.device, dtype: torch.dtype) -> Inputs:
+def student_inputs(samples: Sequence[Sample], device: torch.device, dtype: torch.dtype) -> DitInputs:
     """I2V: the source is the first frame; text is the instruction."""
     z_BCFHW = torch.stack([sample.z_i2v_CFHW for sample in samples])
-    return Inputs(
+    return DitInputs(
         y_BCFHW=condition(z_BCFHW, last=False).to(device, dtype),
         text=[sample.instruction_TD.to(device, dtype) for sample in samples],
         image_BID=torch.stack([sample.source_ID for sample in samples]).to(device, dtype),
@@ -61,12 +53,12 @@ def teacher_inputs(
     text: Literal["evolution", "instruction"],
     device: torch.device,
     dtype: torch.dtype,
-) -> Inputs:
+) -> DitInputs:
     """FLF2V: the source is the first frame and the edit the last; text is the caption or the instruction."""
     z_BCFHW = torch.stack([sample.z_flf_CFHW for sample in samples])
     texts = [s.evolution_TD if text == "evolution" else s.instruction_TD for s in samples]
     images = [torch.cat([sample.source_ID, sample.edit_ID]) for sample in samples]
-    return Inputs(
+    return DitInputs(
         y_BCFHW=condition(z_BCFHW, last=True).to(device, dtype),
         text=[text_TD.to(device, dtype) for text_TD in texts],
         image_BID=torch.stack(images).to(device, dtype),

@@ -3,8 +3,9 @@
 Shapes: B batch, C latent channels, F latent frames, H W latent height and width, T text tokens, D width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count, pairwise
 from typing import Literal, cast
 
@@ -14,8 +15,7 @@ from torch import Tensor
 
 from v4e.method import flow
 from v4e.method.conditioning import TEMPORAL
-from v4e.method.inputs import Inputs
-from v4e.models.dit import predict
+from v4e.models.dit import DitInputs, predict
 from v4e.models.reuse import reusing
 
 OnStep = Callable[[int, Tensor], bool | None]
@@ -26,7 +26,7 @@ Velocity = Callable[[Tensor, float], Tensor]
 @torch.no_grad()
 def sample(
     dit: WanTransformer3DModel,
-    inputs: Inputs,
+    inputs: DitInputs,
     *,
     seeds: list[int],
     steps: int,
@@ -45,27 +45,26 @@ def sample(
     False stops there and yields that prediction. `dit` may be sharded: then all its ranks call this, equally often.
     """
     device, numbers = inputs.y_BCFHW.device, count()
+    branches = {"text": inputs} | ({} if empty is None else {"empty": replace(inputs, text=empty)})
     with reusing(dit, guided=empty is not None) as memo:
 
-        def branch(name: str, text: list[Tensor], step: int, x_t_BCFHW: Tensor, t_B: Tensor) -> Tensor:
+        def branch(name: str, step: int, x_t_BCFHW: Tensor, t_B: Tensor) -> Tensor:
             memo.at(step, name)
-            # a step cache, where one is on, must know which of the two passes it sees
+            # A step cache, where one is on, must know which of the two passes it sees.
             with dit.cache_context(name) if dit.is_cache_enabled else nullcontext():
-                u, _ = predict(dit, x_t_BCFHW, t_B, inputs.y_BCFHW, text, inputs.image_BID, dtype=dtype)
-            return u
+                return predict(dit, x_t_BCFHW, t_B, branches[name], dtype=dtype)[0]
 
         def velocity(x_t_BCFHW: Tensor, t: float) -> Tensor:
             # in float64, so that UniPC's whole timesteps of a thousand come out whole
             t_B, step = torch.full((len(seeds),), t, device=device, dtype=torch.float64), next(numbers)
-            u = branch("text", inputs.text, step, x_t_BCFHW, t_B)
+            u = branch("text", step, x_t_BCFHW, t_B)
             if empty is not None:
-                u_0 = branch("empty", empty, step, x_t_BCFHW, t_B)
-                u = u_0 + guidance * (u - u_0)
+                u = flow.guided(u, branch("empty", step, x_t_BCFHW, t_B), guidance)
             return u.float()
 
         x_BCFHW = start(inputs.y_BCFHW, seeds)
         if solver == "euler":
-            return _euler(velocity, x_BCFHW, steps, shift, on_step)
+            return euler(velocity, x_BCFHW, flow.times(steps, shift).tolist(), on_step)
         return _unipc(velocity, x_BCFHW, steps, shift, on_step, scheduler)
 
 
@@ -77,9 +76,11 @@ def start(y_BCFHW: Tensor, seeds: list[int]) -> Tensor:
     return torch.stack(noise).to(y_BCFHW.device)
 
 
-def _euler(velocity: Velocity, x: Tensor, steps: int, shift: float, on_step: OnStep | None) -> Tensor:
-    """Euler along ``flow.times``."""
-    times = flow.times(steps, shift).tolist()
+def euler(velocity: Velocity, x: Tensor, times: Sequence[float], on_step: OnStep | None = None) -> Tensor:
+    """Follows `velocity` from `x` at the first of `times` to the last: the only Euler loop of v4e.
+
+    `on_step` is as for :func:`sample`.
+    """
     for step, (t, t_next) in enumerate(pairwise(times)):
         u = velocity(x, t)
         x0_hat = x - t * u

@@ -6,6 +6,7 @@ I image tokens, K taps.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,15 @@ from torch import Tensor
 from v4e.models.attention import folds, set_fold
 
 TEXT_LEN = 512  # text tokens Wan attends to, pads included
+
+
+@dataclass(frozen=True, kw_only=True)
+class DitInputs:
+    """Everything that a Wan DiT reads beside ``(x_t, t)``."""
+
+    y_BCFHW: Tensor  # mask channels and condition latents, from ``conditioning.condition``
+    text: list[Tensor]  # B of shape (T, D), without pads
+    image_BID: Tensor  # CLIP tokens; of two images (FLF2V): (B, 2 I, D), the source's and then the edit's
 
 
 class _Stop(Exception):
@@ -39,21 +49,18 @@ def predict(
     dit: WanTransformer3DModel,
     x_t_BCFHW: Tensor,
     t_B: Tensor,
-    y_BCFHW: Tensor,
-    text: list[Tensor],
-    image_BID: Tensor,
+    inputs: DitInputs,
     *,
     taps: tuple[int, ...] = (),
     dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Velocity u_BCFHW, and the hidden states h_BND after each block of `taps`.
+    """Returns the velocity u_BCFHW, and the hidden states h_BND after each block of `taps`.
 
-    `t_B` in [0, 1]; `y_BCFHW` from ``conditioning.condition``; `text` one (T, D) a sample without pads; `image_BID`
-    CLIP tokens, for FLF2V those of source and edit one after the other, (B, 2 I, D). `dtype` is what the model computes
-    in, if not in its weights' own: a sharded model may cast them on the way.
+    `t_B` lies in [0, 1]. `dtype` is what the model computes in, if not its weights' own: a sharded model may cast them
+    on the way.
     """
     with _tapped(dit, taps) as states:
-        u_BCFHW = _forward(dit, x_t_BCFHW, t_B, y_BCFHW, text, image_BID, dtype)
+        u_BCFHW = _forward(dit, x_t_BCFHW, t_B, inputs, dtype)
     return u_BCFHW, [states[b] for b in taps]
 
 
@@ -61,15 +68,13 @@ def hidden_states(
     dit: WanTransformer3DModel,
     x_t_BCFHW: Tensor,
     t_B: Tensor,
-    y_BCFHW: Tensor,
-    text: list[Tensor],
-    image_BID: Tensor,
+    inputs: DitInputs,
     *,
     taps: tuple[int, ...],
 ) -> Tensor:
     """h_KBND of :func:`predict`, without the blocks after the last tap."""
     with _tapped(dit, taps, stop=True) as states, suppress(_Stop):
-        _forward(dit, x_t_BCFHW, t_B, y_BCFHW, text, image_BID)
+        _forward(dit, x_t_BCFHW, t_B, inputs)
     return torch.stack([states[b] for b in taps])
 
 
@@ -98,19 +103,17 @@ def _forward(
     dit: WanTransformer3DModel,
     x_t_BCFHW: Tensor,
     t_B: Tensor,
-    y_BCFHW: Tensor,
-    text: list[Tensor],
-    image_BID: Tensor,
+    inputs: DitInputs,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """diffusers' forward on our inputs."""
-    text_BTD, pads = pack_text(text, fold=folds(dit))
+    text_BTD, pads = pack_text(inputs.text, fold=folds(dit))
     set_fold(dit, text_BTD.shape[1], pads)
-    dtype = dtype or dit.patch_embedding.weight.dtype
+    dtype, image_BID = dtype or dit.patch_embedding.weight.dtype, inputs.image_BID
     if dit.config["pos_embed_seq_len"] is not None:  # FLF2V: diffusers wants the two images on the batch axis
         image_BID = image_BID.reshape(2 * len(image_BID), -1, image_BID.shape[-1])
     return dit(
-        hidden_states=torch.cat([x_t_BCFHW, y_BCFHW], 1).to(dtype),
+        hidden_states=torch.cat([x_t_BCFHW, inputs.y_BCFHW], 1).to(dtype),
         timestep=(1000 * t_B).to(torch.float32),
         encoder_hidden_states=text_BTD.to(dtype),
         encoder_hidden_states_image=image_BID.to(dtype),

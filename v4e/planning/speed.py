@@ -13,7 +13,7 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor
 
 from v4e.config import Config
-from v4e.models.dit import hidden_states, predict
+from v4e.models.dit import DitInputs, hidden_states, predict
 from v4e.models.recompute import recompute_blocks
 from v4e.models.sizes import Pipeline
 from v4e.planning.work import Reads, block_flops, tapped_flops, training_flops
@@ -94,7 +94,7 @@ def _some_blocks(
 
 def _inputs(
     config: Config, pipeline: Pipeline, reads: Reads, grid_FHW: Sequence[int], model: WanTransformer3DModel
-) -> tuple[Tensor, Tensor, Tensor, list[Tensor], Tensor]:
+) -> tuple[Tensor, Tensor, DitInputs]:
     """Random ones, as :func:`v4e.models.dit.predict` takes them."""
     like, sizes, batch = model.patch_embedding.weight, pipeline.dit, config.optim.batch
 
@@ -105,7 +105,8 @@ def _inputs(
     y_BCFHW = normal(batch, sizes.channels_in - sizes.channels_out, *grid_FHW)
     text = [normal(reads.text - 1, sizes.text_width)] * batch  # the last of T stands for the pads
     image_BID = normal(batch, reads.image, sizes.image_width)
-    return x_t_BCFHW, torch.full((batch,), 0.5, device=like.device), y_BCFHW, text, image_BID
+    inputs = DitInputs(y_BCFHW=y_BCFHW, text=text, image_BID=image_BID)
+    return x_t_BCFHW, torch.full((batch,), 0.5, device=like.device), inputs
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -114,9 +114,7 @@ class StudentTrainer:
             self.dit,
             noise.x_t_BCFHW.to(self.dtype),
             noise.t_B,
-            inputs.y_BCFHW,
-            inputs.text,
-            inputs.image_BID,
+            inputs,
             taps=kd.taps if kd.weight > 0 else (),
             dtype=self.dtype,
         )

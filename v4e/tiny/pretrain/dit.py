@@ -19,7 +19,7 @@ from v4e.method import flow
 from v4e.method.conditioning import condition
 from v4e.models import tiny
 from v4e.models.attention import fold_pads
-from v4e.models.dit import predict
+from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import encode_images
 from v4e.tiny.pretrain.loop import Meter, average_gradients, cosine, resume, save
 from v4e.tiny.pretrain.optim import MuonAdamW
@@ -131,7 +131,8 @@ def train(
                 image = torch.cat([image, encode_images(family.image, processor, pixels(list(frames[:, -1])))], 1)
         t = flow.shift_time(torch.rand(batch, generator=generator), tiny.FLOW_SHIFT)
         eps = torch.randn(z_clip.shape, generator=generator)
-        u, _ = predict(family.dit, flow.add_noise(z_clip, eps, t), t, y, text, image)
+        inputs = DitInputs(y_BCFHW=y, text=text, image_BID=image)
+        u, _ = predict(family.dit, flow.add_noise(z_clip, eps, t), t, inputs)
         weight = edit_weights(frames)
         loss = ((u - flow.velocity(z_clip, eps)).pow(2) * weight).mean() / weight.mean()
         concept = torch.zeros(())

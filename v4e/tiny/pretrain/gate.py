@@ -1,7 +1,6 @@
 """The gate: does the base perform evolution captions on every task, and raw instructions badly?"""
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ from v4e.config import Eval
 from v4e.evaluation.metrics.exact import psnr, score, summarize
 from v4e.method import flow
 from v4e.method.conditioning import condition, flf_video, i2v_video
+from v4e.method.sampler import euler
 from v4e.models import tiny
-from v4e.models.dit import predict
+from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import decode_clip, encode_clip, encode_images
 from v4e.tiny.pretrain.dit import load_family, pixels
 from v4e.tiny.pretrain.latents import load_vae
@@ -28,17 +28,17 @@ def sample(family, z_cond, texts: list[str], frames: np.ndarray, *, last: bool, 
     if last:
         image = torch.cat([image, encode_images(family.image, processor, pixels(list(frames[:, -1])))], 1)
     text, empty = family.encode(texts)[0], family.encode([""] * len(texts))[0]
-    y = condition(z_cond, last=last)
-    x = torch.randn(z_cond.shape, generator=torch.Generator().manual_seed(0))
-    times = flow.times(steps, tiny.FLOW_SHIFT).tolist()
-    for t, t_next in pairwise(times):
+    inputs = DitInputs(y_BCFHW=condition(z_cond, last=last), text=text, image_BID=image)
+
+    def velocity(x: torch.Tensor, t: float) -> torch.Tensor:
         t_B = torch.full((len(texts),), t)
-        u, _ = predict(family.dit, x, t_B, y, text, image)
-        if guidance != 1:
-            u0, _ = predict(family.dit, x, t_B, y, empty, image)
-            u = u0 + guidance * (u - u0)
-        x = flow.euler_step(x, u, t, t_next)
-    return x
+        u, _ = predict(family.dit, x, t_B, inputs)
+        if guidance == 1:
+            return u
+        return flow.guided(u, predict(family.dit, x, t_B, replace(inputs, text=empty))[0], guidance)
+
+    x = torch.randn(z_cond.shape, generator=torch.Generator().manual_seed(0))
+    return euler(velocity, x, flow.times(steps, tiny.FLOW_SHIFT).tolist())
 
 
 @dataclass(frozen=True, kw_only=True)
