@@ -12,6 +12,7 @@ from serve import pictures
 from serve.errors import ApiError, crashed
 from serve.order import Step
 from serve.work import Work
+from v4e.wan import GRID, latent_frames
 
 log = logging.getLogger("ray.serve")
 
@@ -19,8 +20,8 @@ log = logging.getLogger("ray.serve")
 def usage(work: Work) -> dict:
     """Tokens of the model: 16 x 16 pixels of the grid each. Those of the text are not counted."""
     order = work.orders[0]
-    cells = order.height // 16 * (order.width // 16)
-    out = len(work.orders) * cells * ((order.frames - 1) // 4 + 1)
+    cells = order.height // GRID * (order.width // GRID)
+    out = len(work.orders) * cells * latent_frames(order.frames)
     return {
         "input_tokens": cells,
         "input_tokens_details": {"image_tokens": cells, "text_tokens": 0},

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from PIL import Image
@@ -15,6 +15,8 @@ from torch import Tensor
 from serve.order import Done, Event, Order, Step
 from serve.settings import Settings
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
+from v4e.wan import Solver
 from v4e.weights.load import DTYPES
 
 log = logging.getLogger("ray.serve")
@@ -94,19 +96,22 @@ class Engine:
         try:
             if stop.is_set():
                 raise _Stopped
-            [edit] = self._editor.edit(
-                [order.image],
-                [order.instruction],
+            settings = EditSettings(
                 height=order.height,
                 width=order.width,
-                seeds=[order.seed],
                 frames=order.frames,
                 steps=order.steps,
                 guidance=order.guidance,
+                shift=order.shift,
+                solver=cast(Solver, order.solver),
+            )
+            [edit] = self._editor.edit(
+                [order.image],
+                [order.instruction],
+                [order.seed],
+                settings,
                 negatives=None if order.negative is None else [order.negative],
                 lora=order.lora,
-                shift=order.shift,
-                solver=cast(Literal["euler", "unipc"], order.solver),
                 on_step=on_step,
             )
         finally:

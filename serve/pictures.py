@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from serve.errors import ApiError, invalid
 from v4e.files.images import rgb
+from v4e.wan import GRID
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 ASPECT = 8  # at most: beyond it the model's grid would be a line of cells
@@ -94,8 +95,8 @@ def size_of(text: str, most_pixels: int) -> tuple[int, int] | None:
     if text == "auto":
         return None
     width, height = map(int, text.split("x"))
-    if width % 16 or height % 16:
-        raise invalid("size", f"size: {text}: expected sides that are multiples of 16.")
+    if width % GRID or height % GRID:
+        raise invalid("size", f"size: {text}: expected sides that are multiples of {GRID}.")
     if max(width, height) > 3 * min(width, height):
         raise invalid("size", f"size: {text}: expected an aspect between 1:3 and 3:1.")
     if width * height > most_pixels:

@@ -13,6 +13,7 @@ from limits import parse as parse_rate
 from pydantic import TypeAdapter, ValidationError
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.wan import check_frames
 
 if TYPE_CHECKING:
     from v4e.editing.inexact import Inexact
@@ -81,10 +82,7 @@ class Settings:
         check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance", "cache_mib")
         require(self.max_pixels >= 256, f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell")
         require(self.max_steps >= self.steps, f"settings.max_steps={self.max_steps} is below steps={self.steps}")
-        require(
-            self.frames >= 5 and self.frames % 4 == 1,
-            f"settings.frames={self.frames}: Wan's VAE needs 4k+1 frames and an edit needs at least 5: set frames=5",
-        )
+        check_frames("settings.frames", self.frames)
         require(self.max_frames >= self.frames, f"settings.max_frames={self.max_frames} is below frames={self.frames}")
         require(
             self.max_replicas >= self.replicas,

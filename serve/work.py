@@ -14,6 +14,7 @@ from serve.parse import Body
 from serve.settings import Settings
 from v4e.editing.editor import Editor
 from v4e.files.video import write_clip
+from v4e.wan import fits_vae
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ def _check(fields: EditFields, settings: Settings) -> None:
     if (fields.num_inference_steps or 1) > settings.max_steps:
         raise invalid("num_inference_steps", f"num_inference_steps: expected at most {settings.max_steps}.")
     frames = fields.num_frames or settings.frames
-    if frames % 4 != 1 or frames > settings.max_frames:
+    if not fits_vae(frames) or frames > settings.max_frames:
         message = f"num_frames: {frames}: expected 4k + 1 of at most {settings.max_frames}, e.g. {settings.frames}."
         raise invalid("num_frames", message)
     if fields.lora is not None and fields.lora not in settings.adapters:

@@ -29,6 +29,7 @@ from PIL import Image
 from benchmarks.support import ledger
 from benchmarks.support.result import write_result
 from v4e.editing.editor import Edit, Editor
+from v4e.editing.settings import EditSettings
 from v4e.method.sampler import OnStep
 from v4e.models import tiny
 from v4e.models.encoders import decode_clip
@@ -77,17 +78,15 @@ def picture(model: Model, n: int) -> Image.Image:
 
 def edited(editor: Editor, model: Model, guidance: float, n: int, on_step: OnStep | None = None) -> Edit:
     """Returns the editor's edit of picture number n."""
+    settings = EditSettings(
+        height=model.side, width=model.side, frames=FRAMES, steps=STEPS, guidance=guidance, solver="unipc"
+    )
     [edit] = editor.edit(
         [picture(model, n)],
         [TEXT.format(n)],
-        height=model.side,
-        width=model.side,
-        seeds=[n],
-        frames=FRAMES,
-        steps=STEPS,
-        guidance=guidance,
+        [n],
+        settings,
         negatives=[NEGATIVE.format(n)],
-        solver="unipc",
         on_step=on_step,
     )
     return edit

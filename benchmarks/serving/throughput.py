@@ -26,6 +26,7 @@ from benchmarks.support.result import write_result
 from benchmarks.support.served import opened, picture, png
 from serve.settings import TINY
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 
 SIDE = 128  # pixels: an edit of the tiny model takes about a second
 CLIENTS = 4
@@ -35,7 +36,7 @@ def bare(editor: Editor, seed: int) -> float:
     """Returns the seconds of an edit from a file's bytes to a file's bytes, in this process."""
     start = time.perf_counter()
     image = opened(png(picture(seed, (SIDE, SIDE)))).convert("RGB")
-    [edit] = editor.edit([image], ["make it blue"], height=SIDE, width=SIDE, seeds=[seed])
+    [edit] = editor.edit([image], ["make it blue"], [seed], EditSettings(height=SIDE, width=SIDE))
     png(edit.image)
     return time.perf_counter() - start
 

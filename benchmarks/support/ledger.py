@@ -20,10 +20,11 @@ from benchmarks.support.result import write_result
 from v4e.method.conditioning import condition
 from v4e.method.sampler import sample
 from v4e.models.attention import fold_pads
-from v4e.models.dit import TEXT_LEN, DitInputs, predict
+from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import decode_clip, encode_clip
 from v4e.models.framewise import framewise
 from v4e.models.sizes import WAN14B_I2V
+from v4e.wan import TEXT_LEN
 
 HEIGHT, WIDTH, FRAMES, STEPS, TEXT, IMAGE = 720, 1280, 5, 8, 30, 257
 UMT5_XXL = {"vocab_size": 256384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}

@@ -13,6 +13,7 @@ from PIL import Image
 
 from v4e.config.commands import Edit
 from v4e.editing.inexact import Inexact
+from v4e.editing.settings import EditSettings
 from v4e.files.images import grid_size, open_image
 from v4e.files.pictures import named_strip
 from v4e.files.video import FORMS, write_clip
@@ -55,18 +56,21 @@ def run(options: Edit) -> None:
     def on_step(step: int, _x0_hat: torch.Tensor) -> None:
         _say(f"step {step + 1}/{options.steps}, {time.monotonic() - start:.1f} s")
 
-    [edit] = editor.edit(
-        [image],
-        [options.instruction],
-        seeds=[options.seed],
+    settings = EditSettings(
         height=height,
         width=width,
         frames=options.frames,
         steps=options.steps,
         guidance=options.guidance,
+        solver=options.solver,
+    )
+    [edit] = editor.edit(
+        [image],
+        [options.instruction],
+        [options.seed],
+        settings,
         negatives=[options.negative] if options.negative else None,
         lora=options.lora or None,
-        solver=options.solver,
         on_step=on_step,
     )
     edit.image.save(options.out)

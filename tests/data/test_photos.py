@@ -17,6 +17,7 @@ from v4e.data.sources import parts, rows
 from v4e.data.store.features import encode_samples
 from v4e.data.store.store import Texts
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 from v4e.files.uri import read_json
 from v4e.language.tasks import rule_task
 from v4e.method import sampler
@@ -208,7 +209,7 @@ def test_the_editor_sees_what_the_store_holds(random_family, splits, monkeypatch
     predict = sampler.predict
     monkeypatch.setattr(sampler, "predict", spy)
     student = Editor.load(folder)
-    edits = student.edit([triplet.source], [triplet.instruction], height=32, width=32, seeds=[0], steps=1)
+    edits = student.edit([triplet.source], [triplet.instruction], [0], EditSettings(height=32, width=32, steps=1))
     [inputs] = seen
     torch.testing.assert_close(inputs.image_BID[0], sample.source_ID, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(inputs.y_BCFHW[0, 4:], sample.z_i2v_CFHW, atol=1e-5, rtol=1e-5)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.support.loras import write_lora
 from v4e.editing.editor import Edit, Editor
+from v4e.editing.settings import EditSettings
 from v4e.method import flow
 from v4e.models.encoders import decode_clip, encode_images, encode_text, to_images, to_pixels
 
@@ -100,17 +101,18 @@ def stock_clip(pipe, image, text, seed, guidance, negative="", frames=5, **more)
 
 
 @torch.no_grad()
-def our_clips(editor, images, texts, seeds, **settings) -> np.ndarray:
+def our_clips(editor, images, texts, seeds, *, negatives=None, lora=None, last_images=None, **settings) -> np.ndarray:
     """(B, P, h, w, 3) in [0, 1], before they become 8 bits; checks that the edits are these pixels."""
     seen = []
     edits = editor.edit(
         images,
         texts,
-        height=32,
-        width=32,
-        seeds=seeds,
+        seeds,
+        EditSettings(height=32, width=32, **settings),
+        negatives=negatives,
+        lora=lora,
+        last_images=last_images,
         on_step=lambda _s, x: seen.append(x),
-        **settings,
     )
     clips = (decode_clip(editor.decoder, seen[-1]).permute(0, 2, 3, 4, 1).numpy() + 1) / 2  # both end in x0_hat
     for edit, clip in zip(edits, clips, strict=True):
@@ -179,7 +181,7 @@ def test_an_edit_towards_a_last_frame_is_the_stock_pipelines(random_family):
 
 def test_a_second_call_finds_its_encodings_and_makes_the_same_bytes(editor):
     def edit():
-        return editor.edit([picture(8)], ["paint it black"], height=32, width=32, seeds=[5], steps=2)[0]
+        return editor.edit([picture(8)], ["paint it black"], [5], EditSettings(height=32, width=32, steps=2))[0]
 
     first, misses, hits = edit(), editor.cache.misses, editor.cache.hits
     second = edit()
@@ -195,7 +197,8 @@ def test_guidance_of_one_needs_no_second_pass(editor):
     try:
         for guidance, expected in ((1.0, 3), (2.0, 6)):
             calls.clear()
-            editor.edit([picture(0)], TEXTS[:1], height=32, width=32, seeds=[0], steps=3, guidance=guidance)
+            settings = EditSettings(height=32, width=32, steps=3, guidance=guidance)
+            editor.edit([picture(0)], TEXTS[:1], [0], settings)
             assert len(calls) == expected
     finally:
         handle.remove()
@@ -203,9 +206,10 @@ def test_guidance_of_one_needs_no_second_pass(editor):
 
 def test_a_batch_is_its_samples(editor):
     images = [picture(2), picture(3)]
-    both = editor.edit(images, TEXTS, height=32, width=32, seeds=[1, 2], steps=3)
+    settings = EditSettings(height=32, width=32, steps=3)
+    both = editor.edit(images, TEXTS, [1, 2], settings)
     for i in range(2):
-        alone = editor.edit([images[i]], [TEXTS[i]], height=32, width=32, seeds=[i + 1], steps=3)[0]
+        alone = editor.edit([images[i]], [TEXTS[i]], [i + 1], settings)[0]
         difference = np.asarray(alone.image).astype(int) - np.asarray(both[i].image)
         assert np.abs(difference).max() <= 1
 
@@ -214,8 +218,8 @@ def test_every_step_is_told_and_euler_is_the_default(editor):
     def predictions(**settings) -> torch.Tensor:
         """x0_hat of each step, (S, B, C, F, H, W)."""
         seen: dict[int, torch.Tensor] = {}
-        common = {"height": 32, "width": 32, "seeds": [0], "steps": 4}
-        editor.edit([picture(4)], TEXTS[:1], on_step=seen.__setitem__, **common, **settings)
+        given = EditSettings(height=32, width=32, steps=4, **settings)
+        editor.edit([picture(4)], TEXTS[:1], [0], given, on_step=seen.__setitem__)
         assert list(seen) == [0, 1, 2, 3]
         return torch.stack(list(seen.values()))
 
@@ -231,47 +235,48 @@ def test_stopping_early(editor):
         steps.append(step)
         return step < 1
 
-    edits = editor.edit([picture(5)], TEXTS[:1], height=32, width=32, seeds=[0], steps=8, on_step=stop)
+    edits = editor.edit([picture(5)], TEXTS[:1], [0], EditSettings(height=32, width=32), on_step=stop)
     assert steps == [0, 1]
     assert isinstance(edits[0], Edit)
 
 
 def test_any_size_comes_back_as_it_was(editor):
-    edit = editor.edit([picture(6, (50, 37))], TEXTS[:1], height=32, width=32, seeds=[0], steps=1)[0]
+    edit = editor.edit([picture(6, (50, 37))], TEXTS[:1], [0], EditSettings(height=32, width=32, steps=1))[0]
     assert edit.image.size == (50, 37)
     assert len(edit.clip) == 5
 
 
 def test_counts_must_agree(editor):
     with pytest.raises(ValueError, match="1 images, 2 instructions, 1 seeds"):
-        editor.edit([picture(0)], TEXTS, height=32, width=32, seeds=[0])
+        editor.edit([picture(0)], TEXTS, [0], EditSettings(height=32, width=32))
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "more", "message"),
     [
-        ({"height": 32, "width": 32, "frames": 6}, "frames=6.*5, 9, 13"),
-        ({"height": 32, "width": 32, "steps": 0}, "steps=0"),
-        ({}, "height and width, or max_pixels"),
-        ({"height": 32, "width": 36}, "36 x 32 pixels: expected multiples of 8"),
-        ({"height": 32, "width": 528}, "positions for 512 a side"),
-        ({"height": 32, "width": 32, "negatives": ["a", "b"]}, "2 negatives of 1 images"),
-        ({"height": 32, "width": 32, "lora": "oil"}, "lora 'oil' is unknown.*ink"),
+        ({"height": 32, "width": 32, "frames": 6}, {}, "frames=6.*5, 9, 13.*set frames=5"),
+        ({"height": 32, "width": 32, "steps": 0}, {}, "steps=0"),
+        ({}, {}, "height and width, or max_pixels"),
+        ({"height": 32, "width": 36}, {}, "36 x 32 pixels: expected multiples of 8"),
+        ({"height": 32, "width": 528}, {}, "positions for 512 a side"),
+        ({"height": 32, "width": 32}, {"negatives": ["a", "b"]}, "2 negatives of 1 images"),
+        ({"height": 32, "width": 32}, {"lora": "oil"}, "lora 'oil' is unknown.*ink"),
     ],
 )
-def test_what_means_nothing_is_refused_before_any_work(editor, settings, message):
+def test_what_means_nothing_is_refused_before_any_work(editor, settings, more, message):
     misses = editor.cache.misses
     with pytest.raises(ValueError, match=message):
-        editor.edit([picture(99)], TEXTS[:1], seeds=[0], **settings)
+        editor.edit([picture(99)], TEXTS[:1], [0], EditSettings(**settings), **more)
     assert editor.cache.misses == misses
 
 
 def test_max_pixels_decide_the_size_of_all_in_a_batch(editor):
-    edits = editor.edit([picture(1, (70, 40)), picture(2, (35, 20))], TEXTS, seeds=[0, 1], max_pixels=600, steps=1)
+    settings = EditSettings(max_pixels=600, steps=1)
+    edits = editor.edit([picture(1, (70, 40)), picture(2, (35, 20))], TEXTS, [0, 1], settings)
     assert [edit.image.size for edit in edits] == [(70, 40), (35, 20)]
     assert {edit.clip[0].size for edit in edits} == {(32, 16)}
     with pytest.raises(ValueError, match="32 x 16, 16 x 32: edit them one by one"):
-        editor.edit([picture(1, (70, 40)), picture(2, (40, 70))], TEXTS, seeds=[0, 1], max_pixels=600)
+        editor.edit([picture(1, (70, 40)), picture(2, (40, 70))], TEXTS, [0, 1], settings)
 
 
 def test_a_folder_without_a_pipeline_is_named(tmp_path):

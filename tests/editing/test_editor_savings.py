@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 from v4e.files.cache import TensorCache
 from v4e.models.attention import blocks
 from v4e.models.framewise import FramewiseConv
@@ -26,8 +27,8 @@ def editor(random_family):
 
 
 def edit(editor: Editor, image: Image.Image) -> bytes:
-    settings = {"height": 32, "width": 32, "seeds": [5], "steps": 3, "guidance": 2.0, "negatives": [NEGATIVE]}
-    return editor.edit([image], [TEXT], **settings)[0].image.tobytes()
+    settings = EditSettings(height=32, width=32, steps=3, guidance=2.0)
+    return editor.edit([image], [TEXT], [5], settings, negatives=[NEGATIVE])[0].image.tobytes()
 
 
 def picture(seed: int) -> Image.Image:

@@ -16,6 +16,7 @@ from serve.settings import Settings
 from v4e.editing import inexact
 from v4e.editing.editor import Editor
 from v4e.editing.inexact import Inexact
+from v4e.editing.settings import EditSettings
 from v4e.models.attention import blocks
 from v4e.weights.load import load_dit
 
@@ -25,10 +26,8 @@ def clip(random_family, options: Inexact, steps: int = 6) -> tuple[np.ndarray, t
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
     forwards = []
     blocks(editor.dit)[3].attn1.to_q.register_forward_hook(lambda *_: forwards.append(1))
-    edits = [
-        editor.edit([image], ["make it blue"], height=32, width=32, seeds=[0], steps=steps, guidance=2.0)[0]
-        for _ in range(2)
-    ]
+    settings = EditSettings(height=32, width=32, steps=steps, guidance=2.0)
+    edits = [editor.edit([image], ["make it blue"], [0], settings)[0] for _ in range(2)]
     first, second = (np.stack([np.asarray(frame) for frame in edit.clip]).astype(int) for edit in edits)
     assert np.array_equal(first, second)  # nothing is left over from one edit to the next
     return first, (*edits[0].how, f"{len(forwards) // 2} forwards")
@@ -127,7 +126,7 @@ def test_int8_weights_by_torchao_change_an_edit_a_little(monkeypatch):
     for weights in ("", "int8"):
         editor = Editor.load(str(TINY), options=Inexact(weights=weights))
         image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-        [edit] = editor.edit([image], ["make it blue"], height=64, width=64, seeds=[0], steps=6, guidance=2.0)
+        [edit] = editor.edit([image], ["make it blue"], [0], EditSettings(height=64, width=64, steps=6, guidance=2.0))
         assert edit.how == ((f"weights={weights}",) if weights else ())
         clips.append(np.stack([np.asarray(frame) for frame in edit.clip]).astype(float))
     error = np.mean((clips[0] - clips[1]) ** 2)

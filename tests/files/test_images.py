@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from v4e.files.images import GRID, fit, grid_size, open_image, restore
+from v4e.files.images import fit, grid_size, open_image, restore
+from v4e.wan import GRID
 
 SIDES = st.integers(1, 20_000)
 

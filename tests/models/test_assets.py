@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 from v4e.evaluation.metrics.exact import score
 from v4e.tiny.world import Record, make_triplets
 
@@ -60,7 +61,7 @@ def test_known_words_are_tokens_and_unknown_ones_bytes():
 
 def succeeded(editor: Editor, records: list[Record], texts: list[str]) -> float:
     sources = [Image.fromarray(record.source) for record in records]
-    edits = editor.edit(sources, texts, height=32, width=32, seeds=list(range(len(records))), steps=8)
+    edits = editor.edit(sources, texts, list(range(len(records))), EditSettings(height=32, width=32, steps=8))
     clips = zip(records, (edit.clip[-1] for edit in edits), strict=True)
     return sum(score(r.task, r.source, r.edit, np.asarray(image), 20.0).success for r, image in clips) / len(records)
 

@@ -113,7 +113,6 @@ def test_a_backward_is_two_forwards_but_for_what_needs_no_gradient(recompute):
 
 
 def test_text_is_what_the_model_reads():
-    assert plan.TEXT_LEN == models_dit.TEXT_LEN
     for fold, lengths in product((False, True), ([3, 9], [512], [511, 2])):
         text_BTD, _ = models_dit.pack_text([torch.zeros(length, 4) for length in lengths], fold=fold)
         assert text_tokens(max(lengths), fold=fold) == text_BTD.shape[1]

@@ -12,6 +12,7 @@ from PIL import Image
 from benchmarks.support.served import SMALL, http, opened, picture, png, served
 from serve.errors import Lost
 from serve.settings import Settings
+from v4e.editing.settings import EditSettings
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def image_of(item) -> Image.Image:
 
 def test_an_edit_is_the_editors(client, engine):
     answer = client.images.edit(image=png(), prompt="make it blue", extra_body={"seed": 3, "num_inference_steps": 2})
-    expected = engine._editor.edit([picture()], ["make it blue"], height=32, width=32, seeds=[3], steps=2)[0]
+    expected = engine._editor.edit([picture()], ["make it blue"], [3], EditSettings(height=32, width=32, steps=2))[0]
     assert image_of(answer.data[0]).tobytes() == expected.image.tobytes()
     assert isinstance(ImagesResponse.model_validate(answer.model_dump()), ImagesResponse)
     assert (answer.size, answer.output_format, answer.background) == ("32x32", "png", "opaque")

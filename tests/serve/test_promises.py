@@ -20,6 +20,7 @@ from serve.keys import digest
 from serve.order import Order
 from serve.settings import Settings
 from tests.support.wait import until
+from v4e.editing.settings import EditSettings
 
 STEPS = 50
 
@@ -59,8 +60,11 @@ def idle(url: str) -> bool:
     ids=lambda value: "+".join(value),
 )
 def test_a_field_is_the_editors_argument(client, engine, field, argument):
-    common = {"height": 32, "width": 32, "seeds": [4]}
-    plain, expected = (engine._editor.edit([picture()], ["x"], **common, **more)[0] for more in ({}, argument))
+    def edit(negatives=None, **settings):
+        given = EditSettings(height=32, width=32, **settings)
+        return engine._editor.edit([picture()], ["x"], [4], given, negatives=negatives)[0]
+
+    plain, expected = edit(), edit(**argument)
     body = field | {"seed": 4}
     [item] = client.images.edit(
         image=png(), prompt="x", extra_body=body | {"output": "both", "clip_format": "webp"}

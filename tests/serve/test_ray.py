@@ -15,6 +15,7 @@ from tests.support.loras import write_lora
 from tests.support.served_on_ray import idle, process_of, slow_edit, steps_made
 from tests.support.wait import until
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -54,7 +55,7 @@ def test_an_adapter_makes_the_edit_that_it_makes_without_a_server(url, random_fa
         form = {"prompt": "x", "seed": "1"} | ({"lora": name} if name else {})
         answer = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form)
         made.append(opened(base64.b64decode(answer.json()["data"][0]["b64_json"])).tobytes())
-        [edit] = editor.edit([picture()], ["x"], height=32, width=32, seeds=[1], lora=name)
+        [edit] = editor.edit([picture()], ["x"], [1], EditSettings(height=32, width=32), lora=name)
         assert made[-1] == edit.image.tobytes()
     assert made[0] == made[2] != made[1]
 

@@ -362,7 +362,7 @@ def test_urls_where_they_are_on(settings, engine, url, tmp_path):
     [
         ({"step": 8}, "unknown setting step: expected among"),
         ({"steps": "many"}, "settings.steps='many'"),
-        ({"frames": 6}, "set frames=5"),
+        ({"frames": 6}, "set settings.frames=5"),
         ({"replicas": 3}, "max_replicas=1 is below replicas=3"),
         ({"warm": "big"}, "settings.warm: 'big' is no size"),
         ({"rate": "often"}, "expected a rate such as 60/minute"),

@@ -27,6 +27,7 @@ from v4e.data.store.paths import heldout_uri, store_uri, train_uri
 from v4e.data.store.store import RolloutStore, Store, Texts
 from v4e.data.write import write_triplets
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 from v4e.evaluation.metrics.exact import edit_mask, psnr
 from v4e.files import journal, progress
 from v4e.files.pictures import png
@@ -174,13 +175,8 @@ def edited(settings: Config, weights: Mapping[str, torch.Tensor]) -> np.ndarray:
     edits = editor.edit(
         [t.source for t in triplets],
         [t.instruction for t in triplets],
-        height=32,
-        width=32,
-        seeds=[sample_seed(settings.run.seed, t.id, 0) for t in triplets],
-        steps=settings.sample.steps,
-        guidance=settings.sample.guidance,
-        solver=settings.sample.solver,
-        shift=settings.flow.shift,
+        [sample_seed(settings.run.seed, t.id, 0) for t in triplets],
+        EditSettings.of(settings, 32, 32),
     )
     return np.stack([np.asarray(edit.image) for edit in edits]).astype(int)
 

@@ -22,6 +22,7 @@ from tests.support.synthetic import config
 from v4e.config import Config
 from v4e.config import Export as ExportConfig
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 from v4e.files import journal
 from v4e.training import checkpoint
 from v4e.training.checks import check_resume, check_run
@@ -93,9 +94,8 @@ def stock_clip(pipe: WanImageToVideoPipeline) -> np.ndarray:
 
 
 def edited_clip(editor: Editor) -> np.ndarray:
-    edits = editor.edit(
-        [source()], ["make the red circle blue"], height=32, width=32, seeds=[0], steps=4, solver="unipc"
-    )
+    settings = EditSettings(height=32, width=32, steps=4, solver="unipc")
+    edits = editor.edit([source()], ["make the red circle blue"], [0], settings)
     return np.stack([np.asarray(frame) for frame in edits[0].clip]) / 255
 
 

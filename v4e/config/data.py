@@ -7,6 +7,7 @@ from typing import Literal
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, check, require
 from v4e.config.mixture import parse_weights
 from v4e.config.setting import NOTHING, Outcome, setting
+from v4e.wan import GRID, check_frames, latent_frames, on_grid
 
 SIZE: tuple[Outcome, ...] = ("features", "training", "edits", "benchmark edits", "foreign edits")
 
@@ -71,16 +72,12 @@ class Data:
     )
 
     def __post_init__(self):
-        require(
-            self.frames >= 5 and self.frames % 4 == 1,
-            f"data.frames={self.frames}: Wan's VAE needs 4k+1 frames and an edit needs at least 5: "
-            f"set data.frames={max(5, self.frames // 4 * 4 + 1)}",
-        )
+        check_frames("data.frames", self.frames)
         for name in ("height", "width"):
             size = getattr(self, name)
             require(
-                size >= 16 and size % 16 == 0,
-                f"data.{name}={size} is not on the 16-pixel grid: set data.{name}={max(16, size // 16 * 16)}",
+                size >= GRID and size % GRID == 0,
+                f"data.{name}={size} is not on the 16-pixel grid: set data.{name}={on_grid(size)}",
             )
         check(self, NOT_NEGATIVE, "limit", "cache_mib")
         check(self, AT_LEAST_1, "max_pixels", "max_aspect", "resolutions")
@@ -92,7 +89,7 @@ class Data:
                 f"data.max_aspect={self.max_aspect} is below that of {self.height} x {self.width}: "
                 f"set data.max_aspect={math.ceil(aspect)}",
             )
-            most = (min(self.height, self.width) // 16).bit_length()
+            most = (min(self.height, self.width) // GRID).bit_length()
             require(
                 self.resolutions <= most,
                 f"data.resolutions={self.resolutions}: {self.height} x {self.width} can be halved {most - 1} times on "
@@ -102,7 +99,7 @@ class Data:
     @property
     def latent_frames(self) -> int:
         """The number F of latent frames of a clip of P = ``frames`` pixel frames."""
-        return (self.frames - 1) // 4 + 1
+        return latent_frames(self.frames)
 
 
 @dataclass(frozen=True, kw_only=True)

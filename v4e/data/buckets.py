@@ -8,8 +8,8 @@ from PIL import Image
 
 from v4e.config import Data
 from v4e.data.quality import BadTriplet
+from v4e.wan import GRID
 
-GRID = 16  # pixels: 8 of the VAE times 2 of the DiT's patches
 Size = tuple[int, int]  # (height, width), pixels
 
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from v4e.editing import inexact
 from v4e.editing.inexact import Inexact
+from v4e.editing.settings import EditSettings
 from v4e.files.cache import TensorCache, content_key
 from v4e.files.images import fit, grid_size, restore
 from v4e.method import sampler
 from v4e.method.conditioning import condition, flf_video, i2v_video
-from v4e.method.sampler import OnStep, Solver
+from v4e.method.sampler import OnStep
 from v4e.models.dit import DitInputs
 from v4e.models.encoders import decode_clip, encode_clip, encode_images, encode_text, to_images, to_pixels
 from v4e.models.framewise import framewise
@@ -111,51 +112,39 @@ class Editor:
         self,
         images: list[Image.Image],
         instructions: list[str],
-        *,
         seeds: list[int],
-        height: int | None = None,
-        width: int | None = None,
-        max_pixels: int | None = None,
-        frames: int = 5,
-        steps: int = 8,
-        guidance: float = 1.0,
+        settings: EditSettings,
+        *,
         negatives: list[str] | None = None,
         lora: str | None = None,
-        shift: float | None = None,
-        solver: Solver = "euler",
         last_images: list[Image.Image] | None = None,
         on_step: OnStep | None = None,
     ) -> list[Edit]:
-        """Edit a batch, each image by its instruction.
+        """Edits a batch, each image by its instruction, from the noise of its seed.
 
-        Images of any size are brought to (`height`, `width`) pixels, or to those that `max_pixels` gives all of them,
-        and the edits back to their source's size. With `guidance` other than 1 each step is led away from `negatives`,
-        which are empty by default. `lora` is the name of one given to :meth:`load`. `shift` defaults to the
-        scheduler's own. `last_images` are the last frames for an FLF2V model. `on_step(step, x0_hat_BCFHW)` sees the
-        prediction after each step; returning False stops there and yields that prediction.
+        Images of any size are brought to the size of `settings`, and the edits back to their source's size. With
+        guidance other than 1 each step is led away from `negatives`, which are empty by default. `lora` is the name of
+        one given to :meth:`load`. `last_images` are the last frames for an FLF2V model. `on_step(step, x0_hat_BCFHW)`
+        sees the prediction after each step; if it returns False, the edit stops there and is that prediction.
 
         Raises:
             ValueError: an argument means nothing, or does not fit the others or the model.
         """
         _check_counts(images, instructions, seeds, negatives, last_images)
-        if frames < 5 or frames % 4 != 1:
-            raise ValueError(f"frames={frames}: Wan's VAE needs 4k+1 frames and an edit at least 5: use 5, 9, 13, ...")
-        if steps < 1:
-            raise ValueError(f"steps={steps}: expected at least 1")
-        height, width = self._size(images, height, width, max_pixels)
+        height, width = self._size(images, settings)
         self.adapters.use(lora)
-        inputs = self._inputs(fit(images, height, width), instructions, frames, last_images)
+        inputs = self._inputs(fit(images, height, width), instructions, settings.frames, last_images)
         with inexact.step_cache(self.dit, self.options):
             z_BCFHW = sampler.sample(
                 self.dit,
                 inputs,
                 seeds=seeds,
-                steps=steps,
-                shift=self.scheduler.config["flow_shift"] if shift is None else shift,
-                solver=solver,
+                steps=settings.steps,
+                shift=self.scheduler.config["flow_shift"] if settings.shift is None else settings.shift,
+                solver=settings.solver,
                 scheduler=self.scheduler,
-                guidance=guidance,
-                empty=[self._text(text) for text in negatives or [""] * len(images)] if guidance != 1 else None,
+                guidance=settings.guidance,
+                empty=[self._text(t) for t in negatives or [""] * len(images)] if settings.guidance != 1 else None,
                 on_step=on_step,
             )
         edits = []
@@ -164,14 +153,13 @@ class Editor:
             edits.append(Edit(image=restore(clip[-1], image), clip=clip, how=self.options.names))
         return edits
 
-    def _size(
-        self, images: list[Image.Image], height: int | None, width: int | None, max_pixels: int | None
-    ) -> tuple[int, int]:
-        """(height, width) of all `images` on the model's grid."""
+    def _size(self, images: list[Image.Image], settings: EditSettings) -> tuple[int, int]:
+        """Returns (height, width) of all `images` on the model's grid."""
+        height, width = settings.height, settings.width
         if height is None or width is None:
-            if max_pixels is None:
+            if settings.max_pixels is None:
                 raise ValueError("no size: give height and width, or max_pixels, such as 832 * 480 for Wan 480p")
-            sizes = [self.size(image, max_pixels) for image in images]
+            sizes = [self.size(image, settings.max_pixels) for image in images]
             if len(set(sizes)) > 1:
                 got = ", ".join(f"{wide} x {tall}" for tall, wide in sizes)
                 raise ValueError(f"a batch is of one size, these images come to {got}: edit them one by one")

@@ -11,6 +11,7 @@ import torch
 from v4e.config import Config
 from v4e.data.buckets import fit, size_of
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 from v4e.files.uri import join, write_atomic
 from v4e.method.conditioning import tail_video
 from v4e.method.flow import sample_seed
@@ -48,7 +49,7 @@ class HeldoutEditor:
     def __call__(self, batch: tuple[Sequence[EditTriplet], Sequence[str]]) -> int:
         """Writes the clip of each (triplet, text) and returns how many; all are resized to the first one's size."""
         triplets, texts = batch
-        data, sample = self.config.data, self.config.sample
+        data = self.config.data
         height, width = size_of(*triplets[0].source.size, data)
         sources, lasts = ([fit(getattr(t, side), data) for t in triplets] for side in ("source", "edit"))
         if self.model.reconstructs:
@@ -57,14 +58,8 @@ class HeldoutEditor:
             edits = self.editor.edit(
                 sources,
                 texts,
-                height=height,
-                width=width,
-                frames=data.frames,
-                seeds=[sample_seed(self.config.run.seed, t.id, 0) for t in triplets],
-                steps=sample.steps,
-                guidance=sample.guidance,
-                shift=self.config.flow.shift,
-                solver=sample.solver,
+                [sample_seed(self.config.run.seed, t.id, 0) for t in triplets],
+                EditSettings.of(self.config, height, width),
                 last_images=lasts if self.model.last_image else None,
             )
             clips = [np.stack([np.asarray(frame) for frame in edit.clip]) for edit in edits]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-GRID = 16  # pixels: 8 of Wan's VAE times 2 of the DiT's patches
+from v4e.wan import GRID, on_grid
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -57,8 +57,8 @@ def grid_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
             f"max_pixels={max_pixels}: expected at least {GRID * GRID}, one cell of {GRID} x {GRID} pixels"
         )
     scale = min(1.0, (max_pixels / (width * height)) ** 0.5)
-    tall, wide = (max(GRID, int(side * scale) // GRID * GRID) for side in (height, width))
-    longest = max_pixels // GRID // GRID * GRID  # where the other side is one cell
+    tall, wide = (on_grid(side * scale) for side in (height, width))
+    longest = on_grid(max_pixels // GRID)  # where the other side is one cell
     return min(tall, longest), min(wide, longest)
 
 

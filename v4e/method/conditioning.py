@@ -10,9 +10,9 @@ from diffusers import AutoencoderKLWan
 from torch import Tensor
 
 from v4e.models.encoders import decode_clip, encode_clip
+from v4e.wan import TEMPORAL
 
 Context = Literal["source", "edit", "fade"]
-TEMPORAL = 4  # pixel frames of a latent frame, the first one excepted
 
 
 def i2v_video(source_BCHW: Tensor, frames: int) -> Tensor:

@@ -7,19 +7,18 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count, pairwise
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 from torch import Tensor
 
 from v4e.method import flow
-from v4e.method.conditioning import TEMPORAL
 from v4e.models.dit import DitInputs, predict
 from v4e.models.reuse import reusing
+from v4e.wan import TEMPORAL, Solver
 
 OnStep = Callable[[int, Tensor], bool | None]
-Solver = Literal["euler", "unipc"]
 Velocity = Callable[[Tensor, float], Tensor]
 
 

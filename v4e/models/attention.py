@@ -14,6 +14,8 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
+from v4e.wan import TEXT_LEN
+
 KeyValue = tuple[Tensor, Tensor]
 
 
@@ -28,7 +30,7 @@ class CrossAttention:
     _attention_backend: Any = None  # diffusers' set_attention_backend writes here
 
     def __init__(self, *, fold: bool) -> None:
-        self.fold, self.text_len, self.pads = fold, 512, 1
+        self.fold, self.text_len, self.pads = fold, TEXT_LEN, 1
         self.kept: dict[str, KeyValue] | None = None
         self.branch = ""
 

@@ -14,8 +14,7 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor
 
 from v4e.models.attention import folds, set_fold
-
-TEXT_LEN = 512  # text tokens Wan attends to, pads included
+from v4e.wan import TEXT_LEN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,8 @@ from diffusers import AutoencoderKLWan
 from PIL import Image
 from torch import Tensor
 
+from v4e.wan import TEXT_LEN
+
 
 def _stats(vae: AutoencoderKLWan, like: Tensor) -> tuple[Tensor, Tensor]:
     mean, std = (
@@ -40,7 +42,7 @@ def clean(text: str) -> str:
     return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
 
-def encode_text(text_encoder, tokenizer, texts: list[str], max_length: int = 512) -> list[Tensor]:
+def encode_text(text_encoder, tokenizer, texts: list[str], max_length: int = TEXT_LEN) -> list[Tensor]:
     """Encoder states of each text after :func:`clean`, (T_i, D), pad tokens removed."""
     tokens = tokenizer(
         [clean(t) for t in texts],

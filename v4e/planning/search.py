@@ -8,6 +8,7 @@ from v4e.config import Config
 from v4e.models.sizes import Pipeline
 from v4e.planning.gpus import Cluster
 from v4e.planning.layout import ClusterPlan, plan_cluster
+from v4e.wan import GRID
 
 CLIPS = (0.75, 0.5)  # of the sides
 LORA_RANK = 64
@@ -87,7 +88,7 @@ def knobs(config: Config, cluster: Cluster) -> list[list[tuple[int, Overrides]]]
         [
             (10, {"data.height": height, "data.width": width})
             for scale in CLIPS
-            if (height := int(data.height * scale) // 16 * 16) and (width := int(data.width * scale) // 16 * 16)
+            if (height := int(data.height * scale) // GRID * GRID) and (width := int(data.width * scale) // GRID * GRID)
         ],
         [] if config.lora.rank else [(30, {"lora.rank": LORA_RANK})],
     ]

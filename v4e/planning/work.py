@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from v4e.config import Config
 from v4e.models.sizes import DitSizes
+from v4e.wan import TEXT_LEN
 from v4e.wire import packed_bytes
 
-TEXT_LEN = 512  # text tokens Wan attends to, pads included
 MIB = 2**20
 
 

@@ -76,12 +76,13 @@ def _use(config: Config) -> list[str]:
     data, sample = config.data, config.sample
     return [
         "from PIL import Image",
-        "from v4e.editing.editor import Editor",
+        "from v4e import Editor, EditSettings",
         "",
         'editor = Editor.load("this/folder")  # or diffusers: WanImageToVideoPipeline.from_pretrained("this/folder")',
-        f'edit = editor.edit([Image.open("photo.png")], ["make the car red"], height={data.height}, '
-        f"width={data.width}, seeds=[0], frames={data.frames}, steps={sample.steps}, guidance={sample.guidance}, "
-        f'shift={config.flow.shift}, solver="{sample.solver}")[0]',
+        f"settings = EditSettings(height={data.height}, width={data.width}, frames={data.frames}, "
+        f"steps={sample.steps}, guidance={sample.guidance}, shift={config.flow.shift}, "
+        f'solver="{sample.solver}")',
+        '[edit] = editor.edit([Image.open("photo.png")], ["make the car red"], [0], settings)',
         'edit.image.save("edit.png")',
     ]
 

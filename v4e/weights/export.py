@@ -17,7 +17,7 @@ from typing import Literal, cast
 
 import torch
 import torch.distributed.checkpoint as dcp
-from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
+from diffusers import WanTransformer3DModel
 from diffusers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -33,6 +33,7 @@ from v4e.models.dtype import dtype_of
 from v4e.weights.hub import local_folder
 from v4e.weights.lora import adapter_names, is_adapter, merged
 from v4e.weights.shard import empty_dit, read_part, weight_files
+from v4e.weights.stock import WanImageToVideoPipeline
 
 INDEX = "model_index.json"
 Weights = Literal["model", "ema"]  # parts of a checkpoint: as trained, and their moving average

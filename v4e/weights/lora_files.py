@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
+from diffusers import WanTransformer3DModel
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from safetensors import SafetensorError
 from torch import Tensor, nn
+
+from v4e.weights.stock import WanImageToVideoPipeline
 
 PREFIX = "transformer."
 

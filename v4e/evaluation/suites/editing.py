@@ -8,6 +8,7 @@ from PIL import Image
 from v4e.captions.templates import template_caption
 from v4e.config import Config
 from v4e.editing.editor import Editor
+from v4e.editing.settings import EditSettings
 from v4e.evaluation.suites import foreign
 from v4e.evaluation.suites.generation import SuiteModel, seed_of, size_for
 from v4e.evaluation.suites.items import SuiteItem, open_image
@@ -57,14 +58,8 @@ class SuiteEditor:
         edits = self.editor.edit(
             [image for _, image in sources],
             texts,
-            height=height,
-            width=width,
-            frames=config.data.frames,
-            seeds=[seed_of(config, item) for item, _ in sources],
-            steps=config.sample.steps,
-            guidance=config.sample.guidance,
-            shift=config.flow.shift,
-            solver=config.sample.solver,
+            [seed_of(config, item) for item, _ in sources],
+            EditSettings.of(config, height, width),
         )
         return [edit.image for edit in edits]
 

@@ -11,8 +11,7 @@ import torch
 from v4e.config import Config, decided_by
 from v4e.evaluation.suites.items import SuiteItem
 from v4e.method.flow import sample_seed
-
-GRID = 16  # pixels of Wan's VAE and patches together
+from v4e.wan import GRID
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,30 @@
+"""The public face of v4e: what it offers, and what importing it does not do."""
+
+import subprocess
+import sys
+
+import pytest
+
+import v4e
+
+
+def test_every_public_name_is_there():
+    assert set(v4e.__all__) == set(v4e.HOMES)
+    for name in v4e.__all__:
+        assert getattr(v4e, name).__name__ == name
+    with pytest.raises(AttributeError, match="Editr"):
+        _ = v4e.Editr
+
+
+def test_importing_v4e_imports_no_torch():
+    found = subprocess.run(
+        [sys.executable, "-c", "import v4e, sys; print('torch' in sys.modules)"], capture_output=True, text=True
+    )
+    assert found.stdout == "False\n", found.stderr
+
+
+def test_importing_the_editor_logs_nothing():
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "from v4e import Editor"], capture_output=True, text=True
+    )
+    assert found.returncode == 0 and found.stderr == ""
