@@ -105,7 +105,7 @@ class Scale:
     )
     mtbf_h: float = setting(
         50_000.0,
-        "Hours between faults of a GPU and its share of a node: assumed, source in docs/scale.md",
+        "Hours between faults of a GPU and its share of a node: assumed, source in docs/results/scale.md",
         decides=NOTHING,
     )
     restart_s: float = setting(
