@@ -11,7 +11,7 @@ from torch import nn
 from actors.batch.ray_data import dataset
 from v4e.config import Config
 from v4e.data.store.features import encode_samples, is_finite
-from v4e.data.store.jobs import Chunk, Job, Rejection, read_job, rejection
+from v4e.data.store.jobs import EncodeChunk, EncodeJob, Rejection, read_job, rejection
 from v4e.data.store.store import Store
 from v4e.weights.frozen import load_frozen
 from v4e.weights.load import DTYPES
@@ -42,7 +42,7 @@ class Encoder:
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
         return {"report": pickle.dumps(self.encode(pickle.loads(row["chunk"])))}
 
-    def encode(self, chunk: Chunk) -> EncodeReport:
+    def encode(self, chunk: EncodeChunk) -> EncodeReport:
         """Encodes a chunk and writes the samples that the store lacks."""
         rejected = list(chunk.rejected)
         if not chunk.wanted:
@@ -69,7 +69,7 @@ class Encoder:
         return EncodeReport(written=written, rejected=rejected)
 
 
-def encode_jobs(jobs: Sequence[Job], config: Config) -> Iterator[EncodeReport]:
+def encode_jobs(jobs: Sequence[EncodeJob], config: Config) -> Iterator[EncodeReport]:
     """Does all `jobs`; yields a report per chunk, in any order.
 
     An encoder that dies is replaced and its chunk done again: writing a sample twice changes nothing.

@@ -5,7 +5,7 @@ import io
 import numpy as np
 
 from v4e.config import Config
-from v4e.data.buckets import fit, size_of
+from v4e.data.buckets import size_of, to_bucket
 from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.sources import parts, rows
 from v4e.data.store.jobs import DUPLICATE
@@ -67,4 +67,4 @@ def read_clip(config: Config, model: HeldoutModel, sample_id: str) -> np.ndarray
 
 def resized(config: Config, image) -> np.ndarray:
     """The image on the model's grid, where edits are scored."""
-    return np.asarray(fit(image, config.data))
+    return np.asarray(to_bucket(image, config.data))

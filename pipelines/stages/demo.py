@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.stages import caption, evaluate, export, precompute, report, rollout, train
 from v4e.config import Config
-from v4e.data.buckets import fit
+from v4e.data.buckets import to_bucket
 from v4e.data.store.paths import heldout_uri, train_uri
 from v4e.files.manifest import stage
 from v4e.files.pictures import beside, stack, strip
@@ -75,7 +75,7 @@ def write_strip(config: Config, examples) -> None:
     for task in TASKS:
         if task in firsts and "ema" in firsts[task][1]:
             t, clips = firsts[task]
-            ends = [np.asarray(fit(i, config.data)) for i in (t.source, t.edit)]
+            ends = [np.asarray(to_bucket(i, config.data)) for i in (t.source, t.edit)]
             rows.append(strip([ends[0], *clips["ema"][1:], ends[1]]))
     if rows:
         half = -(-len(rows) // 2)

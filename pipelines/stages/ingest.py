@@ -22,7 +22,7 @@ from v4e.data.ingest.scan import Policy, Scan, merge_scans
 from v4e.data.ingest.select import Selection, kept, splits
 from v4e.data.ingest.shards import read_scan, scan_to, scan_uri
 from v4e.data.reject import replace_rejected
-from v4e.data.sources.files import File, Unreadable, corpus_files
+from v4e.data.sources.files import CorpusFile, Unreadable, corpus_files
 from v4e.data.sources.formats import CORPORA
 from v4e.data.store.paths import heldout_uri, train_uri
 from v4e.files.manifest import stage
@@ -69,7 +69,7 @@ def run(config: Config) -> None:
     plan("triplets", table(report))
 
 
-def scan_all(files: Sequence[File], policy: Policy, folder: str) -> Scan:
+def scan_all(files: Sequence[CorpusFile], policy: Policy, folder: str) -> Scan:
     """The label stage over all files; those that were scanned before are read back."""
     from actors.batch.ray_data import each
 
@@ -80,7 +80,7 @@ def scan_all(files: Sequence[File], policy: Policy, folder: str) -> Scan:
     return merge_scans((read_scan(folder, file) for file in files), policy)
 
 
-def look(config: Config, files: Sequence[File], scan: Scan, excluded: np.ndarray, folder: str) -> Selection:
+def look(config: Config, files: Sequence[CorpusFile], scan: Scan, excluded: np.ndarray, folder: str) -> Selection:
     """The image stage: candidates are checked, best first, until every quota is met or nothing is left."""
     from actors.batch.ray_data import each
 
@@ -97,7 +97,7 @@ def look(config: Config, files: Sequence[File], scan: Scan, excluded: np.ndarray
     return selection
 
 
-def corpora_of(files: Sequence[File]) -> tuple[str, ...]:
+def corpora_of(files: Sequence[CorpusFile]) -> tuple[str, ...]:
     """Names, each once."""
     return tuple(dict.fromkeys(file.corpus for file in files))
 
@@ -116,7 +116,7 @@ def _check_outputs(config: Config, uris: Iterable[str]) -> None:
         )
 
 
-def _plan_rows(config: Config, files: Sequence[File], refused: Collection[str]) -> dict[str, str]:
+def _plan_rows(config: Config, files: Sequence[CorpusFile], refused: Collection[str]) -> dict[str, str]:
     ingest, rows = config.ingest, {}
     for name, share in zip(corpora_of(files), corpus_shares(ingest, corpora_of(files)), strict=True):
         mine, corpus = [file for file in files if file.corpus == name], CORPORA[name]

@@ -17,7 +17,7 @@ from actors.teacher.actor import Teacher
 from tests.support.synthetic import config as synthetic_config
 from tests.support.triplets import image, triplet
 from v4e.config import Config, Data
-from v4e.data.buckets import fit, kept, size_of, sizes
+from v4e.data.buckets import kept, size_of, sizes, to_bucket
 from v4e.data.quality import BadTriplet
 from v4e.data.sources import parts
 from v4e.data.store.jobs import plan_work, read_job
@@ -106,14 +106,14 @@ def test_pixels_are_those_of_the_middle_and_a_fixed_size_stretches_as_ever():
     cut = wide.crop((22, 0, 278, 64)).resize((128, 32), Image.Resampling.LANCZOS)
     assert (
         np.abs(
-            np.asarray(fit(wide, replace(SMALL, max_aspect=5))).astype(int)[:, 4:-4] - np.asarray(cut)[:, 4:-4]
+            np.asarray(to_bucket(wide, replace(SMALL, max_aspect=5))).astype(int)[:, 4:-4] - np.asarray(cut)[:, 4:-4]
         ).max()
         <= 1
     )
-    fixed = torch.from_numpy(np.array(fit(wide, Data()))).permute(2, 0, 1)[None].float() / 127.5 - 1
+    fixed = torch.from_numpy(np.array(to_bucket(wide, Data()))).permute(2, 0, 1)[None].float() / 127.5 - 1
     assert torch.equal(fixed, to_pixels([wide], 32, 32))
     small = image(1, 64, 64)
-    assert fit(small, SMALL).tobytes() == small.tobytes()
+    assert to_bucket(small, SMALL).tobytes() == small.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from v4e.data.ingest.drawing import drawings
 from v4e.data.ingest.fixtures import ROW_GROUP, write_all, write_hqedit
 from v4e.data.quality import decode_image
 from v4e.data.sources import RawTriplet
-from v4e.data.sources.files import File, corpus_files
+from v4e.data.sources.files import CorpusFile, corpus_files
 from v4e.data.sources.formats import CORPORA, omniedit_tasks
 from v4e.data.sources.read import Label, label_groups, triplets
 from v4e.language.tasks import TASKS, rule_task
@@ -33,17 +33,17 @@ def corpora(tmp_path_factory) -> Path:
     return folder
 
 
-def files_of(corpora: Path, *names: str) -> list[File]:
+def files_of(corpora: Path, *names: str) -> list[CorpusFile]:
     files, unreadable = corpus_files(Ingest(**{name: (str(corpora / name),) for name in names}))
     assert not unreadable
     return files
 
 
-def labels_of(file: File) -> list[Label]:
+def labels_of(file: CorpusFile) -> list[Label]:
     return [label for group in label_groups(file) for label in group]
 
 
-def triplets_of(file: File) -> Iterator[RawTriplet]:
+def triplets_of(file: CorpusFile) -> Iterator[RawTriplet]:
     for _, raw in triplets(file, [label.place for label in labels_of(file)]):
         yield raw
 

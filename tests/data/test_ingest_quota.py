@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
 from v4e.config import Ingest
-from v4e.data.ingest.quota import TABLE3_TASKS, _fit, corpus_shares, fill, fit, spread, task_shares
+from v4e.data.ingest.quota import TABLE3_TASKS, _fit, corpus_shares, fill, fit_counts, spread, task_shares
 from v4e.language.tasks import TASKS
 
 PAPER = ("omniedit", "hqedit", "ultraedit")
@@ -59,7 +59,7 @@ def test_the_table_is_the_one_nearest_to_uniform(seed: int):
 @given(tables(1_000, 10**6), st.integers(10, 500))
 def test_without_bounds_it_is_the_product_of_the_shares(made, total: int):
     most_SK, share_S, share_K = made
-    found_SK = fit(total, share_S, share_K, most_SK)
+    found_SK = fit_counts(total, share_S, share_K, most_SK)
     assert found_SK.sum() == total
     assert np.abs(found_SK - total * share_S[:, None] * share_K).max() <= 2
     assert np.abs(found_SK.sum(0) - total * share_K).max() < 1
@@ -70,9 +70,9 @@ def test_without_bounds_it_is_the_product_of_the_shares(made, total: int):
 @given(tables(0, 40), st.integers(1, 200))
 def test_a_task_gets_its_share_or_all_there_is(made, total: int):
     most_SK, share_S, share_K = made
-    found_SK = fit(total, share_S, share_K, most_SK)
+    found_SK = fit_counts(total, share_S, share_K, most_SK)
     assert (found_SK >= 0).all() and (found_SK <= most_SK).all()
-    free_K = fit(total, share_S, share_K, np.full_like(most_SK, total)).sum(0)
+    free_K = fit_counts(total, share_S, share_K, np.full_like(most_SK, total)).sum(0)
     assert found_SK.sum(0).tolist() == np.minimum(free_K, most_SK.sum(0)).tolist()
 
 
@@ -81,7 +81,7 @@ def test_a_task_gets_its_share_or_all_there_is(made, total: int):
 def test_corpora_are_met_where_any_table_meets_them(made, total: int):
     """linprog says whether one exists; then no corpus is off by more than rounding, half a triplet a task."""
     most_SK, share_S, share_K = made
-    found_SK = fit(total, share_S, share_K, most_SK)
+    found_SK = fit_counts(total, share_S, share_K, most_SK)
     rows_S, (s, k) = share_S * found_SK.sum(), most_SK.shape
     margins = np.array([np.eye(s)[i].repeat(k) for i in range(s)] + [np.tile(np.eye(k)[j], s) for j in range(k)])
     bounds = [(0, int(most)) for most in most_SK.ravel()]
@@ -106,7 +106,7 @@ def test_the_papers_mix():
     ingest = Ingest()
     most_SK = np.full((3, 11), 10**6)
     most_SK[0, [TASKS.index("text"), TASKS.index("portrait")]] = 0
-    found_SK = fit(9_900, corpus_shares(ingest, PAPER), task_shares(ingest), most_SK)
+    found_SK = fit_counts(9_900, corpus_shares(ingest, PAPER), task_shares(ingest), most_SK)
     assert found_SK.sum(0).tolist() == [744, 960, 911, 1087, 773, 1195, 705, 950, 1028, 734, 813]
     assert found_SK.sum(1).tolist() == [3366, 3267, 3267]
     assert found_SK[0, TASKS.index("text")] == 0
@@ -118,7 +118,7 @@ def test_a_corpus_that_is_short_is_made_up_for_by_the_others():
     ingest = Ingest()
     most_SK = np.full((3, 11), 10**6)
     most_SK[2, 0] = 20
-    found_SK = fit(9_900, corpus_shares(ingest, PAPER), task_shares(ingest), most_SK)
+    found_SK = fit_counts(9_900, corpus_shares(ingest, PAPER), task_shares(ingest), most_SK)
     assert found_SK[2, 0] == 20 and found_SK[:, 0].sum() == 744
     assert found_SK.sum(1).tolist() == [3366, 3267, 3267], "within the corpus, other tasks make up for it"
 
@@ -126,7 +126,7 @@ def test_a_corpus_that_is_short_is_made_up_for_by_the_others():
 def test_shares_are_changed_by_name():
     ingest = Ingest(shares="hqedit=0,omniedit=50", tasks="text=0")
     assert corpus_shares(ingest, PAPER).tolist() == pytest.approx([50 / 83, 0, 33 / 83])
-    found_SK = fit(100, corpus_shares(ingest, PAPER), task_shares(ingest), np.full((3, 11), 1000))
+    found_SK = fit_counts(100, corpus_shares(ingest, PAPER), task_shares(ingest), np.full((3, 11), 1000))
     assert found_SK[1].sum() == 0 and found_SK[:, TASKS.index("text")].sum() == 0 and found_SK.sum() == 100
     with pytest.raises(ValueError, match=r"ingest\.shares=laion=3: laion is none of omniedit, hqedit, ultraedit"):
         corpus_shares(Ingest(shares="laion=3"), PAPER)

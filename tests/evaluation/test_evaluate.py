@@ -17,7 +17,7 @@ from pipelines.stages import evaluate
 from tests.support.processes import ROOT, finish, kill_once, start
 from tests.support.triplets import image
 from v4e.config import Config, parse
-from v4e.data.buckets import fit
+from v4e.data.buckets import to_bucket
 from v4e.data.reject import read_rejected
 from v4e.data.store.jobs import DUPLICATE
 from v4e.data.write import write_triplets
@@ -194,7 +194,7 @@ def test_triplets_of_several_sizes_are_edited_and_scored_bucket_by_bucket(tmp_pa
     }
     again = evaluate.scores(config, triplets, lambda t: evaluate.read_clip(config, model, t.id)[-1])
     assert again["overall"]["n"] == 5
-    perfect = evaluate.scores(config, triplets, lambda t: np.asarray(fit(t.edit, config.data)))
+    perfect = evaluate.scores(config, triplets, lambda t: np.asarray(to_bucket(t.edit, config.data)))
     assert perfect["overall"]["success"] == 1 and perfect["overall"]["edit_l1"] == 0
 
 

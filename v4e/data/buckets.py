@@ -56,7 +56,7 @@ def size_of(width: int, height: int, data: Data) -> Size:
     return min(sizes(data, resolution), key=lost)
 
 
-def fit(image: Image.Image, data: Data) -> Image.Image:
+def to_bucket(image: Image.Image, data: Data) -> Image.Image:
     """Resizes `image` to its size: stretched, or with its aspect kept and the excess cut off evenly.
 
     Raises:

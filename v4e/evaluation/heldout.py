@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from v4e.config import Config
-from v4e.data.buckets import fit, size_of
+from v4e.data.buckets import size_of, to_bucket
 from v4e.editing.editor import Editor
 from v4e.editing.settings import EditSettings
 from v4e.files.uri import join, write_atomic
@@ -51,7 +51,7 @@ class HeldoutEditor:
         triplets, texts = batch
         data = self.config.data
         height, width = size_of(*triplets[0].source.size, data)
-        sources, lasts = ([fit(getattr(t, side), data) for t in triplets] for side in ("source", "edit"))
+        sources, lasts = ([to_bucket(getattr(t, side), data) for t in triplets] for side in ("source", "edit"))
         if self.model.reconstructs:
             clips = self._reconstruct(to_pixels(sources, height, width), to_pixels(lasts, height, width))
         else:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from v4e.config import Config
-from v4e.data.buckets import fit
+from v4e.data.buckets import to_bucket
 from v4e.files.journal import Record
 from v4e.files.pictures import data_uri, png, strip, webp
 from v4e.files.uri import open_uri
@@ -80,7 +80,7 @@ def render(config: Config, found: Found) -> str:
     """The page. Clips of examples are (P, h, w, 3)."""
     shown = []
     for triplet, clips in found.examples:
-        source, edit = (np.asarray(fit(i, config.data)) for i in (triplet.source, triplet.edit))
+        source, edit = (np.asarray(to_bucket(i, config.data)) for i in (triplet.source, triplet.edit))
         rows = [(MODEL_NAMES[name], _strip_uri([source, *clip[1:], edit])) for name, clip in clips.items()]
         shown.append({"task": TABLE1[triplet.task].label, "instruction": triplet.instruction, "rows": rows})
     table = found.table

@@ -12,7 +12,7 @@ import numpy as np
 
 from v4e.captions.templates import template_caption
 from v4e.config import Config
-from v4e.data.buckets import fit
+from v4e.data.buckets import to_bucket
 from v4e.data.captions_table import read_captions, write_captions
 from v4e.data.quality import BadTriplet, decode_triplet
 from v4e.data.sources import RawTriplet, parts, rows
@@ -102,7 +102,7 @@ def pick(raw: Iterable[RawTriplet], config: Config) -> list[EditTriplet]:
 
 def pixels(triplet: EditTriplet, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Source and edit on the grid of strips, uint8 RGB (h, w, 3): ``data.height`` x ``data.width`` in any run."""
-    source, edit = (np.asarray(fit(i, validation(config).data)) for i in (triplet.source, triplet.edit))
+    source, edit = (np.asarray(to_bucket(i, validation(config).data)) for i in (triplet.source, triplet.edit))
     return source, edit
 
 

@@ -19,9 +19,9 @@ from v4e.data.ingest.gates import bad_change, bad_size, same_frame
 from v4e.data.ingest.scan import ruled
 from v4e.data.quality import BadTriplet, decode_image
 from v4e.data.sources import RawTriplet
-from v4e.data.sources.files import File
+from v4e.data.sources.files import CorpusFile
 from v4e.data.sources.formats import CORPORA
-from v4e.data.sources.read import Place, triplets
+from v4e.data.sources.read import PairPlace, triplets
 from v4e.data.write import SCHEMA, rgb_png
 from v4e.files.uri import exists, join, open_atomic
 
@@ -53,20 +53,20 @@ ASIDE = pa.schema(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class CandidateItem:
     """A candidate as the label stage left it."""
 
-    place: Place
+    place: PairPlace
     task: str
     quality: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chunk:
+class CheckChunk:
     """Candidates of one file, in order: the work of one Ray task."""
 
-    file: File
-    items: tuple[Item, ...]
+    file: CorpusFile
+    items: tuple[CandidateItem, ...]
     folder: str  # where the result goes
 
     @property
@@ -91,7 +91,7 @@ class Checked:
     at: int  # row group there
 
 
-def chunks_of(items: Sequence[tuple[File, Item]], folder: str) -> list[Chunk]:
+def chunks_of(items: Sequence[tuple[CorpusFile, CandidateItem]], folder: str) -> list[CheckChunk]:
     """Cuts `items` into chunks by file and place, so that images are read in their order in the file."""
     ordered = sorted(items, key=lambda item: (item[0].number, item[1].place))
     chunks = []
@@ -99,11 +99,11 @@ def chunks_of(items: Sequence[tuple[File, Item]], folder: str) -> list[Chunk]:
         members = list(same)
         for start in range(0, len(members), CHUNK):
             cut = members[start : start + CHUNK]
-            chunks.append(Chunk(file=cut[0][0], items=tuple(item for _, item in cut), folder=folder))
+            chunks.append(CheckChunk(file=cut[0][0], items=tuple(item for _, item in cut), folder=folder))
     return chunks
 
 
-def check_chunk(ingest: Ingest, max_pixels: int, chunk: Chunk) -> None:
+def check_chunk(ingest: Ingest, max_pixels: int, chunk: CheckChunk) -> None:
     """Checks the candidates of `chunk` and writes them, one row group each; does nothing if that was done before."""
     if exists(chunk.uri):
         return
@@ -116,7 +116,7 @@ def check_chunk(ingest: Ingest, max_pixels: int, chunk: Chunk) -> None:
             writer.write_table(pa.Table.from_pylist([row], schema=ASIDE))
 
 
-def read_checked(chunk: Chunk) -> list[Checked]:
+def read_checked(chunk: CheckChunk) -> list[Checked]:
     """Reads the results of a chunk's candidates, without their images."""
     fs, path = url_to_fs(chunk.uri)
     with fs.open(path) as file:
@@ -137,7 +137,7 @@ def read_checked(chunk: Chunk) -> list[Checked]:
     ]
 
 
-def _rows(chunk: Chunk, ingest: Ingest, max_pixels: int) -> Iterator[tuple[Place, dict]]:
+def _rows(chunk: CheckChunk, ingest: Ingest, max_pixels: int) -> Iterator[tuple[PairPlace, dict]]:
     """Yields a row for every candidate, even if the file is damaged."""
     left = {item.place: item for item in chunk.items}
     reason = "no such row"

@@ -15,7 +15,7 @@ from v4e.data.ingest.check import Checked
 from v4e.data.ingest.quota import spread
 from v4e.data.ingest.scan import Scan
 from v4e.data.ingest.select import Selection, quota
-from v4e.data.sources.files import File, Unreadable
+from v4e.data.sources.files import CorpusFile, Unreadable
 from v4e.data.sources.formats import CORPORA
 from v4e.files.uri import open_uri
 from v4e.language.tasks import TASKS
@@ -24,7 +24,7 @@ VERSION = 1  # raise it when the same corpora and settings give other triplets
 Manifest = dict[str, Any]
 
 
-def fingerprint(config: Config, files: Sequence[File], refused: frozenset[str]) -> str:
+def fingerprint(config: Config, files: Sequence[CorpusFile], refused: frozenset[str]) -> str:
     """Returns a hash in hex of all that decides which triplets are written: settings, seed, and the corpora's files."""
     made_of = {
         "version": VERSION,
@@ -45,7 +45,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 def manifest(
     config: Config,
-    files: Sequence[File],
+    files: Sequence[CorpusFile],
     unreadable: Sequence[Unreadable],
     scan: Scan,
     selection: Selection,
@@ -101,7 +101,7 @@ def _why(task: str, row: Mapping[str, int], scan: Scan, selection: Selection) ->
     return f"{short}; {len(checked)} looked at" + (f": {told}" if told else "")
 
 
-def _corpus(name: str, files: Sequence[File], scan: Scan) -> dict[str, Any]:
+def _corpus(name: str, files: Sequence[CorpusFile], scan: Scan) -> dict[str, Any]:
     mine, corpus = [file for file in files if file.corpus == name], CORPORA[name]
     return {
         "title": corpus.title,

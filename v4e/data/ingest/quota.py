@@ -49,7 +49,7 @@ def task_shares(ingest: Ingest) -> np.ndarray:
     return _shares(TABLE3_TASKS, ingest.tasks, "ingest.tasks")
 
 
-def fit(total: int, share_S: np.ndarray, share_K: np.ndarray, most_SK: np.ndarray) -> np.ndarray:
+def fit_counts(total: int, share_S: np.ndarray, share_K: np.ndarray, most_SK: np.ndarray) -> np.ndarray:
     """Returns whole numbers of triplets, (S, K), none above `most_SK`.
 
     A task gets its share of `total`, or all that it has: balance over the tasks comes first. The corpora's shares are

@@ -16,7 +16,7 @@ from v4e.data.ingest.decide import decide
 from v4e.data.ingest.gates import bad_size
 from v4e.data.ingest.leakage import instruction_hash, plain
 from v4e.data.quality import MAX_TEXT, bad_id
-from v4e.data.sources.files import File
+from v4e.data.sources.files import CorpusFile
 from v4e.data.sources.formats import CORPORA, Corpus
 from v4e.data.sources.read import Label, label_groups
 from v4e.language.tasks import rule_task
@@ -51,7 +51,7 @@ class Scan:
     damaged: tuple[tuple[str, str], ...]  # part of a file, and why it cannot be read
 
 
-class Verdict(NamedTuple):
+class LabelVerdict(NamedTuple):
     """The task and quality of one edit, or the reason why it is left out."""
 
     task: str = ""
@@ -67,7 +67,7 @@ class _Found:
     best: Candidates = field(default_factory=dict)
 
 
-def scan(file: File, policy: Policy) -> Scan:
+def scan(file: CorpusFile, policy: Policy) -> Scan:
     """Reads the labels of `file` row group by row group, in bounded memory; a damaged row group is skipped."""
     corpus, found = CORPORA[file.corpus], _Found()
     passed, dropped, agreement = Counter[Cell](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
@@ -113,29 +113,29 @@ def merge_scans(scans: Iterable[Scan], policy: Policy) -> Scan:
     )
 
 
-def classify(label: Label, words: str, corpus: Corpus, policy: Policy) -> Verdict:
+def classify(label: Label, words: str, corpus: Corpus, policy: Policy) -> LabelVerdict:
     """Returns the verdict on an edit; `words` are its :func:`~v4e.data.ingest.leakage.plain` instruction.
 
     Cheap tests come first.
     """
     ingest = policy.ingest
     if not words:
-        return Verdict(reason="empty instruction")
+        return LabelVerdict(reason="empty instruction")
     if len(label.instruction) > MAX_TEXT:
-        return Verdict(reason=f"instruction longer than {MAX_TEXT} characters")
+        return LabelVerdict(reason=f"instruction longer than {MAX_TEXT} characters")
     if bad_id(f"{corpus.name}/{label.id}") or not label.id:
-        return Verdict(reason="bad id")
+        return LabelVerdict(reason="bad id")
     if policy.refused and instruction_hash(words) in policy.refused:
-        return Verdict(reason="instruction is in ingest.refuse")
+        return LabelVerdict(reason="instruction is in ingest.refuse")
     if label.size and (reason := bad_size(*label.size, ingest)):
-        return Verdict(reason=reason)
+        return LabelVerdict(reason=reason)
     task, agreement = decide(corpus.tasks(label.label, label.id), *ruled(label.instruction), ingest)
     if not task:
-        return Verdict(agreement=agreement, reason=NO_TASK[agreement])
+        return LabelVerdict(agreement=agreement, reason=NO_TASK[agreement])
     if task not in policy.keep:
-        return Verdict(agreement=agreement, reason=f"no share of ingest.tasks for {task}")
+        return LabelVerdict(agreement=agreement, reason=f"no share of ingest.tasks for {task}")
     quality, reason = corpus.judge(label.scores, task, ingest)
-    return Verdict(task, agreement, quality, reason)
+    return LabelVerdict(task, agreement, quality, reason)
 
 
 def _flush(found: _Found, policy: Policy) -> None:

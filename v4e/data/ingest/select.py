@@ -14,10 +14,10 @@ import numpy as np
 
 from v4e.config import Ingest
 from v4e.data.ingest.candidates import Candidates, Cell
-from v4e.data.ingest.check import Checked, Chunk, Item, chunks_of
+from v4e.data.ingest.check import CandidateItem, CheckChunk, Checked, chunks_of
 from v4e.data.ingest.dedupe import repeats
-from v4e.data.ingest.quota import corpus_shares, fit, task_shares
-from v4e.data.sources.files import File
+from v4e.data.ingest.quota import corpus_shares, fit_counts, task_shares
+from v4e.data.sources.files import CorpusFile
 from v4e.language.tasks import TASKS
 
 T = TypeVar("T")
@@ -73,12 +73,12 @@ class Selection:
         short = {cell: wanted[cell] - len(good[cell]) for cell in self.cells}
         return {cell: min(self.unchecked(cell), ceil(MORE * n)) for cell, n in short.items() if n > 0}
 
-    def chunks(self, todo: Mapping[Cell, int], files: Sequence[File], folder: str) -> list[Chunk]:
+    def chunks(self, todo: Mapping[Cell, int], files: Sequence[CorpusFile], folder: str) -> list[CheckChunk]:
         """Returns the work of `todo` as chunks of rows of `files`; results go below `folder`."""
         items = []
         for cell, count in todo.items():
             for number, row, pair, quality in self._next(cell, count)[["file", "row", "pair", "quality"]].tolist():
-                items.append((files[number], Item(place=(row, pair), task=cell[1], quality=quality)))
+                items.append((files[number], CandidateItem(place=(row, pair), task=cell[1], quality=quality)))
         return chunks_of(items, folder)
 
     def with_checked(self, todo: Mapping[Cell, int], found: Sequence[Checked]) -> "Selection":
@@ -96,8 +96,8 @@ class Selection:
 
 
 def quota(ingest: Ingest, corpora: Sequence[str], most_SK: np.ndarray) -> np.ndarray:
-    """Returns :func:`~v4e.data.ingest.quota.fit` for the total number of triplets of a run."""
-    return fit(ingest.count + ingest.heldout, corpus_shares(ingest, corpora), task_shares(ingest), most_SK)
+    """Returns :func:`~v4e.data.ingest.quota.fit_counts` for the total number of triplets of a run."""
+    return fit_counts(ingest.count + ingest.heldout, corpus_shares(ingest, corpora), task_shares(ingest), most_SK)
 
 
 def kept(ingest: Ingest) -> dict[str, int]:
@@ -119,7 +119,7 @@ def splits(selection: Selection, seed: int) -> tuple[list[Checked], list[Checked
     ingest, wanted_SK = selection.ingest, selection.wanted_SK
     share = ingest.heldout / (ingest.count + ingest.heldout)
     shares = corpus_shares(ingest, selection.corpora), task_shares(ingest)
-    held_SK = fit(round(share * int(wanted_SK.sum())), *shares, wanted_SK)
+    held_SK = fit_counts(round(share * int(wanted_SK.sum())), *shares, wanted_SK)
     train, held = dict[Cell, list[Checked]](), dict[Cell, list[Checked]]()
     for cell, count, out in zip(selection.cells, wanted_SK.ravel(), held_SK.ravel(), strict=True):
         chosen = good[cell][:count]

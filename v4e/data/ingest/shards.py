@@ -7,18 +7,18 @@ from collections import Counter
 import numpy as np
 
 from v4e.data.ingest.scan import Policy, Scan, scan
-from v4e.data.sources.files import File
+from v4e.data.sources.files import CorpusFile
 from v4e.files.uri import exists, join, open_uri, write_atomic
 
 COUNTS = "counts"
 COUNTERS = ("passed", "dropped", "agreement")
 
 
-def scan_uri(folder: str, file: File) -> str:
+def scan_uri(folder: str, file: CorpusFile) -> str:
     return join(folder, f"{file.number:06d}.npz")
 
 
-def scan_to(folder: str, policy: Policy, file: File) -> None:
+def scan_to(folder: str, policy: Policy, file: CorpusFile) -> None:
     """Scans `file` and writes the result; does nothing if that was done before."""
     uri = scan_uri(folder, file)
     if exists(uri):
@@ -32,7 +32,7 @@ def scan_to(folder: str, policy: Policy, file: File) -> None:
     write_atomic(uri, buffer.getvalue())
 
 
-def read_scan(folder: str, file: File) -> Scan:
+def read_scan(folder: str, file: CorpusFile) -> Scan:
     """Reads the file that :func:`scan_to` wrote."""
     with open_uri(scan_uri(folder, file)) as opened:
         arrays = dict(np.load(io.BytesIO(opened.read()), allow_pickle=False))

@@ -18,7 +18,7 @@ OPENERS = 16  # files opened at a time: a footer is a round trip to an object st
 
 
 @dataclass(frozen=True, kw_only=True)
-class File:
+class CorpusFile:
     """One file of a corpus, or one folder of metadata of GPT-Image-Edit."""
 
     number: int  # in the order of corpora and URIs, whatever order they were found in
@@ -44,7 +44,7 @@ class Unreadable:
     reason: str
 
 
-def corpus_files(ingest: Ingest) -> tuple[list[File], list[Unreadable]]:
+def corpus_files(ingest: Ingest) -> tuple[list[CorpusFile], list[Unreadable]]:
     """Finds the files of the corpora that `ingest` names, sorted, and those that cannot be used.
 
     Raises:
@@ -60,7 +60,7 @@ def corpus_files(ingest: Ingest) -> tuple[list[File], list[Unreadable]]:
         uris = sorted({uri for place in getattr(ingest, corpus.name) for uri in _uris(corpus, place)})
         with ThreadPoolExecutor(OPENERS) as threads:
             found = list(threads.map(lambda uri, corpus=corpus: _open(corpus, uri), uris))
-        good = [file for file in found if isinstance(file, File)]
+        good = [file for file in found if isinstance(file, CorpusFile)]
         bad = [file for file in found if isinstance(file, Unreadable)]
         if not good:
             raise ValueError(
@@ -85,7 +85,7 @@ def _uris(corpus: Corpus, place: str) -> Iterator[str]:
     yield from found
 
 
-def _open(corpus: Corpus, uri: str) -> File | Unreadable:
+def _open(corpus: Corpus, uri: str) -> CorpusFile | Unreadable:
     """Reads a file's footer, or counts its lines."""
     try:
         if corpus.listing:
@@ -101,7 +101,7 @@ def _open(corpus: Corpus, uri: str) -> File | Unreadable:
                 return Unreadable(corpus=corpus.name, uri=uri, reason=reason)
     except (pa.ArrowException, OSError, ValueError) as error:
         return Unreadable(corpus=corpus.name, uri=uri, reason=_line(error))
-    return File(number=0, corpus=corpus.name, uri=uri, size=size, stamp=_stamp(uri), rows=rows)
+    return CorpusFile(number=0, corpus=corpus.name, uri=uri, size=size, stamp=_stamp(uri), rows=rows)
 
 
 def _stamp(uri: str) -> str:
@@ -110,7 +110,7 @@ def _stamp(uri: str) -> str:
     return str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or "")
 
 
-def _check_stems(corpus: Corpus, files: list[File]) -> None:
+def _check_stems(corpus: Corpus, files: list[CorpusFile]) -> None:
     if corpus.id:
         return
     stem, count = Counter(file.stem for file in files).most_common(1)[0]

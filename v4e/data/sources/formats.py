@@ -12,7 +12,7 @@ GLOBAL = ("style", "tone", "background")  # tasks for which a likeness of the tw
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class PairColumns:
     """Columns of one edit that a row holds."""
 
     source: str
@@ -37,7 +37,7 @@ class Corpus:
     title: str
     licence: str
     listing: bool = False  # images in files beside JSON or CSV, not in Parquet
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PairColumns, ...]
     id: tuple[str, ...] = ()  # columns that name a row together; none = the file's name and `within`
     within: str = ""  # column that names a row within its file, where it is given; else the row's number does
     label: str = ""  # column
@@ -101,7 +101,7 @@ _CORPORA = (
         name="omniedit",
         title="OmniEdit-Filtered-1.2M",
         licence="MIT (the compilation; photographs keep the terms of LAION-5B and OpenImages)",
-        pairs=(Pair(source="src_img", edit="edited_img", instruction="edited_prompt_list"),),
+        pairs=(PairColumns(source="src_img", edit="edited_img", instruction="edited_prompt_list"),),
         id=("omni_edit_id",),
         label="task",
         scores=("o_score",),
@@ -114,15 +114,15 @@ _CORPORA = (
         title="HQ-Edit",
         licence="CC BY-NC 4.0: not for commercial use, nor are models trained on it",
         pairs=(
-            Pair(source="input_image", edit="output_image", instruction="edit"),
-            Pair(source="output_image", edit="input_image", instruction="inverse_edit", suffix="-inverse"),
+            PairColumns(source="input_image", edit="output_image", instruction="edit"),
+            PairColumns(source="output_image", edit="input_image", instruction="inverse_edit", suffix="-inverse"),
         ),
     ),
     Corpus(
         name="ultraedit",
         title="UltraEdit",
         licence="CC BY 4.0 (some of its photographs come from ShareGPT4V, CC BY-NC)",
-        pairs=(Pair(source="source_image", edit="edited_image", instruction="edit_prompt"),),
+        pairs=(PairColumns(source="source_image", edit="edited_image", instruction="edit_prompt"),),
         scores=("clip_sim_dir", "dinov2_sim"),
         judge=ultraedit_judge,
     ),
@@ -131,7 +131,7 @@ _CORPORA = (
         title="GPT-Image-Edit-1.5M",
         licence="CC BY 4.0 (sources keep the terms of OmniEdit, HQ-Edit and UltraEdit)",
         listing=True,
-        pairs=(Pair(source="input", edit="output", instruction="instruction"),),
+        pairs=(PairColumns(source="input", edit="output", instruction="instruction"),),
         id=("dataset_source", "task", "id"),
         label="task",
         tasks=omniedit_tasks,
@@ -140,7 +140,7 @@ _CORPORA = (
         name="magicbrush",
         title="MagicBrush",
         licence="CC BY 4.0",
-        pairs=(Pair(source="source_img", edit="target_img", instruction="instruction"),),
+        pairs=(PairColumns(source="source_img", edit="target_img", instruction="instruction"),),
         id=("img_id", "turn_index"),
     ),
     Corpus(
@@ -148,7 +148,7 @@ _CORPORA = (
         title="images in a folder",
         licence="your own",
         listing=True,
-        pairs=(Pair(source="source", edit="edit", instruction="instruction"),),
+        pairs=(PairColumns(source="source", edit="edit", instruction="instruction"),),
         within="id",
         label="task",
         tasks=own_tasks,
@@ -157,7 +157,7 @@ _CORPORA = (
         name="triplets",
         title="triplets of v4e",
         licence="their own",
-        pairs=(Pair(source="src_img", edit="edited_img", instruction="edited_prompt_list"),),
+        pairs=(PairColumns(source="src_img", edit="edited_img", instruction="edited_prompt_list"),),
         id=("omni_edit_id",),
         label="task",
         sizes=("width", "height"),

@@ -16,7 +16,7 @@ from v4e.files.uri import open_uri
 TABLES = ("metadata.jsonl", "metadata.csv")
 GPTEDIT = "metadata"  # folder of JSON files, a row each, beside the folders input and output
 
-Row = Mapping[str, object]
+ListedRow = Mapping[str, object]
 
 
 def listings(place: str, fix: str) -> list[str]:
@@ -45,7 +45,7 @@ def count_rows(uri: str) -> int:
     return count
 
 
-def listed(uri: str) -> Iterator[Row]:
+def listed(uri: str) -> Iterator[ListedRow]:
     """Yields the rows of a listing, in order; a row that cannot be read is empty."""
     fs, path = url_to_fs(uri)
     if fs.isdir(path):
@@ -74,7 +74,7 @@ def _jsons(fs: AbstractFileSystem, path: str) -> list[str]:
     return sorted(file for file in cast(list[str], fs.ls(path, detail=False)) if file.endswith(".json"))
 
 
-def _json(text: bytes) -> Row:
+def _json(text: bytes) -> ListedRow:
     try:
         row = json.loads(text)
     except ValueError:

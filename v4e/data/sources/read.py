@@ -7,20 +7,20 @@ from itertools import groupby
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from v4e.data.sources.files import File
+from v4e.data.sources.files import CorpusFile
 from v4e.data.sources.formats import CORPORA, Corpus, Scores
 from v4e.data.sources.images import image_bytes
 from v4e.data.sources.listing import listed, listed_image
 from v4e.data.sources.triplets import READ_ROWS, READ_TEXTS, RawTriplet
 
-Place = tuple[int, int]  # row of a file, pair of the row
+PairPlace = tuple[int, int]  # row of a file, pair of the row
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
     """The fields of an edit that are known without its images."""
 
-    place: Place
+    place: PairPlace
     id: str
     instruction: str  # phrasing 0
     label: str  # the corpus's own
@@ -28,7 +28,7 @@ class Label:
     size: tuple[int, int] | None  # (width, height), pixels
 
 
-def label_groups(file: File) -> Iterator[Iterator[Label]]:
+def label_groups(file: CorpusFile) -> Iterator[Iterator[Label]]:
     """Yields the edits of each row group, in order, without images. Each group must be read before the next.
 
     Raises:
@@ -50,7 +50,7 @@ def label_groups(file: File) -> Iterator[Iterator[Label]]:
             first += parquet.metadata.row_group(group).num_rows
 
 
-def triplets(file: File, places: Sequence[Place]) -> Iterator[tuple[Place, RawTriplet]]:
+def triplets(file: CorpusFile, places: Sequence[PairPlace]) -> Iterator[tuple[PairPlace, RawTriplet]]:
     """Yields the edits at `places`, which rise, with their images; other row groups are not read.
 
     Raises:
@@ -75,7 +75,7 @@ def triplets(file: File, places: Sequence[Place]) -> Iterator[tuple[Place, RawTr
             )
 
 
-def _labels(file: File, corpus: Corpus, rows: Iterable[tuple[int, Mapping[str, object]]]) -> Iterator[Label]:
+def _labels(file: CorpusFile, corpus: Corpus, rows: Iterable[tuple[int, Mapping[str, object]]]) -> Iterator[Label]:
     for number, row in rows:
         row_id = _id(file, corpus, row, number)
         label = _text(row.get(corpus.label))
@@ -88,7 +88,7 @@ def _labels(file: File, corpus: Corpus, rows: Iterable[tuple[int, Mapping[str, o
 
 
 def _image_rows(
-    file: File, corpus: Corpus, wanted: Mapping[int, list[int]]
+    file: CorpusFile, corpus: Corpus, wanted: Mapping[int, list[int]]
 ) -> Iterator[tuple[int, Mapping[str, object]]]:
     if corpus.listing:
         last = max(wanted, default=-1)
@@ -119,14 +119,14 @@ def _image_rows(
             first += count
 
 
-def _image(file: File, corpus: Corpus, value: object, column: str) -> bytes | None:
+def _image(file: CorpusFile, corpus: Corpus, value: object, column: str) -> bytes | None:
     if corpus.listing:
         return listed_image(file.uri, value, column)
     fs, path = url_to_fs(file.uri)
     return image_bytes(value, fs, path.rsplit("/", 1)[0])
 
 
-def _id(file: File, corpus: Corpus, row: Mapping[str, object], number: int) -> str:
+def _id(file: CorpusFile, corpus: Corpus, row: Mapping[str, object], number: int) -> str:
     """Returns ``img_id-turn_index`` if the corpus names its rows, else ``file:row``."""
     if corpus.id:
         return "-".join(_text(row.get(name)) for name in corpus.id)

@@ -36,7 +36,7 @@ class RawTriplet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class CorpusPart:
     """The first `rows` rows of one row group: the work of one Ray task."""
 
     uri: str
@@ -44,7 +44,7 @@ class Part:
     rows: int
 
 
-def parts(uri: str, limit: int = 0, key: str = "data.train", images: bool = True) -> list[Part]:
+def parts(uri: str, limit: int = 0, key: str = "data.train", images: bool = True) -> list[CorpusPart]:
     """Returns the parts of the corpus at `uri` in order, cut to its first `limit` triplets (0 = all).
 
     A folder's Parquet files are sorted by name. Errors name `key`, the setting that holds `uri`. Without `images`, the
@@ -65,7 +65,7 @@ def parts(uri: str, limit: int = 0, key: str = "data.train", images: bool = True
     return _first(whole, limit) if limit else whole
 
 
-def rows(part: Part, images: bool = True) -> Iterator[RawTriplet]:
+def rows(part: CorpusPart, images: bool = True) -> Iterator[RawTriplet]:
     """Yields the triplets of one part, in order; without `images`, only their texts are read."""
     fs, path = url_to_fs(part.uri)
     with fs.open(path) as file, pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as parquet:
@@ -81,7 +81,7 @@ def rows(part: Part, images: bool = True) -> Iterator[RawTriplet]:
                 return
 
 
-def _parts_of(fs: AbstractFileSystem, path: str, columns: tuple[str, ...], fix: str) -> list[Part]:
+def _parts_of(fs: AbstractFileSystem, path: str, columns: tuple[str, ...], fix: str) -> list[CorpusPart]:
     try:
         with fs.open(path) as file, pq.ParquetFile(file) as parquet:
             names = parquet.schema_arrow.names
@@ -91,7 +91,7 @@ def _parts_of(fs: AbstractFileSystem, path: str, columns: tuple[str, ...], fix: 
     if missing := [name for name in columns if name not in names]:
         raise ValueError(f"{path} has no column {missing[0]!r}, only {', '.join(names)}: {fix}")
     uri = fs.unstrip_protocol(path)
-    return [Part(uri=uri, row_group=index, rows=count) for index, count in enumerate(groups) if count]
+    return [CorpusPart(uri=uri, row_group=index, rows=count) for index, count in enumerate(groups) if count]
 
 
 def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
@@ -119,7 +119,7 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _first(whole: list[Part], limit: int) -> list[Part]:
+def _first(whole: list[CorpusPart], limit: int) -> list[CorpusPart]:
     cut = []
     for part in whole:
         if limit <= 0:

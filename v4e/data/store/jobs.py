@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from v4e.config import Data
-from v4e.data.buckets import Size, fit, size_of
+from v4e.data.buckets import Size, size_of, to_bucket
 from v4e.data.quality import BadTriplet, bad_id, decode_triplet
-from v4e.data.sources import Part, RawTriplet, rows
+from v4e.data.sources import CorpusPart, RawTriplet, rows
 from v4e.data.store.store import Texts
 
 STAGE = "precompute"
@@ -21,7 +21,7 @@ Rejection = dict[str, str]  # a row of rejected.parquet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class WantedTriplet:
     """One triplet of a run."""
 
     id: str
@@ -31,40 +31,40 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class EncodeJob:
     """The work in one part of the corpus."""
 
-    part: Part
-    chunks: tuple[tuple[Wanted, ...], ...]
+    part: CorpusPart
+    chunks: tuple[tuple[WantedTriplet, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chunk:
+class EncodeChunk:
     """Triplets to encode together: uint8 RGB of one size, (B, h, w, 3)."""
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[WantedTriplet, ...]
     source_BHWC: np.ndarray
     edit_BHWC: np.ndarray
     rejected: tuple[Rejection, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class EncodeWork:
     """The work of a precompute run."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[EncodeJob, ...]
     triplets: int  # in the corpus
     missing: int  # those not in the store
     rejected: tuple[Rejection, ...]  # before any image is read
 
 
 def plan_work(
-    parts: Iterable[Part],
+    parts: Iterable[CorpusPart],
     captions: Mapping[str, Mapping[str, str]],
     stored: Mapping[str, Texts],
     batch: int,
     skip: Collection[str] = (),
-) -> Work:
+) -> EncodeWork:
     """Compares the corpus and its captions with the store.
 
     Args:
@@ -76,12 +76,12 @@ def plan_work(
     Raises:
         ValueError: a triplet has no caption, or one of another instruction.
     """
-    jobs: list[Job] = []
+    jobs: list[EncodeJob] = []
     seen: set[str] = set()
     rejected: list[Rejection] = []
     triplets = missing = 0
     for part in parts:
-        wanted: list[Wanted] = []
+        wanted: list[WantedTriplet] = []
         for position, row in enumerate(rows(part, images=False)):
             triplets += 1
             if reason := bad_id(row.id):
@@ -93,16 +93,16 @@ def plan_work(
             else:
                 texts = _texts(row, captions.get(row.id))
                 new = row.id not in skip and stored.get(row.id) != texts
-                wanted.append(Wanted(id=row.id, position=position, texts=texts, missing=new))
+                wanted.append(WantedTriplet(id=row.id, position=position, texts=texts, missing=new))
                 missing += new
             seen.add(row.id)
         cuts = [tuple(wanted[at : at + batch]) for at in range(0, len(wanted), batch)]
         if chunks := tuple(cut for cut in cuts if any(item.missing for item in cut)):
-            jobs.append(Job(part=part, chunks=chunks))
-    return Work(jobs=tuple(jobs), triplets=triplets, missing=missing, rejected=tuple(rejected))
+            jobs.append(EncodeJob(part=part, chunks=chunks))
+    return EncodeWork(jobs=tuple(jobs), triplets=triplets, missing=missing, rejected=tuple(rejected))
 
 
-def read_job(job: Job, data: Data) -> Iterator[Chunk]:
+def read_job(job: EncodeJob, data: Data) -> Iterator[EncodeChunk]:
     """Yields the chunks of one job with their images, checked, decoded and resized; one chunk per cut and bucket."""
     rest = enumerate(rows(job.part))
     for cut in job.chunks:
@@ -130,8 +130,8 @@ def _texts(row: RawTriplet, caption: Mapping[str, str] | None) -> Texts:
     return Texts(instruction=instruction, caption=caption["caption"], task=caption["task"], corpus=row.corpus)
 
 
-def _decode(cut: list[tuple[Wanted, RawTriplet]], data: Data) -> Iterator[Chunk]:
-    groups: dict[Size, list[tuple[Wanted, np.ndarray, np.ndarray]]] = {}
+def _decode(cut: list[tuple[WantedTriplet, RawTriplet]], data: Data) -> Iterator[EncodeChunk]:
+    groups: dict[Size, list[tuple[WantedTriplet, np.ndarray, np.ndarray]]] = {}
     rejected = []
     for item, row in cut:
         try:
@@ -140,12 +140,12 @@ def _decode(cut: list[tuple[Wanted, RawTriplet]], data: Data) -> Iterator[Chunk]
         except BadTriplet as bad:
             rejected.append(rejection(item.id, str(bad)))
             continue
-        source, edit = (np.asarray(fit(image, data)) for image in (triplet.source, triplet.edit))
+        source, edit = (np.asarray(to_bucket(image, data)) for image in (triplet.source, triplet.edit))
         groups.setdefault(size, []).append((item, source, edit))
     todo = {size: group for size, group in groups.items() if any(item.missing for item, _, _ in group)}
     for size, group in (todo or {(data.height, data.width): []}).items():
         sources, edits = (np.array([row[side] for row in group], np.uint8).reshape(-1, *size, 3) for side in (1, 2))
-        yield Chunk(
+        yield EncodeChunk(
             wanted=tuple(item for item, _, _ in group),
             source_BHWC=sources,
             edit_BHWC=edits,

@@ -27,7 +27,7 @@ from v4e.types import Sample
 SUFFIX = ".safetensors"
 TENSORS = tuple(field.name for field in fields(Sample) if field.name not in ("id", "task"))
 READERS = 16  # files whose headers are read at a time
-Settings = Mapping[str, object]
+StoreSettings = Mapping[str, object]
 
 
 class Store:
@@ -168,7 +168,7 @@ class RolloutStore:
         write_atomic(file_uri(self.uri, sample_id), save({"z_clip_CFHW": z_clip_CFHW}))
 
 
-def check_manifest(uri: str, settings: Settings) -> None:
+def check_manifest(uri: str, settings: StoreSettings) -> None:
     """Refuses the store at `uri` if it was made with other settings.
 
     Raises:
