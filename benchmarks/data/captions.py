@@ -1,7 +1,8 @@
-"""How well instructions are sorted into tasks and told as evolutions: python benchmarks/data/captions.py
-[half=test|dev].
+"""The accuracy of sorting instructions into tasks and of writing their evolutions.
 
-The instructions are those of benchmarks/instructions. Everything goes the way of pipelines/caption.py: rules, the small
+`python benchmarks/data/captions.py [half=test|dev]`
+
+The instructions are those of benchmarks/instructions. Everything takes the path of `v4e caption`: rules, the small
 CPU model's vote on every row, its candidates, the retry with the reason, the template. Only the blind set's test half
 and the fresh set make a result; the dev half prints its errors, to improve rules by.
 """

@@ -52,7 +52,7 @@ def attended(backend: str, qkv: list[Tensor], device: torch.device, dtype: torch
 
 
 def milliseconds(backend: str, qkv: list[Tensor], device: torch.device) -> float:
-    """Of forward and backward together, the fastest."""
+    """Returns the milliseconds of forward and backward together, the fastest."""
     times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()

@@ -1,8 +1,8 @@
 """Blocks of Wan2.1-14B's width: TFLOP/s of a training step and of a teacher's forward, and their share of the peak.
 
-FLOPs are those that torch's counter sees of the same work on the meta device, where it knows every operation; the peak
-is the data sheet's (v4e/planning/gpus.py). TFLOP/s count what is computed a second time in the backward, as
-plan.train_tflops does; MFU does not.
+FLOPs are those that torch's counter sees of the same work on the meta device, where it knows every operation. The
+peak is the data sheet's (v4e/planning/gpus.py). TFLOP/s count what is computed a second time in the backward, like
+plan.train_tflops; MFU does not.
 """
 
 import time
@@ -23,7 +23,7 @@ Call = Callable[[], object]
 
 
 def check(device: str, size: GpuSize) -> Figures:
-    """In bfloat16, by the fastest attention of recipe=wan14b_480p that works here."""
+    """Runs in bfloat16, by the fastest attention of recipe=wan14b_480p that works here."""
     on = device_of(device)
     attention = fastest(size, on)
     step_flops, target_flops = (flops_of(work) for work in works(size, META, "native", "full"))
@@ -67,14 +67,14 @@ def fastest(size: GpuSize, device: torch.device) -> str:
 
 
 def flops_of(work: Call) -> int:
-    """Of one call."""
+    """Returns the FLOPs of one call."""
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
 
 
 def seconds_of(work: Call, device: torch.device) -> float:
-    """Of one call, the fastest of some, after one that warms up."""
+    """Returns the seconds of one call, the fastest of some after a warm-up."""
     times = []
     for _ in range(1 + ROUNDS):
         start = time.perf_counter()

@@ -14,7 +14,7 @@ INSTRUCTIONS = ("Make the red ball blue", "Remove the tree on the left", "Add a 
 
 
 def check(device: str, size: GpuSize) -> Figures:
-    """How many captions a model wrote, and tokens a second.
+    """Returns how many captions a model wrote, and tokens a second.
 
     Raises:
         Absent: vLLM or the small language model of recipe=tiny is not installed.

@@ -1,11 +1,13 @@
-"""Runs what a machine without a GPU cannot: `python benchmarks/gpu/check.py [--device cpu] [--size small] [name ...]`.
+"""Runs everything that needs a GPU: `python benchmarks/gpu/check.py [--device cpu] [--size small] [name ...]`.
 
-Kernels and attention backends, bfloat16 against float32, NCCL under tensor parallelism and FSDP, targets by NIXL,
-captions by vLLM, a tiny training run, blocks of 14B's width with their share of the GPU's peak. Each check is a process
-of its own with a time limit: one that fails or hangs does not stop the others. On a machine without a GPU it says so
-and runs nothing, unless --device cpu asks for the same code on the CPU, where --size small is advised.
+The checks are kernels and attention backends, bfloat16 against float32, NCCL under tensor parallelism and FSDP, and
+targets by NIXL. Others are captions by vLLM, a tiny training run, and blocks of 14B's width with their share of the
+GPU's peak. Each check is a process of its own with a time limit: one that fails or hangs does not stop the others.
+Without a GPU the program prints that and runs nothing. With --device cpu it runs the same code on the CPU, where
+--size small is advised.
 
-Writes runs/gpu-check/result.json and a log of each check beside it, and prints a table. Ends with 1 if a check failed.
+It writes runs/gpu-check/result.json and a log of each check beside it, and prints a table. The exit status is 1 if a
+check failed.
 """
 
 import argparse
@@ -112,7 +114,7 @@ def inside(name: str, device: str, size: str) -> None:
 
 
 def table_of(rows: list[dict]) -> Table:
-    """For people."""
+    """Returns the table for people."""
     table = Table("check", "result", "seconds", "figures", title="GPU check", title_justify="left")
     for row in rows:
         figures = "\n".join(

@@ -38,7 +38,7 @@ def check_fsdp(device: str, size: GpuSize) -> Figures:
 
 
 def on_ranks(device: str, size: GpuSize, main: Callable[[int, str, GpuSize, str], None]) -> Figures:
-    """What rank 0 of two wrote down.
+    """Returns what rank 0 of two wrote.
 
     Raises:
         Absent: there are not as many GPUs.

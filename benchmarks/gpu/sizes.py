@@ -1,7 +1,7 @@
-"""What the checks of benchmarks/gpu/check.py are made of: a device, a size, and how far apart numbers may be.
+"""The means of the checks of benchmarks/gpu/check.py: a device, a size, and how far apart numbers may be.
 
-Shapes: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width, T text tokens,
-I image tokens, K taps.
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width, T text
+tokens. I is image tokens, K taps.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ FLOAT32 = 1e-4  # of the norm, for another order of the same sums
 
 
 class Absent(Exception):
-    """This machine lacks what the check needs; the message says what."""
+    """A lack on this machine of what the check needs; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GpuSize:
-    """Of the models that are checked: blocks of Wan2.1-14B's shape, all of its width or less."""
+    """The sizes of the models that are checked: blocks of Wan2.1-14B's shape, all of its width or less."""
 
     heads: int  # of 128
     blocks: int
@@ -36,7 +36,7 @@ class GpuSize:
 
     @property
     def transformer(self) -> dict:
-        """Its config.json."""
+        """The transformer's config.json."""
         return wan(self.heads, self.blocks)
 
     @property

@@ -1,4 +1,4 @@
-"""What `make demo` reaches, and in which time. Runs it where it has not run yet."""
+"""The results of `make demo`, and its time. Runs it where it has not run yet."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,12 @@
-"""The simulation of v4e/scale: costs that it takes, what it predicts of measured runs, and 10^4 to 10^8 triplets.
+"""The simulation of v4e/planning/simulation: its costs, its predictions of measured runs, and 10^4 to 10^8 triplets.
 
-Costs, in CPU time, for the machine may be busy: of the pool's one process for a target, of rollout.py's driver for a
-rollout of 5 x 480 x 832, of a core for a triplet's two images of 1024 x 1024. Validation: what the simulation predicts
-from measured parts, beside what whole runs took (other files of benchmarks/results). Points: recipe wan14b_480p on 8 to
-4,096 H100s, at stated speeds, with networks of 50 and 400 GB/s a node. Plots go to docs/img/scale-*.png.
+Costs are in CPU time, because the machine may be busy. The pool's one process is
+measured for a target, and the driver of `v4e rollout` for a rollout of 5 x 480 x 832. A core is measured for a
+triplet's two images of 1024 x 1024.
+Validation puts predictions from measured parts beside what whole runs took (other files of benchmarks/results).
+Points are recipe wan14b_480p on 8 to 4,096 H100s, at stated speeds, with networks of 50 and 400 GB/s a node. Plots
+are written to docs/img/scale-*.png.
+
 `python benchmarks/studies/scale.py [costs] [validation] [points]` does only these, and keeps the rows of the others.
 """
 
@@ -82,7 +85,7 @@ def measure_costs() -> list[dict]:
 
 
 def pool_ms() -> float:
-    """Of the pool's process for a target."""
+    """Returns the milliseconds of the pool's process for a target."""
     pool = start_pool(tiny(), stub((1, 1, 8, 64)))
     await_pool(pool, tiny().teacher)
     [process] = [p for p in psutil.Process().children(recursive=True) if "TeacherPool" in " ".join(p.cmdline()[:1])]
@@ -98,7 +101,7 @@ def pool_ms() -> float:
 
 
 def driver_ms() -> float:
-    """Of the driver for a rollout: fetched from the object store, and written."""
+    """Returns the milliseconds of the driver for a rollout: fetched from the object store, and written."""
     config = tiny()
     config = replace(config, teacher=replace(config.teacher, batch=1))
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +120,7 @@ def driver_ms() -> float:
 
 
 def image_ms() -> float:
-    """Of ingest for a triplet of photographs: decoded, gated, hashed, and encoded as PNG."""
+    """Returns the milliseconds of ingest for a triplet of photographs: decoded, gated, hashed, and encoded as PNG."""
     found = []
     for number in range(IMAGES):
         picture = (photographs.astronaut, photographs.coffee, photographs.cat)[number % 3]()
@@ -197,7 +200,7 @@ def steps_with_slow_teachers(request_ms: float) -> list[dict]:
 
 
 def per_target_s() -> float:
-    """Of a small target alone, from the question to the answer."""
+    """Returns the seconds of a small target alone, from the request to the answer."""
     return read_json(str(RESULTS / "stream.json"))["summary"]["per_target_ms"] / 1e3
 
 

@@ -99,7 +99,7 @@ def outcome(config: Config) -> Outcome:
 
 @dataclass(frozen=True)
 class FirstStep:
-    """What a run took until its first step was on record."""
+    """The time of a run until its first step was on record."""
 
     seconds: float
     cpu_s: float  # of all its processes, Ray's included

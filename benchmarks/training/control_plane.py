@@ -1,10 +1,11 @@
-"""What the pool adds to a request when 1, 2, 4, ... 32 replicas serve as many student ranks: it should stay flat.
+"""The time that the pool adds to a request when 1, 2, 4, ... 32 replicas serve as many ranks; it should stay flat.
 
-The real pool, replicas in processes of their own, and real TargetStreams, one a rank; only the teacher is a stub that
-sleeps, long enough for the cores to carry all requests. The ranks are threads of a few processes, to save memory. A
-rank asks again when it has its answer: as many requests are under way as there are replicas.
-`python benchmarks/training/control_plane.py [rounds [ms of the stub]]`: 500 ms, and with less the cores of a small
-machine fill.
+The pool and the TargetStreams are real, one stream a rank, and replicas have processes of their own. Only the teacher
+is a stub that sleeps, long enough for the cores to carry all requests. The ranks are threads of a few processes, to
+save memory. A rank makes its next request when it has its answer, so there are as many requests as replicas.
+
+`python benchmarks/training/control_plane.py [rounds [ms of the stub]]`: the default is 500 ms; less fills the cores
+of a small machine.
 """
 
 import sys
@@ -88,7 +89,7 @@ def measure(students: Sequence[ActorHandle], stub_s: float, count: int, idle_s: 
 
 
 def cpu_ms() -> Counter[int]:
-    """What the processes of the cluster have computed so far, by their ids; this one only waits for them."""
+    """Returns the milliseconds that the cluster's processes have computed so far, by their ids, without this one."""
     used: Counter[int] = Counter()
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has just ended

@@ -1,13 +1,13 @@
 """SIGKILL of a TP rank, a replica, the pool and a node while a run trains: it ends, with the same losses bit for bit.
 
-The tiny family with random weights on random samples, on a Ray cluster of several nodes on this machine. Every kind of
-fault strikes at random moments between the first step and the last, up to PER_RUN times a run. The node's takes all
-that runs on it, be it teachers, pool or training worker; a new node comes in its place.
+The run is the tiny family with random weights on random samples, on a Ray cluster of several nodes on this machine.
+Every kind of fault strikes at random moments between the first step and the last, up to PER_RUN times a run. The
+node's fault ends all that runs on it, whether teachers, pool or training worker; a new node replaces it.
 
-That no target was lost or trained twice is seen three times. metrics.jsonl holds each step once. The losses of each
-step are the undisturbed run's, bit for bit: the kd loss of a step is made of that step's own targets, and through the
-weights of all targets before it. And so is the last checkpoint, byte for byte: the weights, their average and the
-optimizer with its count of updates, into which the last step's targets went too.
+Three things show that no target was lost or trained twice. First, metrics.jsonl holds each step once. Second, the
+losses of each step are the undisturbed run's, bit for bit. The kd loss of a step depends on that step's own targets,
+and through the weights on all targets before it. Third, the last checkpoint is equal byte for byte. It holds
+the weights, their average and the optimizer with its count of updates, which the last step's targets changed too.
 
 A hang is a run that makes no new step for BOUND_S. `python benchmarks/training/faults.py [moments]`.
 """
@@ -57,7 +57,7 @@ class FaultBench:
     nodes: Nodes
 
     def config(self, name: str, shape: str) -> Config:
-        """Of a run of its own, on the store that all share."""
+        """Returns the config of a run of its own, on the store that all share."""
         return replace(
             self.settings,
             run=Run(dir=str(Path(self.settings.run.dir, name))),
@@ -66,7 +66,7 @@ class FaultBench:
         )
 
     def undisturbed(self, shape: str) -> tuple[Outcome, float]:
-        """What is to come out, and the median seconds of a step."""
+        """Returns the expected outcome, and the median seconds of a step."""
         config = self.config(shape, shape)
         training = WatchedTraining(config, BOUND_S)
         if not training.ends() or training.error:

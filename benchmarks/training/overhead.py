@@ -1,9 +1,11 @@
-"""What the teacher pool costs a training step, and how many replicas a slow teacher needs until nobody waits for it.
+"""The cost of the teacher pool for a training step, and how many replicas a slow teacher needs so that nobody waits.
 
-Each round trains through pipelines/train.py with the real pool, and times the parts alone before and after: the
-student's steps with their targets in hand, and the teacher's targets, which count where they take longer than the
-student's step that they overlap. Then the same training waits for stub teachers that take SLOWER times the student's
-step and need no core, with 1, 2, 4 and 8 replicas. `python benchmarks/training/overhead.py [rounds [steps]]`.
+Each round trains through pipelines/train.py with the real pool, and times the parts alone before and after. These are
+the student's steps with their targets in hand, and the teacher's targets. A target counts where it takes longer than
+the student's step that it overlaps. Then the same training waits for 1, 2, 4 and 8
+stub teachers, which take SLOWER times the student's step and need no core.
+
+`python benchmarks/training/overhead.py [rounds [steps]]`
 """
 
 import sys
@@ -44,7 +46,7 @@ WARM = 10  # steps before the clock: first reads of the store, first allocations
 
 
 def trained(config: Config, load: Load = load_teacher) -> list[journal.Record]:
-    """What a whole run journals of its steps, without the first ones."""
+    """Returns what a whole run journals of its steps, without the first ones."""
     with (
         tempfile.TemporaryDirectory() as folder,
         patch("pipelines.stages.train.teacher_pool", partial(teacher_pool, load=load)),
@@ -78,7 +80,9 @@ def alone(config: Config) -> tuple[float, float]:
 
 
 def overlapped(config: Config, rounds: int) -> list[dict[str, float]]:
-    """With the real teacher, a row a round: a run between two looks at its parts alone, for a machine's load drifts."""
+    """Measures with the real teacher: each round is a run between two looks at its parts alone, because a machine's
+    load drifts.
+    """
     rows, parts = [], [ray.get(alone.remote(config))]
     for _ in range(rounds):
         records = trained(config)

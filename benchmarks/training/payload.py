@@ -1,8 +1,8 @@
-"""What a lighter target does to L_kd and its gradient: fp8 and tail-only against bf16, and bf16 against float32 taps.
+"""The effect of a lighter target on L_kd and its gradient: fp8 and tail-only against bf16, and bf16 against float32.
 
-The tiny family on the evolution world, one forward after the other: the same samples, noise and student, and only the
-target differs. Looked at twice, at the student's start weights and after some steps of training: the closer the
-student is to the teacher, the more of L_kd is rounding. `python benchmarks/training/payload.py [steps]`.
+The tiny family runs on the evolution world, one forward after the other. Samples, noise and student are the same, and
+only the target differs. It is measured twice, at the student's start weights and after some steps of training. The
+closer the student is to the teacher, the more of L_kd is rounding. `python benchmarks/training/payload.py [steps]`.
 """
 
 import sys
@@ -91,7 +91,7 @@ def measure(trainer: StudentTrainer, teacher: Teacher, request: TargetRequest) -
 
 
 def batch_of(teacher: Teacher, request: TargetRequest) -> tuple[Batch, Tensor]:
-    """What the student sees of a request, its target in bf16, and the same taps in float32."""
+    """Returns the student's inputs for a request, its target in bf16, and the same taps in float32."""
     taps_KBND = teacher.taps(request).clone()  # a tensor of inference mode cannot take part in a backward pass
     batch = Batch(
         samples=tuple(teacher.sample(key) for key in request.sample_ids),
@@ -129,7 +129,7 @@ def compare(trainer: StudentTrainer, teacher: Teacher, asked: list[TargetRequest
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
-    """In float64: float32's own rounding over a million weights would show beside bf16's."""
+    """Returns the cosine in float64: float32's own rounding over a million weights would show beside bf16's."""
     return float(torch.cosine_similarity(a.double(), b.double(), dim=0))
 
 

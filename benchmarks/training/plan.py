@@ -82,8 +82,9 @@ def count_flops() -> list[dict]:
 
 
 def count_encoders() -> list[dict]:
-    """What v4e/planning/simulation/costs.py takes for a clip: Wan2.1's VAE, UMT5-XXL and CLIP ViT-H, on the meta
-    device."""
+    """Counts, on the meta device, the clip costs of v4e/planning/simulation/costs.py: Wan2.1's VAE, UMT5-XXL and CLIP
+    ViT-H.
+    """
     with torch.device("meta"):
         vae = AutoencoderKLWan()
         text = UMT5EncoderModel(
@@ -145,7 +146,7 @@ def measure_wire() -> list[dict]:
 
 
 def planned_gib(config: Config, side: str) -> float:
-    """Of a whole process of the tiny recipe."""
+    """Returns the planned GiB of a whole process of the tiny recipe."""
     student, teacher = (sizes.pipeline(folder, "models") for folder in (config.models.student, config.models.teacher))
     return process_gib(config, student, teacher, work_for(config, student, teacher))[side]["peak"]
 
@@ -176,7 +177,7 @@ MEMORY = ("memory", "whole_mib", "whole_planned_mib")
 
 
 def errors(rows: list[dict], part: str, found: str, planned: str) -> list[float]:
-    """Of each row of `part`, how far the plan is off, as a share of what was found."""
+    """Returns how far the plan is off for each row of `part`, as a share of what was found."""
     return [abs(row[planned] / row[found] - 1) for row in rows if row["part"] == part and planned in row]
 
 

@@ -1,7 +1,8 @@
-"""What a target takes from a replica to a student: GB/s against a plain memcpy of the same bytes, and ms a small one.
+"""The cost of a target on its way from replica to student: GB/s against a memcpy of the same bytes, and ms a small one.
 
-The real path: pool, replica, TargetStream, and a consumer that touches every page; only the teacher is a stub with a
-fixed answer. Each block of targets is followed by a block of memcpys. `python benchmarks/training/stream.py [rounds]`.
+The path is the real one: pool, replica, TargetStream, and a consumer that touches every page. Only the teacher is a
+stub with a fixed answer. Each block of targets is followed by a block of memcpys. `python
+benchmarks/training/stream.py [rounds]`.
 """
 
 import sys
@@ -36,7 +37,7 @@ PAGE = 4096  # bytes
 
 
 def unavailable(transport: Transport) -> str:
-    """Why this transport cannot be measured here, or ""."""
+    """Returns why this transport cannot be measured here, or ""."""
     try:
         check_transport(replace(tiny().teacher, transport=transport))
     except ValueError as error:

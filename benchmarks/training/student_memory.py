@@ -1,8 +1,8 @@
-"""What a rank of a sharded student holds in memory, measured beside what v4e/planning/memory.py plans.
+"""The memory of a rank of a sharded student, measured beside the plan of v4e/planning/memory.py.
 
-A process holds more than its student: what it imports, and what torch loads and keeps from the first step on. That is
-measured on a student so small that its own bytes hardly count, and has to explain the peaks of larger ones: a process's
-whole resident memory against that and the plan. benchmarks/training/plan.py writes the results.
+A process holds more than its student: its imports, and what torch loads and keeps from the first step on. That is
+measured on a student so small that its own bytes hardly count, and has to explain the peaks of larger ones. A
+process's whole resident memory is compared with that and the plan. benchmarks/training/plan.py writes the results.
 """
 
 import gc

@@ -1,9 +1,9 @@
 """The trainer against a bare PyTorch loop, communication, checkpoints, waits of a run; its memory is in plan.py.
 
-A step of the tiny recipe and of a student of 55 M parameters, in turns with a loop that does the least that trains the
-same model on the same batch: forward, mean square, backward, clipping, fused AdamW. At two ranks, one thread each,
-sharded steps take turns with steps of two students that know nothing of each other. At last the time from the
-command `python pipelines/train.py` to its first step on record, and the reader on stores of many sizes
+Steps of the tiny recipe and of a student of 55 M parameters take turns with a minimal loop. It trains the same model
+on the same batch. That loop is forward, mean square, backward, clipping, fused AdamW. At two ranks, one thread
+each, sharded steps take turns with steps of two students that know nothing of each other. At last it measures the
+time from the command `python pipelines/train.py` to its first step on record, and the reader on stores of many sizes
 (benchmarks/data/store_scaling.py).
 """
 

@@ -93,7 +93,7 @@ def drop_changed(config: Config, model: HeldoutModel, triplets: list[EditTriplet
 
 
 def digest(triplet: EditTriplet) -> str:
-    """Of all that an edit of it and its score depend on."""
+    """Returns a digest of all that an edit of the triplet and its score depend on."""
     total = hashlib.sha256(f"{triplet.task}\0{triplet.instruction}\0".encode())
     for image in (triplet.source, triplet.edit):
         total.update(f"{image.size}".encode() + image.tobytes())

@@ -1,12 +1,13 @@
 """Predicts a run: the balance of teacher and student, the pace, and the rate of the hidden-state stream.
 
 Needs the config files of both models and nothing else: no weights, no store, no Ray. --json prints it for programs.
-With plan.gpu=h100 it plans for a cluster: who is where, GiB of a GPU by part, hours, costs, the first limit that
-breaks, and the nearest settings that fit. There speeds are stated shares of the GPU's data sheet (plan.train_share,
-plan.infer_share); elsewhere they are measured on this machine. plan.train_tflops and plan.infer_tflops go before both.
+With plan.gpu=h100 it plans for a cluster: who is where, GiB of a GPU by part, hours and costs. It names the first
+limit that breaks, and the nearest settings that fit. There speeds are stated shares of the GPU's data sheet
+(plan.train_share, plan.infer_share). Elsewhere they are measured on this machine. plan.train_tflops and
+plan.infer_tflops take precedence over both.
 
-python pipelines/plan.py scale recipe=wan14b_480p plan.gpu=h100 plan.gpus=512 plan.triplets=10_000_000 simulates a whole
-pipeline with faults, from raw triplets to serving.
+v4e plan scale recipe=wan14b_480p plan.gpu=h100 plan.gpus=512 plan.triplets=10_000_000
+simulates a whole pipeline with faults, from raw triplets to serving.
 """
 
 import json
@@ -102,7 +103,10 @@ def run_here(config: Config, student: Pipeline, teacher: Pipeline) -> None:
 def speed_of(
     config: Config, work: SampleWork, student: Pipeline, teacher: Pipeline, grid_FHW: tuple[int, int, int]
 ) -> Speed:
-    """As the recipe says; what it does not is measured. Without distillation no teacher works, at no speed."""
+    """Returns the speeds of the recipe, and measures those that it leaves open.
+
+    Without distillation no teacher works, and its speed is 0.
+    """
     train = config.plan.train_tflops or training_tflops(config, student, work.student_reads, grid_FHW)
     if config.kd.weight == 0:
         return Speed(train=train, infer=0.0)

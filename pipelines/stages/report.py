@@ -61,7 +61,7 @@ def _known(section, values: Mapping[str, object]):
 
 
 def find(config: Config) -> Found:
-    """What there is of the run."""
+    """Reads what the run has written so far."""
     captions = list(read_captions(captions_uri(config)).values())
     table, stages, chosen = (_json(config, name) for name in ("metrics.json", "stages.json", "samples/chosen.json"))
     return Found(

@@ -1,4 +1,4 @@
-"""Whether one variant beats another, from figures of a few seeds each; and the tables that say so."""
+"""Verdicts on whether one variant beats another, from figures of a few seeds each, and the tables that show them."""
 
 import math
 import statistics
@@ -12,7 +12,7 @@ FIGURES = {"success": "success", "edit_l1": "edit L1", "preserve_psnr": "preserv
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimVerdict:
-    """On the claim that one variant's figure is higher than another's."""
+    """The verdict on the claim that one variant's figure is higher than another's."""
 
     word: Literal["holds", "opposite", "not decided"]
     difference: float  # of the means
@@ -25,7 +25,7 @@ class ClaimVerdict:
 
 
 def verdict(higher: Sequence[float], lower: Sequence[float]) -> ClaimVerdict:
-    """On the claim that `higher` has the higher mean; each holds one figure a seed.
+    """Judges the claim that `higher` has the higher mean; each holds one figure a seed.
 
     It holds when the difference of the means exceeds twice its standard error, sqrt(var/n + var/n) with sample
     variances. The opposite does when the difference is as much below zero. A single seed decides nothing.

@@ -42,7 +42,7 @@ def follow(uri: str | Path, offset: int) -> tuple[list[Record], int]:
 
 
 def working_copy(uri: str) -> Path:
-    """Where to append to the journal at `uri`: there, or in a local copy where files cannot be appended to."""
+    """Returns the file to append to: the journal at `uri`, or a local copy where files cannot be appended to."""
     if "://" not in uri:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         return Path(uri)
@@ -74,7 +74,10 @@ def append(path: Path, record: Record) -> None:
 
 
 def bottleneck(records: list[Record]) -> str:
-    """Where the time of these steps went: ``student / wait / io`` shares, the pool, the stream's rate."""
+    """Returns a line on where the time of these steps went.
+
+    It holds the ``student / wait / io`` shares, the pool and the rate of the stream.
+    """
     seconds = sum(r["seconds"] - r.get("watch_s", 0.0) for r in records)  # strips are no part of a step
     wait = sum(r["wait_s"] for r in records) / seconds
     io = sum(r["io_s"] for r in records) / seconds

@@ -1,4 +1,4 @@
-"""What a person sees while a stage works: the plan, a bar with a rate and an ETA, and lines under it.
+"""The plan of a stage, a bar with a rate and the time left, and lines above it, for a person to read.
 
 In a terminal the bar is rich's; in a log it is a plain line every few seconds.
 """

@@ -1,4 +1,4 @@
-"""Whether a run fits the machines that it is about to use: asked before any weights are loaded."""
+"""Refuses a run that does not fit its machines, before any weights are loaded."""
 
 from v4e.config import Config
 from v4e.models.sizes import Pipeline

@@ -1,4 +1,4 @@
-"""What a cluster is made of, for a plan: the data sheets of GPUs, and what a user says about nodes and network.
+"""The parts of a cluster, for a plan: data sheets of GPUs, and the user's settings of nodes and network.
 
 Figures are the vendors': dense bfloat16 without sparsity, links one way. Nothing in here was measured by us.
 """
@@ -35,7 +35,7 @@ GPUS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """What a run has: its GPUs, all alike, and what binds them."""
+    """The GPUs of a run, all alike, and what connects them."""
 
     gpu: Gpu
     gpus: int  # in all; 0 = as many as a run asks for

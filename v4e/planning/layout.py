@@ -24,7 +24,7 @@ PROCESS_GIB = {
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What a run asks for beyond what there is."""
+    """A resource of which a run needs more than there is."""
 
     what: str
     needs: float
@@ -45,7 +45,7 @@ class Held:
     teacher_activations: int
     host: int  # of the node that holds most
     store: int  # on disk, with rollouts
-    checkpoints: int  # likewise: those kept, and one that is being written
+    checkpoints: int  # on disk: those kept, and one that is being written
 
     @property
     def teacher_gpu(self) -> int:
@@ -54,7 +54,7 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterPlan:
-    """Of one run."""
+    """The plan of one run on a cluster."""
 
     work: SampleWork
     speed: Speed
@@ -76,7 +76,7 @@ class ClusterPlan:
 
 
 def work_for(config: Config, student: Pipeline, teacher: Pipeline) -> SampleWork:
-    """What a sample costs, by the models' sizes and ``plan``'s lengths of texts."""
+    """Returns the cost of a sample, by the models' sizes and the lengths of texts in ``plan``."""
     return work_of(
         config,
         student.dit,
@@ -94,7 +94,7 @@ def grid_of(config: Config, student: Pipeline) -> tuple[int, int, int]:
 
 
 def speed_on(config: Config, cluster: Cluster) -> Speed:
-    """As said, else the stated shares of the GPU's data sheet."""
+    """Returns the speeds that the config gives, else the stated shares of the GPU's data sheet."""
     plan, peak = config.plan, cluster.gpu.tflops
     return Speed(train=plan.train_tflops or plan.train_share * peak, infer=plan.infer_tflops or plan.infer_share * peak)
 
@@ -143,7 +143,7 @@ def plan_cluster(
 def held_by(
     config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork, cluster: Cluster, triplets: int
 ) -> Held:
-    """What lies in memory and on disk."""
+    """Returns the bytes in memory and on disk."""
     train, image = config.train, student.image_tokens
     memory = student_memory(config, student.dit, work.student_reads, workers=train.workers, image_tokens=image)
     weights, activations = teacher_memory(config, teacher.dit, work.teacher_reads, image_tokens=teacher.image_tokens)
@@ -165,7 +165,10 @@ def held_by(
 
 
 def triplet_bytes(config: Config, student: Pipeline) -> int:
-    """Of the tensors in the store: latents and the rollout in float32, texts and images as the encoders give them."""
+    """Returns the bytes of a triplet in the store.
+
+    Latents and the rollout are float32; texts and images have the encoders' precision.
+    """
     (frames, height, width), dit, size = grid_of(config, student), student.dit, BYTES[config.models.dtype]
     latents = EXACT * dit.channels_out * height * width * (3 * frames + 1)
     text = size * dit.text_width * (config.plan.instruction_tokens + config.plan.caption_tokens)
@@ -173,7 +176,7 @@ def triplet_bytes(config: Config, student: Pipeline) -> int:
 
 
 def rollout_flops(config: Config, teacher: Pipeline, work: SampleWork) -> int:
-    """Of one triplet's rollout, twice the forwards with guidance."""
+    """Returns the FLOPs of one triplet's rollout; guidance doubles the forwards."""
     forwards = config.teacher.steps * (2 if config.teacher.guidance != 1 else 1)
     return forwards * forward_flops(teacher.dit, work.teacher_reads)
 

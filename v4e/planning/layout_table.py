@@ -12,7 +12,7 @@ NO_WAY = "no change of the settings that the search knows fits: use GPUs with mo
 
 
 def cluster_rows(config: Config, found: ClusterPlan, cluster: Cluster) -> dict[str, str]:
-    """Who is where, what it holds, how long it takes, what it costs."""
+    """Returns the table of a cluster plan: places, memory, times and cost."""
     held, seconds, per_node, pace = found.held, found.seconds, cluster.per_node, found.pace
     samples = config.optim.batch * config.optim.accumulate
     parts = ", ".join(f"{name} {gib:.1f}" for name, gib in parts_gib(config, held).items())
@@ -54,7 +54,7 @@ def cluster_rows(config: Config, found: ClusterPlan, cluster: Cluster) -> dict[s
 
 
 def passes(config: Config, tera: float) -> str:
-    """Of so many TFLOP, those of a step's forwards, backwards, and forwards that are computed again."""
+    """Splits a step's TFLOP into forwards, backwards, and forwards that are computed again."""
     again = config.train.recompute == "full"
     forward = tera / (4 if again else 3)
     return f" ({forward:.4g} forward, {2 * forward:.4g} backward" + (
@@ -63,7 +63,7 @@ def passes(config: Config, tera: float) -> str:
 
 
 def process_rows(config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork) -> dict[str, str]:
-    """What processes without GPUs hold."""
+    """Returns the memory of processes without GPUs."""
     rows = {}
     for side, gib in process_gib(config, student, teacher, work).items():
         parts = ", ".join(f"{name} {size:.2f}" for name, size in gib.items() if name not in ("peak", "process"))
@@ -72,7 +72,7 @@ def process_rows(config: Config, student: Pipeline, teacher: Pipeline, work: Sam
 
 
 def verdict_rows(found: ClusterPlan, suggestion: Suggestion | None) -> dict[str, str]:
-    """Whether it fits, and what would."""
+    """Returns whether the run fits, and the settings that would."""
     if not found.limits:
         return {"verdict": "fits"}
     rows = {"verdict": "does NOT fit", "first limit": str(found.limits[0])}

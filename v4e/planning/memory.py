@@ -1,4 +1,4 @@
-"""What a rank of the student's training holds in memory: arithmetic alone, no weights, no torch, no Ray.
+"""The memory of a rank of the student's training: arithmetic alone, no weights, no torch, no Ray.
 
 Shape letters: B batch, N DiT tokens, D width, T text tokens, I image tokens, K taps.
 """
@@ -29,7 +29,7 @@ class StudentMemory:
     """
 
     weights: int  # of its shard: float32 masters, of a LoRA run also the frozen base in what it computes in
-    gradients: int  # of its shard, likewise
+    gradients: int  # of its shard, in float32
     moments: int  # AdamW's two
     ema: int
     whole: int  # parameters and gradients of blocks in flight, unsharded; all gradients where several forwards add up
@@ -40,15 +40,16 @@ class StudentMemory:
         return self.weights + self.gradients + self.moments + self.ema + self.whole + self.activations
 
     def in_host_memory(self, offload: str) -> int:
-        """What of it ``train.offload`` keeps off the device."""
+        """Returns the bytes that ``train.offload`` keeps off the device."""
         return sum(getattr(self, part) for part in OFFLOADED[offload])
 
 
 def student_memory(config: Config, dit: DitSizes, reads: Reads, *, workers: int, image_tokens: int) -> StudentMemory:
-    """Of one of `workers` ranks that trains a student of the sizes `dit` on samples that it `reads` so.
+    """Returns the memory of one of `workers` ranks that trains a student of sizes `dit` on samples of the tokens
+    `reads`.
 
     `image_tokens` are those of one image: an FLF2V model has an embedding for each of two images' tokens. Activations
-    of a LoRA run are planned as a full one's, which are more.
+    of a LoRA run are planned like a full one's, which are more.
     """
     parameters, shards = parameter_count(dit, image_tokens), config.train.shard or workers
     trained, frozen = (adapter_parameters(dit, config.lora), parameters) if config.lora.rank else (parameters, 0)
@@ -85,10 +86,12 @@ def teacher_memory(config: Config, dit: DitSizes, reads: Reads, *, image_tokens:
 
 
 def unsharded_bytes(config: Config, dit: DitSizes, parameters: int, trained: int, workers: int) -> int:
-    """Of what FSDP2 brings together: what is outside the blocks for a whole step, and of a block in its backward the
-    weights, those of the next one, the buffer that they came in, the gradients, and these in float32 to be reduced.
+    """Returns the bytes that FSDP2 gathers: what lies outside the blocks for a whole step, and one block in its
+    backward.
 
-    `trained` counts what gets gradients: all `parameters`, or those of adapters.
+    The block holds its weights, those of the next one, and the buffer that they arrived in. It also holds the
+    gradients, and these in float32 to be reduced. `trained` counts what gets gradients: all `parameters`, or those of
+    adapters.
     """
     if workers == 1 and config.train.dtype == "float32" and config.train.offload != "all":
         return 0  # no mesh
@@ -101,14 +104,14 @@ def unsharded_bytes(config: Config, dit: DitSizes, parameters: int, trained: int
 
 
 def moving_parameters(config: Config, dit: DitSizes, trained: int) -> int:
-    """Those of a block that have gradients, of all that are `trained`."""
+    """Returns how many parameters of a block have gradients, out of all that are `trained`."""
     return trained // dit.layers if config.lora.rank else block_parameters(dit)
 
 
 def activation_bytes(config: Config, dit: DitSizes, reads: Reads, blocks: int) -> int:
-    """Of a forward's, when its backward, or what it computes again, has come to the last of so many `blocks`.
+    """Returns the bytes of a forward's activations while its backward is at the last of `blocks`.
 
-    As counted in diffusers' block on the CPU, where a norm keeps its input, its float32 copy and its result; a fused
+    Counted in diffusers' block on the CPU, where a norm keeps its input, its float32 copy and its result; a fused
     norm keeps less. SDPA or a flash kernel is taken for granted: neither keeps N x N numbers.
     """
     width, ffn, size = dit.width, dit.ffn, BYTES[config.train.dtype]
@@ -124,7 +127,7 @@ def activation_bytes(config: Config, dit: DitSizes, reads: Reads, blocks: int) -
 
 
 def block_parameters(dit: DitSizes) -> int:
-    """Of one block: attention among tokens and over text, that over images, norms, feed-forward, modulation."""
+    """Counts one block: attention among tokens, over text and over images, norms, feed-forward, modulation."""
     width = dit.width
     attention = 4 * (width * width + width) + 2 * width
     images = 2 * (width * width + width) + width
@@ -132,7 +135,7 @@ def block_parameters(dit: DitSizes) -> int:
 
 
 def adapter_parameters(dit: DitSizes, lora: Lora) -> int:
-    """Of adapters on ``lora.targets``: the rank times inputs and outputs of each layer."""
+    """Counts the adapters on ``lora.targets``: the rank times inputs and outputs of each layer."""
     square, ffn = 2 * dit.width, dit.width + dit.ffn
     layers = {f"attn{n}.{layer}": square for n in (1, 2) for layer in ("to_q", "to_k", "to_v", "to_out.0")}
     layers |= {"attn2.add_k_proj": square, "attn2.add_v_proj": square, "ffn.net.0.proj": ffn, "ffn.net.2": ffn}
@@ -141,17 +144,17 @@ def adapter_parameters(dit: DitSizes, lora: Lora) -> int:
 
 
 def checkpoint_bytes(config: Config, dit: DitSizes, image_tokens: int) -> int:
-    """Of a checkpoint: weights, their average and two moments of what is trained."""
+    """Returns the bytes of a checkpoint: weights, their average and two moments of what is trained."""
     return 4 * EXACT * trained_parameters(config, dit, image_tokens)
 
 
 def trained_parameters(config: Config, dit: DitSizes, image_tokens: int) -> int:
-    """Those that have gradients: all, or the adapters'."""
+    """Counts the parameters that have gradients: all, or the adapters'."""
     return adapter_parameters(dit, config.lora) if config.lora.rank else parameter_count(dit, image_tokens)
 
 
 def parameter_count(dit: DitSizes, image_tokens: int) -> int:
-    """Of the whole transformer; `image_tokens` of one image."""
+    """Counts the whole transformer; `image_tokens` are those of one image."""
     width, seen = dit.width, dit.image_width
     patch = math.prod(dit.patch)
     before = dit.channels_in * patch * width + width

@@ -1,4 +1,4 @@
-"""How long the parts of a training step take on a cluster of GPUs, each by itself: arithmetic on stated speeds."""
+"""The times of a training step's parts on a cluster of GPUs, each by itself: arithmetic on stated speeds."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from v4e.planning.work import SampleWork, Speed, seconds_of, tensor_parallel_byt
 
 @dataclass(frozen=True, kw_only=True)
 class Seconds:
-    """Of one forward and backward on a worker, where not said otherwise."""
+    """The times of one forward and backward on a worker, unless a field says otherwise."""
 
     compute: float
     gather: float  # FSDP's communication
@@ -24,7 +24,7 @@ class Seconds:
 def seconds_on(
     config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork, speed: Speed, cluster: Cluster
 ) -> Seconds:
-    """What each takes by itself."""
+    """Returns the time of each part by itself."""
     compute, target = seconds_of(config, work, speed)
     if config.kd.weight > 0:
         target += config.optim.batch * (
@@ -41,11 +41,11 @@ def seconds_on(
 
 
 def gather_seconds(config: Config, student: Pipeline, cluster: Cluster) -> float:
-    """Of FSDP2's communication in a forward and its backward.
+    """Returns the seconds of FSDP2's communication in a forward and its backward.
 
-    Weights come together for both, in what the student computes in; gradients are reduced in float32. Within a node
-    each GPU takes that in over its own link. Across nodes a ring enters a node once, whatever the number of its GPUs;
-    with HSDP only sums of gradients do, of as many shards as a node has GPUs.
+    Weights are gathered for both, in the precision that the student computes in; gradients are reduced in float32.
+    Within a node each GPU receives them over its own link. Across nodes a ring enters a node once, whatever the
+    number of its GPUs. With HSDP only sums of gradients cross, in as many shards as a node has GPUs.
     """
     train = config.train
     shards, workers = train.shard or train.workers, train.workers
@@ -64,7 +64,7 @@ def gather_seconds(config: Config, student: Pipeline, cluster: Cluster) -> float
 
 
 def offload_seconds(config: Config, student: Pipeline, cluster: Cluster) -> float:
-    """Of a step: 16 bytes of moments a parameter, to the GPU and back."""
+    """Returns the seconds of a step: 16 bytes of moments a parameter, to the GPU and back."""
     if config.train.offload == "none":
         return 0.0
     shards = config.train.shard or config.train.workers

@@ -1,7 +1,7 @@
-"""What a rank of this machine reaches on a recipe's models: random weights, as many blocks as it takes to tell.
+"""The speed of a rank of this machine on a recipe's models, with random weights and as few blocks as possible.
 
-Shapes: B batch, C latent channels, F latent frames, H W latent height and width, T text tokens, I image tokens,
-D width.
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, T text tokens, I image tokens, D
+width.
 """
 
 import time
@@ -110,7 +110,7 @@ def _inputs(
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """Of one call, the fastest of those that fit into TIMED_S, at least two, after one that warms up."""
+    """Returns the seconds of one call: the fastest within TIMED_S, of at least two, after a warm-up."""
 
     def timed() -> float:
         start = time.perf_counter()

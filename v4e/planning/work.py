@@ -1,9 +1,9 @@
-"""What a run asks of its machines: FLOPs, bytes, and the pace at which teacher and student work together.
+"""The needs of a run: FLOPs, bytes, and the pace at which teacher and student work together.
 
 Arithmetic alone: no weights, no torch, no Ray. A multiply-add is 2 FLOPs; times are seconds.
 
-Shape letters: K taps, B batch, F latent frames, H W latent height and width, N DiT tokens, D width, T text tokens,
-I image tokens.
+Shape letters: K taps, B batch, F latent frames, H W latent height and width, N DiT tokens, D width, T text tokens.
+I is image tokens.
 """
 
 import math
@@ -20,7 +20,7 @@ MIB = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
-    """What a DiT reads of one sample, in tokens."""
+    """The tokens of one sample that a DiT reads."""
 
     clip: int  # N
     text: int  # T
@@ -29,7 +29,7 @@ class Reads:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleWork:
-    """What one sample costs, whatever the machines."""
+    """The cost of one sample, whatever the machines."""
 
     student_reads: Reads
     teacher_reads: Reads
@@ -49,12 +49,12 @@ class Speed:
     """TFLOP/s that a rank reaches."""
 
     train: float  # of a worker, what it computes a second time included, what it loses to the others too
-    infer: float  # of a teacher's rank, likewise
+    infer: float  # of a teacher's rank, what it loses to the others included
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast teacher and student go together; reading the store, and all that is not a DiT's work, left out."""
+    """The joint pace of teacher and student, without reading the store or other work outside the DiTs."""
 
     step_s: float
     samples_per_s: float
@@ -69,14 +69,17 @@ class Pace:
 
 
 def block_flops(dit: DitSizes, reads: Reads) -> int:
-    """Of one block on one sample: its linear layers; attention among the N tokens, and of them over text and images."""
+    """Returns the FLOPs of one block on one sample.
+
+    Counted are its linear layers, attention among the N tokens, and attention over text and images.
+    """
     width, seen = dit.width, reads.text + reads.image
     linear = 2 * reads.clip * (6 * width * width + 2 * width * dit.ffn) + 4 * seen * width * width
     return linear + 4 * reads.clip * (reads.clip + seen) * width
 
 
 def embedding_flops(dit: DitSizes, reads: Reads) -> int:
-    """Of what comes before the blocks: patches, timestep, text and images to width D."""
+    """Returns the FLOPs before the blocks: patches, timestep, text and images to width D."""
     patches = reads.clip * dit.channels_in * math.prod(dit.patch) * dit.width
     timestep = (dit.frequencies + dit.width + 6 * dit.width) * dit.width
     text = reads.text * (dit.text_width + dit.width) * dit.width
@@ -85,18 +88,24 @@ def embedding_flops(dit: DitSizes, reads: Reads) -> int:
 
 
 def forward_flops(dit: DitSizes, reads: Reads) -> int:
-    """Of a whole forward on one sample."""
+    """Returns the FLOPs of a whole forward on one sample."""
     output = 2 * reads.clip * dit.width * dit.channels_out * math.prod(dit.patch)
     return embedding_flops(dit, reads) + dit.layers * block_flops(dit, reads) + output
 
 
 def tapped_flops(dit: DitSizes, reads: Reads, taps: Sequence[int], tp: int = 1) -> int:
-    """Of one of `tp` ranks, of a forward that ends behind the last of `taps`: the ranks split blocks, nothing else."""
+    """Returns the FLOPs of one of `tp` ranks in a forward that ends after the last of `taps`.
+
+    The ranks split blocks and nothing else.
+    """
     return embedding_flops(dit, reads) + (max(taps) + 1) * block_flops(dit, reads) // tp
 
 
 def training_flops(dit: DitSizes, reads: Reads, *, recompute: bool) -> int:
-    """Of forward and backward on one sample: 3 forwards, or 4 where the backward computes activations again."""
+    """Returns the FLOPs of forward and backward on one sample.
+
+    They are 3 forwards, or 4 where the backward computes activations again.
+    """
     return (4 if recompute else 3) * forward_flops(dit, reads)
 
 
@@ -104,7 +113,7 @@ def training_flops(dit: DitSizes, reads: Reads, *, recompute: bool) -> int:
 
 
 def tensor_parallel_bytes(config: Config, dit: DitSizes, reads: Reads) -> int:
-    """That a rank takes in of a target's sums over ranks: three a block, of which a ring passes on all twice."""
+    """Returns the bytes that a rank receives in a target's sums over ranks: three a block, twice around a ring."""
     tp = config.teacher.tp
     blocks = (max(config.kd.taps) + 1) if config.kd.taps else dit.layers
     return round(3 * blocks * reads.clip * dit.width * 2 * 2 * (tp - 1) / tp)
@@ -119,7 +128,7 @@ def clip_tokens(dit: DitSizes, grid_FHW: Sequence[int]) -> int:
 
 
 def text_tokens(longest: int, *, fold: bool) -> int:
-    """T of a batch whose longest text has so many tokens: with all pads, or with one in their place."""
+    """Returns T of a batch by the tokens of its longest text: with all pads, or with one in their place."""
     return min(longest + 1, TEXT_LEN) if fold else TEXT_LEN
 
 
@@ -133,13 +142,15 @@ def work_of(
     instruction: int,
     evolution: int,
 ) -> SampleWork:
-    """What a sample of `config` costs.
+    """Returns the cost of a sample of `config`.
 
     Args:
-        student: its sizes; `teacher` likewise.
-        grid_FHW: of a clip's latents.
-        image_tokens: of one image.
-        instruction: tokens of a batch's longest instruction; `evolution` likewise, of its captions.
+        student: its sizes.
+        teacher: its sizes.
+        grid_FHW: the grid of a clip's latents.
+        image_tokens: tokens of one image.
+        instruction: tokens of a batch's longest instruction.
+        evolution: tokens of a batch's longest evolution caption.
     """
     distils, tokens, fold = config.kd.weight > 0, clip_tokens(student, grid_FHW), config.models.fold_pad
     caption = evolution if config.teacher.text == "evolution" else instruction
@@ -160,7 +171,7 @@ def work_of(
 
 
 def seconds_of(config: Config, work: SampleWork, speed: Speed) -> tuple[float, float]:
-    """Of one batch, ``optim.batch`` samples: on a worker, forward and backward; on a replica, its target."""
+    """Returns the seconds of one batch: forward and backward on a worker, and its target on a replica."""
     tera = config.optim.batch / 1e12
     teacher_s = work.teacher_flops * tera / speed.infer if work.teacher_flops else 0.0
     return work.student_flops * tera / speed.train, teacher_s
@@ -172,16 +183,16 @@ def replicas_needed(config: Config, student_s: float, teacher_s: float) -> int:
 
 
 def pool_size(config: Config, needed: int) -> int:
-    """What the pool comes to when so many replicas are needed."""
+    """Returns the size of the pool when `needed` replicas keep up with the workers."""
     return max(config.teacher.replicas, min(needed, config.teacher.most_replicas))
 
 
 def pace_of(config: Config, target_bytes: int, student_s: float, teacher_s: float, replicas: int) -> Pace:
-    """Of a run whose worker takes `student_s` for a batch, and each of so many `replicas` `teacher_s` for its target.
+    """Returns the pace of a run whose worker takes `student_s` a batch, and each replica `teacher_s` a target.
 
-    The slower side sets the pace. And a worker holds ``teacher.prefetch`` targets from the time that it asks for one
-    to the time that it has trained on it: so many a time of `student_s` + `teacher_s`, be there ever so many replicas.
-    Workers that wait for each other at every batch lose up to 1/4 more with teacher.prefetch=2, nothing with 4.
+    The slower side sets the pace. A worker also holds ``teacher.prefetch`` targets from request to training, so that
+    many take at least `student_s` + `teacher_s`, however many replicas there are. Workers that wait for each other at
+    every batch lose up to 1/4 more with teacher.prefetch=2, and nothing with 4.
     """
     workers, prefetch = config.train.workers, config.teacher.prefetch
     batch_s = student_s

@@ -21,7 +21,7 @@ def balance_row(work: SampleWork, config: Config) -> str:
 
 
 def stream_row(work: SampleWork, config: Config, frames: int) -> str:
-    """What a target weighs, why, and what of them is in memory at most; `frames` F of the latents."""
+    """Explains the size of a target, and how much of them is in memory at most; `frames` is F of the latents."""
     teacher, workers = config.teacher, config.train.workers
     taps, batch, tokens, width = work.shape_KBND
     target = work.target_bytes / MIB
@@ -45,7 +45,7 @@ def work_row(reads: Reads, flops: int, samples_a_step: int) -> str:
 
 
 def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
-    """A predicted pace with so many `replicas`."""
+    """Returns the rows of a predicted pace with `replicas`."""
     steps = config.optim.steps
     least, most = config.teacher.replicas, config.teacher.most_replicas
     has = f"{least}" if least == most else f"{least} to {most}"
@@ -88,9 +88,9 @@ def compared(work: SampleWork, config: Config, records: Sequence[Record]) -> dic
 
 
 def advice(pace: Pace, wait: float, busy: float, config: Config, replicas: int) -> str:
-    """What would help a run with so many `replicas`: `wait` of its workers' time is lost, replicas are `busy`.
+    """Suggests a change to a run: `wait` is the share of the workers' time that is lost, `busy` that of the `replicas`.
 
-    `pace` is what its seconds a batch and a target would give by themselves.
+    `pace` is the one that its seconds a batch and a target would give by themselves.
     """
     teacher, idle = config.teacher, max(0.0, 1 - busy)
     if wait <= RARELY:
@@ -114,7 +114,7 @@ def _count(workers: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the unit that people would use."""
+    """Formats seconds in the unit that people would use."""
     minutes = seconds / 60
     return f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 

@@ -1,5 +1,6 @@
-"""What is wrong with a run, by its own records: a loss that no longer falls, one that is not finite, a student that
-drifts. Functions of ``metrics.jsonl`` and ``samples.jsonl`` alone, so the run's log and its report say the same.
+"""Alarms from a run's own records: a loss that no longer falls, one that is not finite, a student that drifts.
+
+They depend on ``metrics.jsonl`` and ``samples.jsonl`` alone, so the run's log and its report agree.
 """
 
 import math
@@ -35,10 +36,10 @@ class Fall(NamedTuple):
 
 
 def fall(values: Sequence[float]) -> Fall:
-    """How far `values`, positive and noisy, fell from the first to the last.
+    """Returns how far `values`, positive and noisy, fell from the first to the last.
 
-    The Theil-Sen slope of their logarithms, the median over all pairs, with Sen's confidence bounds: spikes of up to
-    a quarter of the records hardly move it. Of more than POINTS values, medians of neighbours are taken first.
+    It is the Theil-Sen slope of their logarithms, the median over all pairs, with Sen's confidence bounds. Spikes of
+    up to a quarter of the records hardly move it. Beyond POINTS values, medians of neighbours are taken first.
     """
     logs = np.log(np.maximum(np.asarray(values, float), 1e-30))
     points = np.array([np.median(part) for part in np.array_split(logs, min(POINTS, len(logs)))])
@@ -54,12 +55,12 @@ def fall(values: Sequence[float]) -> Fall:
 
 
 class Stall:
-    """Whether the loss `term` stopped falling.
+    """A watch on whether the loss `term` has stopped falling.
 
-    Looked at every quarter of ``watch.window`` records, later every twentieth of the run, over the last third of it
-    and at least a window: a loss that falls as a power of the steps falls by the same share of itself at each look.
-    It has stopped when even the largest fall that its noise leaves room for is below ``watch.min_fall``: a noisy loss
-    needs a longer window to be accused. It has to be surely falling again before it can stop again.
+    It looks every quarter of ``watch.window`` records, later every twentieth of the run. It looks at the last third
+    of the run, and at least a window. A loss that falls like a power of the steps falls by the same share at each
+    look. The loss has stopped when even the largest fall that its noise permits is below ``watch.min_fall``. A noisy
+    loss therefore needs a longer window. It has to be surely falling again before it can stop again.
     """
 
     def __init__(self, term: str, watch: Watch) -> None:
@@ -86,7 +87,7 @@ class Stall:
 
 
 class NotFinite:
-    """Whether steps are skipped because a loss or the gradient is not finite; of several in a row the first is told."""
+    """A watch on steps that are skipped because a loss or the gradient is not finite; it reports the first in a row."""
 
     def __init__(self) -> None:
         self.bad = False
@@ -102,9 +103,12 @@ class NotFinite:
 
 
 class Drift:
-    """Whether the EMA's edits change what lies outside the edit: the PSNR there is ``watch.drift_db`` below the best
-    strip so far. Not below the first one: an untrained student may keep so little that nothing falls below it. It has
-    to recover before it is told again."""
+    """A watch on what the EMA's edits change outside the edit.
+
+    It raises an alarm when the PSNR there is ``watch.drift_db`` below the best strip so far. The first strip would be
+    no measure: an untrained student may keep so little that nothing falls below it. The PSNR has to recover before
+    the next alarm.
+    """
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
@@ -133,12 +137,12 @@ class Alarms:
         self.drift = Drift(watch)
 
     def see(self, record: Record) -> list[Alarm]:
-        """Those that a record of ``metrics.jsonl`` raises."""
+        """Returns the alarms that a record of ``metrics.jsonl`` raises."""
         return [alarm for monitor in self.of_steps for alarm in monitor.see(record)]
 
 
 def alarms(records: Sequence[Record], strips: Sequence[Record], watch: Watch) -> list[Alarm]:
-    """Those of a whole run, from ``metrics.jsonl`` and ``samples.jsonl``, by step."""
+    """Returns the alarms of a whole run, from ``metrics.jsonl`` and ``samples.jsonl``, by step."""
     monitor = Alarms(watch)
     found = [alarm for record in records for alarm in monitor.see(record)]
     found += [alarm for strip in strips for alarm in monitor.drift.see(strip)]

@@ -1,4 +1,4 @@
-"""What the strips of a run leave: ``samples/step-000200.png`` and ``samples.jsonl``, on any filesystem."""
+"""The files of a run's strips: ``samples/step-000200.png`` and ``samples.jsonl``, on any filesystem."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def strip_steps(config: Config) -> list[int]:
 
 
 def read_curves(config: Config) -> list[Record]:
-    """What the strips measured, a record each, in order."""
+    """Reads the figures of the strips, a record each, in order."""
     return read(_curves_uri(config))
 
 

@@ -84,7 +84,7 @@ def samples(strips: Sequence[Record], alarms: Sequence[Alarm]) -> str:
 
 
 def time_shares(records: Sequence[Record]) -> str:
-    """What rank 0 did over the steps: computed, waited for the teacher, read, made strips. Shares of the time."""
+    """Draws rank 0's shares of the time over the steps: computing, waiting for the teacher, reading, making strips."""
     told = [r for r in records if "wait_s" in r]
     if not told:
         return ""

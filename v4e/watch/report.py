@@ -48,7 +48,7 @@ def embedded(strips: Mapping[int, str]) -> dict[int, str]:
 
 
 def _thin(steps: list[int], most: int) -> list[int]:
-    """About `most` of `steps` at even distances, and the last."""
+    """Returns about `most` of `steps` at even distances, and the last."""
     return [*steps[: -1 : max(1, -(-len(steps) // most))], *steps[-1:]]
 
 
@@ -63,7 +63,7 @@ def _small(uri: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What there is of a run: any part may be empty, as in one that is under way."""
+    """The files of a run: any part may be empty, for example while the run is under way."""
 
     table: dict = field(default_factory=dict)  # metrics.json
     examples: list[tuple[EditTriplet, dict[str, np.ndarray]]] = field(default_factory=list)  # and each model's clip
@@ -110,7 +110,7 @@ def _strip_uri(frames: list[np.ndarray]) -> str:
 
 
 def _cost(found: Found) -> dict[str, float]:
-    """Of the strips: mean seconds of one, of its decoding, and their share of the training time."""
+    """Returns the mean seconds of a strip and of its decoding, and the strips' share of the training time."""
     if not found.samples:
         return {}
     seconds = [r["seconds"] for r in found.samples]

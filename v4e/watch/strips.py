@@ -1,10 +1,10 @@
-"""Strips of a run: source · student · EMA · teacher · target on the validation samples, every so many steps.
+"""The strips of a run: source · student · EMA · teacher · target on the validation samples, every few steps.
 
-All ranks call :meth:`Strips.after` at every step. A sharded model is never gathered: each rank edits its part of the
-samples with the sharded model itself, the EMA's values swapped in for a while, and rank 0 writes the pictures.
+All ranks call :meth:`Strips.after` at every step. A sharded model is never gathered. Each rank edits its part of the
+samples with the sharded model itself, while the EMA's values are swapped in. Rank 0 writes the pictures.
 
-Shape letters: N samples, B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames,
-h w pixels.
+Shape letters: N samples, B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames.
+h w are pixels.
 """
 
 import time
@@ -76,7 +76,7 @@ class Strips:
         return cls(config, device, rank=rank, world=world)
 
     def due(self, step: int) -> bool:
-        """Whether there is a strip of this step: the start, every ``watch.samples_every`` and the end have one."""
+        """Returns whether this step has a strip: the start, every ``watch.samples_every`` and the end have one."""
         return step % self.config.watch.samples_every == 0 or step == self.config.optim.steps
 
     def after(self, step: int, dit: WanTransformer3DModel, ema: EMA) -> float:

@@ -1,7 +1,7 @@
-"""Where else the records of a run go: TensorBoard, Weights & Biases, MLflow. ``metrics.jsonl`` is always written.
+"""Other places for the records of a run: TensorBoard, Weights & Biases, MLflow. ``metrics.jsonl`` is always written.
 
-A tracker is a function that takes a step, its numbers, and its strip as PNG bytes if it has one. The driver calls
-it, not a worker: there each step comes by once, whatever workers died, and there a user's keys are.
+A tracker is a function that takes a step, its numbers, and its strip as PNG bytes if it has one. The driver calls it,
+not a worker. There each step passes once, whatever workers died, and there the user's keys are.
 """
 
 import hashlib
@@ -43,7 +43,8 @@ def check_trackers(config: Config) -> None:
 
 @contextmanager
 def trackers(config: Config, done: int) -> Iterator[list[Track]]:
-    """Those of ``watch.tracker``, for a run that goes on from step `done`; flushed and closed at the end.
+    """Opens the trackers of ``watch.tracker``, for a run that goes on from step `done`; flushes and closes them at the
+    end.
 
     A resumed run goes on in the same TensorBoard curves, W&B run or MLflow run.
     """
@@ -140,7 +141,7 @@ def mlflow(config: Config, done: int) -> Iterator[Track]:
 
 
 def _folder(config: Config) -> Path:
-    """For a tracker's own files: the run's, or on the driver's machine where that is on another filesystem."""
+    """Returns a folder for a tracker's own files: the run's, or a local one if the run is on another filesystem."""
     folder = config.run.dir
     local = Path("runs", Path(folder).name) if "://" in folder else Path(folder)
     local.mkdir(parents=True, exist_ok=True)
@@ -148,6 +149,6 @@ def _folder(config: Config) -> Path:
 
 
 def _identity(config: Config) -> str:
-    """Of the run in this folder, the same when it is resumed."""
+    """Returns the identity of the run in this folder, which stays when it is resumed."""
     where = config.run.dir if "://" in config.run.dir else str(Path(config.run.dir).resolve())
     return hashlib.sha256(where.encode()).hexdigest()[:12]

@@ -41,7 +41,9 @@ def validation(config: Config) -> Config:
 
 
 def origin(config: Config) -> str:
-    """Of the triplets that :func:`choose` would take: ``held-out``, ``training``, or empty where there are none."""
+    """Returns the origin of the triplets that :func:`choose` would take: ``held-out``, ``training``, or empty without
+    any.
+    """
     if config.data.heldout or exists(heldout_uri(config)):
         return HELD_OUT
     return TRAINED if config.data.train or exists(train_uri(config)) else ""
@@ -107,7 +109,7 @@ def pixels(triplet: EditTriplet, config: Config) -> tuple[np.ndarray, np.ndarray
 
 
 def ready(config: Config) -> bool:
-    """Whether the validation samples are encoded and rolled out."""
+    """Returns whether the validation samples are encoded and rolled out."""
     chosen = validation(config)
     if not exists(_stamp_uri(config)) or not exists(join(store_uri(chosen), "manifest.json")):
         return False
@@ -116,7 +118,7 @@ def ready(config: Config) -> bool:
 
 
 def triplets(config: Config) -> list[EditTriplet]:
-    """Those of the validation samples that are in their store, in Table 1's order of tasks."""
+    """Returns the validation samples that are in their store, in Table 1's order of tasks."""
     chosen = validation(config)
     stored = set(training_ids(chosen))
     raw = (row for part in parts(train_uri(chosen)) for row in rows(part))
@@ -124,7 +126,7 @@ def triplets(config: Config) -> list[EditTriplet]:
 
 
 def _last(config: Config) -> Iterator[RawTriplet]:
-    """About the last LAST_ROWS training triplets: whole row groups, from the end."""
+    """Returns about the last LAST_ROWS training triplets: whole row groups, from the end."""
     read = 0
     for part in reversed(parts(train_uri(config), config.data.limit)):
         if read >= LAST_ROWS:

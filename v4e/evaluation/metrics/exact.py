@@ -29,7 +29,7 @@ def edit_mask(source: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Of 8-bit values, in dB; 100 where they are equal."""
+    """Returns the PSNR of 8-bit values, in dB; 100 where they are equal."""
     mse = np.mean((a.astype(float) - b) ** 2)
     return float(10 * np.log10(255**2 / mse)) if mse else 100.0
 

@@ -90,8 +90,11 @@ def clip_similarity(
     target_caption: str,
     encoders: Encoders,
 ) -> dict[str, float]:
-    """100 times the cosine of image and caption, 0 at least: of the source with its own, of the edit and of its masked
-    part, the rest black, with the target's; empty without CLIP (officially ViT-L/14)."""
+    """Returns 100 times the cosine of image and caption, at least 0, of the source, the edit and its masked part.
+
+    The source is compared with its own caption, the others with the target's. Outside the masked part pixels are
+    black. The result is empty without CLIP (officially ViT-L/14).
+    """
     clip_image, clip_text = encoders.clip_image, encoders.clip_text
     if clip_image is None or clip_text is None:
         return {}

@@ -1,4 +1,4 @@
-"""What an edit leaves alone: PSNR, SSIM and MSE outside the edit, LPIPS, sharpness.
+"""Metrics of the part that an edit should not change: PSNR, SSIM and MSE outside the edit, LPIPS, sharpness.
 
 Images are uint8 RGB (h, w, 3) of one size; a mask is bool (h, w) and True where the edit may change pixels.
 """
@@ -22,7 +22,8 @@ Lpips = Callable[[Tensor, Tensor], Tensor]  # images (1, 3, h, w) in [-1, 1]
 def derived_mask(
     source: np.ndarray, truth: np.ndarray, threshold: int = THRESHOLD, dilate: float = DILATE
 ) -> np.ndarray:
-    """Where a ground truth, or the teacher's edit, differs from the source; grown by `dilate` of the longer side.
+    """Returns where a ground truth, or the teacher's edit, differs from the source; grown by `dilate` of the longer
+    side.
 
     Never derive it from the edit that is to be scored: what that changes by mistake would count as the edit.
     """

@@ -19,7 +19,7 @@ Embed = Callable[[Image.Image], Tensor]  # to (D,)
 
 @dataclass(frozen=True, kw_only=True)
 class Encoders:
-    """What is there of them; a metric without its encoder is left out."""
+    """The encoders that are given; a metric without its encoder is left out."""
 
     clip_image: Embed | None = None
     clip_text: Callable[[str], Tensor] | None = None
@@ -27,7 +27,7 @@ class Encoders:
 
 
 def load_encoders(clip: str = "", dino: str = "", *, key: str = "clip") -> Encoders:
-    """From folders; an empty name leaves the encoder out. `key` is the option that named CLIP's.
+    """Loads encoders from folders; an empty name leaves the encoder out. `key` is the option that named CLIP's.
 
     Raises:
         FileNotFoundError: a folder is not there.
@@ -72,8 +72,11 @@ def loading(key: str, folder: str) -> Iterator[None]:
 
 
 def magicbrush(edit: Image.Image, truth: Image.Image, caption: str, encoders: Encoders) -> dict[str, float]:
-    """Against the ground truth: L1 and L2 of values in [0, 1] after the edit is resized to it; CLIP-I and DINO cosines;
-    CLIP-T against the target caption, where there is one."""
+    """Compares an edit with the ground truth, after it is resized to it.
+
+    The metrics are L1 and L2 of values in [0, 1], CLIP-I and DINO cosines, and CLIP-T against the target caption,
+    where there is one.
+    """
     edit, truth = edit.convert("RGB"), truth.convert("RGB")
     a, b = (np.asarray(i, dtype=np.float64) / 255 for i in (edit.resize(truth.size), truth))  # Pillow's default filter
     found = {"l1": float(np.abs(a - b).mean()), "l2": float(((a - b) ** 2).mean())}
@@ -83,8 +86,10 @@ def magicbrush(edit: Image.Image, truth: Image.Image, caption: str, encoders: En
 def emu_edit(
     edit: Image.Image, source: Image.Image, source_caption: str, target_caption: str, encoders: Encoders
 ) -> dict[str, float]:
-    """Against the source: L1, CLIP-I and DINO; CLIP-out against the target caption; CLIP-dir, the cosine between the
-    change of the image and the change of the caption."""
+    """Compares an edit with the source: L1, CLIP-I and DINO; CLIP-out against the target caption; CLIP-dir.
+
+    CLIP-dir is the cosine between the change of the image and the change of the caption.
+    """
     edit, source = edit.convert("RGB"), source.convert("RGB")
     a, b = (np.asarray(i, dtype=np.float64) / 255 for i in (edit.resize(source.size), source))
     found = {"l1": float(np.abs(a - b).mean())} | _similarities(edit, source, encoders)

@@ -1,4 +1,4 @@
-"""What got better or worse between two runs of the same items by the same judge."""
+"""The changes between two runs of the same items by the same judge, for better or worse."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Diff:
 
 
 def compare(old: Mapping, new: Mapping, draws: int, most: int = 20) -> Diff | None:
-    """Of two scores.json of one model and suite; None where no item has scores in both."""
+    """Compares two scores.json of one model and suite; None where no item has scores in both."""
     axis = AXIS[new["suite"]]
     before = {(i["row"], i["key"], i["language"], i["instruction"]): i for i in old["items"]}
     pairs: dict[str, list[tuple[float, float]]] = {}

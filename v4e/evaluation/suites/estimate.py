@@ -1,4 +1,4 @@
-"""What judging will cost and how long it will take, before anything is asked."""
+"""The cost and the time of judging, estimated before the first request."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TILE, TILE_TOKENS, BASE_TOKENS = 512, 170, 85  # OpenAI's rule for GPT-4o and GP
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Of one run of the judge."""
+    """The estimate of one run of the judge."""
 
     questions: int
     tokens_in: int
@@ -34,7 +34,9 @@ class Estimate:
 
 
 def image_tokens(width: int, height: int) -> int:
-    """Of one image: scaled into 2048², its short side then to 768 at most, and counted in 512² tiles."""
+    """Returns the tokens of one image: scaled into 2048², its short side then to 768 at most, and counted in 512²
+    tiles.
+    """
     shrink = min(1.0, 2048 / max(width, height))
     shrink *= min(1.0, 768 / (shrink * min(width, height)))
     tiles = math.ceil(width * shrink / TILE) * math.ceil(height * shrink / TILE)
@@ -42,7 +44,7 @@ def image_tokens(width: int, height: int) -> int:
 
 
 def estimate(sample: list[Question], questions: int, judge: Judge) -> Estimate:
-    """Of `questions` that are like those of `sample` on average."""
+    """Estimates `questions` that are on average like those of `sample`."""
     tokens = 0.0
     for question in sample:
         sizes = [_size(picture.data) for picture in question.pictures]

@@ -52,9 +52,10 @@ def load(folder: str, dtype: torch.dtype) -> Any:
 
 
 def arguments(pipeline: Any, *, steps: int, guidance: float, width: int, height: int) -> dict[str, Any]:
-    """What a call gets beside image, prompt and generator; steps of 0 and guidance below 0 are the pipeline's own.
+    """Returns the arguments of a call beside image, prompt and generator.
 
-    Video editors get the size and `CHRONO_FRAMES` frames; image editors choose the size themselves.
+    Steps of 0 and guidance below 0 are the pipeline's own. Video editors get the size and `CHRONO_FRAMES` frames;
+    image editors choose the size themselves.
     """
     takes = inspect.signature(type(pipeline).__call__).parameters
     found: dict[str, Any] = {}

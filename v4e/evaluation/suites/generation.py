@@ -1,4 +1,4 @@
-"""Who edits, how, and what is left to edit: the manifest and the batches of one model."""
+"""The editing model of a benchmark, its settings, and the items that it has yet to edit: its manifest and batches."""
 
 import math
 from collections.abc import Sequence
@@ -52,8 +52,11 @@ def size_for(width: int, height: int, area: int) -> tuple[int, int]:
 
 
 def batches(items: Sequence[SuiteItem], sizes: Sequence[tuple[int, int]], batch: int) -> list[list[SuiteItem]]:
-    """Those that lack an edit, in forwards of one size. Cut before finished ones are left out: what is in a forward is
-    then the same in a resumed run, to the bit. Of rows that share a file the last one edits it, as officially."""
+    """Returns the items that lack an edit, in forwards of one size.
+
+    Forwards are cut before finished items are left out, so a resumed run has the same forwards, to the bit. Of rows
+    that share a file the last one edits it, like in the official code.
+    """
     last = {item.edited: (item, size) for item, size in zip(items, sizes, strict=True)}
     groups: dict[tuple[int, int], list[SuiteItem]] = {}
     for item, size in last.values():

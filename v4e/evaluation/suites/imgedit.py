@@ -1,7 +1,7 @@
-"""ImgEdit-Bench: basic (nine families), UGE and multi-turn items, its folders and JSON files, its arithmetic.
+"""The items of ImgEdit-Bench (basic with nine families, UGE, multi-turn), its folders and JSON files, its arithmetic.
 
-The official code is PKU-YuanGroup/ImgEdit, Benchmark/. result.json, average_score.json and typescore.json are written
-byte for byte alike from the same replies, so its own two steps give the figures of ours.
+The official code is PKU-YuanGroup/ImgEdit, Benchmark/. From the same replies our result.json, average_score.json and
+typescore.json are equal to its own, byte for byte. So its own two steps give our figures.
 """
 
 import json

@@ -57,7 +57,7 @@ class Question:
 
     @property
     def digest(self) -> str:
-        """Of all that decides the reply, beside the judge."""
+        """Returns a digest of all that decides the reply, beside the judge."""
         settings = f"{self.images_first}/{self.max_tokens}/{self.seed}/{self.temperature}"
         total = hashlib.sha256(f"{settings}\0{self.text}\0".encode())
         for picture in self.pictures:
@@ -67,7 +67,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What came back."""
+    """The judge's answer to one question."""
 
     text: str
     tokens_in: int = 0
@@ -80,7 +80,7 @@ Ask = Callable[[Sequence[Question], int], list[Reply]]  # questions, number of t
 
 @dataclass(frozen=True, kw_only=True)
 class Rubric:
-    """How one suite is judged: the questions about an item, and how their replies are read."""
+    """The rules by which one suite is judged: the questions about an item, and how to read their replies."""
 
     name: str  # official, given, own, editscore
     kinds: tuple[str, ...]  # names of an item's questions, e.g. SC and PQ
@@ -130,7 +130,7 @@ def read_objects(file: Path, option: str, fields: Sequence[str]) -> dict[str, di
 
 
 def sha256(path: str | Path) -> str:
-    """Of a file's bytes as they are, in hex."""
+    """Returns the hash of a file's bytes, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,7 +1,7 @@
-"""Asking a judge about every item: in parallel, each reply kept, unreadable ones asked again, resumable anywhere.
+"""Requests to a judge about every item: in parallel, each reply kept, unreadable ones repeated, resumable anywhere.
 
-Replies are appended to ``replies.part.jsonl`` as they come, and become ``replies.jsonl``, in the items' order and
-without anything that a second run would write differently, when all are there.
+Replies are appended to ``replies.part.jsonl`` as they come. When all are there they become ``replies.jsonl``, in the
+items' order and without anything that a second run would write differently.
 """
 
 import json

@@ -55,7 +55,7 @@ def render(
 
 
 def _parts(suite: str, results: Results) -> list[str]:
-    """Of a suite: languages, or all."""
+    """Returns the parts of a suite: languages, or all."""
     found = [
         p for (s, _), r in results.items() if s == suite for p, v in r.items() if isinstance(v, dict) and "macro" in v
     ]
@@ -118,7 +118,7 @@ def gallery(suite: str, results: Results, models: Sequence[str]) -> list[dict]:
 
 
 def spread(entries: Sequence[dict], most: int) -> list[dict]:
-    """At most `most` of them: in turn from each group, at even distances along its scores. All with 0."""
+    """Returns at most `most` of them: in turn from each group, at even distances along its scores. 0 returns all."""
     if not most or len(entries) <= most:
         return list(entries)
     groups: dict[str, list[dict]] = {}

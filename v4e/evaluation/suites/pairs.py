@@ -33,8 +33,9 @@ class EditedPair:
 
 
 def read(file: str, edits: str) -> Iterator[EditedPair]:
-    """JSON Lines of `KEYS`, paths relative to the file; or, where its name ends in .json, PIE-Bench's mapping file,
-    whose images lie in annotation_images/ beside it, and the edits under the same names below `edits`.
+    """Reads JSON Lines of `KEYS`, paths relative to the file, or PIE-Bench's mapping file, whose name ends in .json.
+
+    Images of the mapping file lie in annotation_images/ beside it, and the edits under the same names below `edits`.
 
     Raises:
         ValueError: a line has no source or edit, or an unknown key; the mapping file has another form.
@@ -75,7 +76,7 @@ def _line(line: str) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What there is of encoders; a metric without its own is left out."""
+    """The encoders that are given; a metric without its own is left out."""
 
     encoders: reference.Encoders = field(default_factory=reference.Encoders)
     pie_clip: reference.Encoders = field(default_factory=reference.Encoders)
@@ -84,7 +85,7 @@ class Tools:
 
 
 def load_tools(bench: Bench) -> Tools:
-    """From the folders that the config names.
+    """Loads the encoders from the folders that the config names.
 
     Raises:
         FileNotFoundError: one of them is not there.

@@ -1,4 +1,4 @@
-"""Where a benchmark's files lie, and its items."""
+"""The places of a benchmark's files, and its items."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ def bench_dir(config: Config) -> str:
 
 
 def folder(config: Config, suite: str, model: str = "") -> str:
-    """Of a suite, or of one model's edits of it: the official scripts' folder of results."""
+    """Returns the folder of a suite, or of one model's edits of it: the official scripts' folder of results."""
     return join(bench_dir(config), suite, *([model] if model else []))
 
 
 def scores_uri(config: Config, suite: str, model: str) -> str:
-    """What one judge said of one model."""
+    """Returns the file of one judge's scores of one model."""
     return join(folder(config, suite, model), config.judge.backbone, "scores.json")
 
 

@@ -1,4 +1,4 @@
-"""What the judge is told: the official prompts out of the user's checkout, hash-checked, or our own for smoke runs."""
+"""The prompts of the judge: the official ones from the user's checkout, hash-checked, or our own for smoke runs."""
 
 import ast
 import hashlib
@@ -43,7 +43,7 @@ OWN_ONE = (
 
 
 def rubric(name: str, bench: Bench, judge: Judge) -> Rubric:
-    """Of a suite.
+    """Returns the rubric of a suite.
 
     Raises:
         FileNotFoundError: the checkout has not the prompts.

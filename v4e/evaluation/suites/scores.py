@@ -121,7 +121,7 @@ def _mean(scores: Sequence[ItemScore], axis: str, rounded: bool) -> Mean:
 
 
 def objections(suite: Suite, scores: Sequence[ItemScore], bench: Bench, judge: Judge) -> tuple[str, ...]:
-    """Why these scores are not what the benchmark calls its result."""
+    """Returns why these scores are not what the benchmark calls its result."""
     found = []
     if judge.kind == "fake":
         found.append("the fake judge looks at nothing")
@@ -136,7 +136,7 @@ def objections(suite: Suite, scores: Sequence[ItemScore], bench: Bench, judge: J
 
 
 def gedit_rows(scores: Sequence[ItemScore]) -> list[tuple[SuiteItem, float, float]]:
-    """What GEdit's CSVs hold."""
+    """Returns the rows of GEdit's CSVs."""
     return [(s.item, s.values["SC"], s.values["PQ"]) for s in scores if s.values]
 
 

@@ -1,4 +1,4 @@
-"""Who trains and who teaches on so many GPUs: the fastest split that fits, by the plan's arithmetic."""
+"""The fastest split of a cluster's GPUs into training and teaching ones that fits, by the plan's arithmetic."""
 
 import math
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def splits(config: Config, cluster: Cluster) -> Iterator[tuple[int, int, int, bo
 
 
 def on(config: Config, workers: int, shard: int, replicas: int) -> Config:
-    """`config` with so many; a step has ``scale.forwards`` of every worker, and an epoch all triplets."""
+    """Returns `config` on such a split; a step has ``scale.forwards`` of every worker, and an epoch all triplets."""
     accumulate = workers * config.scale.forwards
     steps = math.ceil(config.plan.triplets * config.scale.epochs / (accumulate * config.optim.batch))
     return replace(

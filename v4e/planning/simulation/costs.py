@@ -1,4 +1,4 @@
-"""What a triplet takes of each stage: the plan's FLOPs at stated speeds, bytes, and the costs that ``scale`` names.
+"""The cost of a triplet in each stage: the plan's FLOPs at stated speeds, bytes, and the costs in ``scale``.
 
 FLOPs of Wan2.1's frozen encoders are those that torch's counter sees on the meta device.
 """
@@ -21,7 +21,7 @@ CLIPS, IMAGES = 3, 2  # that the VAE and CLIP encode of a triplet
 
 @dataclass(frozen=True, kw_only=True)
 class StageNodes:
-    """The cluster as stages see it: so many alike."""
+    """The nodes of a cluster, all alike, with what a stage uses of each."""
 
     count: int
     gpus: int  # of each
@@ -29,7 +29,7 @@ class StageNodes:
 
 
 def nodes_of(config: Config, cluster: Cluster) -> StageNodes:
-    """Of ``cluster.gpus``: whole nodes, or one that is not full."""
+    """Returns the nodes of ``cluster.gpus``: whole ones, or one that is not full."""
     count = max(1, cluster.gpus // cluster.per_node)
     return StageNodes(
         count=count,
@@ -39,7 +39,7 @@ def nodes_of(config: Config, cluster: Cluster) -> StageNodes:
 
 
 def vae_flops(a_pixel: tuple[int, int], pixels: int, latent_frames: int) -> int:
-    """Of encoding or decoding a clip: convolutions, and attention among the latents of each frame."""
+    """Returns the FLOPs of encoding or decoding a clip: convolutions, and attention among the latents of each frame."""
     first, more = a_pixel
     tokens = pixels // VAE_STRIDE**2
     attention = 4 * tokens * tokens * VAE_WIDTH * latent_frames
@@ -49,7 +49,7 @@ def vae_flops(a_pixel: tuple[int, int], pixels: int, latent_frames: int) -> int:
 def stages(
     config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork, speed: Speed, nodes: StageNodes
 ) -> list[Stage]:
-    """Those in which triplets know nothing of each other, in order."""
+    """Returns, in order, the stages in which triplets know nothing of each other."""
     scale, count = config.scale, config.plan.triplets
     stored = triplet_bytes(config, student)
     clip = EXACT * student.dit.channels_out * config.data.latent_frames
@@ -91,14 +91,14 @@ def stages(
 
 
 def encode_flops(config: Config) -> float:
-    """Of a triplet's features."""
+    """Returns the FLOPs of a triplet's features."""
     data, plan = config.data, config.plan
     clips = CLIPS * vae_flops(ENCODE, data.height * data.width, data.latent_frames)
     return clips + TEXT_FLOPS * (plan.instruction_tokens + plan.caption_tokens) + IMAGES * IMAGE_FLOPS
 
 
 def edit_flops(config: Config, student: Pipeline, reads: Reads) -> float:
-    """Of one served edit: the steps of ``sample``, and all encoders."""
+    """Returns the FLOPs of one served edit: the steps of ``sample``, and all encoders."""
     sample, data, plan = config.sample, config.data, config.plan
     forwards = sample.steps * (2 if sample.guidance != 1 else 1)
     clip = sum(vae_flops(way, data.height * data.width, data.latent_frames) for way in (ENCODE, DECODE))
@@ -107,5 +107,5 @@ def edit_flops(config: Config, student: Pipeline, reads: Reads) -> float:
 
 
 def state_bytes(config: Config, student: Pipeline) -> int:
-    """Of a checkpoint."""
+    """Returns the bytes of a checkpoint."""
     return checkpoint_bytes(config, student.dit, student.image_tokens)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import simpy
 
 WINDOW = 6  # chunks under way on a node: one more than there are resources to keep busy
-CHUNKS = 12_000  # about so many are simulated, at least LEAST and at most MOST a node
+CHUNKS = 12_000  # simulated ones, about; at least LEAST and at most MOST a node
 LEAST, MOST = 16, 400
 Route = list[tuple[simpy.Resource, float]]
 
@@ -35,7 +35,7 @@ class Farmed:
 
 
 def farm(stage: Stage, nodes: int, rng: random.Random, *, mtbf_s: float, restart_s: float) -> Farmed:
-    """Simulates `stage` on so many `nodes`.
+    """Simulates `stage` on `nodes`.
 
     A node works at several chunks. Each goes through the node's storage link, cores and GPUs, then through the driver.
     A node fails after an exponential time of mean `mtbf_s` and comes back after `restart_s`. Its chunks begin again

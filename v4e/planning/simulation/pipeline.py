@@ -32,7 +32,7 @@ class StageResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Simulated:
-    """A point: so many triplets on so many GPUs."""
+    """A number of triplets on a number of GPUs, simulated."""
 
     triplets: int
     gpus: int
@@ -50,7 +50,7 @@ class Simulated:
 
     @property
     def gpu_hours(self) -> float:
-        """Of all GPUs, also while a stage needs none."""
+        """The hours of all GPUs, also while a stage needs none."""
         return self.gpus * self.seconds / HOUR
 
     @property
@@ -60,7 +60,7 @@ class Simulated:
 
     @property
     def bottleneck(self) -> str:
-        """Of the longest stage."""
+        """The longest stage and what limits it."""
         return f"{self.longest}: {self.stages[self.longest].bottleneck}"
 
 
@@ -179,13 +179,16 @@ def check_ends(job: TrainingJob) -> None:
 
 
 def start_seconds(config: Config, layout: Layout, nodes: StageNodes) -> float:
-    """From processes to the first step: the store's index in each, and a whole state or the weights for each node."""
+    """Returns the seconds from the start of processes to the first step.
+
+    Each process reads the store's index, and each node a whole state or the weights.
+    """
     state = layout.plan.held.checkpoints / (config.train.keep + 1)
     return config.scale.start_s + 1e-6 * config.scale.index_us * config.plan.triplets + state / 1e9 / nodes.storage_gb_s
 
 
 def slower_by(layout: Layout):
-    """How much longer a step takes while so many teaching nodes are down."""
+    """Returns the function from teaching nodes that are down to how much longer a step takes."""
     plan, config = layout.plan, layout.config
     per_node = config.plan.gpus_per_node // config.teacher.tp
     student_s = max(plan.seconds.compute, plan.seconds.gather, plan.seconds.stream)

@@ -39,7 +39,7 @@ def scale_rows(found: Simulated, config: Config, cluster: Cluster) -> dict[str, 
 
 
 def assumptions(config: Config, found: Simulated, cluster: Cluster) -> str:
-    """What of the figures nobody has measured."""
+    """Lists the figures that nobody has measured."""
     plan, scale, speed = config.plan, config.scale, found.layout.plan.speed
     return (
         f"{speed.train:.0f} TFLOP/s a training GPU and {speed.infer:.0f} a teaching one (plan.train_share="
@@ -52,7 +52,7 @@ def assumptions(config: Config, found: Simulated, cluster: Cluster) -> str:
 
 
 def scale_document(found: Simulated, config: Config) -> dict:
-    """For programs."""
+    """Returns the simulation as plain data, for programs."""
     of = found.layout.config
     return {
         "recipe": config.recipe,

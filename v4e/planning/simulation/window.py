@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import simpy
 
-REQUESTS = 30_000  # about so many are simulated
+REQUESTS = 30_000  # simulated ones, about
 FEWEST, MOST = 12, 400  # forwards of a worker
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
-    """Who there is, and what each takes, in seconds."""
+    """The numbers of workers and replicas, and the seconds of each of their parts."""
 
     workers: int
     replicas: int
@@ -24,17 +24,17 @@ class TrainingSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingWindow:
-    """What was seen."""
+    """The pace of the simulated steps, and how busy each part was."""
 
     forward_s: float  # from one forward to the next
     busy: dict[str, float]  # the share of the time of each
 
 
 def window(training: TrainingSetup) -> TrainingWindow:
-    """Simulates a few forwards of all workers, which begin each one together, as FSDP makes them.
+    """Simulates a few forwards of all workers, which begin each one together, like FSDP's.
 
-    A worker asks ``prefetch`` targets ahead, and for one more when it has trained on one. The pool takes one request at
-    a time, in order; a replica answers one at a time, and the first that is free takes the next.
+    A worker requests ``prefetch`` targets ahead, and one more when it has trained on one. The pool takes one request
+    at a time, in order. A replica answers one at a time, and the first that is free takes the next.
     """
     forwards = min(MOST, max(FEWEST, REQUESTS // training.workers))
     if not training.teacher_s:
