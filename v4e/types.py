@@ -1,7 +1,7 @@
 """The records that travel between the parts.
 
-Shape letters, here and everywhere: B batch, C latent channels, F latent frames, H W latent height and width,
-P pixel frames, N DiT tokens, D width, T text tokens, I image tokens, K taps.
+Shape letters, here and everywhere: B batch, C latent channels, F latent frames, H W latent height and width, P pixel
+frames, K taps. Tokens: N of the DiT, T of text, I of images. D is the width.
 """
 
 from dataclasses import dataclass
@@ -46,6 +46,6 @@ class TargetRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherTarget:
-    """What a teacher returns for one request."""
+    """A teacher's answer to one request."""
 
     taps_KBND: Tensor  # hidden states after each tapped block

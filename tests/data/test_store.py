@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.order import sample_order
 from tests.support.synthetic import config as synthetic_config
 from tests.support.synthetic import rollout, sample
 from v4e.config import Config, Data, Tail, Teacher
@@ -15,7 +16,6 @@ from v4e.data.store.index import read_index
 from v4e.data.store.paths import captions_uri, heldout_uri, rollouts_uri, store_uri, train_uri
 from v4e.data.store.store import RolloutStore, Store, Texts
 from v4e.files.uri import read_json, write_json_atomic
-from v4e.training.order import sample_order
 from v4e.types import Sample
 
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.order import sample_order
 from tests.support.synthetic import config
 from v4e.config import Config, Data
 from v4e.data.store.header import Header, Texts
 from v4e.method.flow import sample_seed
 from v4e.training.mixing import mix_of, mix_rows
-from v4e.training.order import sample_order
 from v4e.training.schedule import Forwards, calls, requests
 
 IDS = [f"w/{n:03d}" for n in range(23)]

@@ -1,7 +1,7 @@
 """The one inference path of samples, evaluation and serving: image and instruction in, edit and evolution out.
 
-Shapes: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames, I image tokens,
-T text tokens, D width.
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames. Tokens: I of
+images, T of text. D is the width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,9 +64,9 @@ class Editor:
         cache_bytes: int = CACHE_BYTES,
         options: Inexact = EXACT,
     ) -> "Editor":
-        """From a diffusers pipeline folder or hub id, onto the GPU if there is one.
+        """Loads a diffusers pipeline folder or hub id, onto the GPU if there is one.
 
-        `loras` are files by the names that edits ask for them by; at most `held_loras` are in memory. `cache_bytes`
+        `loras` are files by the names that edits use; at most `held_loras` are in memory. `cache_bytes`
         of encoded sources and texts are kept from edit to edit. The VAE is float32 in every `dtype`.
 
         Raises:

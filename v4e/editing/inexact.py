@@ -1,4 +1,4 @@
-"""What makes edits faster and a little different: off unless asked for, and named in every result."""
+"""Options that make edits faster and a little different: off by default, and named in every result."""
 
 import copy
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Inexact:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the options in use."""
+        """The names of the options in use."""
         named = {
             f"step_cache={self.step_cache:g}": self.step_cache > 0,
             f"weights={self.weights}": bool(self.weights),
@@ -84,7 +84,7 @@ def decoder_of(vae: AutoencoderKLWan, options: Inexact) -> AutoencoderKLWan:
 
 @contextmanager
 def step_cache(dit: WanTransformer3DModel, options: Inexact) -> Iterator[None]:
-    """While it lasts, which is one edit, diffusers' first-block cache is on where asked for."""
+    """Turns diffusers' first-block cache on for one edit, if `options` ask for it."""
     if not options.step_cache:
         yield
         return

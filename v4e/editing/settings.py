@@ -1,4 +1,4 @@
-"""What an edit is made with, apart from the picture, the words and the noise."""
+"""The settings of an edit: everything but the picture, the words and the noise."""
 
 from dataclasses import dataclass
 

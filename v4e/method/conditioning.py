@@ -1,4 +1,4 @@
-"""What the models see of the images: mask channels and condition latents as Wan lays them out, and Eq. 4's target.
+"""The images as the models see them: mask channels and condition latents in Wan's layout, and Eq. 4's target.
 
 Shapes: B batch, C latent channels, F latent frames, H W latent height and width, P pixel frames. Pixels are in [-1, 1].
 """
@@ -32,10 +32,10 @@ def flf_video(source_BCHW: Tensor, edit_BCHW: Tensor, frames: int) -> Tensor:
 def tail_video(source_BCHW: Tensor, edit_BCHW: Tensor, frames: int, context: Context = "source") -> Tensor:
     """The clip whose last latent frame is Eq. 4's target: `context` first, then the edit, tiled.
 
-    The 4 tiled edits alone would encode to one latent that sees only the first of them, because Wan's causal VAE
-    encodes frame 0 by itself; one frame must precede them. In a clip so short that its last latent frame holds the
-    evolution itself, four tiled edits are the tail of another clip than the teacher's: there ``fade`` (ours), a linear
-    cross-fade from source to edit, is the nearer target.
+    One frame must precede the 4 tiled edits, because Wan's causal VAE encodes frame 0 by itself. Alone they would
+    encode to one latent that sees only the first of them. In a very short clip the last latent frame holds the
+    evolution itself, and four tiled edits are not the teacher's tail. There ``fade`` (ours) is the nearer target: a
+    linear cross-fade from source to edit.
     """
     if context == "fade":
         f_P = torch.linspace(0, 1, frames, dtype=edit_BCHW.dtype, device=edit_BCHW.device).view(-1, 1, 1)

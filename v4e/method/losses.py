@@ -33,8 +33,8 @@ def block_kd_loss(stu_KBND: Tensor, tea_KBND: Tensor, reduction: Literal["relati
     """Eq. 2: squared distance of hidden states, summed over taps; a scalar.
 
     ``sum`` is the equation to the letter for each sample, averaged over the batch. ``mean`` divides by the tokens and
-    the width. ``relative`` (ours) divides each tap's mean squared distance by its mean squared teacher state, so that
-    deep blocks with large states do not drown the others.
+    the width. ``relative`` (ours) divides each tap's mean squared distance by its mean squared teacher state. Deep
+    blocks have large states, which would otherwise drown the others.
     """
     squared = (stu_KBND - tea_KBND).pow(2)
     match reduction:
@@ -54,8 +54,8 @@ def tail_weight(t_B: Tensor, power: float) -> Tensor:
 def tail_loss(z_stu_BCHW: Tensor, z_gt_BCHW: Tensor, t_B: Tensor, power: float, beta: float) -> Tensor:
     """Eq. 6: w(t) (|z - z_gt|_1 + beta |grad z - grad z_gt|_1), averaged over the batch; a scalar.
 
-    Norms are means over elements, so that `beta` and the loss weight do not depend on resolution; the gradient is the
-    forward difference along H and along W, each with its own mean, added.
+    Norms are means over elements: `beta` and the loss weight do not depend on the resolution. The gradient term adds
+    two means, of the forward differences along H and along W.
     """
     difference = z_stu_BCHW - z_gt_BCHW
     value = difference.abs().mean((1, 2, 3))

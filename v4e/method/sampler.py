@@ -1,4 +1,4 @@
-"""From noise to clip latents: the steps of an edit, with or without guidance, by Euler or by Wan's own UniPC.
+"""The steps of an edit from noise to clip latents, with or without guidance, by Euler or by Wan's own UniPC.
 
 Shapes: B batch, C latent channels, F latent frames, H W latent height and width, T text tokens, D width.
 """

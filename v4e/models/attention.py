@@ -1,6 +1,6 @@
-"""Wan's cross-attention, with what it computes in vain left out: exact, in the order of rounding.
+"""Wan's cross-attention without its repeated work: exact up to the order of rounding.
 
-Wan attends to 512 text tokens, of which an edit instruction fills about 20; the others are the same zero vector, so
+Wan attends to 512 text tokens, of which an edit instruction fills about 20. The others are the same zero vector, so
 they all have the same key and value. Attention over n equal keys is attention over one of them with log(n) added to
 its logit. Keys and values depend on text and image alone: the steps of an edit can share them (models/reuse.py).
 """
@@ -58,7 +58,7 @@ class CrossAttention:
         return attn.to_out[1](attn.to_out[0](out.type_as(query)))
 
     def _keys_values(self, attn: WanAttention, context: Tensor) -> tuple[KeyValue | None, KeyValue]:
-        """Of the image, if the model sees one, and of the text."""
+        """Returns keys and values of the image, if the model sees one, and of the text."""
         kept = self.kept
         split = context.shape[1] - self.text_len if attn.add_k_proj is not None else 0
         image = None
@@ -86,13 +86,13 @@ def blocks(dit: WanTransformer3DModel) -> list[Any]:
 
 
 def fold_pads(dit: WanTransformer3DModel) -> None:
-    """Let every cross-attention of `dit` compute the pad tokens of a text once."""
+    """Lets every cross-attention of `dit` compute the pad tokens of a text once."""
     for block in blocks(dit):
         block.attn2.set_processor(CrossAttention(fold=True))
 
 
 def set_fold(dit: WanTransformer3DModel, text_len: int, pads: int) -> None:
-    """Tell the cross-attentions what the next forward's text looks like; nothing to do for the stock ones."""
+    """Tells the cross-attentions what the next forward's text looks like; nothing to do for the stock ones."""
     for block in blocks(dit):
         if isinstance(block.attn2.processor, CrossAttention):
             block.attn2.processor.text_len, block.attn2.processor.pads = text_len, pads

@@ -1,7 +1,7 @@
 """One forward of a Wan DiT: velocity, and the hidden states after chosen blocks.
 
-Shapes: B batch, C latent channels, F latent frames, H W latent height and width, N DiT tokens, D width, T text tokens,
-I image tokens, K taps.
+Shapes: B batch, C latent channels, F latent frames, H W latent height and width, K taps. Tokens: N of the DiT,
+T of text, I of images. D is the width.
 """
 
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ class _Stop(Exception):
 
 
 def pack_text(text: list[Tensor], *, fold: bool) -> tuple[Tensor, int]:
-    """Pad texts (T_i, D) with zeros to (B, T, D).
+    """Pads texts (T_i, D) with zeros to (B, T, D).
 
-    Returns the batch and how many equal pad tokens its last one stands for: T is 512 and the count 1 without
-    `fold`, else T is the longest text plus one.
+    Returns the batch, and the number of equal pad tokens that its last token stands for. With `fold`, T is the longest
+    text plus one; without, T is 512 and the number is 1.
     """
     longest = max(len(t) for t in text)
     if longest > TEXT_LEN:

@@ -1,4 +1,4 @@
-"""What precision a weight of a Wan DiT is kept in."""
+"""The precision that a weight of a Wan DiT is kept in."""
 
 import torch
 from diffusers import WanTransformer3DModel

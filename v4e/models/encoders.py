@@ -1,7 +1,7 @@
 """The frozen encoders: VAE, text and image, as the stock Wan pipeline calls them.
 
-Shapes: B batch, P pixel frames, h w pixels, C latent channels, F latent frames, H W latents, T text tokens, I image
-tokens, D width. Pixels are in [-1, 1]; latents are normalised by the VAE's own mean and std.
+Shapes: B batch, P pixel frames, h w pixels, C latent channels, F latent frames, H W latent height and width. Tokens:
+T of text, I of images. D is the width. Pixels are in [-1, 1]; latents are normalised by the VAE's own mean and std.
 """
 
 import html

@@ -1,8 +1,8 @@
-"""Wan's causal 3D convolutions, frame by frame: exact, in the order of rounding.
+"""Wan's causal 3D convolutions, frame by frame: exact up to the order of rounding.
 
 A frame that comes out is one 2D convolution of the frames that it sees, laid side by side as channels. Frames before
-the clip's first are zeros: their taps are left out, two of three for a first frame, one of three where the cache
-holds a single frame.
+the clip's first are zeros, and their taps are left out: two of three for a first frame. Where the cache holds a single
+frame, it is one of three.
 
 Shapes: B batch, C channels, F frames, H W height and width of a layer.
 """

@@ -1,7 +1,7 @@
-"""What the steps of one edit have in common, computed once: exact, since nothing is left out but repetition.
+"""The work that the steps of one edit share, done once: exact, since only repetition is left out.
 
-Over all steps: each block's keys and values of text and image, embedded text and image, rotary positions. Over the
-two passes of one guided step, which differ in the text alone: the timestep's modulation and the first block's
+All steps share each block's keys and values of text and image, embedded text and image, and rotary positions. The two
+passes of a guided step differ in the text alone. They share the timestep's modulation and the first block's
 self-attention, which no text has reached yet.
 """
 
@@ -82,11 +82,11 @@ class _SelfAttention:
 
 @contextmanager
 def reusing(dit: WanTransformer3DModel, *, guided: bool) -> Iterator[Memo]:
-    """While it lasts, forwards of `dit` compute nothing twice; before each, ``memo.at`` says which it is.
+    """Makes forwards of `dit` compute nothing twice; before each, the caller says by ``memo.at`` which it is.
 
-    All forwards must be of one batch: the same image tokens, the same shape, and for each branch the same texts; those
-    of one step (there are two if `guided`) also of the same ``x_t`` and ``t``. `dit` may be sharded. It is as it was
-    afterwards.
+    All forwards must be of one batch: the same image tokens, the same shape, and for each branch the same texts.
+    Forwards of one step (two if `guided`) must also have the same ``x_t`` and ``t``. `dit` may be sharded. Afterwards
+    it is as before.
     """
     cross = [block.attn2 for block in blocks(dit)]
     stock, first = [attn.processor for attn in cross], blocks(dit)[0].attn1

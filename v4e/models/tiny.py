@@ -158,7 +158,7 @@ def save(
 
 
 def _cast(module: torch.nn.Module, dtype: torch.dtype) -> None:
-    """To `dtype`, but for the parts that the class wants in fp32 whatever is loaded."""
+    """Casts to `dtype`, except the parts that the class always keeps in float32."""
     kept = set(getattr(module, "_keep_in_fp32_modules", None) or [])
     for name, parameter in module.named_parameters():
         if not kept & set(name.split(".")):

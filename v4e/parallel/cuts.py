@@ -33,7 +33,7 @@ def cut_dim(name: str) -> int | None:
 
 
 def own_part(name: str, shape: tuple[int, ...] | list[int], rank: int, size: int) -> tuple[slice, ...]:
-    """What `rank` of `size` holds of the parameter `name` of that `shape`, as an index into it."""
+    """Returns the part of the parameter `name` of that `shape` that `rank` of `size` holds, as an index into it."""
     index = [slice(None)] * len(shape)
     dim = cut_dim(name)
     if dim is not None:

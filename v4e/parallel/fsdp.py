@@ -46,8 +46,8 @@ def shard_student(
 
     Master weights and gradient reductions stay float32; a block computes in `dtype`. With `offload` the shards live
     in host memory, gradients and optimizer with them, and visit the device a block at a time. Parameters on the meta
-    device stay there. Without a mesh there is nothing to shard, and the model is left as it is: then `dtype` must be
-    float32, since the cast is FSDP's.
+    device stay there. Without a mesh the model is left as it is. Then `dtype` must be float32, since the cast
+    is FSDP's.
 
     Raises:
         ValueError: there is no mesh, and `dtype` is not float32 or `offload` is asked for.

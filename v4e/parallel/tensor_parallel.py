@@ -1,10 +1,12 @@
 """Tensor parallelism of the whole Wan block, applied to diffusers' model from outside. For inference only.
 
+```
     x ─▶ q, k, v: own heads     ─▶ attention ─▶ out:  own columns of the weight ─▶ all-reduce + bias ─▶ x
     x ─▶ FFN up:  own neurons   ─▶ GELU      ─▶ down: own columns of the weight ─▶ all-reduce + bias ─▶ x
+```
 
-Every rank of a group of `size` holds ``heads / size`` heads and ``ffn_dim / size`` neurons of each block, and all of
-everything else; each rank's forward gives the whole result. Plain shards and explicit collectives: DTensor gives the
+Every rank of a group of `size` holds ``heads / size`` heads and ``ffn_dim / size`` neurons of each block. It holds all
+of everything else, and its forward gives the whole result. Plain shards and explicit collectives: DTensor gives the
 same numbers at two to seven times the cost of a forward, measured on 4 small blocks.
 
 Shapes: B batch, N tokens, D width, d = D / size.

@@ -5,9 +5,9 @@ any number of workers can read it back. DCP writes its file ``.metadata`` last, 
 and a checkpoint exists from that moment on: object stores have no folders to rename. Read checkpoints of your own
 runs only: ``.metadata`` is a pickle.
 
-What a checkpoint holds is model, moving average, optimizer and step. The place in the data, the noise and the learning
-rate are pure functions of the seed and the step (:mod:`v4e.training.schedule`, :mod:`v4e.method.flow`,
-:func:`v4e.training.student.learning_rate`), for any number of workers: no cursor and no generator is left to be saved.
+A checkpoint holds model, moving average, optimizer and step. The place in the data, the noise and the learning rate
+are pure functions of the seed and the step, for any number of workers. So there is no cursor and no generator to save.
+See :mod:`v4e.training.schedule`, :mod:`v4e.method.flow` and :func:`v4e.training.student.learning_rate`.
 """
 
 import time
@@ -63,7 +63,7 @@ class Saver:
         return self._agreed((steps_of(self.folder) or [0])[-1] if _rank() == 0 else 0)
 
     def due(self, step: int) -> bool:
-        """Whether `step`, which is done, is to be saved; where the clock decides, it is rank 0's."""
+        """Returns whether to save `step`, which is done; where the clock decides, it is rank 0's."""
         every, minutes = self.train.checkpoint_every, self.train.checkpoint_minutes
         if step == self.last or (every > 0 and step % every == 0):
             return True
@@ -80,7 +80,7 @@ class Saver:
         self.saving = _start(self.folder, step, state, self.train.keep, self.writers, self.publish)
 
     def wait(self) -> None:
-        """Until the checkpoint under way, if any, is written.
+        """Waits until the checkpoint under way, if any, is written.
 
         Raises:
             CheckpointException: it could not be.

@@ -1,4 +1,4 @@
-"""What a training run refuses before it starts anything: each refusal names the difference and what to do."""
+"""Checks before a training run starts anything: each refusal names the difference and what to do."""
 
 import json
 import os

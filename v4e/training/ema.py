@@ -12,9 +12,9 @@ from v4e.parallel.local import local
 class EMA:
     """``shadow <- d shadow + (1 - d) weights`` with ``d = min(decay, (1 + n) / (10 + n))`` after n updates.
 
-    Of what is trained: a frozen weight is its own average.
+    Only trainable weights are averaged: a frozen one is its own average.
 
-    Kept in float32: at decay 0.9999 a step is below bfloat16's resolution. Each rank averages its own shard, so
+    The average is float32: at decay 0.9999 a step is below bfloat16's resolution. Each rank averages its own shard, so
     an update needs no communication.
     """
 

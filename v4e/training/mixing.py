@@ -1,4 +1,4 @@
-"""How often each sample is drawn: by its task and its corpus, in every epoch, with none ever lost.
+"""The number of draws of each sample, by its task and its corpus, in every epoch, with none ever lost.
 
 Shape letters: N samples, K kinds of them.
 """
@@ -28,8 +28,8 @@ T = TypeVar("T", tuple[int, int], tuple[str, str])
 class Mix:
     """The samples of a run with their buckets and weights.
 
-    Of n samples of one kind (a task and a corpus) with weight w, epoch e draws ``floor(n (e + 1) w) - floor(n e w)``:
-    a window that moves on round the circle of them. So w = 2 draws each twice an epoch, w = 0.5 each once in two.
+    A kind is a task and a corpus. Of its n samples with weight w, epoch e draws ``floor(n (e + 1) w) - floor(n e w)``:
+    a window that moves round the circle of them. With w = 2 each is drawn twice an epoch, with w = 0.5 once in two.
     """
 
     ids: tuple[str, ...]
@@ -41,7 +41,7 @@ class Mix:
     place_N: np.ndarray  # on the kind's circle, 0 ... n - 1
 
     def drawn(self, epoch: int) -> np.ndarray:
-        """How often each sample is drawn before `epoch` begins, (N,): ``floor(e w + place / n)`` in exact numbers."""
+        """Counts the draws of each sample before `epoch` begins, (N,): ``floor(e w + place / n)`` in exact numbers."""
         over_K = np.array([weight.numerator for weight in self.weights]) * self.counts_K
         under_K = np.array([weight.denominator for weight in self.weights])
         moved_N = (over_K * epoch)[self.kind_N] + under_K[self.kind_N] * self.place_N
@@ -49,7 +49,7 @@ class Mix:
 
     @property
     def epoch_draws(self) -> Fraction:
-        """Of an epoch, on average."""
+        """The draws of an epoch, on average."""
         return sum((w * int(n) for w, n in zip(self.weights, self.counts_K, strict=True)), Fraction())
 
 
@@ -96,7 +96,7 @@ def mix_rows(mix: Mix, headers: Headers, config: Config) -> dict[str, str]:
     """Rows for the plan of a run on `mix`: how much of it each task, corpus and bucket is."""
     whole = mix.epoch_draws
 
-    def told(names: Sequence[str]) -> str:
+    def shares(names: Sequence[str]) -> str:
         """``color 12 -> 24 (40%)``: samples, draws an epoch where these are others, and their share of the epoch."""
         samples = Counter(names)
         draws = dict.fromkeys(samples, Fraction())
@@ -110,12 +110,12 @@ def mix_rows(mix: Mix, headers: Headers, config: Config) -> dict[str, str]:
         )
 
     texts = [headers[key].texts for key in mix.ids]
-    rows = {"tasks": told([text.task or "unnamed" for text in texts])}
+    rows = {"tasks": shares([text.task or "unnamed" for text in texts])}
     if any(text.corpus for text in texts):
-        rows["corpora"] = told([text.corpus or "unnamed" for text in texts])
+        rows["corpora"] = shares([text.corpus or "unnamed" for text in texts])
     if config.data.aspect == "buckets":
         grids = ["{} x {}".format(*headers[key].bucket) for key in mix.ids]
-        rows["buckets"] = f"{told(grids)}, in latents; {config.optim.batch} of one bucket a forward"
+        rows["buckets"] = f"{shares(grids)}, in latents; {config.optim.batch} of one bucket a forward"
     if whole != len(mix.ids):
         rows["epoch"] = f"{float(whole):g} draws of {len(mix.ids)} samples, by data.weights={config.data.weights}"
     return rows

@@ -1,25 +1,16 @@
 """The order in which a run sees its samples."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def sample_order(ids: Iterable[str], seed: int, epoch: int) -> list[str]:
-    """A permutation of `ids`, another one each epoch.
-
-    A pure function of the set of ids, the seed and the epoch: the order in which `ids` come, the process and the
-    number of workers do not matter, so a resumed or resized run goes on where it was.
-    """
-    keys = list(ids)
-    return [keys[at] for at in shuffled(keys, [epoch] * len(keys), seed)]
-
-
 def shuffled(ids: Sequence[str], times: Sequence[int], seed: int) -> np.ndarray:
-    """Where the draws come that draw `ids` for the `times`-th time, as indices into `ids`.
+    """Shuffles draws, each of a sample of `ids` for its `times`-th time; returns indices into `ids`.
 
-    Each draw has a place of its own, by a hash: leaving one out moves no other.
+    A hash gives each draw its place: leaving one out moves no other. The order is a pure function of the draws and the
+    seed: neither the process nor the number of workers matters.
     """
     starts = {time: hashlib.blake2b(f"{seed}/{time}/".encode(), digest_size=16) for time in set(times)}
     digests = []

@@ -1,4 +1,4 @@
-"""Which samples a worker sees when: a pure function of the seed, the step and the number of workers.
+"""The samples that a worker sees at each step: a pure function of the seed, the step and the number of workers.
 
 Shape letters: N samples, D draws of an epoch, G forwards of an epoch, B samples of a forward.
 """
@@ -45,10 +45,10 @@ def requests(
 class Forwards:
     """All forwards of a run, an endless list.
 
-    The draws of all epochs stand in a row, each epoch shuffled anew, and each draw goes into its bucket's open forward,
-    which leaves when it has `batch` samples. So a forward is of one bucket and always full: a step averages over its
-    forwards, and in a smaller one each sample would count for more. What an epoch leaves open is filled by the next
-    one, other samples each time. Without buckets this cuts the row as it stands.
+    The draws of all epochs stand in a row, each epoch shuffled anew. Each draw goes into its bucket's open forward,
+    which leaves when it has `batch` samples. So a forward is of one bucket and always full. A step averages over its
+    forwards, and in a smaller one each sample would count for more. The next epoch fills what the last one leaves open,
+    with other samples each time. Without buckets this cuts the row as it stands.
     """
 
     def __init__(self, mix: Mix, batch: int, seed: int) -> None:
@@ -88,11 +88,11 @@ class Forwards:
         self.epoch, self.first = epoch, self._before(epoch)
 
     def _before(self, epoch: int) -> int:
-        """How many forwards are full when `epoch` begins."""
+        """Counts the forwards that are full when `epoch` begins."""
         return int((self._drawn(epoch) // self.batch).sum())
 
     def _drawn(self, epoch: int) -> np.ndarray:
-        """How many draws each bucket has had when `epoch` begins."""
+        """Counts the draws that each bucket has had when `epoch` begins."""
         drawn = np.bincount(self.mix.bucket_N, self.mix.drawn(epoch), minlength=len(self.mix.buckets))
         return drawn.astype(np.int64)
 
@@ -123,7 +123,7 @@ class Forwards:
 
 
 def _places(kind_D: np.ndarray) -> np.ndarray:
-    """Of each element, how many before it are of its kind: 0, 0, 1, 2, 1 of the kinds a, b, a, a, b."""
+    """Counts for each element how many before it are of its kind: 0, 0, 1, 2, 1 of the kinds a, b, a, a, b."""
     order = np.argsort(kind_D, kind="stable")
     _, starts, counts = np.unique(kind_D[order], return_index=True, return_counts=True)
     places = np.empty_like(order)

@@ -57,7 +57,7 @@ class Batch:
 
 
 def learning_rate(step: int, optim: Optim) -> float:
-    """Of step `step`, counted from 0: linear over the warm-up share, then a cosine down to 0."""
+    """Returns the rate of `step`, counted from 0: linear over the warm-up share, then a cosine down to 0."""
     warmup = max(1, round(optim.warmup * optim.steps))
     if step < warmup:
         return optim.lr * (step + 1) / warmup
@@ -183,21 +183,21 @@ class StudentTrainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.step_count += 1
         if self.bad_steps >= self.config.watch.max_bad_steps:
-            told = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             raise FloatingPointError(
-                f"{self.bad_steps} steps in a row were skipped, the last with {told}: set optim.lr lower, or look for "
-                "samples with extreme features; watch.max_bad_steps says how many are borne"
+                f"{self.bad_steps} steps in a row were skipped, the last with {figures}: set optim.lr lower, or look "
+                "for samples with extreme features; watch.max_bad_steps says how many are borne"
             )
         return metrics
 
     def _communicate(self, *, last: bool) -> None:
-        """Lets the next backward say no more than it must: gradients add up, whole or in shards, until the last."""
+        """Skips gradient communication until the last backward of a step."""
         if isinstance(self.dit, FSDPModule):
             self.dit.set_requires_gradient_sync(last or self.config.train.reduce == "each")
             self.dit.set_requires_all_reduce(last)
 
     def state_dict(self) -> State:
-        """Where the run stands; the tensors are the trainer's own.
+        """Returns the state of the run; the tensors are the trainer's own.
 
         Noise and data order are functions of the seed and the step, so there is no generator to save. Before the
         first step the optimizer's part is a placeholder, good only for being loaded into.

@@ -55,7 +55,7 @@ IN_ATTENTION = {
 
 
 def original_name(name: str) -> str:
-    """What the original calls the parameter that diffusers calls `name`.
+    """Returns the original's name of the parameter that diffusers calls `name`.
 
     Raises:
         KeyError: it is none of Wan's.

@@ -1,7 +1,7 @@
 """The frozen parts of a diffusers pipeline folder or hub id: VAE, text and image encoders; safetensors only.
 
-Names of transformers are looked up where they are used: transformers imports a model's code at the first look, and a
-teacher or student that encodes nothing is spared it.
+Names of transformers are looked up where they are used, because transformers imports a model's code at the first look.
+A teacher or a student that encodes nothing is spared it.
 """
 
 from dataclasses import dataclass

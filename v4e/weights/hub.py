@@ -55,6 +55,6 @@ def check_folder(folder: str) -> None:
 
 
 def is_original(folder: Path) -> bool:
-    """Whether `folder` holds a model in the layout that v4e/weights/convert.py reads."""
+    """Returns whether `folder` holds a model in the layout that v4e/weights/convert.py reads."""
     config = folder / "config.json"
     return config.exists() and json.loads(config.read_text()).get("_class_name") == ORIGINAL

@@ -24,7 +24,7 @@ PARTS = ("lora_A", "lora_B")
 
 
 def start_dtype(lora: Lora, dtype: torch.dtype) -> torch.dtype:
-    """In which the start weights are best read: masters are float32, a frozen base is kept in `dtype`."""
+    """Returns the dtype to read the start weights in: masters are float32, a frozen base is kept in `dtype`."""
     return dtype if lora.rank else torch.float32
 
 
@@ -62,7 +62,7 @@ def add_adapters(dit: WanTransformer3DModel, lora: Lora) -> dict[str, nn.Paramet
 
 
 def start_value(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
-    """Where the adapter weight `name` starts: A (R, I) uniform in +-1 / sqrt(I) as peft draws it, B (O, R) zero.
+    """Draws the start of the adapter weight `name`: A (R, I) uniform in +-1 / sqrt(I) as in peft, B (O, R) zero.
 
     A pure function of its arguments: any worker makes the same, alone and in any order.
     """
@@ -75,17 +75,17 @@ def start_value(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a weight of this name belongs to an adapter."""
+    """Returns whether a weight of this name belongs to an adapter."""
     return any(f".{part}." in name for part in PARTS)
 
 
 def base_name(name: str) -> str:
-    """What diffusers calls the weight that is called `name` in a model with adapters."""
+    """Returns diffusers' name of the weight that is called `name` in a model with adapters."""
     return name.replace(".base_layer.", ".")
 
 
 def adapter_names(weight: str) -> tuple[str, str]:
-    """Of A and B on the layer whose own weight diffusers calls `weight`."""
+    """Returns the names of A and B on the layer whose own weight diffusers calls `weight`."""
     layer = weight.removesuffix(".weight")
     a, b = (f"{layer}.{part}.default.weight" for part in PARTS)
     return a, b

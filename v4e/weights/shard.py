@@ -100,7 +100,7 @@ def weight_files(folder: str) -> dict[str, Path]:
 
 
 def file_of(files: dict[str, Path], name: str) -> Path:
-    """Of `files`, the one with the weight `name`.
+    """Returns that of `files` which has the weight `name`.
 
     Raises:
         ValueError: there is none.
@@ -125,7 +125,7 @@ def check_shape(name: str, value: Tensor, expected: Tensor) -> None:
 
 
 def read_part(path: Path, name: str, rank: int, size: int) -> Tensor:
-    """What `rank` of `size` holds of the weight `name` under tensor parallelism, in memory of its own."""
+    """Reads the part of the weight `name` that `rank` of `size` holds under tensor parallelism, as a copy."""
     return read_slice(path, name, lambda shape: own_part(name, shape, rank, size))
 
 

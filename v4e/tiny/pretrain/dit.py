@@ -1,8 +1,8 @@
 """Stages 3 and 4: the I2V base (with its text and image encoders), then the FLF2V teacher that starts from it.
 
-Plain flow matching on evolution clips. The text encoder also learns, from a linear head on its mean state, which
-concepts a text names, on captions and instructions alike: as a language model pretrained on all kinds of text, it
-understands an instruction's words, though the base never sees what an instruction is to do to an image.
+Plain flow matching on evolution clips. The text encoder also learns which concepts a text names, from a linear
+head on its mean state, on captions and on instructions. A language model pretrained on all kinds of text understands an
+instruction's words too. Yet the base never sees what an instruction does to an image.
 """
 
 import json
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoTokenizer
 
@@ -159,8 +160,6 @@ def train(
 
 def load_family(work: Path, stage: str) -> Family:
     """A trained stage's EMA weights."""
-    from safetensors.torch import load_file
-
     texts = json.loads((work / "corpus/texts.json").read_text())
     tokenizer, concepts = tokenizer_and_concepts(work, texts)
     family = Family(tokenizer, concepts, last_frame=stage == "teacher").eval().requires_grad_(False)

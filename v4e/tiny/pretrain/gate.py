@@ -43,7 +43,7 @@ def sample(family, z_cond, texts: list[str], frames: np.ndarray, *, last: bool, 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How a stage does on validation edits, ``metrics.exact.summarize``'s table, and what it made of them."""
+    """The result of a stage on validation edits: ``metrics.exact.summarize``'s table, and the clips it made."""
 
     table: dict
     records: list[Record]
@@ -84,12 +84,12 @@ def run(work: Path, stage: str, per_task: int = 10, text: str = "caption", guida
 
 
 def last_frame_psnr(vae: Result) -> float:
-    """Of the VAE's reconstruction, mean over clips, dB."""
+    """Returns the PSNR (dB) of the VAE's last frame, as a mean over clips."""
     return float(np.mean([psnr(c[-1], r.edit) for r, c in zip(vae.records, vae.clips, strict=True)]))
 
 
 def shortfalls(vae: Result, base: Result, native: Result) -> list[str]:
-    """What keeps the family from being distilled on; [] is a pass. `native` is the base on raw instructions."""
+    """Lists the reasons not to distil this family; [] is a pass. `native` is the base on raw instructions."""
     found = []
     if (db := last_frame_psnr(vae)) < 27:
         found.append(f"VAE: last frame {db:.1f} dB, expected 27")

@@ -1,9 +1,11 @@
 """Stage 2: the corpus through the frozen VAE, once: what the DiTs are trained on."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from v4e.method.conditioning import flf_video, i2v_video
 from v4e.models import tiny
@@ -15,10 +17,6 @@ BATCH = 50
 
 def load_vae(work: Path):
     """The trained VAE (its EMA), with the latents' mean and std in its config once they are measured."""
-    import json
-
-    from safetensors.torch import load_file
-
     stats = work / "latent-stats.json"
     extra = json.loads(stats.read_text()) if stats.exists() else {}
     vae = type(tiny.build_vae())(**(tiny.VAE | extra)).eval().requires_grad_(False)
@@ -30,8 +28,6 @@ def load_vae(work: Path):
 @torch.no_grad()
 def measure_stats(work: Path, clips: int = 600) -> None:
     """Mean and std of each latent channel over clips, into ``latent-stats.json``."""
-    import json
-
     data = np.load(work / "corpus/clips.npy", mmap_mode="r")
     vae = load_vae(work)
     videos = (to_video(np.array(data[i : i + 50])) for i in range(0, clips, 50))

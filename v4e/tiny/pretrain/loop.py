@@ -1,4 +1,4 @@
-"""What the pretraining stages share: data-parallel processes, a learning rate, checkpoints one can kill."""
+"""The parts that pretraining's stages share: data-parallel processes, a schedule, checkpoints that survive a kill."""
 
 import math
 import os

@@ -1,7 +1,7 @@
 """The DiTs' optimizer: Muon on hidden matrices, AdamW on everything else.
 
 At the same number of samples Muon is far ahead here (docs/results/pretraining.md). Its Newton-Schulz iteration costs
-a fifth of a step, so every rank does it for its share of the matrices, and then all exchange the results.
+a fifth of a step. Every rank does it for its share of the matrices, and then all exchange the results.
 """
 
 import torch
@@ -53,7 +53,7 @@ class MuonAdamW:
         return {f"muon/{i}": m for i, m in enumerate(momenta)} | adam_moments(self.adamw)
 
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
-        """What ``tensors`` gave, after `step` steps."""
+        """Loads the moments that :meth:`tensors` returned after `step` steps."""
         for i, p in enumerate(self.hidden):
             if f"muon/{i}" in tensors and any(p is q for q in self.mine):
                 self.muon.state[p] = {"momentum_buffer": tensors[f"muon/{i}"]}

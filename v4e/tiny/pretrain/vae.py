@@ -1,8 +1,8 @@
 """Stage 1: AutoencoderKLWan on the world's clips.
 
-A plain start sits on a plateau for hundreds of steps. So the first steps regress the encoder onto a PCA code (one for
-frame 0, one for each later block of 4 frames), fitted in closed form, and teach the decoder to read it; then both
-train together. The posterior's variance is not used: Gaussian noise on the mean smooths the code instead.
+A plain start sits on a plateau for hundreds of steps. So the first steps regress the encoder onto a PCA code, fitted in
+closed form: one for frame 0, one for each later block of 4 frames. They teach the decoder to read it; then both train
+together. The posterior's variance is not used: Gaussian noise on the mean smooths the code instead.
 """
 
 from functools import partial

@@ -1,10 +1,11 @@
 """The video corpus that the tiny Wan family is pretrained on: clips with captions, as the web has them.
 
 Most clips are captioned evolutions, whose captions also say what remains. The others are what makes a native video
-model a bad editor (the paper's Fig. 4), built in on purpose: some stand still; some drift (camera pan, changing light)
-under a caption that only names what is seen; and some are loosely told, by an imperative title or by a caption that
-does not say that the rest remains, and there the camera moves, the light changes and the evolution may stop half-way.
-So the base performs evolution captions exactly, and drifts when it is given a raw instruction.
+model a bad editor (the paper's Fig. 4), built in on purpose. Some stand still. Some drift (camera pan, changing light)
+under a caption that only names what is seen. Some have a loose text: an imperative title, or a caption that does not
+say that the rest remains. There the camera moves, the light changes and the evolution may stop half-way.
+
+The base performs evolution captions exactly, and drifts when it is given a raw instruction.
 """
 
 import json
@@ -25,7 +26,7 @@ CAPTIONS = 4  # phrasings kept for each clip
 
 
 def describe(scene: Scene, rng: Random) -> str:
-    """What is seen, without a word on what happens."""
+    """Describes what is seen, without a word on what happens."""
     if scene.person:
         who = f"a person in a {scene.person.shirt} shirt"
     elif scene.face:

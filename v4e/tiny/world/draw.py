@@ -1,6 +1,6 @@
 """Scenes to pixels: signed distances on a grid, painter's order, twofold supersampling.
 
-All coordinates are in units of the image side, x to the right and y down; images are float RGB in [0, 1], (S, S, 3).
+All coordinates are in units of the image side, x to the right and y down. Images are float RGB in [0, 1], (S, S, 3).
 """
 
 from dataclasses import dataclass

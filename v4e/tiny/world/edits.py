@@ -34,8 +34,11 @@ from v4e.tiny.world.scene import (
 
 @dataclass(frozen=True)
 class Edit:
-    """An edit before it is drawn. `between(f)` gives the scene and things at `f` of the way where a cross-fade
-    of the two ends would not be the evolution (motion, morphing); elsewhere it is None."""
+    """An edit before it is drawn.
+
+    `between(f)` gives the scene and things at `f` of the way. It is None where a cross-fade of the two ends is the
+    evolution, as it is not for motion and morphing.
+    """
 
     task: str
     kind: str  # phrasing group of v4e.tiny.world.language

@@ -1,4 +1,4 @@
-"""How people say an edit and how a caption tells its evolution: templates over the slots of an edit.
+"""The words of instructions and of evolution captions: templates over the slots of an edit.
 
 A slot dictionary (see ``v4e/tiny/world/edits.py``) fills both, so instruction and caption never disagree.
 """

@@ -1,4 +1,4 @@
-"""What a scene of the evolution world holds: plain data, named as people name things."""
+"""The contents of a scene of the evolution world: plain data, named as people name things."""
 
 from dataclasses import dataclass
 

@@ -20,7 +20,7 @@ def write_split(path: str, split: str, per_task: int, seed: int) -> None:
 
 
 def _settings_of(path: str) -> dict | None:
-    """What the file was written with; None where there is no file, or one that is not of the world."""
+    """Returns the settings that the file was written with; None if there is no file, or it is not of the world."""
     if not exists(path):
         return None
     with open_uri(path) as file:
