@@ -1,12 +1,12 @@
 """The shape of the code and the time that a newcomer waits for it.
 
-Counts rooms, imports against their order and circles of imports; times ``v4e --help`` and a mistyped setting. The time
-of ``make test`` is read from the file that CI writes.
+It counts rooms, imports against their order and circles of imports. It times ``v4e --help`` and a mistyped setting.
+The time of ``make test`` is read from what pytest printed, which .ci/run writes to runs/test.txt.
 
-python benchmarks/repo/structure.py [DURATIONS]
+`python benchmarks/repo/structure.py [PRINTED]`
 """
 
-import json
+import re
 import resource
 import statistics
 import subprocess
@@ -20,7 +20,7 @@ if __name__ == "__main__":
 from benchmarks.support.result import write_result
 from tests.repo.rooms import FILES, ROOMS, ROOT, arrows_back, circles, ours, room_of
 
-DURATIONS = ROOT / "runs" / "durations.json"
+PRINTED = ROOT / "runs" / "test.txt"  # by .ci/run
 V4E = Path(sys.executable).with_name("v4e")
 RUNS = 9
 COMMANDS = {"help": (["--help"], 0), "typo": (["train", "kd.wieght=0"], 2)}  # arguments, exit status
@@ -29,13 +29,13 @@ COMMANDS = {"help": (["--help"], 0), "typo": (["train", "kd.wieght=0"], 2)}  # a
 def main() -> None:
     rows = [of_room(room) for room in ROOMS] + [timed(name) for name in COMMANDS]
     seconds = {f"{row['command']}_s": round(row["wall_s"], 3) for row in rows if "command" in row}
-    durations = Path(sys.argv[1]) if len(sys.argv) > 1 else DURATIONS
+    printed = Path(sys.argv[1]) if len(sys.argv) > 1 else PRINTED
     write_result(
         "structure",
         " ".join(["python benchmarks/repo/structure.py", *sys.argv[1:]]),
         rows,
         {"rooms": len(ROOMS), "arrows_back": len(arrows_back()), "circles": len(circles(ours()))}
-        | {"test_minutes": test_minutes(durations)}
+        | {"test_minutes": test_minutes(printed.read_text())}
         | seconds,
     )
 
@@ -75,9 +75,17 @@ def timed(name: str) -> dict:
     }
 
 
-def test_minutes(durations: Path) -> float:
-    """Minutes of ``make test`` by the clock, from the file that CI writes."""
-    return round(json.loads(durations.read_text())["wall_s"] / 60, 2)
+def test_minutes(printed: str) -> float:
+    """Returns the minutes of ``make test`` by the clock, from the last line that pytest printed.
+
+    Raises:
+        ValueError: there is no such line, or tests failed.
+    """
+    closing = re.findall(r"^\W*(\d+ (?:passed|failed|error).*) in ([\d.]+)s", printed, re.M)
+    if not closing or "passed" not in closing[-1][0] or re.search("failed|error", closing[-1][0]):
+        found = closing[-1][0] if closing else "no closing line of pytest"
+        raise ValueError(f"expected the output of a `make test` that passed, got {found}: run .ci/run again")
+    return round(float(closing[-1][1]) / 60, 2)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks.repo.structure import test_minutes as minutes
 from benchmarks.support.result import RESULTS, as_text
 
 FILES = sorted(RESULTS.glob("*.json"))
@@ -27,3 +28,21 @@ def test_odd_values_survive_the_format():
         "summary": {"n": 1},
     }
     assert json.loads(as_text(result)) == result
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ("...\n1392 passed, 3 skipped in 450.30s (0:07:30)\n", 7.5),
+        ("==== 4 failed, 9 passed in 9.00s ====\n==== 12 passed in 90.00s (0:01:30) ====\n", 1.5),
+        ("2 failed, 10 passed in 60.00s\n", None),
+        ("3 passed, 1 error in 60.00s\n", None),
+        ("make: nothing to be done\n", None),
+    ],
+)
+def test_minutes_are_those_of_a_run_that_passed(printed, expected):
+    if expected is None:
+        with pytest.raises(ValueError, match=r"run \.ci/run again"):
+            minutes(printed)
+    else:
+        assert minutes(printed) == expected
