@@ -6,7 +6,8 @@ An option without a default is given by its place, all others as ``key=value``.
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from v4e.config.command_line import nearest, read_value
+from v4e.config.command_line import nearest, read_value, written
+from v4e.config.setting import help_of
 
 T = TypeVar("T")
 OUT = "-o"  # the flag that people expect of a program that writes a file: out=
@@ -30,15 +31,15 @@ class Edit:
     dtype: Literal["float32", "bfloat16"] = option("float32", "compute dtype")
     size: str = option("", "WIDTHxHEIGHT in the model; empty = the picture's aspect at max_pixels")
     max_pixels: int = option(0, "area in the model; 0 = 128 x 128 with the tiny model, else 832 x 480")
-    seed: int = option(0, "of the noise")
+    seed: int = option(0, "seed of the noise")
     steps: int = option(8, "sampling steps")
     guidance: float = option(1.0, "classifier-free guidance; 1 needs half the time")
     negative: str = option("", "text that guidance above 1 leads away from")
     frames: int = option(5, "pixel frames of the clip: 5, 9, 13, ...")
-    solver: Literal["euler", "unipc"] = option("euler", "how the flow is integrated")
+    solver: Literal["euler", "unipc"] = option("euler", "solver of the sampling ODE")
     lora: str = option("", "a LoRA's .safetensors file or folder")
     fps: int = option(8, "frames a second of the clip")
-    threads: int = option(0, "CPU threads; 0 = one a core")
+    threads: int = option(0, "CPU threads; 0 = one for each core")
     step_cache: float = option(0.0, "not exact: skip blocks whose input changed by less than this share")
     weights: Literal["", "int8", "fp8"] = option("", "not exact: quantized weights; needs torchao and a GPU")
     compile: bool = option(False, "not exact to the bit: torch.compile of the blocks")
@@ -53,7 +54,7 @@ class World:
     out: str = option("", "write <split>.parquet below this folder, in OmniEdit's schema")
     split: Literal["train", "val", "heldout"] = option("train", "part of the world")
     per_task: int = option(2, "edits of each of the 11 tasks")
-    seed: int = option(0, "of the scenes")
+    seed: int = option(0, "seed of the scenes")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Convert:
     original: str = option(MISSING, "folder or hub id of the model in Wan's original layout")
     encoders: str = option(MISSING, "a diffusers pipeline, by folder or hub id, to take all else from")
     out: str = option(MISSING, "the pipeline folder to write")
-    dtype: Literal["float32", "bfloat16"] = option("bfloat16", "of the weights that are written")
+    dtype: Literal["float32", "bfloat16"] = option("bfloat16", "dtype of the weights that are written")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Fixtures:
     """Options of ``v4e fixtures``."""
 
     out: str = option(MISSING, "folder to write to")
-    kind: Literal["corpora", "benchmarks"] = option("corpora", "in whose schemas and layouts")
+    kind: Literal["corpora", "benchmarks"] = option("corpora", "whose schemas and layouts to write")
     rows: int = option(2, "rows of each group of a benchmark")
 
 
@@ -82,7 +83,7 @@ class Photos:
     out: str = option(MISSING, "folder for train.parquet, heldout.parquet and sheet.png")
     photos: str = option("", "folder of PNG, JPEG or WebP files; empty = the photographs inside scikit-image")
     per_task: int = option(4, "edits of each task of each photograph")
-    seed: int = option(0, "of crops and edits")
+    seed: int = option(0, "seed of crops and edits")
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,10 @@ OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Photos, Convert
 
 
 def read_options(kind: type[T], argv: list[str]) -> T:
-    """``["photo.jpg", "make it red", "-o", "out.png", "seed=1"]`` to an :class:`Edit`, and so on.
+    """Reads ``["photo.jpg", "make it red", "-o", "out.png", "seed=1"]`` as options of `kind`.
 
     Raises:
-        ValueError: one line that names the bad argument and what was expected.
+        ValueError: names the bad argument and what was expected, in one line.
     """
     hints, places = get_type_hints(kind), _places(kind)
     texts: dict[str, str] = {}
@@ -142,21 +143,22 @@ def read_options(kind: type[T], argv: list[str]) -> T:
 
 
 def usage(kind: type) -> str:
-    """The command line of `kind` in one line."""
+    """Returns the command line of `kind` in one line."""
     keys = "[key=value ...]" if len(_places(kind)) < len(fields(kind)) else ""
     return " ".join(["usage: v4e", kind.__name__.lower(), *map(str.upper, _places(kind)), keys]).rstrip()
 
 
 def describe_options(kind: type) -> str:
-    """All options with their defaults and help: the body of ``--help``."""
-    lines = []
-    for f in fields(kind):
-        default = str(f.default).lower() if isinstance(f.default, bool) else f.default
-        shown = f.name.upper() if f.default is MISSING else f"{f.name}={default}"
-        lines.append(f"  {shown:22} {f.metadata['help']}")
-    return "\n".join(lines)
+    """Returns all options with their defaults and help: the body of ``--help``."""
+    return "\n".join(f"  {shown:22} {help}" for shown, help in rows(kind))
+
+
+def rows(kind: type) -> list[tuple[str, str]]:
+    """Returns each option as a user writes it, with its default, and its help."""
+    shown = (f.name.upper() if f.default is MISSING else f"{f.name}={written(f.default)}" for f in fields(kind))
+    return [(how, help_of(f)) for how, f in zip(shown, fields(kind), strict=True)]
 
 
 def _places(kind: type) -> list[str]:
-    """Names of the options that have no default."""
+    """Returns the names of the options that have no default."""
     return [f.name for f in fields(kind) if f.default is MISSING]

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from v4e.config.command_line import written
+from v4e.config.commands import OPTIONS, rows
 from v4e.config.recipes import RECIPES, tiny
 from v4e.config.schema import Config
 from v4e.config.setting import Outcome, decides, help_of
@@ -46,6 +47,13 @@ DECIDES = """\
 The last column of each table names the results that change with a setting. A command that finds such a result, made
 with another value, makes it again, or refuses and names the setting. A setting that decides nothing may change between
 two calls of a command.
+"""
+
+
+OTHERS = """\
+## Options of other commands
+
+These commands are not about a run and take no recipe. An option in capitals is given by its place.
 """
 
 
@@ -91,10 +99,13 @@ def page() -> str:
     for name, section in Config(recipe="").sections().items():
         found += ["", f"## {name}", "", summary(type(section)), "", *table("setting", "default", "meaning", "decides")]
         for line in lines(name, section):
-            text = line.text.replace("|", r"\|").replace("<", r"\<")
             default = f"`{line.default}`" if line.default else "empty"
-            found.append(f"| `{line.key}` | {default} | {text} | {', '.join(line.decides) or 'nothing'} |")
-    return "\n".join(found) + "\n"
+            found.append(f"| `{line.key}` | {default} | {cell(line.text)} | {', '.join(line.decides) or 'nothing'} |")
+    found += ["", OTHERS]
+    for command, options in OPTIONS.items():
+        found += [f"### v4e {command}", "", *table("option", "meaning")]
+        found += [*(f"| `{how}` | {cell(text)} |" for how, text in rows(options)), ""]
+    return "\n".join(found)
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:
@@ -105,6 +116,11 @@ def wrapped(text: str, indent: str = "") -> list[str]:
 def table(*heads: str) -> list[str]:
     """Returns the first two lines of a Markdown table."""
     return [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+
+
+def cell(text: str) -> str:
+    """Returns a text as a table's cell shows it."""
+    return text.replace("|", r"\|").replace("<", r"\<")
 
 
 def changes(config: Config) -> str:
