@@ -65,6 +65,10 @@ def test_a_diff_that_does_not_fit_is_seen(tmp_path):
         apply("--- a.py\n@@\n-two\n+four\n", tmp_path)
 
 
+def test_the_diffs_fit_the_code(extended):
+    assert "camera" in (extended / "v4e/language/tasks.py").read_text()
+
+
 @pytest.mark.slow
 def test_the_extensions_work(extended):
     folder = extended / "tests/extend"
