@@ -10,6 +10,42 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+)  # of what they start
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests on Ray into one group, so that only one worker runs a cluster; any other file is a group.
+
+    The group on Ray comes first, since it takes longest, then the files with slow tests.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    for item in items:
+        on_ray = item.get_closest_marker("ray") is not None
+        if not on_ray and "cluster" in getattr(item, "fixturenames", ()):
+            raise pytest.UsageError(f"{item.nodeid} uses the cluster: mark it with @pytest.mark.ray")
+        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else f"{item.path.parent.name}/{item.path.name}"))
+    items.sort(key=lambda item: (item.get_closest_marker("ray") is None, item.path not in slow))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def working_folder(tmp_path_factory):
+    """Runs all tests in an empty folder: none finds what a demo left below ``runs/``."""
+    folder, before = tmp_path_factory.mktemp("cwd"), os.getcwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(working_folder):
+    """Fails a test that writes outside of its own folders."""
+    yield
+    assert not (left := os.listdir(working_folder)), f"the test left {left} in the working folder: use tmp_path"
+
 
 @pytest.fixture(scope="session")
 def random_family(tmp_path_factory) -> Path:

@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count, pairwise
@@ -74,20 +75,20 @@ class FaultBench:
         return outcome(config), statistics.median(after - before for before, after in pairwise(training.times[1:]))
 
     def disturbed(
-        self, kind: str, shape: str, faults: int, expected: Outcome, step_s: float, rng: random.Random
+        self, kinds: Sequence[str], shape: str, expected: Outcome, step_s: float, rng: random.Random
     ) -> list[FaultRow]:
-        """A run with at most `faults` faults, a row each: fewer if it ends before they could strike."""
+        """A run with a fault of each of `kinds` in turn, a row each: fewer if it ends before they could strike."""
         config = self.config("disturbed", shape)
         shutil.rmtree(config.run.dir, ignore_errors=True)
-        training, part = WatchedTraining(config, BOUND_S), config.optim.steps // faults
-        strikes: list[tuple[float, int, list[str]]] = []
-        for number in range(faults):
+        training, part = WatchedTraining(config, BOUND_S), config.optim.steps // len(kinds)
+        strikes: list[tuple[str, float, int, list[str]]] = []
+        for number, kind in enumerate(kinds):
             step, delay_s = rng.randrange(number * part + 1, (number + 1) * part), rng.random() * step_s
             if training.reaches(step):
                 time.sleep(delay_s)
             at, step = time.monotonic(), training.step
             if took := strike(self.nodes, kind, rng) if step else []:
-                strikes.append((at, step, took))
+                strikes.append((kind, at, step, took))
         hangs = not training.ends()
         end, found = time.monotonic(), outcome(config)
         if training.error and not strikes:
@@ -102,7 +103,7 @@ class FaultBench:
         if training.error:
             of_run["error"] = repr(training.error)
         rows = []
-        for (at, step, took), until in zip(strikes, [*(at for at, *_ in strikes[1:]), end], strict=True):
+        for (kind, at, step, took), until in zip(strikes, [*(at for _, at, *_ in strikes[1:]), end], strict=True):
             times = [at, *(moment for moment in training.times if at < moment < until), *([until] if hangs else [])]
             row: FaultRow = {
                 "kind": kind,
@@ -135,8 +136,8 @@ def strike(nodes: Nodes, kind: str, rng: random.Random) -> list[str]:
     return [role]
 
 
-def measure(moments: int, folder: Path, steps: int = STEPS) -> list[FaultRow]:
-    """One row for every fault: `moments` of each kind. Call it from the main thread of a process without Ray."""
+def bench_of(folder: Path, steps: int) -> FaultBench:
+    """A cluster of two nodes, and settings of runs of `steps` steps. Call it from a main thread without Ray."""
     save_random(folder / "family")
     settings = stored(
         folder,
@@ -147,7 +148,12 @@ def measure(moments: int, folder: Path, steps: int = STEPS) -> list[FaultRow]:
         train={"checkpoint_every": 2, "log_every": steps, "max_failures": PER_RUN},
     )
     rolled_out(settings)
-    bench = FaultBench(settings, Nodes(2, cpus=2))
+    return FaultBench(settings, Nodes(2, cpus=2))
+
+
+def measure(moments: int, folder: Path) -> list[FaultRow]:
+    """One row for every fault: `moments` of each kind. Call it from the main thread of a process without Ray."""
+    bench = bench_of(folder, STEPS)
     rows: list[FaultRow] = []
     try:
         undisturbed = cache(bench.undisturbed)
@@ -157,7 +163,7 @@ def measure(moments: int, folder: Path, steps: int = STEPS) -> list[FaultRow]:
                 if missing == 0:
                     break
                 shape, rng = KINDS[kind][number % len(KINDS[kind])], random.Random(f"{kind} {number}")
-                for row in bench.disturbed(kind, shape, min(PER_RUN, missing), *undisturbed(shape), rng):
+                for row in bench.disturbed([kind] * min(PER_RUN, missing), shape, *undisturbed(shape), rng):
                     print(row, flush=True)
                     rows.append({"run": f"{kind} {number}", **row})
                 if rows and rows[-1]["hang"]:  # it ends with its cluster

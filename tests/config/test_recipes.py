@@ -91,6 +91,7 @@ def test_latent_frames():
         Optim(batch=0)
 
 
+@pytest.mark.slow
 def test_a_script_runs_from_a_clean_checkout():
     """Without the package installed: the script finds the repository by itself."""
     run = subprocess.run(

@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from pipelines.stages import evaluate
-from tests.support.processes import ROOT, finish, kill_once, start
+from tests.support.processes import ROOT, kill_once, start
 from tests.support.triplets import image
 from v4e.config import Config, parse
 from v4e.data.buckets import to_bucket
@@ -288,7 +288,7 @@ def test_other_settings_of_the_sampler_make_new_edits_and_no_new_reconstructions
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_sigkill_and_the_same_command_give_the_same_clips_and_figures(tmp_path):
+def test_sigkill_and_the_same_command_give_the_same_clips_and_figures(cluster, tmp_path):
     # trained weights and more steps: most of what else could be in a forward shows in some 8-bit value
     def command(folder: Path) -> list[str]:
         return arguments(folder, ROOT / "v4e" / "assets", "eval.batch=2", "sample.steps=4")
@@ -300,8 +300,8 @@ def test_sigkill_and_the_same_command_give_the_same_clips_and_figures(tmp_path):
     (killed / "eval" / "base_caption" / f"{RECORDS[0].id}.npy").unlink()  # as if killed within a batch
     first = made_at(killed, "native_i2v")
     assert len(clips(killed, "native_i2v")) == len(RECORDS) > len(clips(killed, "base_caption")) > 0
-    finish(start("evaluate.py", command(killed)))
-    finish(start("evaluate.py", command(whole)))
+    for run in (killed, whole):
+        evaluate.run(parse(command(run)))
     assert made_at(killed, "native_i2v") == first
     assert clips(killed) == clips(whole) and len(clips(whole)) == len(MODELS) * len(RECORDS)
     tables = [read_json(f"{run}/metrics.json") for run in (killed, whole)]

@@ -40,6 +40,7 @@ def copy(edits: Path, run: Path) -> Path:
     return Path(shutil.copytree(edits, run))
 
 
+@pytest.mark.slow
 def test_killed_anywhere_the_same_command_ends_with_the_same_bytes(benchmarks, edits, tmp_path):
     """One run as a process that is killed while replies are under way, one that is not."""
     blocked, answered = threading.Event(), []
@@ -56,7 +57,9 @@ def test_killed_anywhere_the_same_command_ends_with_the_same_bytes(benchmarks, e
         copy(edits, torn)
         args = [*arguments(benchmarks, torn), f"judge.url={url}"]
         part = folder / "replies.part.jsonl"
-        kill_once(start("benchmark.py", args), lambda: part.exists() and part.read_bytes().count(b"\n") >= 4)
+        kill_once(
+            start("benchmark.py", args, own_ray=True), lambda: part.exists() and part.read_bytes().count(b"\n") >= 4
+        )
         kept = part.read_bytes()
         blocked.set()
         with part.open("ab") as file:

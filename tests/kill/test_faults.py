@@ -1,13 +1,20 @@
-"""SIGKILL of a rank, a replica, the pool and a node while a run trains: the short form of
-benchmarks/training/faults.py."""
+"""SIGKILL of a rank, the pool and a node in one run: the short form of benchmarks/training/faults.py.
+
+A killed replica of one rank is tests/training/test_pipeline.py's.
+"""
 
 import multiprocessing
+import random
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from benchmarks.support.watched import Outcome
-from benchmarks.training.faults import BOUND_S, KINDS, measure
+from benchmarks.training.faults import BOUND_S, Row, bench_of
+
+KINDS = ("rank", "pool", "node")
+STEPS = 18
 
 
 def test_lost_and_doubled_steps_are_counted():
@@ -21,11 +28,20 @@ def test_lost_and_doubled_steps_are_counted():
     ]
 
 
+def disturbed(folder: Path) -> list[Row]:
+    """One row for each fault of a run that all of KINDS strike, with a teacher of two ranks."""
+    bench = bench_of(folder, STEPS)
+    try:
+        return bench.disturbed(KINDS, "tp2", *bench.undisturbed("tp2"), random.Random(0))
+    finally:
+        bench.nodes.close()
+
+
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    """One fault of every kind, in a process of its own: this one may be connected to another Ray."""
+def rows(tmp_path_factory) -> list[Row]:
+    """The rows of a process of its own: this one may be connected to another Ray."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
-        return processes.submit(measure, 1, tmp_path_factory.mktemp("faults"), steps=16).result()
+        return processes.submit(disturbed, tmp_path_factory.mktemp("faults")).result()
 
 
 @pytest.mark.ray

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.stages import benchmark
-from tests.support.processes import actors_of_ours, finish, kill_once, start
+from tests.support.processes import actors_of_ours, kill_once, start
 from tests.support.suites import arguments, outputs
 from v4e.config import parse
 
@@ -39,7 +39,7 @@ def test_a_killed_driver_s_command_goes_on(benchmarks, random_family, whole, tmp
     before = {name: path.stat().st_mtime_ns for name, path in made(tmp_path).items()}
     assert 0 < len(before) < 22, "the kill was meant to fall into the middle"
     made(tmp_path)[max(before)].unlink()  # as if killed within a batch
-    finish(start("benchmark.py", args))
+    benchmark.run(parse(args))
     assert outputs(tmp_path) == whole
     kept = sum(path.stat().st_mtime_ns == before.get(name) for name, path in made(tmp_path).items())
     assert kept >= len(before) - BATCH  # all but the torn batch

@@ -1,9 +1,5 @@
 """pipelines/precompute.py killed in the middle: the next run goes on, and the store is the same to the byte."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.stages.precompute import run
+from tests.support.processes import kill_once, start
 from tests.support.triplets import encoded, triplet
 from v4e.config import parse
 from v4e.data.captions_table import read_captions, write_captions
@@ -21,7 +18,6 @@ from v4e.data.store.jobs import DUPLICATE, STAGE, plan_work
 from v4e.data.store.store import Store, Texts
 from v4e.data.write import SCHEMA, write_triplets
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 COUNT, BATCH = 40, 4
 CORRUPT = ("t/002", "t/021")
 
@@ -70,17 +66,10 @@ def store_bytes(folder: Path) -> dict[str, bytes]:
 def test_a_killed_run_goes_on_and_ends_the_same(random_family: Path, tmp_path: Path, cluster):
     student = random_family / "tiny-wan-i2v"
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | {"OMP_NUM_THREADS": "1"}
     for folder in (whole, killed):
         write_run(folder)
 
-    command = [sys.executable, str(ROOT / "pipelines" / "precompute.py"), *settings(killed, student)]
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while not store_bytes(killed) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_once(start("precompute.py", settings(killed, student)), lambda: bool(store_bytes(killed)))
     time.sleep(1.0)  # its workers notice
     before = store_bytes(killed)
     assert 0 < len(before) < COUNT - len(CORRUPT), "the kill was meant to fall into the middle"

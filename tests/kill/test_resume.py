@@ -204,11 +204,11 @@ def test_a_killed_worker_changes_nothing(cluster, place):
 def test_a_run_on_an_object_store_whose_driver_is_killed_while_saving(s3, place, undisturbed):
     run_dir = f"{BUCKET}/driver-killed"
     s3.hold("driver-killed/checkpoints/step-000006/__0_0.distcp")
-    process = start("train.py", arguments(run_dir, place))
+    process = start("train.py", arguments(run_dir, place), own_ray=True)  # whose workers know of the object store
     kill_once(process, s3.reached.is_set)
     s3.release()
     assert checkpoint.steps_of(join(run_dir, "checkpoints"))[-1] == 4
-    output = finish(start("train.py", arguments(run_dir, place)))
+    output = finish(start("train.py", arguments(run_dir, place), own_ray=True))
     assert "step 10/10" in output
     assert losses(run_dir) == undisturbed
     assert checkpoint.steps_of(join(run_dir, "checkpoints")) == [8, 10]

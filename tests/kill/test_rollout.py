@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import finish, kill_once, start
+from pipelines.stages import rollout
+from tests.support.processes import kill_once, start
 from tests.support.synthetic import stored
+from v4e.config import parse
 
 COUNT, BATCH = 14, 2
 
@@ -21,7 +23,7 @@ def rollouts(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_sigkill_and_the_same_command_give_the_same_rollouts(tmp_path, random_family):
+def test_sigkill_and_the_same_command_give_the_same_rollouts(cluster, tmp_path, random_family):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         stored(folder, random_family, COUNT)
@@ -31,7 +33,7 @@ def test_sigkill_and_the_same_command_give_the_same_rollouts(tmp_path, random_fa
     assert 0 < len(before) < COUNT, "the kill was meant to fall into the middle"
 
     for folder in (killed, whole):
-        finish(start("rollout.py", command(folder, random_family)))
+        rollout.run(parse(command(folder, random_family)))
     after = rollouts(killed)
     assert {name: after[name].stat().st_mtime_ns for name in before} == before
     bytes_of = [{name: path.read_bytes() for name, path in rollouts(folder).items()} for folder in (killed, whole)]

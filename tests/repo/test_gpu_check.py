@@ -50,6 +50,7 @@ def test_taps_in_bfloat16_are_near_float32_and_a_wrong_weight_is_not(monkeypatch
         taps.check("cpu", SMALL)
 
 
+@pytest.mark.slow
 def test_a_blocks_flops_are_the_plans_formulas():
     found = block.check("cpu", SMALL)
     assert float(found["training TFLOP/s"]) > 0 and float(found["teacher TFLOP/s"]) > 0

@@ -47,6 +47,7 @@ def settings(random_family, tmp_path_factory):
     return Settings(model=model, state=state, upload_mib=1.0, steps=1, max_steps=2, max_frames=9, **SMALL)
 
 
+@pytest.mark.slow
 def test_hostile_files_break_nothing(url):
     assert len({name for name, _ in hostile()}) + len({name for name, *_ in bodies()}) >= 200
     clear_peak()
@@ -58,6 +59,7 @@ def test_hostile_files_break_nothing(url):
     assert http.get(f"{url}/readyz").status_code == 200
 
 
+@pytest.mark.slow
 def test_generated_requests_break_nothing(url):
     pytest.importorskip("schemathesis")
     counted = summary_of(generate(url, 75))

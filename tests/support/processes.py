@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,18 +14,42 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def start(pipeline: str, args: Sequence[str]) -> subprocess.Popen[str]:
-    """``python pipelines/<pipeline> <args>``, on a Ray of its own."""
+class Pipeline:
+    """``python pipelines/<name> <arguments>`` in a process, with all that it prints in a file."""
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        self.printed = tempfile.TemporaryFile("w+")  # noqa: SIM115  (a pipe that nobody reads would stop the process)
+        self.process = subprocess.Popen(command, env=env, stdout=self.printed, stderr=subprocess.STDOUT)
+
+    def output(self) -> str:
+        """Returns what it has printed so far."""
+        self.printed.seek(0)
+        return self.printed.read()
+
+
+def start(name: str, arguments: Sequence[str], *, own_ray: bool = False) -> Pipeline:
+    """Starts a pipeline on the cluster that this process has joined, or with `own_ray` on one that it starts itself."""
     env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    command = [sys.executable, str(ROOT / "pipelines" / pipeline), *args]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if not own_ray:
+        import ray
+
+        env["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    return Pipeline([sys.executable, "-W", "ignore", str(ROOT / "pipelines" / name), *arguments], env)
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    """Waits for its end, a good one, and returns what it printed."""
-    output, _ = process.communicate(timeout=900)
-    assert process.returncode == 0, output
-    return output
+def finish(pipeline: Pipeline) -> str:
+    """Waits for the end of a pipeline, which must be a good one, and returns what it printed."""
+    assert pipeline.process.wait(timeout=900) == 0, pipeline.output()
+    return pipeline.output()
+
+
+def kill_once(pipeline: Pipeline, ready: Callable[[], bool]) -> None:
+    """Sends SIGKILL to a pipeline as soon as `ready`."""
+    while not ready():
+        assert pipeline.process.poll() is None, pipeline.output()
+        time.sleep(0.01)
+    pipeline.process.kill()
+    pipeline.process.wait()
 
 
 def below(title: str) -> list[psutil.Process]:
@@ -40,12 +65,3 @@ def below(title: str) -> list[psutil.Process]:
 def actors_of_ours(name: str) -> list[psutil.Process]:
     """The Ray actors of class `name` in the cluster that this process has started."""
     return below(f"ray::{name}")
-
-
-def kill_once(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
-    """SIGKILL as soon as `ready`."""
-    while not ready():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()

@@ -41,6 +41,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(work, group, monkeypatch):
     def train():
         dit.train(0, 1, work, "base", 4, 2, CLIPS, 1.0, every=2)

@@ -1,28 +1,32 @@
 """Training end to end: what it refuses, what each worker sees, and that no crash changes a number."""
 
+import io
 import os
 import signal
 import sys
 import threading
-import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from diffusers import WanImageToVideoPipeline
 
-from tests.support.processes import finish, kill_once, start
+from pipelines.stages import export, train
+from tests.support.processes import kill_once, start
 from tests.support.synthetic import config, rolled_out, stored
 from tests.support.triplets import triplet
-from v4e.config import parse
+from tests.support.wait import until
+from v4e.config import Config, parse
 from v4e.data.store.ids import training_ids
 from v4e.data.store.paths import store_uri, train_uri
 from v4e.data.write import write_triplets
 from v4e.files import journal
 from v4e.models import sizes, tiny
 from v4e.planning.layout import work_for
+from v4e.planning.work_table import balance_row, compared, stream_row
 from v4e.training import checkpoint
 from v4e.training import checks as startup
 from v4e.training.schedule import requests
@@ -165,10 +169,8 @@ def test_a_run_is_about_its_own_triplets_in_a_shared_store(tmp_path, random_fami
 
 
 def test_training_without_rollouts_says_which_command_makes_them(tmp_path, random_family):
-    from pipelines.stages.train import run
-
     with pytest.raises(ValueError, match=r"5 of 5 samples have no rollout.*pipelines/rollout\.py"):
-        run(stored(tmp_path, random_family, 5))
+        train.run(stored(tmp_path, random_family, 5))
 
 
 # Whole runs, through the command line
@@ -206,10 +208,18 @@ def place(tmp_path_factory, random_family) -> Path:
     return folder
 
 
+def printed(stage: ModuleType, settings: Config) -> str:
+    """Runs a stage here and returns what it prints, with single spaces between the words."""
+    with redirect_stdout(io.StringIO()) as text:
+        stage.run(settings)
+    return " ".join(text.getvalue().split())
+
+
 @pytest.fixture(scope="module")
-def undisturbed(place, random_family) -> tuple[Path, str]:
+def undisturbed(place, random_family, cluster) -> tuple[Path, str]:
+    """The folder of a run, and what it printed."""
     folder = place / "undisturbed"
-    return folder, finish(start("train.py", arguments(folder, random_family)))
+    return folder, printed(train, parse(arguments(folder, random_family)))
 
 
 @pytest.mark.slow
@@ -218,25 +228,21 @@ def test_a_run_trains_shows_itself_and_exports(undisturbed, random_family):
     folder, output = undisturbed
     assert len(losses(folder)) == 8
     assert checkpoint.steps_of(folder / "checkpoints") == [6, 8]
-    for words in (
-        "MiB a target",
-        "a replica keeps up",
-        "plan and run",
-        "by FLOPs",
-        "step 8/8",
-        "samples/s",
-        "student ",
-        "/ wait ",
-        "/ io ",
-        "pool 1 queue",
+    settings, records = parse(arguments(folder, random_family)), journal.read(folder / "metrics.jsonl")
+    for first in range(0, 8, 2):  # train.log_every
+        assert " ".join(train.summary(records[first : first + 2], settings).split()) in output
+    work = train.work_ahead(settings, *startup.check_run(settings), training_ids(settings))
+    for rows in (
+        {"balance": balance_row(work, settings), "stream": stream_row(work, settings, settings.data.latent_frames)},
+        compared(work, settings, records[1:]),  # the first step warms up
     ):
-        assert words in output, output
-    finish(start("export.py", arguments(folder, random_family)))
+        for name, text in rows.items():
+            assert f"{name} {text}" in output
+    printed(export, settings)
     pipes = [WanImageToVideoPipeline.from_pretrained(folder / "export" / name) for name in ("student", "ema")]
     weights = [pipe.transformer.proj_out.weight for pipe in pipes]
     assert not weights[0].equal(weights[1])
-    again = finish(start("train.py", arguments(folder, random_family)))
-    assert "step 8" in again
+    assert "step 8, from its checkpoint" in printed(train, settings)
     assert len(losses(folder)) == 8
 
 
@@ -255,20 +261,18 @@ def test_a_run_received_the_bytes_that_were_planned_for_it(undisturbed, random_f
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_sigkill_and_the_same_command_give_the_same_losses(place, random_family, undisturbed):
+def test_sigkill_and_the_same_command_give_the_same_losses(cluster, place, random_family, undisturbed):
     folder = place / "killed"
     for killed_after in (1, 5):  # before the first checkpoint, and between two
         process = start("train.py", arguments(folder, random_family))
         kill_once(process, lambda n=killed_after: len(journal.read(folder / "metrics.jsonl")) >= n)
-    finish(start("train.py", arguments(folder, random_family)))
+    train.run(parse(arguments(folder, random_family)))
     assert losses(folder) == losses(undisturbed[0])
 
 
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family, undisturbed, monkeypatch):
-    from pipelines.stages import train
-
     folder = place / "teacher-killed"
     settings = parse(arguments(folder, random_family))
     pools = []
@@ -286,8 +290,7 @@ def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family,
     def kill_after_three_steps():
         import ray
 
-        while len(journal.read(folder / "metrics.jsonl")) < 3:
-            time.sleep(0.01)
+        until(lambda: len(journal.read(folder / "metrics.jsonl")) >= 3)
         [replica] = ray.get(pools[0].ready.remote())
         os.kill(replica["pid"], signal.SIGKILL)
         killed.set()
@@ -302,28 +305,22 @@ def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family,
 @pytest.mark.ray
 def test_direct_transport_changes_no_number(cluster, place, random_family, undisturbed):
     pytest.importorskip("nixl", exc_type=ImportError)
-    from pipelines.stages.train import run
-
     folder = place / "nixl"
-    run(parse(arguments(folder, random_family, "teacher.transport=nixl")))
+    train.run(parse(arguments(folder, random_family, "teacher.transport=nixl")))
     assert losses(folder) == losses(undisturbed[0])
 
 
 def test_a_transport_that_is_not_there_is_refused_before_anything_starts(place, random_family, monkeypatch):
-    from pipelines.stages.train import run
-
     monkeypatch.setitem(sys.modules, "nixl", None)
     with pytest.raises(ValueError, match=r"teacher\.transport=nixl needs the package nixl.*pip install nixl, or set"):
-        run(parse(arguments(place / "refused", random_family, "teacher.transport=nixl")))
+        train.run(parse(arguments(place / "refused", random_family, "teacher.transport=nixl")))
 
 
 @pytest.mark.slow
 @pytest.mark.ray
 def test_two_workers_do_the_same_run(cluster, place, random_family, undisturbed):
-    from pipelines.stages.train import run
-
     folder = place / "two-workers"
-    run(parse(arguments(folder, random_family, "train.workers=2")))
+    train.run(parse(arguments(folder, random_family, "train.workers=2")))
     for ours, single in zip(losses(folder), losses(undisturbed[0]), strict=True):
         assert ours == pytest.approx(single, rel=2e-3)
 
@@ -331,13 +328,11 @@ def test_two_workers_do_the_same_run(cluster, place, random_family, undisturbed)
 @pytest.mark.slow
 @pytest.mark.ray
 def test_controls_need_no_teacher(cluster, place, random_family):
-    from pipelines.stages.train import run
-
     folder = place / "plain"
     settings = parse(arguments(folder, random_family, "kd.weight=0", "tail.weight=0", "flow.weight=1"))
-    run(settings)
+    train.run(settings)
     records = journal.read(folder / "metrics.jsonl")
     assert [r["step"] for r in records] == list(range(1, 9))
     assert all(r["loss"] == r["flow"] and r["replicas"] == 0 for r in records)
     with pytest.raises(ValueError, match=r"optim\.lr"):
-        run(replace(settings, optim=replace(settings.optim, lr=1.0)))
+        train.run(replace(settings, optim=replace(settings.optim, lr=1.0)))
