@@ -81,6 +81,15 @@ def benchmarks(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def browse(tmp_path_factory):
+    """A function that opens a page in the session's Chromium: see :func:`tests.support.browser.chromium`."""
+    from tests.support.browser import chromium
+
+    with chromium(tmp_path_factory.mktemp("pages")) as browse:
+        yield browse
+
+
 @pytest.fixture(scope="module")
 def engine(settings):
     """The model of a module's own fixture `settings`."""

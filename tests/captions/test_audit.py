@@ -11,8 +11,8 @@ import pytest
 
 from actors.llm.captioner import CaptionBatch
 from pipelines.stages import caption, caption_audit
+from tests.support.browser import HOSTILE, PROBE, QUOTING, needs_chromium
 from tests.support.triplets import image
-from tests.watch.test_report import CHROMIUM, HOSTILE, QUOTING, browse
 from v4e.captions.vote import TaskLabel
 from v4e.captions.write import CaptionRequest, WrittenCaption
 from v4e.config import Caption, Config, Run
@@ -65,11 +65,12 @@ def audited(folder: Path) -> Config:
     return Config(recipe="test", run=Run(dir=str(folder)), caption=Caption(audit_per_task=PER_TASK))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
-def test_the_page_shows_samples_images_agreement_and_runs_nothing(tmp_path: Path):
+@needs_chromium
+def test_the_page_shows_samples_images_agreement_and_runs_nothing(browse, tmp_path: Path):
     config = audited(tmp_path / "run")
     caption_audit.run(config)
-    dom = browse((tmp_path / "run" / "captions_audit.html").read_text(), tmp_path, 1200)
+    page = (tmp_path / "run" / "captions_audit.html").read_text() + PROBE
+    dom = browse(page, 1200)
     assert dom.seen["images"] == [[40, 30]] * (2 * PER_TASK * len(TASKS)) and dom.seen["fetched"] == []
     assert dom.texts["title"] == [f"captions: {config.run.dir}"] and len(dom.texts["script"]) == 1  # the probe's
     assert not [key for _, attrs in dom.tags for key in attrs if key.startswith("on")]
@@ -85,8 +86,7 @@ def test_the_page_shows_samples_images_agreement_and_runs_nothing(tmp_path: Path
         counts = dict(zip(agreement[0][1:], line[1:], strict=True))
         assert line[0] == task and counts[task] == ("5" if task == "style" else "4") and line[at]
     assert [text.strip() for text in dom.texts["b"][:5]] == ["55", "80.0 %", "20.0 %", "80.0 %", "81.8 %"]
-    narrow = browse((tmp_path / "run" / "captions_audit.html").read_text(), tmp_path / "run", 500)
-    assert narrow.seen["widths"][1] <= 500
+    assert browse(page, 500).seen["widths"][1] <= 500
 
 
 def test_the_sample_does_not_look_at_how_captions_came_out(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""pipelines/caption.py: reading, batching, resuming; and a whole run with the real model."""
+"""pipelines/caption.py: reading, batching, resuming; and a whole run with a scripted model."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from actors.llm.captioner import CaptionBatch
 from pipelines.stages import caption
 from pipelines.stages.caption import _batches, _current, run
+from tests.support.openai_server import Server, serve
 from v4e.captions.checks import check_caption
 from v4e.captions.vote import TaskLabel
 from v4e.captions.write import CaptionRequest, WrittenCaption
@@ -172,12 +173,19 @@ def test_bad_rows_are_recorded_and_the_first_of_an_id_is_captioned(tmp_path: Pat
     assert work.missing == 1 and {row["id"]: row["reason"] for row in work.rejected} == {**recorded, "a": DUPLICATE}
 
 
+@pytest.fixture
+def scripted():
+    with serve() as server:
+        yield server
+
+
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_run_is_complete_resumable_and_idempotent(tmp_path: Path, capsys: pytest.CaptureFixture):
-    config = Config(
-        recipe="test", run=Run(dir=str(tmp_path)), data=Data(frames=5), caption=Caption(batch=2, candidates=3)
-    )
+def test_a_run_is_complete_resumable_and_idempotent(
+    cluster, scripted: Server, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    settings = Caption(url=scripted.url, model="any", vote="never", batch=2, candidates=3)
+    config = Config(recipe="test", run=Run(dir=str(tmp_path)), data=Data(frames=5), caption=settings)
     write_triplets(tmp_path / "triplets" / "train.parquet", ROWS)
     out = tmp_path / "captions.parquet"
     run(config)
@@ -191,9 +199,9 @@ def test_a_run_is_complete_resumable_and_idempotent(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "captions.parquet.parts").exists()
     assert "by the model" in capsys.readouterr().out
 
-    changed = out.stat().st_mtime_ns
-    run(config)  # nothing is missing, nothing is written
-    assert out.stat().st_mtime_ns == changed
+    changed, asked = out.stat().st_mtime_ns, len(scripted.asked)
+    run(config)  # nothing is missing, nothing is asked or written
+    assert (out.stat().st_mtime_ns, len(scripted.asked)) == (changed, asked)
 
     # as if killed after the first batch: its part is there, the rest is not
     write_captions(f"{out}.parts/000000.parquet", first[:3])

@@ -16,7 +16,7 @@ from v4e.evaluation.suites.places import read
 from v4e.evaluation.suites.rubrics import OWN_PQ, SCALE, rubric
 
 OWN = ("bench.suites=gedit", "bench.rubrics=own", "bench.limit=1")
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,6 @@ def test_a_model_on_vllm_scores_what_it_sees_and_what_it_cannot_say_has_failed(b
     assert found["en"]["headline"] is None and f"{scored} of 11 items scored" in found["en"]["marks"]
 
 
-@pytest.mark.long
 def test_an_engine_that_is_killed_is_started_again_and_says_the_same(model, cluster):
     ask = judges(Judge(kind="vllm", model=str(model), timeout_s=600))
     questions = [Question(text=OWN_PQ + SCALE, pictures=(encode(plain(c), "png"),), max_tokens=20) for c in SAYS]

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.stages import benchmark
+from tests.support.browser import needs_chromium
 from tests.support.suites import arguments, outputs, plant, scores_of
-from tests.watch.test_report import CHROMIUM, FLAGS, Dom
 from v4e.config import Config, parse
 from v4e.evaluation.suites.compare import compare
 from v4e.evaluation.suites.page import spread
@@ -60,29 +60,15 @@ def run(benchmarks, tmp_path_factory) -> Path:
     return place
 
 
-def browse(page: str, folder: Path, width: int) -> Dom:
-    import subprocess
-
-    file = folder / "page.html"
-    file.write_text(page.replace("</html>", PROBE + "</html>"))
-    command = [
-        str(CHROMIUM),
-        *FLAGS,
-        f"--user-data-dir={folder / 'profile'}",
-        f"--window-size={width},1000",
-        file.as_uri(),
-    ]
-    return Dom(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
-def test_the_page_in_a_browser(run, tmp_path):
+@needs_chromium
+def test_the_page_in_a_browser(browse, run):
     page = (run / "bench" / "report.html").read_text()
     item = scores_of(run, "gedit", "fake", "a")["items"][0]
     # an instruction as a hostile data set might have it
     escaped = json.dumps(HOSTILE)[1:-1].replace("<", "\\u003c")
     assert item["instruction"] in page
-    dom = browse(page.replace(json.dumps(item["instruction"])[1:-1], escaped), tmp_path, 1000)
+    page = page.replace(json.dumps(item["instruction"])[1:-1], escaped)
+    dom = browse(page.replace("</html>", PROBE + "</html>"), 1000)
     seen = dom.seen
     scores = {m: {i["key"]: i for i in scores_of(run, "gedit", "fake", m)["items"]} for m in "ab"}
     assert len(seen["all"]) == 22 + 18 + 2 and seen["images"] > 60

@@ -1,37 +1,52 @@
-"""pipelines/caption.py with its real model, killed in the middle: the next run goes on and writes the same captions."""
+"""pipelines/caption.py killed in the middle: the next run goes on and writes the same captions."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import finish, kill_once, start
+from pipelines.stages import caption
+from tests.support.openai_server import serve
+from tests.support.processes import kill_once, start
+from v4e.config import parse
 from v4e.data.captions_table import read_captions
 from v4e.tiny.world.write import write_split
 
-
-def command(folder: Path) -> list[str]:
-    return [f"run.dir={folder}", "caption.batch=2", "caption.candidates=3"]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def captions(folder: Path, suffix: str = "") -> dict[str, dict]:
     return read_captions(str(folder / f"captions.parquet{suffix}"))
 
 
-@pytest.mark.ray
-@pytest.mark.slow
-def test_sigkill_and_the_same_command_give_the_same_captions(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
-        write_split(str(folder / "triplets" / "train.parquet"), "train", 1, 0)  # 11 instructions: 6 batches
+def killed_and_whole(folder: Path, *model: str) -> dict[str, dict]:
+    """Checks that a killed run and the same command give the captions of an undisturbed run; returns them."""
+    whole, killed = folder / "whole", folder / "killed"
+    for run in (whole, killed):
+        write_split(str(run / "triplets" / "train.parquet"), "train", 1, 0)  # 11 instructions: 6 batches
+
+    def command(run: Path) -> list[str]:
+        return [f"run.dir={run}", "caption.batch=2", "caption.candidates=3", *model]
+
     kill_once(start("caption.py", command(killed)), lambda: len(captions(killed, ".parts")) > 2)
     before = captions(killed, ".parts")
     assert 2 < len(before) < 11 and not captions(killed), "the kill was meant to fall into the middle"
-
-    output = finish(start("caption.py", command(killed)))
-    assert f"11, of which {len(before)} are done" in output
-    finish(start("caption.py", command(whole)))
+    for run in (killed, whole):
+        caption.run(parse(command(run)))
     rows = captions(whole)
     assert list(captions(killed).items()) == list(rows.items()) and len(rows) == 11
     assert {key: rows[key] for key in before} == before
     assert any(row["origin"] != "template" for row in rows.values())  # a model was asked
     assert not (killed / "captions.parquet.parts").exists()
+    return before
+
+
+def test_sigkill_and_the_same_command_give_the_same_captions(cluster, tmp_path, capsys):
+    with serve() as server:
+        server.delay_s = 0.2  # so that the kill falls into the middle
+        before = killed_and_whole(tmp_path, f"caption.url={server.url}", "caption.model=any", "caption.vote=never")
+    assert f"11, of which {len(before)} are done" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.long
+def test_the_real_model_gives_the_same_captions_too(cluster, tmp_path):
+    killed_and_whole(tmp_path)

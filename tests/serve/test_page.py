@@ -18,15 +18,15 @@ from benchmarks.support.served import SMALL, http, opened, picture, png, served
 from serve.keys import digest
 from serve.order import Step
 from serve.settings import Settings
+from tests.support.browser import CHROMIUM, needs_chromium
 from tests.support.loras import write_lora
 from v4e.language.tasks import TABLE1
 from v4e.weights.load import DTYPES, load_dit
 
 KEY, OTHER = "v4e-" + "k" * 43, "v4e-" + "o" * 43
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH"),
+    needs_chromium,
 ]
 
 

@@ -10,6 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 CAPTIONS = {
     "make the red circle blue": "The red circle gradually turns blue.",
     "remove the tree": "The tree gradually fades away.",
+    "remove the red lamp": "The red lamp gradually fades away.",
+    "Take away the yellow cross": "The yellow cross gradually fades away.",
+    "paint the green heart yellow": "The green heart gradually turns yellow.",
     "add a hat": "Something else.",
 }
 
@@ -82,7 +85,7 @@ def _chat(body: dict) -> dict:
 
 
 def _echo(body: dict) -> dict:
-    """One token a character of the prompt, each with log-probability -1, and one more that was generated."""
+    """Returns one token a character of the prompt, each with log-probability -1, and one more that was generated."""
     prompt = body["prompt"]
     told = {"tokens": [*prompt, "."], "token_logprobs": [None, *[-1.0] * len(prompt)], "top_logprobs": None}
     told["text_offset"] = list(range(len(prompt) + 1))
@@ -92,6 +95,7 @@ def _echo(body: dict) -> dict:
 
 @contextmanager
 def serve() -> Iterator[Server]:
+    """Yields a server that runs."""
     server = Server()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -3,10 +3,7 @@
 import base64
 import io
 import json
-import shutil
-import subprocess
 from dataclasses import asdict, replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pipelines.stages import report
+from tests.support.browser import HOSTILE, PROBE, QUOTING, Dom, needs_chromium
 from tests.support.triplets import image
 from v4e.config import Config, parse
 from v4e.files import journal
@@ -22,76 +20,13 @@ from v4e.language.tasks import TABLE1, TASKS
 from v4e.types import EditTriplet
 from v4e.watch.report import MODEL_NAMES, Found, embedded, render
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"),
-)
+pytestmark = needs_chromium
 
 WIDTH, HEIGHT, FRAMES = 48, 32, 5
 GAP = 2  # pixels between frames, before they are enlarged
-HOSTILE = "<script>document.title='x'</script>"
-QUOTING = "\"'><img src=x onerror=\"document.title='x'\">"
 REJECTED = [{"id": f"t/{n:03d} {QUOTING}", "stage": "precompute", "reason": f"{n} {HOSTILE}"} for n in range(60)]
 CAPTIONS = [{"instruction": f"{HOSTILE} it", "caption": f"{QUOTING} turns", "origin": "template"}]
 STAGES = {name: {"seconds": 1.5 * n, "peak_rss_mib": 700.0 + n} for n, name in enumerate(("rollout", "train"), 1)}
-VOID = ("img", "meta", "br", "link", "path", "use")
-PROBE = """<script>addEventListener("load", () => {
-const shown = () => [...document.querySelectorAll("#strips figure")].filter(f => f.offsetHeight).map(f => f.innerText);
-const slider = document.querySelector("#strips input"), slid = [];
-if (slider) for (const at of [slider.value, 0, 1]) {
-  slider.value = at; slider.dispatchEvent(new Event("input")); slid.push(shown()); }
-document.body.dataset.seen = JSON.stringify({
-images: [...document.images].map(i => [i.naturalWidth, i.naturalHeight]),
-fetched: performance.getEntriesByType("resource").map(e => e.name),
-widths: [innerWidth, document.documentElement.scrollWidth],
-cut: [...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth).length,
-slid})})</script>"""
-
-
-class Dom(HTMLParser):
-    """What the browser made of a page."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.texts: dict[str, list[str]] = {}
-        self.tables: list[list[list[str]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.seen = json.loads(next(attrs["data-seen"] for tag, attrs in self.tags if tag == "body"))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, {key: value or "" for key, value in attrs}))
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-        if tag not in VOID:
-            self.open.append(tag)
-            self.texts.setdefault(tag, []).append("")
-
-    def handle_endtag(self, tag):
-        while tag in self.open and self.open.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        for tag in self.open:
-            self.texts[tag][-1] += data
-        if {"td", "th"} & set(self.open):
-            self.tables[-1][-1][-1] += data
-
-
-def browse(page: str, folder: Path, width: int) -> Dom:
-    """The page and PROBE, in a window `width` pixels wide."""
-    file = folder / "page.html"
-    file.write_text(page + PROBE)
-    profile = f"--user-data-dir={folder / 'profile'}"
-    command = [str(CHROMIUM), *FLAGS, profile, f"--window-size={width},1000", file.as_uri()]
-    return Dom(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
 
 
 def clip(number: int) -> np.ndarray:
@@ -139,8 +74,8 @@ def page(config, table) -> str:
 
 
 @pytest.fixture(scope="module")
-def dom(page, tmp_path_factory) -> Dom:
-    return browse(page, tmp_path_factory.mktemp("wide"), 1200)
+def dom(browse, page) -> Dom:
+    return browse(page + PROBE, 1200)
 
 
 def test_pictures_are_source_evolution_and_ground_truth_in_the_page_itself(dom):
@@ -203,9 +138,9 @@ def test_rejected_triplets_are_listed_and_those_beyond_the_page_counted(dom, con
     assert "No triplet was rejected." in without and "rejected.parquet" not in without
 
 
-def test_a_wide_window_shows_every_column_and_a_narrow_one_needs_no_sideways_scrolling(dom, page, tmp_path):
+def test_a_wide_window_shows_every_column_and_a_narrow_one_needs_no_sideways_scrolling(browse, dom, page):
     assert dom.seen["widths"][0] == 1200 and dom.seen["cut"] == 0
-    narrow = browse(page.replace("<figcaption>", "<figcaption>" + 200 * "w"), tmp_path, 500)  # Chromium's least
+    narrow = browse(page.replace("<figcaption>", "<figcaption>" + 200 * "w") + PROBE, 500)
     window, needed = narrow.seen["widths"]
     assert window == 500 and needed <= window
     assert narrow.seen["cut"] > 0  # tables scroll on their own
@@ -264,8 +199,8 @@ def strip_file(folder: Path, step: int, number: int, size: tuple[int, int] = (90
     return path
 
 
-def test_the_slider_shows_one_strip_at_a_time(watched, tmp_path):
-    dom = browse(watched, tmp_path, 1200)
+def test_the_slider_shows_one_strip_at_a_time(browse, watched):
+    dom = browse(watched + PROBE, 1200)
     assert dom.seen["images"] == [[90, 60]] * 3 and dom.seen["fetched"] == []
     figures = "{}: 50 % done, L1 0.500 inside, {:.1f} dB outside"
     assert [[text.strip() for text in shown] for shown in dom.seen["slid"]] == [
@@ -276,8 +211,8 @@ def test_the_slider_shows_one_strip_at_a_time(watched, tmp_path):
     assert not [key for _, attrs in dom.tags for key in attrs if key.startswith("on")]
 
 
-def test_a_run_under_way_shows_alarms_events_shares_and_its_own_settings(watched, tmp_path):
-    dom = browse(watched, tmp_path, 500)
+def test_a_run_under_way_shows_alarms_events_shares_and_its_own_settings(browse, watched):
+    dom = browse(watched + PROBE, 500)
     assert dom.seen["widths"][1] <= 500
     [alarms, events] = dom.tables
     assert alarms[0] == ["step", "what"] and [row[0] for row in alarms[1:]] == ["30", "200", "250"]
