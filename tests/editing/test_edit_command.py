@@ -22,6 +22,7 @@ def photo(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_readmes_line(photo, tmp_path):
     command = [Path(sys.executable).with_name("v4e"), "edit", str(photo), "make the car blue"]
     files = ["-o", f"{tmp_path}/out.png", f"clip={tmp_path}/out.mp4", f"strip={tmp_path}/strip.png"]
