@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count, islice
 
 import psutil
 import pytest
@@ -49,8 +50,13 @@ class Sleeper:
         return torch.tensor([os.getpid()])
 
 
-def requests_of(count: int) -> list[TargetRequest]:
-    return [TargetRequest(sample_ids=("s000",), seeds=(n,)) for n in range(count)]  # bfloat16 is exact up to 256
+def endless_requests() -> Iterator[TargetRequest]:
+    """Yields requests whose seeds count up to 255, up to which bfloat16 is exact, and begin again."""
+    return (TargetRequest(sample_ids=("s000",), seeds=(n % 256,)) for n in count())
+
+
+def requests_of(number: int) -> list[TargetRequest]:
+    return list(islice(endless_requests(), number))
 
 
 @pytest.fixture
@@ -82,7 +88,7 @@ def until(pool, true: Callable[[PoolStatus], bool]) -> PoolStatus:
 def test_it_grows_while_students_wait_and_shrinks_without_losing_a_target(pool_of):
     settings = config(teacher={"replicas": 1, "max_replicas": 3, "check_every_s": 1.0, "prefetch": 8})
     pool = pool_of(settings, seconds=0.1)
-    stream = iter(TargetStream(pool, requests_of(256), settings.teacher))
+    stream = iter(TargetStream(pool, endless_requests(), settings.teacher))
     seen, deadline = [], time.monotonic() + PATIENCE_S
 
     def take(while_true: Callable[[PoolStatus], bool], every_s: float) -> PoolStatus:
@@ -97,7 +103,7 @@ def test_it_grows_while_students_wait_and_shrinks_without_losing_a_target(pool_o
     assert grown.grown == 2
     shrunk = take(lambda status: status.shrunk < 2, every_s=0.5)
     until(pool, lambda status: status.replicas == 1 and not status.starting)
-    assert seen == list(range(len(seen)))
+    assert seen == [n % 256 for n in range(len(seen))]
     assert shrunk.restarts == shrunk.retries == 0
 
 

@@ -11,16 +11,11 @@ from pathlib import Path
 import pytest
 from ray._raylet import GcsClient
 from ray.core.generated import autoscaler_pb2
-from ray.train import ScalingConfig
-from ray.train.torch import TorchTrainer
 
-from actors.student.worker import train_student
 from benchmarks.support.nodes import Nodes
-from tests.kill.test_resume import LOSSES
-from tests.support.synthetic import rolled_out, stored
+from tests.support import runs
 from tests.support.wait import until
 from v4e.config import Config, parse
-from v4e.data.store.ids import training_ids
 from v4e.files import journal
 from v4e.training import checkpoint
 
@@ -28,49 +23,24 @@ STEPS = 60
 Seen = tuple[list[int], list[int]]  # numbers of workers; steps with a checkpoint when the node ended
 
 
-def settings_of(place: Path, name: str, *more: str) -> Config:
-    """A run that saves only when it must: no checkpoint is due before the last step."""
-    arguments = [
-        "recipe=tiny",
-        "tail.context=source",  # as the synthetic store
-        f"run.dir={place / name}",
-        f"data.store={place / 'shared' / 'store'}",
-        f"models.student={place / 'family' / 'tiny-wan-i2v'}",
-        f"models.teacher={place / 'family' / 'tiny-wan-flf2v'}",
-        "kd.weight=0",
-        "flow.weight=1",
-        f"optim.steps={STEPS}",
-        "optim.accumulate=2",
-        "optim.batch=4",
-        "watch.samples_every=0",
-        "watch.tracker=",
-    ]
+def arguments(place: Path, name: str, *more: str) -> list[str]:
+    """A run that saves only when it must: no checkpoint is due before the last step, unless `more` says so."""
+    objective = ("kd.weight=0", "flow.weight=1", f"optim.steps={STEPS}", "optim.accumulate=2", "optim.batch=4")
+    rest = ("watch.samples_every=0", "watch.tracker=")
     if not any(argument.startswith("train.checkpoint_every") for argument in more):
-        arguments.append(f"train.checkpoint_every={STEPS}")
-    return parse([*arguments, *more])
+        rest = (*rest, f"train.checkpoint_every={STEPS}")
+    return runs.arguments(place / name, place, *objective, *rest, *more)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, random_family) -> Path:
-    folder = tmp_path_factory.mktemp("preemption")
-    (folder / "family").symlink_to(random_family)
-    rolled_out(stored(folder / "shared", random_family, 5))
-    return folder
-
-
-def losses(settings: Config) -> list[tuple[float, ...]]:
-    records = journal.read(Path(settings.run.dir, "metrics.jsonl"))
-    assert [r["step"] for r in records] == list(range(1, STEPS + 1))
-    return [tuple(r[name] for name in LOSSES) for r in records]
+    return runs.prepare(tmp_path_factory.mktemp("preemption"), random_family)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(place) -> list[tuple[float, ...]]:
-    """Losses of one worker, which is this process."""
-    settings = settings_of(place, "undisturbed")
-    loop = {"config": settings, "ids": tuple(training_ids(settings)), "pool": None}
-    TorchTrainer(train_student, train_loop_config=loop, scaling_config=ScalingConfig(num_workers=0)).fit()
-    return losses(settings)
+def undisturbed(place) -> runs.Losses:
+    runs.run_here(arguments(place, "undisturbed"))
+    return runs.losses(place / "undisturbed", STEPS)
 
 
 def drain(nodes: Nodes, seconds: int) -> None:
@@ -130,11 +100,11 @@ def apart(*arguments) -> Seen:
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_notice_saves_that_very_step_and_the_run_goes_on_from_it_with_the_nodes_that_remain(place, undisturbed):
-    settings = settings_of(place, "noticed", "train.workers=2", "train.min_workers=1", "train.notice_s=1")
+    settings = parse(arguments(place, "noticed", "train.workers=2", "train.min_workers=1", "train.notice_s=1"))
     workers, [step] = apart(settings, 8, True, False)
     assert workers == [2, 1]
     assert 5 <= step < STEPS
-    for ours, single in zip(losses(settings), undisturbed, strict=True):
+    for ours, single in zip(runs.losses(settings.run.dir, STEPS), undisturbed, strict=True):
         assert ours == pytest.approx(single, rel=2e-3)
 
 
@@ -145,9 +115,9 @@ def test_a_notice_without_time_saves_nothing_and_the_run_goes_on_from_the_last_c
     place, undisturbed
 ):
     more = ("train.workers=2", "train.min_workers=1", "train.notice_s=60", "train.checkpoint_every=4")
-    settings = settings_of(place, "late", *more)
+    settings = parse(arguments(place, "late", *more))
     workers, steps = apart(settings, 8, False, True)
     assert workers == [2, 1, 2]
     assert all(step % 4 == 0 for step in steps)
-    for ours, single in zip(losses(settings), undisturbed, strict=True):
+    for ours, single in zip(runs.losses(settings.run.dir, STEPS), undisturbed, strict=True):
         assert ours == pytest.approx(single, rel=2e-3)

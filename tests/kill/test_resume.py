@@ -10,20 +10,16 @@ from pathlib import Path
 import psutil
 import pytest
 import torch.distributed as dist
-from ray.train import ScalingConfig
-from ray.train.torch import TorchTrainer
 from torch.distributed.device_mesh import init_device_mesh
 
-from actors.student.worker import train_student
 from benchmarks.support.nodes import Nodes
-from tests.support import ranks
+from tests.support import ranks, runs
 from tests.support.object_store import BUCKET, object_store
 from tests.support.processes import finish, kill_once, start
 from tests.support.student import CPU, make_batch, make_dit, make_trainer
-from tests.support.synthetic import config, rolled_out, stored
+from tests.support.synthetic import config
 from tests.support.wait import until
 from v4e.config import Config, parse
-from v4e.data.store.ids import training_ids
 from v4e.files import journal
 from v4e.files.uri import join
 from v4e.training import checkpoint
@@ -132,49 +128,24 @@ def test_two_workers_one_and_two_again_train_the_same_steps(tmp_path, expected):
 # Whole runs
 
 
-LOSSES = ("loss", "tail", "flow", "grad_norm")
-
-
 def arguments(run_dir: str | Path, place: Path, *more: str) -> list[str]:
     """A run without a teacher, whose faults are tests/kill/test_faults.py's."""
-    return [
-        "recipe=tiny",
-        "tail.context=source",  # as the synthetic store
-        f"run.dir={run_dir}",
-        f"data.store={place / 'shared' / 'store'}",
-        f"models.student={place / 'family' / 'tiny-wan-i2v'}",
-        f"models.teacher={place / 'family' / 'tiny-wan-flf2v'}",
-        "kd.weight=0",
-        "flow.weight=1",
-        "optim.steps=10",
-        "optim.batch=2",
-        "optim.accumulate=2",
-        "train.checkpoint_every=2",
-        *more,
-    ]
+    objective = ("kd.weight=0", "flow.weight=1", "optim.steps=10", "optim.batch=2", "optim.accumulate=2")
+    return runs.arguments(run_dir, place, *objective, "train.checkpoint_every=2", *more)
 
 
-def losses(run_dir: str | Path) -> list[tuple[float, ...]]:
-    records = journal.read(join(str(run_dir), "metrics.jsonl"))
-    assert [r["step"] for r in records] == list(range(1, 11))
-    return [tuple(r[name] for name in LOSSES) for r in records]
+def losses(run_dir: str | Path) -> runs.Losses:
+    return runs.losses(run_dir, 10)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, random_family) -> Path:
-    """A folder with a shared store of samples and rollouts."""
-    folder = tmp_path_factory.mktemp("runs")
-    (folder / "family").symlink_to(random_family)
-    rolled_out(stored(folder / "shared", random_family, 5))
-    return folder
+    return runs.prepare(tmp_path_factory.mktemp("runs"), random_family)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(place) -> list[tuple[float, ...]]:
-    """Losses of a run with one worker, which is this process: Ray Train's local mode, without a cluster."""
-    settings = parse(arguments(place / "undisturbed", place))
-    loop = {"config": settings, "ids": tuple(training_ids(settings)), "pool": None}
-    TorchTrainer(train_student, train_loop_config=loop, scaling_config=ScalingConfig(num_workers=0)).fit()
+def undisturbed(place) -> runs.Losses:
+    runs.run_here(arguments(place / "undisturbed", place))
     return losses(place / "undisturbed")
 
 
@@ -214,7 +185,7 @@ def test_a_run_on_an_object_store_whose_driver_is_killed_while_saving(s3, place,
     assert checkpoint.steps_of(join(run_dir, "checkpoints")) == [8, 10]
 
 
-def resized(place: Path) -> tuple[list[int], list[tuple[float, ...]]]:
+def resized(place: Path) -> tuple[list[int], runs.Losses]:
     """Numbers of workers, and losses, of a run that loses a node while saving and gets another one later."""
     from actors.student import launch
     from pipelines.stages import train

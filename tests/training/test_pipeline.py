@@ -15,8 +15,9 @@ import pytest
 from diffusers import WanImageToVideoPipeline
 
 from pipelines.stages import export, train
+from tests.support import runs
 from tests.support.processes import kill_once, start
-from tests.support.synthetic import config, rolled_out, stored
+from tests.support.synthetic import config, stored
 from tests.support.triplets import triplet
 from tests.support.wait import until
 from v4e.config import Config, parse
@@ -33,7 +34,6 @@ from v4e.training.schedule import requests
 
 IDS = [f"s{n:03d}" for n in range(5)]
 DIT = {**tiny.DIT, "num_layers": 6}
-LOSSES = ("loss", "kd", "tail", "grad_norm")
 
 
 # What a worker sees
@@ -176,36 +176,19 @@ def test_training_without_rollouts_says_which_command_makes_them(tmp_path, rando
 # Whole runs, through the command line
 
 
-def arguments(folder: Path, family: Path, *more: str) -> list[str]:
-    store = folder.parent / "shared" / "store"
-    return [
-        "recipe=tiny",
-        "tail.context=source",  # as the synthetic store
-        f"run.dir={folder}",
-        f"data.store={store}",
-        f"models.student={family / 'tiny-wan-i2v'}",
-        f"models.teacher={family / 'tiny-wan-flf2v'}",
-        "optim.steps=8",
-        "optim.batch=2",
-        "optim.accumulate=2",
-        "train.checkpoint_every=3",
-        "train.log_every=2",
-        *more,
-    ]
+def command(folder: Path, *more: str) -> list[str]:
+    """The command line of a run in `folder`, which lies beside the shared store."""
+    settings = ("optim.steps=8", "optim.batch=2", "optim.accumulate=2", "train.checkpoint_every=3", "train.log_every=2")
+    return runs.arguments(folder, folder.parent, *settings, *more)
 
 
-def losses(folder: Path) -> list[tuple[float, ...]]:
-    records = journal.read(folder / "metrics.jsonl")
-    assert [r["step"] for r in records] == list(range(1, 9))
-    return [tuple(r[name] for name in LOSSES) for r in records]
+def losses(folder: Path) -> runs.Losses:
+    return runs.losses(folder, 8)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, random_family) -> Path:
-    """A folder with a shared store of samples and rollouts."""
-    folder = tmp_path_factory.mktemp("runs")
-    rolled_out(stored(folder / "shared", random_family, 5))
-    return folder
+    return runs.prepare(tmp_path_factory.mktemp("runs"), random_family)
 
 
 def printed(stage: ModuleType, settings: Config) -> str:
@@ -216,19 +199,19 @@ def printed(stage: ModuleType, settings: Config) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(place, random_family, cluster) -> tuple[Path, str]:
+def undisturbed(place, cluster) -> tuple[Path, str]:
     """The folder of a run, and what it printed."""
     folder = place / "undisturbed"
-    return folder, printed(train, parse(arguments(folder, random_family)))
+    return folder, printed(train, parse(command(folder)))
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_run_trains_shows_itself_and_exports(undisturbed, random_family):
+def test_a_run_trains_shows_itself_and_exports(undisturbed):
     folder, output = undisturbed
     assert len(losses(folder)) == 8
     assert checkpoint.steps_of(folder / "checkpoints") == [6, 8]
-    settings, records = parse(arguments(folder, random_family)), journal.read(folder / "metrics.jsonl")
+    settings, records = parse(command(folder)), journal.read(folder / "metrics.jsonl")
     for first in range(0, 8, 2):  # train.log_every
         assert " ".join(train.summary(records[first : first + 2], settings).split()) in output
     work = train.work_ahead(settings, *startup.check_run(settings), training_ids(settings))
@@ -248,9 +231,9 @@ def test_a_run_trains_shows_itself_and_exports(undisturbed, random_family):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_run_received_the_bytes_that_were_planned_for_it(undisturbed, random_family):
+def test_a_run_received_the_bytes_that_were_planned_for_it(undisturbed):
     folder, _ = undisturbed
-    settings = parse(arguments(folder, random_family))
+    settings = parse(command(folder))
     student, teacher = (
         sizes.pipeline(getattr(settings.models, side), f"models.{side}") for side in ("student", "teacher")
     )
@@ -261,20 +244,20 @@ def test_a_run_received_the_bytes_that_were_planned_for_it(undisturbed, random_f
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_sigkill_and_the_same_command_give_the_same_losses(cluster, place, random_family, undisturbed):
+def test_sigkill_and_the_same_command_give_the_same_losses(cluster, place, undisturbed):
     folder = place / "killed"
     for killed_after in (1, 5):  # before the first checkpoint, and between two
-        process = start("train.py", arguments(folder, random_family))
+        process = start("train.py", command(folder))
         kill_once(process, lambda n=killed_after: len(journal.read(folder / "metrics.jsonl")) >= n)
-    train.run(parse(arguments(folder, random_family)))
+    train.run(parse(command(folder)))
     assert losses(folder) == losses(undisturbed[0])
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family, undisturbed, monkeypatch):
+def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, undisturbed, monkeypatch):
     folder = place / "teacher-killed"
-    settings = parse(arguments(folder, random_family))
+    settings = parse(command(folder))
     pools = []
 
     @contextmanager
@@ -303,33 +286,33 @@ def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, random_family,
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_direct_transport_changes_no_number(cluster, place, random_family, undisturbed):
+def test_direct_transport_changes_no_number(cluster, place, undisturbed):
     pytest.importorskip("nixl", exc_type=ImportError)
     folder = place / "nixl"
-    train.run(parse(arguments(folder, random_family, "teacher.transport=nixl")))
+    train.run(parse(command(folder, "teacher.transport=nixl")))
     assert losses(folder) == losses(undisturbed[0])
 
 
-def test_a_transport_that_is_not_there_is_refused_before_anything_starts(place, random_family, monkeypatch):
+def test_a_transport_that_is_not_there_is_refused_before_anything_starts(place, monkeypatch):
     monkeypatch.setitem(sys.modules, "nixl", None)
     with pytest.raises(ValueError, match=r"teacher\.transport=nixl needs the package nixl.*pip install nixl, or set"):
-        train.run(parse(arguments(place / "refused", random_family, "teacher.transport=nixl")))
+        train.run(parse(command(place / "refused", "teacher.transport=nixl")))
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_two_workers_do_the_same_run(cluster, place, random_family, undisturbed):
+def test_two_workers_do_the_same_run(cluster, place, undisturbed):
     folder = place / "two-workers"
-    train.run(parse(arguments(folder, random_family, "train.workers=2")))
+    train.run(parse(command(folder, "train.workers=2")))
     for ours, single in zip(losses(folder), losses(undisturbed[0]), strict=True):
         assert ours == pytest.approx(single, rel=2e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_controls_need_no_teacher(cluster, place, random_family):
+def test_controls_need_no_teacher(cluster, place):
     folder = place / "plain"
-    settings = parse(arguments(folder, random_family, "kd.weight=0", "tail.weight=0", "flow.weight=1"))
+    settings = parse(command(folder, "kd.weight=0", "tail.weight=0", "flow.weight=1"))
     train.run(settings)
     records = journal.read(folder / "metrics.jsonl")
     assert [r["step"] for r in records] == list(range(1, 9))
