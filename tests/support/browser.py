@@ -31,7 +31,7 @@ slid})})</script>"""
 
 
 class Dom(HTMLParser):
-    """What the browser made of a page."""
+    """The tags, texts and tables that the browser made of a page, and what the probe saw."""
 
     def __init__(self, text: str):
         super().__init__()
