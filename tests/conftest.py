@@ -18,17 +18,22 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests on Ray into one group, so that only one worker runs a cluster; any other file is a group.
+    """Makes two groups of the tests on Ray, which a worker runs whole, and one of any other file.
 
-    The group on Ray comes first, since it takes longest, then the files with slow tests.
+    The large one comes first and that of Ray Serve last, so that one worker has a cluster for most of the time, and the
+    other one all that needs none.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
+    order = {}
     for item in items:
-        on_ray = item.get_closest_marker("ray") is not None
-        if not on_ray and "cluster" in getattr(item, "fixturenames", ()):
+        group = f"{item.path.parent.name}/{item.path.name}"
+        order[item] = 1 if item.path in slow else 2
+        if item.get_closest_marker("ray"):
+            group, order[item] = ("ray-serve", 3) if item.path.parent.name == "serve" else ("ray", 0)
+        elif "cluster" in getattr(item, "fixturenames", ()):
             raise pytest.UsageError(f"{item.nodeid} uses the cluster: mark it with @pytest.mark.ray")
-        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else f"{item.path.parent.name}/{item.path.name}"))
-    items.sort(key=lambda item: (item.get_closest_marker("ray") is None, item.path not in slow))
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=order.__getitem__)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -74,7 +74,7 @@ def rank_main(rank, size, folder, out):
     dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module", params=[1, 2, 4])
+@pytest.fixture(scope="module", params=[1, 2, pytest.param(4, marks=pytest.mark.long)])
 def ranks(request, checkpoints, tmp_path_factory):
     """``(size, results, facts)``, the latter two a rank each."""
     size, out = request.param, tmp_path_factory.mktemp("ranks")
