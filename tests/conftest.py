@@ -3,6 +3,7 @@
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, which is not done here: many tests do without it
+os.environ.setdefault("RAY_worker_niceness", "0")  # instead of 15, with which a busy machine hardly runs them
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
