@@ -63,6 +63,7 @@ def ids(ones: list[Checked]) -> list[str]:
     return [one.id for one in ones]
 
 
+@pytest.mark.slow
 def test_splits_have_the_mix_share_no_image_and_depend_on_the_seed_alone(corpora: Path, tmp_path: Path):
     made = small(corpora)
     first = choose(made, tmp_path / "first")

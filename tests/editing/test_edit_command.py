@@ -40,6 +40,7 @@ def test_the_readmes_line(photo, tmp_path):
     assert Image.open(tmp_path / "strip.png").height == 45 + 14
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_and_every_option_reaches_the_editor(photo, tmp_path, capsys):
     dit = load_dit(TINY, DTYPES["float32"])
     lora = write_lora(dit, tmp_path / "ink.safetensors", seed=1)

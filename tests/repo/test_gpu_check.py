@@ -34,6 +34,7 @@ def test_backends_that_work_here_are_measured_and_the_others_say_why_not():
     assert str(found["_flash_3"]).startswith("not here: ")
 
 
+@pytest.mark.slow
 def test_taps_in_bfloat16_are_near_float32_and_a_wrong_weight_is_not(monkeypatch):
     found = taps.check("cpu", SMALL)
     assert 0 < float(found["native tap error"]) < sizes.BF16

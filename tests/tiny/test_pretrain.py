@@ -63,6 +63,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(work, group, monkeypa
     assert all(torch.equal(found[k], expected[k]) for k in expected)
 
 
+@pytest.mark.slow
 def test_the_teacher_starts_as_its_base_and_keeps_its_encoders(work, group):
     dit.train(0, 1, work, "base", 2, 2, CLIPS, 1.0)
     base = load_file(work / "base.safetensors")

@@ -162,6 +162,7 @@ def test_teacher_and_student_see_the_same_noise_whatever_the_batch():
     assert torch.equal(together.t_B[1:2], alone.t_B)
 
 
+@pytest.mark.slow
 def test_resume_from_a_state_equals_going_on():
     whole = make_trainer()
     first = run(whole, range(3))
@@ -202,6 +203,7 @@ class Operators(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_moments_in_host_memory_are_adamws():
     offloaded = make_trainer(config(train={"offload": "optimizer"}))
     plain = make_trainer()

@@ -181,6 +181,7 @@ def edited(settings: Config, weights: Mapping[str, torch.Tensor]) -> np.ndarray:
     return np.stack([np.asarray(edit.image) for edit in edits]).astype(int)
 
 
+@pytest.mark.slow
 def test_strips_edit_as_serving_does_with_guidance_and_another_solver(ready):
     guided = replace(ready, sample=Sample(steps=2, guidance=3.0, solver="unipc"))
     trainer, strips = trainer_of(guided), Strips.open(guided, CPU, step=0)
@@ -192,6 +193,7 @@ def test_strips_edit_as_serving_does_with_guidance_and_another_solver(ready):
     assert np.abs(plain - expected).max() > 1
 
 
+@pytest.mark.slow
 def test_a_strip_shows_source_student_ema_teacher_and_target(ready):
     trainer = trainer_of(ready)
     run(trainer, range(2))
@@ -245,6 +247,7 @@ def test_figures_are_psnr_outside_and_l1_inside_the_edit(ready):
     assert "preserve_psnr" not in strips.figures(edits)
 
 
+@pytest.mark.slow
 def test_watching_changes_no_number_of_the_training(ready):
     watched, alone = trainer_of(ready), trainer_of(ready)
     strips = Strips.open(ready, CPU, step=0)
@@ -272,6 +275,7 @@ def test_weights_and_average_are_back_after_an_error(ready):
     assert all(torch.equal(trainer.ema.shadow[n], again.ema.shadow[n]) for n in again.ema.shadow)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_drops_the_strips_of_later_steps(ready):
     trainer = trainer_of(ready)
     for begin, after, left in ((0, (0, 2, 4), [0, 2, 4]), (2, (4,), [0, 2, 4]), (3, (), [0, 2]), (0, (0,), [0])):

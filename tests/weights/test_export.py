@@ -99,6 +99,7 @@ def edited_clip(editor: Editor) -> np.ndarray:
     return np.stack([np.asarray(frame) for frame in edits[0].clip]) / 255
 
 
+@pytest.mark.slow
 def test_diffusers_loads_what_was_trained(full, random_family):
     settings, trainer = full
     stock = WanImageToVideoPipeline.from_pretrained(random_family / "tiny-wan-i2v")
@@ -127,6 +128,7 @@ def test_an_export_makes_the_students_pixels(full, random_family):
     assert np.abs(stock_clip(WanImageToVideoPipeline.from_pretrained(folder)) - students).max() <= 0.5 / 255 + 1e-5
 
 
+@pytest.mark.slow
 def test_an_export_is_a_student_to_start_from(full, tmp_path):
     settings, trainer = full
     again = replace(settings, models=replace(settings.models, student=str(exported(settings, "ema"))))
@@ -140,6 +142,7 @@ def test_an_export_is_a_student_to_start_from(full, tmp_path):
     assert all(torch.equal(p, trainer.ema.shadow[name]) for name, p in back.named_parameters())
 
 
+@pytest.mark.slow
 def test_a_lora_file_makes_the_pixels_of_its_merged_folder(lora, random_family):
     settings, trainer = lora
     editor = Editor(**vars(Editor.load(str(random_family / "tiny-wan-i2v"))) | {"dit": trainer.dit.eval()})
@@ -155,6 +158,7 @@ def test_a_lora_file_makes_the_pixels_of_its_merged_folder(lora, random_family):
             assert np.abs(edited_clip(editor) - merged).max() <= 0.5 / 255 + 1e-3
 
 
+@pytest.mark.slow
 def test_modules_that_diffusers_keeps_in_float32_stay_so(full, lora):
     for settings, _ in (full, lora):
         out = Path(settings.run.dir, "export", "ema")

@@ -75,6 +75,7 @@ def test_an_adapter_is_a_low_rank_change_of_its_layers_weight():
     assert (one - other).norm() < 1e-4 * (one - start).norm()
 
 
+@pytest.mark.slow
 def test_resume_from_a_state_equals_going_on():
     whole = make_trainer()
     run(whole, range(2))
@@ -86,6 +87,7 @@ def test_resume_from_a_state_equals_going_on():
     assert all(torch.equal(whole.ema.shadow[name], resumed.ema.shadow[name]) for name in whole.ema.shadow)
 
 
+@pytest.mark.slow
 def test_recompute_changes_no_number():
     assert run(make_trainer(lora_config(train={"recompute": "full"})), range(2)) == run(make_trainer(), range(2))
 
