@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.support.watched import Outcome
-from benchmarks.training.faults import BOUND_S, Row, bench_of
+from benchmarks.training.faults import BOUND_S, FaultRow, bench_of
 
 KINDS = ("rank", "pool", "node")
 STEPS = 18
@@ -28,7 +28,7 @@ def test_lost_and_doubled_steps_are_counted():
     ]
 
 
-def disturbed(folder: Path) -> list[Row]:
+def disturbed(folder: Path) -> list[FaultRow]:
     """One row for each fault of a run that all of KINDS strike, with a teacher of two ranks."""
     bench = bench_of(folder, STEPS)
     try:
@@ -38,7 +38,7 @@ def disturbed(folder: Path) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory) -> list[Row]:
+def rows(tmp_path_factory) -> list[FaultRow]:
     """The rows of a process of its own: this one may be connected to another Ray."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
         return processes.submit(disturbed, tmp_path_factory.mktemp("faults")).result()
