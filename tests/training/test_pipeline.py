@@ -14,6 +14,8 @@ from types import ModuleType
 import pytest
 from diffusers import WanImageToVideoPipeline
 
+from pipelines.parts.prepared import prepare
+from pipelines.parts.run_view import describe, summary
 from pipelines.stages import export, train
 from tests.support import runs
 from tests.support.processes import kill_once, start
@@ -27,7 +29,7 @@ from v4e.data.write import write_triplets
 from v4e.files import journal
 from v4e.models import sizes, tiny
 from v4e.planning.layout import work_for
-from v4e.planning.work_table import balance_row, compared, stream_row
+from v4e.planning.work_table import compared
 from v4e.training import checkpoint
 from v4e.training import checks as startup
 from v4e.training.schedule import requests
@@ -191,11 +193,16 @@ def place(tmp_path_factory, random_family) -> Path:
     return runs.prepare(tmp_path_factory.mktemp("runs"), random_family)
 
 
+def squeezed(text: str) -> str:
+    """The text without white space: tables break lines, and long paths too."""
+    return "".join(text.split())
+
+
 def printed(stage: ModuleType, settings: Config) -> str:
-    """Runs a stage here and returns what it prints, with single spaces between the words."""
+    """Runs a stage here and returns what it prints, squeezed."""
     with redirect_stdout(io.StringIO()) as text:
         stage.run(settings)
-    return " ".join(text.getvalue().split())
+    return squeezed(text.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -213,19 +220,16 @@ def test_a_run_trains_shows_itself_and_exports(undisturbed):
     assert checkpoint.steps_of(folder / "checkpoints") == [6, 8]
     settings, records = parse(command(folder)), journal.read(folder / "metrics.jsonl")
     for first in range(0, 8, 2):  # train.log_every
-        assert " ".join(train.summary(records[first : first + 2], settings).split()) in output
-    work = train.work_ahead(settings, *startup.check_run(settings), training_ids(settings))
-    for rows in (
-        {"balance": balance_row(work, settings), "stream": stream_row(work, settings, settings.data.latent_frames)},
-        compared(work, settings, records[1:]),  # the first step warms up
-    ):
-        for name, text in rows.items():
-            assert f"{name} {text}" in output
+        assert squeezed(summary(records[first : first + 2], settings)) in output
+    prepared = prepare(settings)
+    shown = describe(prepared, 0) | compared(prepared.work, settings, records[1:])  # the first step warms up
+    for name, text in shown.items():
+        assert squeezed(name + text) in output
     printed(export, settings)
     pipes = [WanImageToVideoPipeline.from_pretrained(folder / "export" / name) for name in ("student", "ema")]
     weights = [pipe.transformer.proj_out.weight for pipe in pipes]
     assert not weights[0].equal(weights[1])
-    assert "step 8, from its checkpoint" in printed(train, settings)
+    assert squeezed("step 8, from its checkpoint") in printed(train, settings)
     assert len(losses(folder)) == 8
 
 
