@@ -17,7 +17,7 @@ HOST, PORT = "127.0.0.1", "8000"
 
 
 def main(argv: list[str]) -> None:
-    """Serve until interrupted; what is wrong with a setting is reported in one line, before Ray starts."""
+    """Serves until interrupted; a wrong setting is reported in one line, before Ray starts."""
     if any(argument in ("-h", "--help") for argument in argv):
         print(__doc__.strip(), "", *(f"  {f.name}={f.default}" for f in fields(Settings) if f.repr), sep="\n")
         return
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
 
 
 def _pairs(argv: list[str]) -> dict[str, str]:
-    """Arguments ``key=value`` by key."""
+    """Returns arguments ``key=value`` by key."""
     pairs: dict[str, str] = {}
     for argument in argv:
         key, equals, value = argument.partition("=")
@@ -54,7 +54,7 @@ def _pairs(argv: list[str]) -> dict[str, str]:
 
 
 def _free_port(text: str) -> int:
-    """The port that `text` names, where nothing listens yet."""
+    """Returns the port that `text` names, if nothing listens there yet."""
     if not (text.isdecimal() and 0 < int(text) < 65536):
         raise ValueError(f"port={text}: expected a number from 1 to 65535")
     with socket.socket() as probe:

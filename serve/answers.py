@@ -11,14 +11,14 @@ from contextlib import aclosing
 from serve import pictures
 from serve.errors import ApiError, crashed
 from serve.order import Step
-from serve.work import Work
+from serve.work import EditWork
 from v4e.wan import GRID, latent_frames
 
 log = logging.getLogger("ray.serve")
 
 
-def usage(work: Work) -> dict:
-    """Tokens of the model: 16 x 16 pixels of the grid each. Those of the text are not counted."""
+def usage(work: EditWork) -> dict:
+    """Returns the usage in tokens of 16 x 16 pixels of the model's grid each. Tokens of the text are not counted."""
     order = work.orders[0]
     cells = order.height // GRID * (order.width // GRID)
     out = len(work.orders) * cells * latent_frames(order.frames)
@@ -30,8 +30,8 @@ def usage(work: Work) -> dict:
     }
 
 
-def response(work: Work, items: list[dict], base_url: str) -> dict:
-    """The body of a response without a stream."""
+def response(work: EditWork, items: list[dict], base_url: str) -> dict:
+    """Returns the body of a response without a stream."""
     return {
         "created": int(time.time()),
         "data": [with_url(work, item, base_url) for item in items],
@@ -40,8 +40,8 @@ def response(work: Work, items: list[dict], base_url: str) -> dict:
     }
 
 
-def with_url(work: Work, item: dict, base_url: str) -> dict:
-    """With the address of its file, where the client asked for that instead of the bytes."""
+def with_url(work: EditWork, item: dict, base_url: str) -> dict:
+    """Adds the URL of its file to `item` if the client asked for URLs instead of bytes."""
     if work.fields.response_format != "url":
         return item
     urls = {f"{kind}url": f"{base_url}v1/results/{item[f'{kind}id']}" for kind in ("", "clip_") if f"{kind}id" in item}
@@ -49,11 +49,11 @@ def with_url(work: Work, item: dict, base_url: str) -> dict:
 
 
 async def stream(
-    work: Work, events: AsyncGenerator[Step | dict, None], request_id: str, base_url: str
+    work: EditWork, events: AsyncGenerator[Step | dict, None], request_id: str, base_url: str
 ) -> AsyncGenerator[bytes, None]:
-    """Server-sent events exactly as OpenAI's clients type them.
+    """Yields server-sent events exactly as OpenAI's clients type them.
 
-    Progress is in comments: clients hand events of a type that they do not know to their users as malformed previews.
+    Progress is in comments, because clients show their users any event of an unknown type as a malformed preview.
     """
     shared = {"created_at": int(time.time()), **_described(work)}
     index = 0
@@ -79,14 +79,14 @@ async def stream(
         yield _sse("error", crashed(request_id).envelope)
 
 
-def _described(work: Work) -> dict:
+def _described(work: EditWork) -> dict:
     fields = work.fields
     form = fields.clip_format if fields.output == "clip" else fields.output_format
-    quality = fields.quality if fields.quality in ("low", "medium") else "high"  # auto is no answer
+    quality = fields.quality if fields.quality in ("low", "medium") else "high"  # an answer cannot say auto
     return {"size": work.size, "quality": quality, "background": "opaque", "output_format": form}
 
 
 def _sse(kind: str, body: dict) -> bytes:
-    """One event. An error has no type of its own: that is how clients know it."""
+    """Returns one event as text. An error has no type: clients recognize it by that."""
     whole = body if kind == "error" else {"type": kind, **body}
     return f"event: {kind}\ndata: {json.dumps(whole)}\n\n".encode()

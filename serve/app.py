@@ -6,32 +6,34 @@ import click
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
-from serve.ingress import Front, Model
+from serve.ingress import EditModel, Front
 from serve.service import PER_REPLICA
 from serve.settings import settings_from
 from serve.startup import check
 
-FRONT_REQUESTS = 1000  # at once, most of them polls or waiting in our own queue, which has its own bound
-# Else glibc keeps a heap for each of the front's threads, and each grows as buffers of uneven sizes come and go.
+FRONT_REQUESTS = 1000  # at once; most are polls, or wait in our own queue, which has its own bound
+# Otherwise glibc keeps a heap per thread of the front, and each heap grows with buffers of uneven sizes.
 FRONT_ENV = {"MALLOC_ARENA_MAX": "1"}
 
 
 class WrongSetting(click.ClickException, ValueError):
-    """A setting is wrong. `serve run` and `serve build` print it as one line."""
+    """A wrong setting. `serve run` and `serve build` print the error as one line."""
 
 
 def build(args: dict[str, str]) -> Application:
-    """The application with these settings over those of the environment (``serve/settings.py`` lists them).
+    """Builds the application with the settings `args`, which override those of the environment.
+
+    ``serve/settings.py`` lists all settings.
 
     Raises:
-        WrongSetting: nothing has been loaded yet.
+        WrongSetting: a setting is wrong; nothing has been loaded yet.
     """
     try:
         settings = settings_from(args, os.environ)
         check(settings)
     except ValueError as error:
         raise WrongSetting(str(error)) from None
-    model = Model.options(  # type: ignore[attr-defined]
+    model = EditModel.options(  # type: ignore[attr-defined]
         name="Model",
         max_ongoing_requests=PER_REPLICA,
         graceful_shutdown_timeout_s=settings.drain_s,
@@ -53,7 +55,7 @@ def build(args: dict[str, str]) -> Application:
         name="Front",
         num_replicas=1,
         max_ongoing_requests=FRONT_REQUESTS,
-        # The next one starts before this one stops, and this one until all its requests are answered.
+        # A new front starts before the old one stops, and the old one stops after its last answer.
         max_surge_percent=100,
         graceful_shutdown_timeout_s=settings.deadline_s + settings.drain_s,
         health_check_period_s=2.0,
@@ -63,7 +65,7 @@ def build(args: dict[str, str]) -> Application:
 
 
 def __getattr__(name: str) -> Application:
-    """`app` with the environment's settings; made when asked for, so that importing this file checks nothing."""
+    """Builds `app` with the environment's settings on first use, so that importing this file checks nothing."""
     if name == "app":
         return build({})
     raise AttributeError(name)

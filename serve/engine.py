@@ -1,4 +1,4 @@
-"""One model and its thread: edits one after the other, each step told, stopped between two steps when nobody waits."""
+"""One model and its thread: it makes edits one by one, reports steps, and stops an edit that nobody waits for."""
 
 import asyncio
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger("ray.serve")
 
 
 class _Stopped(Exception):
-    """Nobody waits for this edit any more. Raised between steps, it also spares the last decode."""
+    """An edit that nobody waits for any more. It is raised between steps, before the last decode too."""
 
 
-class Engine:
-    """Edits orders. Warm when it is made."""
+class EditEngine:
+    """Carries out orders on one model. It is warm once constructed."""
 
     def __init__(self, settings: Settings):
         torch.set_num_threads(settings.threads)
@@ -43,14 +43,14 @@ class Engine:
         )
         self._thread = ThreadPoolExecutor(1, "model")
         self._steps = 0
-        self._busy_since: float | None = None  # when the model was last seen to move
+        self._busy_since: float | None = None  # time of the last step of the edit under way
         for size in settings.warm_sizes:
             self._warm(size, settings)
 
     async def edit(self, order: Order) -> AsyncGenerator[Event, None]:
-        """Steps, if the order wants them told, then the edit.
+        """Yields the steps, if the order wants them reported, then the edit.
 
-        Closing or cancelling the iteration stops the model after the step it is in.
+        Closing or cancelling the iteration stops the model after its current step.
         """
         loop, events, stop = asyncio.get_running_loop(), asyncio.Queue(), threading.Event()
 
@@ -68,15 +68,15 @@ class Engine:
             future.cancel()
 
     async def alive(self) -> int:
-        """How many replicas there are that are warm: this one."""
+        """Returns the number of warm replicas: 1, this one."""
         return 1
 
     async def steps(self) -> int:
-        """Steps that the model has made so far."""
+        """Returns the number of steps that the model has made so far."""
         return self._steps
 
     def check_health(self) -> None:
-        """Serve replaces the replica if this raises."""
+        """Raises an error if the model has stalled; Serve then replaces the replica."""
         since = self._busy_since
         if since is not None and time.monotonic() - since > self._stall_s:
             raise RuntimeError(f"the model has made no step for more than stall_s={self._stall_s} s")
@@ -121,7 +121,7 @@ class Engine:
         )
 
     def _warm(self, size: tuple[int, int], settings: Settings) -> None:
-        """Everything a request of this size will touch is loaded, allocated and, with compilation on, compiled."""
+        """Makes one edit of this size, so that later ones find everything loaded, allocated and compiled."""
         start, image = time.monotonic(), Image.new("RGB", size, "gray")
         height, width = self._editor.size(image, settings.max_pixels)
         order = Order(

@@ -8,10 +8,10 @@ KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_
 
 
 class ApiError(Exception):
-    """What a client is told.
+    """An error in the form in which a client receives it.
 
-    With `retry_after_s` the same request may succeed later. Clients repeat whatever is 408, 409, 429 or at least 500,
-    and so would run the model three times over for nothing: all else says ``x-should-retry: false``.
+    With `retry_after_s` the same request may succeed later. Clients repeat any 408, 409, 429 and 5xx, which would run
+    the model three times for nothing. So all other errors say ``x-should-retry: false``.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class ApiError(Exception):
         return JSONResponse(self.envelope, self.status, headers=self.headers | extra)
 
 
-class Lost(Exception):
-    """The replica that had an edit is gone. An edit is a pure function of its order: another may do it."""
+class ReplicaLost(Exception):
+    """The death of a replica under an edit. An edit is a pure function of its order: another replica can make it."""
 
 
 def invalid(param: str | None, message: str, code: str = "invalid_value") -> ApiError:
@@ -67,7 +67,7 @@ def overloaded(message: str) -> ApiError:
 
 
 def crashed(request_id: str) -> ApiError:
-    """Says nothing of what happened inside: the log does, under the same id."""
+    """Returns an error that reveals nothing of the cause; the log has it under the same id."""
     return ApiError(
         500, f"The server failed on this request; its log has more under {request_id}.", code="server_error"
     )

@@ -1,4 +1,4 @@
-"""Who is next: a queue, bounded in edits and in pixels, in which keys take turns, however much each has waiting."""
+"""A fair queue, bounded in edits and in pixels: keys take turns, however many edits each has waiting."""
 
 import asyncio
 import time
@@ -15,14 +15,15 @@ class Turn:
     def __init__(self, owner: str):
         self.owner = owner
         self.go = asyncio.Event()
-        self.went = 0.0  # when that was
+        self.went = 0.0  # the time when `go` was set
         self.left = False
 
 
 class FairQueue:
-    """At most `slots` edits run and `waiting` wait; with pictures of `pixels` altogether, but for each key's first.
+    """A queue in which at most `slots` edits run and at most `waiting` wait.
 
-    Keys are served round robin, each key's edits in order.
+    Their pictures have at most `pixels` together; each key's first edit is exempt from this limit. Keys are served
+    round robin, and each key's edits in order.
     """
 
     def __init__(self, slots: int, waiting: int, pixels: int):
@@ -38,16 +39,16 @@ class FairQueue:
         return sum(map(len, self._lines.values()))
 
     def resize(self, slots: int) -> None:
-        """There are more replicas now, or fewer. What runs goes on."""
+        """Sets the number of slots when replicas come or go. Running edits continue."""
         self.slots = slots
         self._next()
 
     @contextmanager
     def turns(self, owner: str, count: int, per_owner: int, pixels: int) -> Iterator[list[Turn]]:
-        """Places for `count` edits of `owner` on pictures of `pixels`, all or none; given back at the end, used or not.
+        """Yields places for `count` edits of `owner` on pictures of `pixels`, all or none; frees them at the end.
 
         Raises:
-            ApiError: 429, as the queue is full or the owner has `per_owner` edits in it already.
+            ApiError: 429 if the queue is full or the owner has `per_owner` edits in it already.
         """
         self.check(owner, count, per_owner, pixels)
         places = [Turn(owner) for _ in range(count)]
@@ -63,10 +64,10 @@ class FairQueue:
                 self.leave(turn)
 
     def check(self, owner: str, count: int, per_owner: int, pixels: int) -> None:
-        """Whether :meth:`turns` would give them now.
+        """Refuses if :meth:`turns` would have no places for these edits now.
 
         Raises:
-            ApiError: 429, if not.
+            ApiError: 429.
         """
         held = self._held.get(owner, 0)
         if held and held + count > per_owner:
@@ -76,12 +77,12 @@ class FairQueue:
         if count > free and (self.running or self.waiting):
             message = f"{self.waiting} edits are waiting, of {self._most} that may: try again."
             raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
-        if held and self._pixels + pixels > self._most_pixels:  # nobody's large pictures keep out another's first
+        if held and self._pixels + pixels > self._most_pixels:  # a key's first edit gets in despite others' pictures
             message = f"Pictures of {self._pixels} pixels are waiting, of {self._most_pixels} that may: try again."
             raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
 
     def leave(self, turn: Turn) -> None:
-        """Gives a place back; a second time does nothing."""
+        """Frees a place; a second call does nothing."""
         if turn.left:
             return
         turn.left = True
@@ -110,5 +111,5 @@ class FairQueue:
             turn.go.set()
 
     def _wait_s(self) -> float:
-        """When there may be room again, at the pace of late."""
+        """Returns the seconds until there may be room again, at the recent pace."""
         return min(60.0, max(1.0, self._edit_s * self.waiting / self.slots / 2))

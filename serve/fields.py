@@ -1,4 +1,4 @@
-"""What an edit can be asked for: OpenAI's fields and ours, one model for multipart, JSON and the OpenAPI page."""
+"""The fields of a request, OpenAI's and ours: one model for multipart, JSON and the OpenAPI page."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ Text = Annotated[str, Field(max_length=32_000)]
 
 
 class EditFields(BaseModel):
-    """Everything of a request but its pictures."""
+    """The fields of a request without its pictures."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -51,7 +51,7 @@ class EditFields(BaseModel):
 
 
 class JobFields(EditFields):
-    """Of a job also."""
+    """The fields of a job without its pictures."""
 
     webhook_url: str | None = Field(None, max_length=2048, description="Told once when the job has ended.")
 

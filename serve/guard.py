@@ -1,4 +1,4 @@
-"""Around the whole application: limits on bodies, headers of every answer, and no crash without its envelope."""
+"""The guard around the application: limits on bodies, headers for every answer, an envelope for every crash."""
 
 import ipaddress
 import logging
@@ -26,9 +26,9 @@ HEADERS = {
 
 
 def check_local(headers: Mapping[str, str]) -> None:
-    """Refuses what a browser sends for another site, to this address or to a name that leads here.
+    """Refuses requests that a browser sends for another site, to this address or to a name that resolves to it.
 
-    Where there are no keys, being on this machine is the permission, and every page that is open on it would have it.
+    Without keys, being on this machine is the permission, and every web page open on it would have it too.
 
     Raises:
         ApiError: 403.
@@ -45,7 +45,7 @@ def check_local(headers: Mapping[str, str]) -> None:
 def _is_local(host: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:  # no host at all
+    except ValueError:  # not a host
         return False
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -54,13 +54,13 @@ def _is_local(host: str) -> bool:
 
 
 class Guard:
-    """ASGI around ASGI."""
+    """ASGI middleware that limits bodies, adds headers and counts requests."""
 
     def __init__(self, app: ASGIApp, *, upload_bytes: int, held_bytes: int, local: bool, metrics: Metrics):
         self._app, self._metrics = app, metrics
         self._upload_bytes = upload_bytes  # of one body
         self._held_bytes, self._held = held_bytes, 0  # of all bodies of requests under way
-        self._local = local  # nothing but where it comes from says whose a request is
+        self._local = local  # without keys: only the origin of a request is its permission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,7 +68,7 @@ class Guard:
             return
         start, status, read = time.monotonic(), 0, 0
         incoming = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        request_id = incoming.get("x-request-id", "")  # Serve's proxy sets it, and tells it to the client
+        request_id = incoming.get("x-request-id", "")  # Serve's proxy sets it, and sends it to the client
 
         async def checked_receive() -> Message:
             nonlocal read
@@ -101,7 +101,7 @@ class Guard:
         except ApiError as error:
             if not status:
                 await error.response()(scope, receive, send_with_headers)
-        except ClientDisconnect:  # in the middle of its body: nobody is there to be answered
+        except ClientDisconnect:  # in the middle of its body: nobody reads an answer
             pass
         except Exception:
             log.exception("request %s crashed", request_id)
@@ -110,7 +110,7 @@ class Guard:
         finally:
             self._held -= read
             route = getattr(scope.get("route"), "path", "other")
-            # An answer that was never begun belongs to a client that has gone.
+            # If no answer was begun, the client has disconnected.
             self._metrics.requests.labels(route, str(status or 499)).inc()
             self._metrics.request_seconds.labels(route).observe(time.monotonic() - start)
 

@@ -1,4 +1,4 @@
-"""The two deployments on Ray Serve: one front, as many replicas of the model as there is work for."""
+"""The two deployments on Ray Serve: one front, and as many replicas of the model as the load needs."""
 
 import asyncio
 import ipaddress
@@ -15,8 +15,8 @@ from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableE
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from serve.api.app import create_app
-from serve.engine import Engine
-from serve.errors import Lost
+from serve.engine import EditEngine
+from serve.errors import ReplicaLost
 from serve.guard import Guard
 from serve.order import Event, Order
 from serve.service import Service
@@ -28,8 +28,8 @@ GONE = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError)
 
 
 @serve.deployment
-class Model(Engine):
-    """A replica of the model. Adapters that it has lately used draw requests for them to it."""
+class EditModel(EditEngine):
+    """A replica of the model. Requests for an adapter prefer a replica that used it recently."""
 
     @serve.multiplexed(max_num_models_per_replica=4)
     async def _adapter(self, name: str) -> str:
@@ -39,7 +39,7 @@ class Model(Engine):
         try:
             super().check_health()
         except RuntimeError:
-            # Serve would let what runs here finish first, and it never will. As a death it is made again elsewhere.
+            # Serve would wait for the edit under way, which never ends. After a death another replica makes it.
             log.exception("this replica ends itself")
             os._exit(1)
 
@@ -54,13 +54,13 @@ class Model(Engine):
 @serve.deployment
 @serve.ingress()  # type: ignore[operator]
 class Front:
-    """HTTP, keys, queue, jobs. One replica: fairness and limits are over all requests, and it does no model's work."""
+    """The HTTP front with keys, queue and jobs. It has one replica, because its limits apply to all requests."""
 
     def __init__(self, settings: Settings, model: DeploymentHandle):
         self._service = Service(settings, edits_of(model))
         check_host(str(_http_host()), bool(self._service.keys))
         self._where = serve.get_replica_context().app_name, model.deployment_name
-        # Its own thread: it stands still as long as Serve's controller does.
+        # A thread of its own: it blocks while Serve's controller does.
         self._counter = ThreadPoolExecutor(1, "count")
 
     def __serve_build_asgi_app__(self) -> Guard:
@@ -71,13 +71,13 @@ class Front:
 
 
 def replicas_of(application: str, deployment: str) -> int:
-    """How many replicas Serve has that are warm and take requests. They need not answer for that: they may be busy."""
+    """Returns the number of warm replicas that take requests, as Serve knows it. Busy ones count too."""
     there = serve.status().applications.get(application)
     return there.deployments[deployment].replica_states.get("RUNNING", 0) if there else 0  # type: ignore[call-overload]
 
 
 def edits_of(model: DeploymentHandle):
-    """Orders to events, by any living replica; an iteration that is not finished is cancelled there."""
+    """Returns the function that has an order carried out by a living replica; an unfinished iteration is cancelled."""
 
     async def edits(order: Order) -> AsyncGenerator[Event, None]:
         handle = model.options(stream=True, multiplexed_model_id=order.lora or "")
@@ -90,11 +90,11 @@ def edits_of(model: DeploymentHandle):
         except RayTaskError as error:
             finished = True
             if isinstance(error, GONE):
-                raise Lost from error
+                raise ReplicaLost from error
             raise
         except (*GONE, TaskCancelledError) as error:
             finished = True
-            raise Lost from error
+            raise ReplicaLost from error
         finally:
             if not finished:
                 with suppress(Exception):
@@ -104,10 +104,10 @@ def edits_of(model: DeploymentHandle):
 
 
 def check_host(host: str, keys: bool) -> None:
-    """Refuses to be reachable from other machines by whoever likes.
+    """Refuses to be reachable from other machines without keys.
 
     Raises:
-        ValueError: says what to do.
+        ValueError: the message says what to do.
     """
     with suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
@@ -120,7 +120,7 @@ def check_host(host: str, keys: bool) -> None:
 
 
 def _http_host() -> str:
-    """Where Serve's proxies listen."""
+    """Returns the host on which Serve's proxies listen."""
     from ray.serve.context import _get_global_client
 
     client = _get_global_client()

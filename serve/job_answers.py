@@ -1,14 +1,14 @@
-"""Jobs in the shape in which clients see them."""
+"""The JSON form of jobs for clients."""
 
 import base64
 import json
 import sqlite3
 
-from serve.store import Store
+from serve.store import ServerStore
 
 
-def _whole(item: dict, store: Store) -> dict:
-    """With the bytes again; those that had to make room for newer results stay null."""
+def _whole(item: dict, store: ServerStore) -> dict:
+    """Adds the stored bytes to an item of a result; bytes that were dropped for newer results stay null."""
     whole = dict(item)
     for name in item:
         if name.endswith("b64_json"):
@@ -18,7 +18,7 @@ def _whole(item: dict, store: Store) -> dict:
 
 
 def described(row: sqlite3.Row) -> dict:
-    """A job without its pictures."""
+    """Returns a job without its pictures."""
     return {
         "id": row["id"],
         "object": "edit.job",
@@ -30,8 +30,8 @@ def described(row: sqlite3.Row) -> dict:
     }
 
 
-def shown(row: sqlite3.Row, store: Store) -> dict:
-    """A job as clients see it."""
+def shown(row: sqlite3.Row, store: ServerStore) -> dict:
+    """Returns a job with its preview and its result."""
     result = json.loads(row["result"]) if row["result"] else None
     if result is not None:
         result["data"] = [_whole(item, store) for item in result["data"]]

@@ -1,4 +1,7 @@
-"""Edits that outlive their connection, and this process: jobs in the store, worked on by whoever holds their lease."""
+"""The runner of jobs, which are edits that outlive their connection and this process.
+
+Jobs lie in the store. The server that holds a job's lease works on it.
+"""
 
 import asyncio
 import contextlib
@@ -25,17 +28,17 @@ from serve.webhook import tell
 
 log = logging.getLogger("ray.serve")
 
-LEASE_S = 10.0  # after this long without a sign of its server, a job is taken over
+LEASE_S = 10.0  # a job whose server renews no lease for this long is taken over
 PREVIEWS = 3
 ENDED = ("succeeded", "failed", "cancelled")
 
 
 class _Ended(Exception):
-    """The job that is being worked on was cancelled, here or by another server."""
+    """The cancellation of the job that is being worked on, here or by another server."""
 
 
 class _Later(Exception):
-    """There is no room for a job now."""
+    """The lack of room for a job now."""
 
     def __init__(self, pause_s: float):
         super().__init__()
@@ -43,28 +46,28 @@ class _Later(Exception):
 
 
 class Jobs:
-    """Takes jobs from the store and runs them, through the same queue as everybody."""
+    """Takes jobs from the store and runs them through the same queue as all other edits."""
 
     def __init__(self, service: Service):
         self._service, self._store = service, service.store
         self._tasks: dict[str, asyncio.Task] = {}
-        self._editing: set[str] = set()  # of them, those that are not only to be told
-        self._paused: set[str] = set()  # jobs that there was no room for
+        self._editing: set[str] = set()  # the tasks with an edit to make, not only a webhook to send
+        self._paused: set[str] = set()  # jobs that found no room in the queue
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
-        """Works until it is cancelled."""
+        """Works on jobs until it is cancelled."""
         while True:
             try:
                 self._take()
-            except sqlite3.OperationalError:  # a full disk, or another front that holds the file: it may pass
+            except sqlite3.OperationalError:  # a full disk, or another front that locks the file: perhaps for a while
                 log.exception("jobs wait, as their store does not answer")
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LEASE_S / 4)
 
     async def stop(self) -> None:
-        """Ends what runs. Whoever comes next takes the jobs over at once."""
+        """Stops all running jobs and gives their leases up, so that another server can take them over at once."""
         tasks = dict(self._tasks)
         for task in tasks.values():
             task.cancel()
@@ -72,11 +75,11 @@ class Jobs:
         self._store.hold(list(tasks), 0)
 
     async def create(self, owner: Owner, body: Body, idempotency: str | None) -> sqlite3.Row:
-        """A new job; the earlier one of the same idempotency key and the same body.
+        """Creates a job, or returns the earlier one of the same idempotency key and body.
 
         Raises:
-            ApiError: 400, 404 or 413 of a body that no edit can be made of, 409 of the same key with another body,
-                429 of too many unfinished jobs.
+            ApiError: 400, 404 or 413 for a wrong body, 409 for the same key with another body, 429 for too many
+                unfinished jobs.
         """
         fields, service = body.fields, self._service
         assert isinstance(fields, JobFields)
@@ -106,7 +109,7 @@ class Jobs:
         return row
 
     def find(self, owner: Owner, job_id: str) -> sqlite3.Row:
-        """A job of `owner`.
+        """Returns a job of `owner`.
 
         Raises:
             ApiError: 404.
@@ -122,13 +125,13 @@ class Jobs:
         if unfinished >= most:
             message = f"This key has {most} unfinished jobs, as many as it may have."
             raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
-        # Nobody's many pictures keep out another's first.
+        # A key's first job gets in despite others' pictures.
         if unfinished and self._store.unfinished_bytes() > settings.state_mib * 2**20:
             message = f"Unfinished jobs hold pictures of {settings.state_mib:g} MiB, as many as they may."
             raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
 
     def cancel(self, row: sqlite3.Row) -> None:
-        """Ends a job, waiting or running. One that has ended stays as it is."""
+        """Cancels a job, waiting or running. One that has ended stays unchanged."""
         if row["status"] in ENDED:
             return
         self._store.update_job(row["id"], unless="succeeded", status="cancelled", preview=None, source=b"", mask=None)
@@ -139,7 +142,7 @@ class Jobs:
 
     def _take(self) -> None:
         self._store.hold(list(self._tasks), LEASE_S)
-        # Few more than can run: the others' pictures stay in the file, and owners take turns there.
+        # Only a few more than can run: the pictures of the others stay in the file, where owners take turns.
         room = 2 * self._service.queue.slots - len(self._editing)
         for row in self._store.lease(LEASE_S, max(0, room)):
             task = asyncio.create_task(self._work(row))
@@ -154,11 +157,11 @@ class Jobs:
         if self._tasks.get(name) is task:
             del self._tasks[name]
             if task.cancelled():
-                self._store.hold([name], 0)  # whoever is to be told need not wait for the lease to end
+                self._store.hold([name], 0)  # its webhook need not wait for the end of the lease
             self._edited(name)
 
     def _edited(self, name: str) -> None:
-        """There is room for another."""
+        """Marks a job's edit as made, and looks for the next job."""
         self._editing.discard(name)
         self._wake.set()
 
@@ -176,7 +179,7 @@ class Jobs:
         if row["webhook"] and not row["told"]:
             now = self._store.job(row["id"], row["owner"])
             if now is not None and now["status"] in ENDED:
-                # Small enough for any receiver: previews and the result are to be had of the job.
+                # The event is small enough for any receiver: a poll of the job returns previews and the result.
                 event = {"type": f"edit.job.{now['status']}", "data": described(now)}
                 await tell(row["webhook"], event, self._service.settings)
                 self._store.update_job(row["id"], told=1)
@@ -194,7 +197,7 @@ class Jobs:
                 self._service.queue.check(owner.name, fields.n, owner.edits, 0)  # before its picture is unpacked
             body = Body(fields=fields, source=row["source"], mask=row["mask"])
             work = await self._service.prepare(body, previews=PREVIEWS, tell=True)
-            # The server's own deadline begins with its turn, however long it waits for that.
+            # The server's own deadline begins with the job's turn, however long it waits for it.
             work = replace(work, deadline=time.monotonic() + left)
             with _room():
                 items = await self._service.edit(owner, work, self._teller(row["id"]))
@@ -212,7 +215,7 @@ class Jobs:
         store.update_job(name, unless="cancelled", preview=None, source=b"", mask=None, **ended)
 
     def _teller(self, name: str) -> Callable[[Step], Awaitable[None]]:
-        """Tells the store of the steps of all edits of a job together."""
+        """Returns a function that stores the steps of all edits of a job together."""
         steps = 0
 
         async def told(event: Step) -> None:
@@ -229,7 +232,7 @@ class Jobs:
 
 @contextlib.contextmanager
 def _room() -> Iterator[None]:
-    """A refusal that a request would get is a pause of a job, in the store: others may go first."""
+    """Turns the queue's refusal into a pause of the job, in which others may go first."""
     try:
         yield
     except ApiError as error:
@@ -239,11 +242,11 @@ def _room() -> Iterator[None]:
 
 
 def _bare(item: dict) -> dict:
-    """Without the bytes: they are kept once, as a result."""
+    """Returns an item without its bytes: the result store has them."""
     return {name: None if name.endswith("b64_json") else value for name, value in item.items()}
 
 
 def _fingerprint(body: Body) -> str:
-    """A digest of all that a job is made of, to know a repeated request."""
+    """Returns a digest of fields and pictures, by which a repeated request is recognized."""
     parts = [body.fields.model_dump_json(exclude_unset=True).encode(), body.source, body.mask or b""]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()

@@ -1,4 +1,4 @@
-"""API keys: kept as hashes, each with a name and what it may use. ``python -m serve.keys NAME`` makes one."""
+"""API keys, kept as hashes, each with a name and its limits. ``python -m serve.keys NAME`` makes one."""
 
 import hashlib
 import math
@@ -18,20 +18,20 @@ from serve.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Whose a request is."""
+    """The holder of a key, to whom a request belongs."""
 
     name: str
-    rate: RateLimitItem | None  # of requests
-    edits: int  # waiting and running at once
+    rate: RateLimitItem | None  # most requests in a time
+    edits: int  # most edits, waiting and running, at once
 
 
 def digest(key: str) -> str:
-    """What is kept of a key. Keys are 256 random bits: a slow hash would add nothing to them."""
+    """Returns the stored hash of a key. Keys have 256 random bits: a slow hash would add nothing."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 class Keys:
-    """Knows keys by their hashes. Without any, whoever can connect is let in as one owner."""
+    """The known keys, by their hashes. Without any, everyone who can connect is the same owner."""
 
     def __init__(self, settings: Settings):
         lines = [line for line in settings.keys.split(",") if line.strip()]
@@ -41,7 +41,7 @@ class Keys:
         self._anyone = Owner(name="anyone", rate=rate, edits=settings.per_key)
         lines = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
         if not lines and (settings.keys or settings.keys_file):
-            # Else whoever meant to close the server would have opened it.
+            # Otherwise an empty file would open a server that was meant to be closed.
             where = f"settings.keys_file={settings.keys_file}" if settings.keys_file else "settings.keys"
             raise ValueError(f"{where}: there is no key in it: `python -m serve.keys NAME` makes one")
         self._owners = dict(_owner(line, self._anyone) for line in lines)
@@ -51,7 +51,7 @@ class Keys:
         return bool(self._owners)
 
     def owner(self, authorization: str | None) -> Owner:
-        """Whose the header ``Authorization: Bearer KEY`` is.
+        """Returns the owner of the key in the header ``Authorization: Bearer KEY``.
 
         Raises:
             ApiError: 401.
@@ -67,14 +67,14 @@ class Keys:
         return owner
 
     def named(self, name: str) -> Owner:
-        """Whose a job is that was made earlier; with the usual limits, if its key is no more."""
+        """Returns the owner of an earlier job by name, with the usual limits if the key no longer exists."""
         return next((owner for owner in self._owners.values() if owner.name == name), replace(self._anyone, name=name))
 
     def count(self, owner: Owner) -> None:
         """Counts a request.
 
         Raises:
-            ApiError: 429, when the owner has used up its rate.
+            ApiError: 429 if the owner has used up its rate.
         """
         if owner.rate is None or self._limiter.hit(owner.rate, owner.name):
             return
@@ -84,7 +84,7 @@ class Keys:
 
 
 def _owner(line: str, default: Owner) -> tuple[str, Owner]:
-    """``name:sha256[:rate[:edits]]`` as (sha256, owner)."""
+    """Parses a line ``name:sha256[:rate[:edits]]`` as (sha256, owner)."""
     name, *rest = line.split(":")
     hashed, rate, edits = [*rest, "", "", ""][:3]
     if not name or len(rest) > 3 or len(hashed) != 64 or set(hashed) - set("0123456789abcdef"):

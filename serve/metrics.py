@@ -1,4 +1,4 @@
-"""What /metrics shows: where the time of requests goes, and how they end."""
+"""The counters of /metrics: the time of requests by stage, and their outcomes."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -9,7 +9,7 @@ STAGES = ("parse", "queue", "model", "encode")
 
 
 class Metrics:
-    """Counters of one front. No label holds what a client sent."""
+    """The counters of one front. No label holds anything that a client sent."""
 
     def __init__(self, queue: FairQueue):
         self._registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""What travels between the front and a replica of the model: an order one way, steps and the result the other."""
+"""The messages between the front and a replica of the model: an order one way, steps and the result back."""
 
 from dataclasses import dataclass, field
 
@@ -22,13 +22,13 @@ class Order:
     lora: str | None = None
     shift: float | None = None
     clip: bool = False  # whether the evolution is wanted, not only where it ends
-    tell: bool = False  # whether each step is told
-    preview_at: frozenset[int] = field(default_factory=frozenset)  # steps, from 0, that are told with a preview
+    tell: bool = False  # whether each step is reported
+    preview_at: frozenset[int] = field(default_factory=frozenset)  # steps, from 0, that are reported with a preview
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step is done."""
+    """A completed step of the model."""
 
     step: int  # from 1
     steps: int
@@ -37,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """The edit."""
+    """The completed edit."""
 
     image: Image.Image  # of the order's size
     clip: list[Image.Image]  # of the model's grid; empty where the order does not want it

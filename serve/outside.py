@@ -1,4 +1,4 @@
-"""Requests from this server to addresses that its clients name: guarded, so that they reach nothing inside."""
+"""Requests from this server to addresses that its clients name, guarded so that they reach no private network."""
 
 import ipaddress
 import socket
@@ -14,20 +14,20 @@ TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 
 
 class ForbiddenAddress(OSError):
-    """A name led to an address that is not of the public internet."""
+    """A name that resolved to an address outside the public internet."""
 
 
 def is_inside(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether it is none of the public internet, or may lead to one that is not."""
+    """Returns True if the address is not public, or if a gateway may translate it to one that is not."""
     mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None) or ip
     return not (ip.is_global and mapped.is_global) or any(ip in network for network in TRANSLATED)
 
 
 def session(reach: Outside) -> aiohttp.ClientSession:
-    """A client that follows no proxies of the environment and, with `reach` public, connects to no private address.
+    """Opens a client that ignores the environment's proxies and, with `reach` public, refuses private addresses.
 
-    The check is made on the very address that is connected to, so that a name which resolves to one address when it
-    is checked and to another when it is used gains nothing.
+    The check uses the address of the connection itself. A name that resolves to another address after a check gains
+    nothing.
     """
 
     def checked(address) -> socket.socket:
@@ -44,7 +44,7 @@ def session(reach: Outside) -> aiohttp.ClientSession:
 
 
 def check_url(url: str, param: str, reach: Outside) -> None:
-    """Refuses what is no http(s) URL without credentials, or any URL where `reach` is off.
+    """Refuses anything but an http(s) URL without credentials, and any URL if `reach` is off.
 
     Raises:
         ApiError: 400.
@@ -60,10 +60,10 @@ def check_url(url: str, param: str, reach: Outside) -> None:
 
 
 async def fetch(url: str, param: str, reach: Outside, most_bytes: int) -> bytes:
-    """The body at `url`, of at most `most_bytes`; redirects are not followed.
+    """Downloads the body at `url`, of at most `most_bytes`; redirects are not followed.
 
     Raises:
-        ApiError: 400, 413. It does not tell a closed port from a missing page: that would make this server a scanner.
+        ApiError: 400, 413. It does not distinguish a closed port from a missing page, so that nobody can scan ports.
     """
     check_url(url, param, reach)
     body = bytearray()

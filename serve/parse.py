@@ -1,4 +1,4 @@
-"""The body of a request, multipart or JSON, as fields and the bytes of its pictures."""
+"""The parser of a request's body, multipart or JSON, to fields and the bytes of its pictures."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ from serve.errors import ApiError, invalid, not_found
 from serve.fields import EditFields, Ref
 from serve.outside import fetch
 from serve.settings import Settings
-from serve.store import Store
+from serve.store import ServerStore
 
 F = TypeVar("F", bound=EditFields)
 PICTURES = ("image", "image[]", "mask", "url", "url[]")
@@ -25,18 +25,20 @@ MOST_PICTURES = 16  # as OpenAI
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """A request's body. Bytes are as they came: nothing has looked into them yet."""
+    """A request's body. The bytes of its pictures are unchanged and not yet checked."""
 
     fields: EditFields
     source: bytes
     mask: bytes | None
 
 
-async def read_body(request: Request, of: type[F], json_of: type[BaseModel], settings: Settings, store: Store) -> Body:
-    """Reads either form.
+async def read_body(
+    request: Request, of: type[F], json_of: type[BaseModel], settings: Settings, store: ServerStore
+) -> Body:
+    """Reads a body in either form.
 
     Raises:
-        ApiError: 400 that names the field, 404 of an unknown ``file_id``, 413, 415.
+        ApiError: 400 that names the field, 404 for an unknown ``file_id``, 413, 415.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
@@ -57,7 +59,7 @@ async def read_body(request: Request, of: type[F], json_of: type[BaseModel], set
 
 
 def checked(of: type[F], plain: dict[str, Any]) -> F:
-    """`plain` as a model.
+    """Validates `plain` as a model.
 
     Raises:
         ApiError: 400 that names the first field that is wrong.
@@ -118,7 +120,7 @@ async def _from_form(request: Request) -> tuple[dict[str, Any], list, Any]:
     return plain, refs, mask
 
 
-async def _resolved(ref: bytes | Ref, param: str, settings: Settings, store: Store) -> bytes:
+async def _resolved(ref: bytes | Ref, param: str, settings: Settings, store: ServerStore) -> bytes:
     if isinstance(ref, bytes):
         return ref
     if (ref.image_url is None) == (ref.file_id is None):
@@ -128,7 +130,7 @@ async def _resolved(ref: bytes | Ref, param: str, settings: Settings, store: Sto
         if found is None:
             raise not_found(f"file_id: no picture {ref.file_id[:64]!r} is kept here (any more).", param="file_id")
         if pictures.is_clip(found.mime, found.blob):
-            # Its first frame is what the edit began with.
+            # The first frame of a clip is the source, not the edit.
             message = f"file_id: {ref.file_id[:64]!r} is a clip: name an image (output=both gives one beside the clip)."
             raise invalid("file_id", message, "unsupported_value")
         return found.blob

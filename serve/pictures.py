@@ -1,4 +1,4 @@
-"""Bytes of strangers to pictures and back: limits before decoding, nothing of the file but its pixels is kept."""
+"""The conversion of untrusted bytes to pictures and back: limits apply before decoding, and only pixels are kept."""
 
 import io
 import warnings
@@ -23,21 +23,21 @@ MIME = {
 
 
 def decode(blob: bytes, param: str, most_pixels: int) -> Image.Image:
-    """The first frame of a PNG, JPEG, WebP or GIF as the camera held it, RGB; transparency on white.
+    """Decodes the first frame of a PNG, JPEG, WebP or GIF to RGB, turned upright, with transparency on white.
 
-    What it is the bytes say, not a name or a declared type. Size is checked before pixels are unpacked.
+    The bytes decide the format, not a name or a declared type. The size is checked before pixels are unpacked.
 
     Raises:
-        ApiError: 400, or 413 of too many pixels.
+        ApiError: 400, or 413 for too many pixels.
     """
     return _opened(blob, param, most_pixels, rgb)
 
 
 def decode_mask(blob: bytes, size: tuple[int, int], most_pixels: int) -> Image.Image:
-    """Where to edit, L: 255 where the mask's alpha is 0, as OpenAI has it.
+    """Decodes a mask to L: 255, to be edited, where its alpha is 0, as in OpenAI's API.
 
     Raises:
-        ApiError: 400, also for a mask without alpha or of another size than the source's.
+        ApiError: 400, also for a mask without alpha or of another size than the source.
     """
     where = _opened(blob, "mask", most_pixels, _transparent)
     if where.size != size:
@@ -53,12 +53,12 @@ def _transparent(image: Image.Image) -> Image.Image:
 
 
 def _opened(blob: bytes, param: str, most_pixels: int, to: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Pixels unpacked, turned as EXIF says and brought `to` what is wanted of them."""
+    """Unpacks the pixels, turns them as EXIF says and converts them by `to`."""
     if not blob:
         raise invalid(param, f"{param}: the file is empty.", "invalid_image")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what is checked next
+            warnings.simplefilter("ignore")  # Pillow warns about sizes, which are checked next
             image = Image.open(io.BytesIO(blob), formats=FORMATS)
             if image.width * image.height > most_pixels:
                 got = f"{image.width}x{image.height}"
@@ -76,21 +76,21 @@ def _opened(blob: bytes, param: str, most_pixels: int, to: Callable[[Image.Image
     except Image.DecompressionBombError:
         message = f"{param}: it unpacks to more pixels than this server takes."
         raise ApiError(413, message, code="image_too_large", param=param) from None
-    except Exception:  # decoders raise anything on bytes that were made to break them
+    except Exception:  # decoders raise any error on hostile bytes
         message = f"{param}: these bytes are no PNG, JPEG, WebP or GIF that can be read."
         raise invalid(param, message, "invalid_image") from None
 
 
 def is_clip(mime: str, blob: bytes) -> bool:
-    """Of a result that is kept here."""
+    """Returns True if a stored result is a clip."""
     return not mime.startswith("image/") or getattr(Image.open(io.BytesIO(blob)), "is_animated", False)
 
 
 def size_of(text: str, most_pixels: int) -> tuple[int, int] | None:
-    """(width, height) of WIDTHxHEIGHT, None of auto.
+    """Parses WIDTHxHEIGHT as (width, height), and auto as None.
 
     Raises:
-        ApiError: 400 of sides or an aspect that OpenAI's clients may not ask for either, or of too many pixels.
+        ApiError: 400 for sides or an aspect outside OpenAI's limits, or for too many pixels.
     """
     if text == "auto":
         return None
@@ -105,17 +105,17 @@ def size_of(text: str, most_pixels: int) -> tuple[int, int] | None:
 
 
 def sized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
-    """`image`, or its centre of the aspect of `size` brought to it."""
+    """Returns `image`, or its center, cropped to the aspect of `size` and resized to it."""
     return image if size is None else ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
 def composite(edited: Image.Image, source: Image.Image, where: Image.Image | None) -> Image.Image:
-    """`edited` where the mask says so and, to the bit, `source` elsewhere."""
+    """Returns `edited` inside the mask and `source`, equal to the bit, elsewhere."""
     return edited if where is None else Image.composite(edited, source, where)
 
 
 def encode(image: Image.Image, form: Literal["png", "jpeg", "webp"], compression: int) -> bytes:
-    """A file of `image`, whose pixels are all that there is of it."""
+    """Encodes `image` as a file without any metadata."""
     file = io.BytesIO()
     if form == "png":
         image.save(file, "PNG", compress_level=1)

@@ -1,7 +1,7 @@
-"""What Serve's proxy says by itself, in the envelope: that the front has died, takes no more or is not there (yet).
+"""The envelope around the answers of Serve's proxy itself: that the front has died, is full or is not deployed.
 
-``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares`` in the environment that Ray is started in puts it
-there; without, such an answer is plain text.
+Set ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares`` in the environment in which Ray is started.
+Without it, such an answer is plain text.
 """
 
 import uuid
@@ -13,12 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve.errors import ApiError, crashed, not_found, overloaded
 from serve.guard import HEADERS
 
-OWN = (404, 408, 429, 500, 503)  # of Serve, with a line of text; other applications' pages are none of ours
+OWN = (404, 408, 429, 500, 503)  # Serve's own answers with a line of text; pages of other applications pass unchanged
 REQUEST_ID = "x-request-id"
 
 
 class Enveloped:
-    """ASGI around the proxy."""
+    """ASGI middleware around the proxy."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -28,7 +28,7 @@ class Enveloped:
             await self._app(scope, receive, send)
             return
         incoming = MutableHeaders(scope=scope)
-        # Serve makes one inside of this, too late for the answers that are made here; it keeps one that is there.
+        # Serve would set one later, too late for the answers that are made here; it keeps an existing one.
         request_id = incoming.setdefault(REQUEST_ID, str(uuid.uuid4()))
         begun = replaced = False
 
@@ -54,7 +54,7 @@ class Enveloped:
 
 
 def _enveloped(status: int, request_id: str) -> ApiError:
-    """What Serve said with a line of text."""
+    """Returns the error for an answer that Serve gave as a line of text."""
     if status == 404:
         return not_found("There is no such address, or the server is not deployed (yet).")
     if status == 500:
@@ -63,5 +63,5 @@ def _enveloped(status: int, request_id: str) -> ApiError:
 
 
 def middlewares() -> list[Middleware]:
-    """For Serve."""
+    """Returns the middlewares that Serve adds to its proxy."""
     return [Middleware(Enveloped)]

@@ -1,4 +1,4 @@
-"""From a request's body to its edits: checked, queued, run on whatever replica lives, encoded, kept."""
+"""The way from a request's body to its edits: checked, queued, run on a living replica, encoded, stored."""
 
 import asyncio
 import base64
@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from serve import pictures
-from serve.errors import ApiError, Lost, overloaded
+from serve.errors import ApiError, ReplicaLost, overloaded
 from serve.fair import FairQueue, Turn
 from serve.fields import EditFields
 from serve.keys import Keys, Owner
@@ -17,43 +17,43 @@ from serve.metrics import Metrics
 from serve.order import Done, Event, Order, Step
 from serve.parse import Body
 from serve.settings import Settings
-from serve.store import Store
-from serve.work import Work, encoded, prepare, shown
+from serve.store import ServerStore
+from serve.work import EditWork, encoded, prepare, shown
 
-Edits = Callable[[Order], AsyncGenerator[Event, None]]  # raises Lost when the replica dies
-PER_REPLICA = 2  # edits given to a replica: the one it makes and the one that it goes on with at once
-WATCH_S, NONE_S = 5.0, 0.5  # how often replicas are counted, while there are some and while there are none
-COUNT_S = 5.0  # how long that may take
-DECODERS = 4  # pictures that are unpacked at once: each may be large, and no other limit has seen it yet
+Edits = Callable[[Order], AsyncGenerator[Event, None]]  # raises ReplicaLost when the replica dies
+PER_REPLICA = 2  # edits given to a replica: the one that it makes and the next one
+WATCH_S, NONE_S = 5.0, 0.5  # seconds between two counts of replicas, with and without any
+COUNT_S = 5.0  # most seconds of a count
+DECODERS = 4  # pictures that are unpacked at once: each may be large, and no other limit has applied to it yet
 
 
 class Service:
-    """Everything between HTTP and the model. One of it exists: the queue and the limits are in its memory."""
+    """The layer between HTTP and the model. There is only one, because the queue and the limits are in its memory."""
 
     def __init__(self, settings: Settings, edits: Edits):
         self.settings = settings
         self.keys = Keys(settings)
-        self.store = Store(settings.state, settings.ttl_s, settings.state_mib * 2**20)
+        self.store = ServerStore(settings.state, settings.ttl_s, settings.state_mib * 2**20)
         self.queue = FairQueue(PER_REPLICA * settings.replicas, settings.waiting, settings.waiting_pixels)
         self.metrics = Metrics(self.queue)
         self._edits = edits
         self._decoders = ThreadPoolExecutor(DECODERS, "decode")
-        self.replicas = 0  # that were alive when they were last counted
+        self.replicas = 0  # alive at the last count
 
     async def watch(self, alive: Callable[[], Awaitable[int]]) -> None:
-        """Keeps the queue as wide as there are replicas, until it is cancelled.
+        """Keeps the queue's slots in step with the number of replicas, until it is cancelled.
 
-        What is given out beyond that waits with Serve, where keys take no turns.
+        Edits beyond that number would wait in Serve's own queue, where keys take no turns.
         """
         while True:
-            with suppress(Exception):  # Serve's controller is being replaced: it is as it was
+            with suppress(Exception):  # Serve's controller is being replaced: keep the last count
                 async with asyncio.timeout(COUNT_S):
                     self.replicas = await alive()
                 self.queue.resize(PER_REPLICA * max(1, self.replicas))
             await asyncio.sleep(WATCH_S if self.replicas else NONE_S)
 
-    async def prepare(self, body: Body, *, previews: int, tell: bool) -> Work:
-        """Pictures decoded and everything checked that can be without the model.
+    async def prepare(self, body: Body, *, previews: int, tell: bool) -> EditWork:
+        """Decodes the pictures and checks everything that can be checked without the model.
 
         Raises:
             ApiError: 400, 404, 413.
@@ -62,8 +62,12 @@ class Service:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._decoders, prepare, body, self.settings, previews, tell)
 
-    async def edit(self, owner: Owner, work: Work, told: Callable[[Step], Awaitable[None]] | None = None) -> list[dict]:
-        """All edits of a request, as items of a response. `told` gets the steps of all of them, as they come.
+    async def edit(
+        self, owner: Owner, work: EditWork, told: Callable[[Step], Awaitable[None]] | None = None
+    ) -> list[dict]:
+        """Makes all edits of a request and returns them as items of a response.
+
+        `told` is called with each step of any of them.
 
         Raises:
             ApiError: 429, 503, 504.
@@ -73,12 +77,12 @@ class Service:
                 async with asyncio.TaskGroup() as group:
                     pairs = zip(turns, work.orders, strict=True)
                     tasks = [group.create_task(self._item(work, turn, order, told)) for turn, order in pairs]
-            except ExceptionGroup as errors:  # one of several says it for all
+            except ExceptionGroup as errors:  # report one of several
                 raise _first(errors) from None
             return [task.result() for task in tasks]
 
-    async def events(self, owner: Owner, work: Work) -> AsyncGenerator[Step | dict, None]:
-        """Steps of the only edit of a request, previews ready to be shown, then its item."""
+    async def events(self, owner: Owner, work: EditWork) -> AsyncGenerator[Step | dict, None]:
+        """Yields the steps of a request's only edit, with previews as clients see them, then its item."""
         with self.queue.turns(owner.name, 1, owner.edits, work.pixels) as [turn]:
             async with aclosing(self._run(turn, work.orders[0], work)) as events:
                 async for event in events:
@@ -87,8 +91,8 @@ class Service:
                     else:
                         yield await self._shown(work, event)
 
-    async def item(self, work: Work, order: Order, done: Done) -> dict:
-        """One of a response's ``data``; its picture is kept, to be named by ``file_id``."""
+    async def item(self, work: EditWork, order: Order, done: Done) -> dict:
+        """Returns one item of a response's ``data``; its picture is stored, and ``file_id`` can name it later."""
         with self.metrics.stage_seconds.labels("encode").time():
             image, clip = await asyncio.to_thread(encoded, work, done)
         fields = work.fields
@@ -107,7 +111,9 @@ class Service:
             item["how"] = list(done.how)
         return item
 
-    async def _item(self, work: Work, turn: Turn, order: Order, told: Callable[[Step], Awaitable[None]] | None) -> dict:
+    async def _item(
+        self, work: EditWork, turn: Turn, order: Order, told: Callable[[Step], Awaitable[None]] | None
+    ) -> dict:
         async with aclosing(self._run(turn, order, work)) as events:
             async for event in events:
                 if isinstance(event, Done):
@@ -117,14 +123,14 @@ class Service:
                     await told(await self._shown(work, event))
         raise overloaded("The model gave no result: try again.")
 
-    async def _shown(self, work: Work, step: Step) -> Step:
-        """With a preview as clients see it: of the result's size, outside the mask the source."""
+    async def _shown(self, work: EditWork, step: Step) -> Step:
+        """Returns `step` with its preview as clients see it: at the result's size, with the source outside the mask."""
         if step.preview is None:
             return step
         return replace(step, preview=await asyncio.to_thread(shown, step.preview, work))
 
-    async def _run(self, turn: Turn, order: Order, work: Work) -> AsyncGenerator[Event, None]:
-        """Events of an order, once each, from as many replicas as die under it."""
+    async def _run(self, turn: Turn, order: Order, work: EditWork) -> AsyncGenerator[Event, None]:
+        """Yields the events of an order, once each, even if replicas die and others start it again."""
         outcome, told, arrived = "cancelled", 0, time.monotonic()
         try:
             async with asyncio.timeout(work.deadline - time.monotonic()):
@@ -144,7 +150,7 @@ class Service:
                                 outcome = "done"
                             yield event
                     return
-                except Lost:
+                except ReplicaLost:
                     self.metrics.lost.inc()
             outcome = "lost"
             raise overloaded(f"{self.settings.attempts} replicas died under this edit: try again.")
@@ -161,19 +167,19 @@ class Service:
 
 
 def late(fields: EditFields) -> ApiError:
-    """The server's own deadline is its fault, one that the client chose is not."""
+    """Returns the error for a missed deadline: the server's fault, unless the client chose the deadline."""
     message = "The edit was not ready by its deadline; it has been stopped."
     status = 504 if fields.deadline_s is None else 408
     return ApiError(status, message, code="deadline_exceeded", param="deadline_s")
 
 
 def _first(errors: ExceptionGroup) -> Exception:
-    """A refusal if there is one, else whatever there is."""
+    """Returns the first refusal if there is one, else the first error."""
     return next((e for e in errors.exceptions if isinstance(e, ApiError)), errors.exceptions[0])
 
 
 async def _until(deadline: float, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    """`events`, or TimeoutError at `deadline`."""
+    """Yields `events`, and raises TimeoutError at `deadline`."""
     while True:
         async with asyncio.timeout(deadline - time.monotonic()):
             event = await anext(events, None)

@@ -1,4 +1,4 @@
-"""What a server is: one frozen dataclass, from the arguments of the app builder and the environment."""
+"""The settings of a server: one frozen dataclass, from the arguments of the app builder and the environment."""
 
 import base64
 import binascii
@@ -25,7 +25,7 @@ Outside = Literal["off", "public", "any"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every field is an argument ``name=value`` of the app and a variable ``V4E_SERVE_NAME``; the argument wins."""
+    """The settings, each an argument ``name=value`` of the app and a variable ``V4E_SERVE_NAME``; the former wins."""
 
     model: str = TINY  # a folder that export.py wrote, or any Wan I2V pipeline
     model_name: str = "v4e"  # what clients call it
@@ -50,28 +50,28 @@ class Settings:
 
     replicas: int = 1  # at least
     max_replicas: int = 1  # above `replicas`, Serve adds some while edits wait
-    upscale_s: float = 10.0  # for how long they must wait until it does
-    downscale_s: float = 300.0  # for how long a replica must be one too many until it goes
+    upscale_s: float = 10.0  # how long edits must wait before Serve adds a replica
+    downscale_s: float = 300.0  # how long a replica must be superfluous before Serve stops it
     waiting: int = 64  # edits that may wait for a replica; then 429
     waiting_pixels: int = 400_000_000  # of the pictures of all edits, waiting and running; then 429
     per_key: int = 16  # edits of one key, waiting and running
     rate: str = ""  # requests of one key, e.g. 60/minute; "" is no limit
-    deadline_s: float = 600.0  # of a request from arrival, of a job from its turn; both may ask for less
-    attempts: int = 3  # replicas that an edit is given to when they die under it
-    stall_s: float = 300.0  # a model that makes no step for so long is replaced
-    drain_s: float = 60.0  # what runs may take when a replica is to stop; after it, it is made again elsewhere
-    surge: bool = False  # a redeploy starts new replicas before old ones stop; where there is no room it waits for it
+    deadline_s: float = 600.0  # of a request from its arrival, of a job from its turn; both may set a shorter one
+    attempts: int = 3  # replicas that an edit is given to if they die under it
+    stall_s: float = 300.0  # a replica whose model makes no step for this long is replaced
+    drain_s: float = 60.0  # time for running edits when a replica stops; after it, another replica makes them again
+    surge: bool = False  # a redeploy starts new replicas before old ones stop, and waits until there is room for them
 
     upload_mib: float = 20.0  # of one request's body
     source_pixels: int = 40_000_000  # of one picture, before it is decoded
     urls: Outside = "off"  # pictures by URL: off, public = addresses of the internet only, any = also private ones
-    webhooks: Outside = "off"  # the same, for where the end of a job is told
+    webhooks: Outside = "off"  # the same, for URLs that receive the end of a job
     webhook_secret: str = field(default="", repr=False)  # signs webhooks: whsec_<base64 of at least 24 bytes>
     keys: str = field(default="", repr=False)  # lines of a keys file, separated by commas
     keys_file: str = ""  # what `python -m serve.keys NAME` printed, one key a line
 
     state: str = "runs/serve"  # folder of jobs and results
-    state_mib: float = 1024.0  # of results, the oldest go first; and of unfinished jobs' pictures
+    state_mib: float = 1024.0  # of results, the oldest are deleted first; and of unfinished jobs' pictures
     ttl_s: float = 86_400.0  # of jobs and results
 
     def __post_init__(self):
@@ -107,7 +107,7 @@ class Settings:
 
     @property
     def warm_sizes(self) -> list[tuple[int, int]]:
-        """(width, height) of each bucket of `warm`."""
+        """The (width, height) of each bucket of `warm`."""
         sizes = []
         for text in filter(None, (part.strip() for part in self.warm.split(","))):
             match = re.fullmatch(r"(\d+)x(\d+)", text)
@@ -118,7 +118,7 @@ class Settings:
 
     @property
     def adapters(self) -> dict[str, str]:
-        """Adapter files by name, from `loras`."""
+        """The adapter files by name, from `loras`."""
         pairs = [part.strip().partition("=") for part in self.loras.split(",") if part.strip()]
         for name, eq, file in pairs:
             require(bool(name and eq and file), f"settings.loras: {name!r}: expected name=file,name=file")
@@ -126,7 +126,7 @@ class Settings:
 
     @property
     def inexact(self) -> "Inexact":
-        """What the model may do that changes pixels."""
+        """The options in use that change pixels."""
         from v4e.editing.inexact import (
             Inexact,  # with torch and diffusers: `python -m serve.keys` need not wait for them
         )
@@ -146,7 +146,7 @@ def _is_secret(text: str) -> bool:
 
 
 def settings_from(args: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Of the app builder's `args` over the environment's variables.
+    """Returns the settings from the app builder's `args`, which override the environment's variables.
 
     Raises:
         ValueError: one line that names the setting, what was got and what was expected.
@@ -163,7 +163,7 @@ def settings_from(args: Mapping[str, object], environ: Mapping[str, str] = os.en
         first = error.errors()[0]
         name = first["loc"][0] if first["loc"] else ""
         text = str(first["msg"]).removeprefix("Value error, ")
-        # A secret may be what is wrong: it is not repeated.
+        # The wrong value may be a secret: it is not repeated.
         got = "" if not name or name in ("keys", "webhook_secret") else f"settings.{name}={given.get(str(name))!r}: "
         raise ValueError(got + text) from None
     return checked

@@ -1,4 +1,4 @@
-"""What can be checked of a server's settings before anything is loaded: files, keys, names."""
+"""The checks of a server's settings before anything is loaded: files, keys, names."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from v4e.weights.hub import check_folder
 
 
 def check(settings: Settings) -> None:
-    """Refuses what would fail only when a replica starts, minutes later and in another process.
+    """Refuses settings that would fail only when a replica starts, minutes later and in another process.
 
     Raises:
         ValueError: one line that names the setting, what was got and what was expected.
@@ -30,7 +30,7 @@ def check(settings: Settings) -> None:
         require(name in names, f"settings.attention={name}: expected one of {', '.join(names)}")
     message = f"settings.attention={name} computes in 16 bits, settings.dtype=float32: set dtype=bfloat16"
     require(settings.dtype != "float32" or not any(word in name for word in HALF_ONLY), message)
-    # What else it needs is the replica's to see: this may be a machine of another kind.
+    # The replica checks the rest: this machine may be of another kind.
     message = f"settings.weights={settings.weights} needs a CUDA GPU: set gpus=1, or leave it out"
     require(not settings.weights or settings.gpus > 0, message)
     try:

@@ -1,4 +1,4 @@
-"""What outlives a request: results and jobs in one SQLite file, each for a while. It also outlives this process."""
+"""The store of results and jobs: one SQLite file that outlives requests and this process. Each row expires."""
 
 import secrets
 import sqlite3
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     webhook TEXT, told INTEGER DEFAULT 0, lease REAL DEFAULT 0, created REAL, expires REAL,
     UNIQUE (owner, idempotency)
 );
--- What is asked every few seconds is answered without reading past the pictures.
+-- Indexes of the columns that are polled every few seconds, so that a poll reads no pictures.
 CREATE INDEX IF NOT EXISTS results_size ON results (expires, bytes);
 CREATE INDEX IF NOT EXISTS jobs_expire ON jobs (expires);
 CREATE INDEX IF NOT EXISTS jobs_open ON jobs (owner, created, lease, expires) WHERE status IN ('queued', 'running');
@@ -26,13 +26,13 @@ CREATE INDEX IF NOT EXISTS jobs_untold ON jobs (lease, expires)
 
 
 @dataclass(frozen=True)
-class Result:
+class StoredFile:
     mime: str
     blob: bytes
 
 
-class Store:
-    """All access to the file. `folder` is the operator's; nothing of a request ever becomes a path."""
+class ServerStore:
+    """The only access to the file. `folder` is the operator's; no part of a request ever becomes a path."""
 
     def __init__(self, folder: str, ttl_s: float, most_bytes: float):
         path = Path(folder)
@@ -40,12 +40,12 @@ class Store:
         self._ttl_s, self._most_bytes = ttl_s, most_bytes
         self._db = sqlite3.connect(path / "serve.sqlite", isolation_level=None, timeout=30, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
-        # A power cut may cost the last seconds, a killed process nothing.
+        # A power cut may lose the last seconds; a killed process loses nothing.
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA)
         self._bytes = self._one("SELECT COALESCE(SUM(bytes), 0) AS n FROM results")["n"]
 
     def keep(self, mime: str, blob: bytes) -> str:
-        """Keeps a result; its id cannot be guessed, and who knows it may read it."""
+        """Stores a result and returns its id, which cannot be guessed; everyone who knows it may read the result."""
         name = "img_" + secrets.token_hex(16)
         values = (name, mime, blob, len(blob), time.time() + self._ttl_s)
         self._db.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?)", values)
@@ -54,12 +54,12 @@ class Store:
             self._shrink()
         return name
 
-    def result(self, name: str) -> Result | None:
+    def result(self, name: str) -> StoredFile | None:
         row = self._one("SELECT mime, blob FROM results WHERE id = ? AND expires > ?", name, time.time())
-        return Result(row["mime"], row["blob"]) if row else None
+        return StoredFile(row["mime"], row["blob"]) if row else None
 
     def add_job(self, **values: Any) -> sqlite3.Row | None:
-        """A new job, queued; the earlier one of this owner and idempotency key if there is one."""
+        """Adds a queued job, or returns the earlier one of this owner and idempotency key."""
         now = time.time()
         values |= {"id": "job_" + secrets.token_hex(16), "status": "queued", "created": now}
         values["expires"] = now + self._ttl_s
@@ -70,11 +70,11 @@ class Store:
         return self.repeated(values["owner"], values["idempotency"])
 
     def repeated(self, owner: str, idempotency: str | None) -> sqlite3.Row | None:
-        """The job that this owner asked for with this idempotency key before."""
+        """Returns this owner's earlier job with this idempotency key."""
         return self._one("SELECT * FROM jobs WHERE owner = ? AND idempotency = ?", owner, idempotency)
 
     def job(self, name: str, owner: str) -> sqlite3.Row | None:
-        """A job of this owner; others' are as if they were not there."""
+        """Returns a job of this owner; None for the jobs of others."""
         return self._one("SELECT * FROM jobs WHERE id = ? AND owner = ? AND expires > ?", name, owner, time.time())
 
     def unfinished(self, owner: str) -> int:
@@ -82,7 +82,7 @@ class Store:
         return self._one(sql, owner)["n"]
 
     def unfinished_bytes(self) -> int:
-        """Of the pictures of all jobs that have not ended."""
+        """Returns the bytes of the pictures of all jobs that have not ended."""
         sql = (
             "SELECT COALESCE(SUM(LENGTH(source) + COALESCE(LENGTH(mask), 0)), 0) AS n FROM jobs "
             "WHERE status IN ('queued', 'running')"
@@ -90,10 +90,10 @@ class Store:
         return self._one(sql)["n"]
 
     def lease(self, lease_s: float, most: int) -> list[sqlite3.Row]:
-        """Takes jobs that nobody works on, new ones and those whose server has died under them.
+        """Takes jobs that no server works on: new ones, and those whose server has died.
 
-        Of those to be edited at most `most`, so that owners take turns: an owner's third comes after the others'
-        second. Of those whose end is only to be told, all.
+        It takes at most `most` jobs with an edit to make, so that owners take turns: an owner's third job comes after
+        the others' second. It takes all jobs that only have a webhook to send.
         """
         now = time.time()
         turns = (
@@ -110,18 +110,18 @@ class Store:
         return sorted(rows, key=lambda row: row["created"])
 
     def hold(self, names: list[str], lease_s: float) -> None:
-        """Says that this server still works on these jobs."""
+        """Renews this server's lease of these jobs."""
         until = time.time() + lease_s
         self._db.executemany("UPDATE jobs SET lease = ? WHERE id = ?", [(until, name) for name in names])
 
     def update_job(self, name: str, *, unless: str = "", **values: Any) -> bool:
-        """Sets columns of a job; not if its status is `unless`. Whether it did."""
+        """Sets columns of a job unless its status is `unless`. Returns True if it did."""
         assignments = ", ".join(f"{column} = ?" for column in values)
         sql = f"UPDATE jobs SET {assignments} WHERE id = ? AND status <> ?"
         return self._db.execute(sql, (*values.values(), name, unless)).rowcount > 0
 
     def purge(self) -> None:
-        """Drops what has expired."""
+        """Deletes expired results and jobs."""
         now = time.time()
         self._db.execute("DELETE FROM results WHERE expires <= ?", (now,))
         self._db.execute("DELETE FROM jobs WHERE expires <= ?", (now,))
@@ -131,7 +131,7 @@ class Store:
         self._db.close()
 
     def _shrink(self) -> None:
-        """Drops the oldest results down to nine tenths of what may be kept."""
+        """Deletes the oldest results until nine tenths of the limit are left."""
         for row in self._db.execute("SELECT id, bytes FROM results ORDER BY expires").fetchall():
             if self._bytes <= 0.9 * self._most_bytes:
                 return

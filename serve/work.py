@@ -1,4 +1,4 @@
-"""What a request comes to: its pictures and orders before the model, its files after it."""
+"""The work of a request: its pictures and orders before the model, its files after it."""
 
 import secrets
 import time
@@ -18,7 +18,7 @@ from v4e.wan import fits_vae
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class EditWork:
     """A request, ready to run: one order for each of its n edits."""
 
     fields: EditFields
@@ -36,8 +36,8 @@ class Work:
         return self.source.width * self.source.height * (1 if self.mask is None else 2)
 
 
-def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> Work:
-    """Pictures decoded and everything checked that can be without the model.
+def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWork:
+    """Decodes the pictures and checks everything that can be checked without the model.
 
     Raises:
         ApiError: 400, 404, 413.
@@ -75,17 +75,17 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> Work:
         for k in range(fields.n)
     )
     limit = min(settings.deadline_s, fields.deadline_s or settings.deadline_s)
-    return Work(fields=fields, source=source, mask=mask, orders=orders, deadline=time.monotonic() + limit)
+    return EditWork(fields=fields, source=source, mask=mask, orders=orders, deadline=time.monotonic() + limit)
 
 
-def shown(preview: Image.Image, work: Work) -> Image.Image:
-    """A preview of the result's size, outside the mask the source."""
+def shown(preview: Image.Image, work: EditWork) -> Image.Image:
+    """Returns a preview at the result's size, with the source outside the mask."""
     whole = preview.resize(work.source.size, Image.Resampling.LANCZOS)
     return pictures.composite(whole, work.source, work.mask)
 
 
-def encoded(work: Work, done: Done) -> tuple[bytes | None, bytes | None]:
-    """Files of the image and of the clip, those that are wanted."""
+def encoded(work: EditWork, done: Done) -> tuple[bytes | None, bytes | None]:
+    """Encodes the image and the clip as files; None for one that the request does not want."""
     fields, image, clip = work.fields, None, None
     if fields.output != "clip":
         whole = pictures.composite(done.image, work.source, work.mask)

@@ -101,9 +101,9 @@ def browse(tmp_path_factory):
 @pytest.fixture(scope="module")
 def engine(settings):
     """The model of a module's own fixture `settings`."""
-    from serve.engine import Engine
+    from serve.engine import EditEngine
 
-    return Engine(settings)
+    return EditEngine(settings)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from PIL import Image
 from benchmarks.support.resident import clear_peak, resident_mib
 from benchmarks.support.result import write_result
 from benchmarks.support.served import SMALL, picture, served
-from serve.engine import Engine
+from serve.engine import EditEngine
 from serve.settings import Settings
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
@@ -335,7 +335,7 @@ def summary_of(counted: Counter[tuple[str, int]]) -> dict[str, float]:
 def main() -> None:
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 6600
     settings = Settings(state=tempfile.mkdtemp(), steps=1, max_steps=2, max_frames=9, upload_mib=2.0, **SMALL)
-    engine = Engine(settings)
+    engine = EditEngine(settings)
     with served(settings, engine) as url:
         known(url)
         clear_peak()

@@ -12,7 +12,7 @@ import uvicorn
 from PIL import Image
 
 from serve.api.app import create_app
-from serve.engine import Engine
+from serve.engine import EditEngine
 from serve.service import Service
 from serve.settings import Settings
 
@@ -38,7 +38,7 @@ def opened(blob: bytes) -> Image.Image:
 
 
 @contextmanager
-def served(settings: Settings, engine: Engine, edits=None, alive=None) -> Iterator[str]:
+def served(settings: Settings, engine: EditEngine, edits=None, alive=None) -> Iterator[str]:
     """Serves the application with these settings and yields its base URL."""
     service = Service(settings, edits or engine.edit)
     config = uvicorn.Config(create_app(service, alive or engine.alive), host="127.0.0.1", port=0, log_level="warning")

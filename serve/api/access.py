@@ -1,4 +1,4 @@
-"""The parts of the server that a route asks for by the type of its argument."""
+"""The parts of the server that a route gets by the type of its argument."""
 
 from typing import Annotated
 
@@ -33,5 +33,5 @@ TheOwner = Annotated[Owner, Depends(_authenticated)]
 
 
 def request_id(request: Request) -> str:
-    """Returns the id under which Serve's proxy and our log know the request."""
+    """Returns the request's id in Serve's proxy and in our log."""
     return request.headers.get("x-request-id", "")

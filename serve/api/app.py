@@ -1,4 +1,4 @@
-"""The ASGI application: its routes, what runs beside them, and the guard around both."""
+"""The ASGI application: its routes, its background tasks, and the guard around both."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The OpenAPI description where FastAPI cannot derive it, and a plain page of it that fetches nothing."""
+"""The parts of the OpenAPI description that FastAPI cannot derive, and a plain page of it that loads no scripts."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ FILE = {"type": "string", "format": "binary"}
 
 
 def request_body(of_json: type[BaseModel], of_form: type[BaseModel]) -> dict:
-    """``openapi_extra`` of a route that reads both forms by itself."""
+    """Returns the ``openapi_extra`` of a route that reads both forms by itself."""
     form = of_form.model_json_schema()
     form["properties"] = {"image": FILE | {"description": "PNG, JPEG, WebP or GIF."}, "mask": FILE} | form["properties"]
     whole = _inlined(of_json.model_json_schema())
@@ -56,13 +56,13 @@ def request_body(of_json: type[BaseModel], of_form: type[BaseModel]) -> dict:
 
 
 def page(openapi: dict) -> str:
-    """All routes and their fields as HTML."""
+    """Returns all routes and their fields as HTML."""
     env = Environment(loader=PackageLoader("serve", "page"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return env.get_template("docs.html.j2").render(api=openapi)
 
 
 def _inlined(schema: dict) -> dict:
-    """`schema` without ``$defs``: FastAPI collects none from ``openapi_extra``."""
+    """Returns `schema` without ``$defs``, which FastAPI does not collect from ``openapi_extra``."""
     defs = schema.pop("$defs", {})
 
     def inline(part: Any) -> Any:

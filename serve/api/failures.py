@@ -1,4 +1,4 @@
-"""Answers in the envelope to whatever a route raises."""
+"""The handlers that answer any error of a route in the envelope."""
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError

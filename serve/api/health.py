@@ -11,13 +11,13 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def healthz() -> dict:
-    """That this process answers."""
+    """Answers 200 if this process is up."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses=ERRORS)
 async def readyz(service: TheService) -> dict:
-    """That there is a warm replica, however busy: send traffic."""
+    """Answers 200 if there is a warm replica, even if it is busy."""
     if not service.replicas:
         raise overloaded("No replica is ready.")
     return {"status": "ready"}
@@ -25,5 +25,5 @@ async def readyz(service: TheService) -> dict:
 
 @router.get("/metrics", response_class=Response, responses=ERRORS)
 async def metrics(service: TheService, _owner: TheOwner) -> Response:
-    """For Prometheus."""
+    """Returns the counters for Prometheus."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")

@@ -1,4 +1,4 @@
-"""The web page and the page of the API's description. No path of a request is ever opened."""
+"""The web page, and the page of the API's description. No path from a request is ever opened."""
 
 from pathlib import Path
 

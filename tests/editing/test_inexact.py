@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks.support.served import SMALL, http, png, served
 from pipelines.stages.edit import TINY
-from serve.engine import Engine
+from serve.engine import EditEngine
 from serve.settings import Settings
 from v4e.editing import inexact
 from v4e.editing.editor import Editor
@@ -50,7 +50,7 @@ def test_a_response_names_what_is_not_exact_and_a_server_by_default_has_nothing_
     def item(**options) -> dict:
         model = str(random_family / "tiny-wan-i2v")
         settings = Settings(model=model, state=str(tmp_path), **SMALL, **options)
-        with served(settings, Engine(settings)) as url:
+        with served(settings, EditEngine(settings)) as url:
             form = {"prompt": "x", "num_inference_steps": "2"}
             return http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).json()["data"][0]
 

@@ -10,7 +10,7 @@ from openai.types import ImageEditCompletedEvent, ImageEditPartialImageEvent, Im
 from PIL import Image
 
 from benchmarks.support.served import SMALL, http, opened, picture, png, served
-from serve.errors import Lost
+from serve.errors import ReplicaLost
 from serve.settings import Settings
 from v4e.editing.settings import EditSettings
 
@@ -254,7 +254,7 @@ def test_a_lost_replicas_edit_is_made_by_another_and_told_once(settings, engine)
             yield event
             if count < 3 and event.step == 2 * count:
                 await events.aclose()
-                raise Lost
+                raise ReplicaLost
 
     edits, asked = counting(dies)
     with served(settings, engine, edits) as url:
@@ -269,7 +269,7 @@ def test_a_lost_replicas_edit_is_made_by_another_and_told_once(settings, engine)
 
 def test_when_all_die_it_is_worth_another_try(settings, engine):
     async def dies(_order, _count):
-        raise Lost
+        raise ReplicaLost
         yield
 
     edits, asked = counting(dies)

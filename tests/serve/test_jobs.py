@@ -23,7 +23,7 @@ from serve import jobs as jobs_module
 from serve import webhook
 from serve.keys import digest
 from serve.settings import Settings
-from serve.store import Store
+from serve.store import ServerStore
 from tests.support.wait import until
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -106,7 +106,7 @@ def test_a_job_that_another_server_cancels_ends_here(url, engine, settings):
     while read(url, name)["status"] == "queued":
         pass
     before = engine._steps
-    Store(settings.state, settings.ttl_s, 1e9).update_job(name, status="cancelled")
+    ServerStore(settings.state, settings.ttl_s, 1e9).update_job(name, status="cancelled")
     ask(url)
     assert engine._steps - before <= 1 + 4
     assert read(url, name)["status"] == "cancelled"
@@ -214,7 +214,7 @@ def test_jobs_without_room_keep_nobody_elses_out(settings, engine, tmp_path):
         until(lambda: {status(name, ann)["status"] for name in waiting} == {"succeeded"}, 60)
 
 
-def job_of(store: Store, owner: str, **more) -> str:
+def job_of(store: ServerStore, owner: str, **more) -> str:
     values = {"idempotency": None, "fingerprint": "f", "fields": '{"prompt": "x"}', "source": b"s", "mask": None}
     row = store.add_job(**values | {"owner": owner, "steps": 1, "webhook": None} | more)
     assert row is not None
@@ -222,7 +222,7 @@ def job_of(store: Store, owner: str, **more) -> str:
 
 
 def test_owners_of_jobs_take_turns(tmp_path):
-    store = Store(str(tmp_path), 60.0, 1e9)
+    store = ServerStore(str(tmp_path), 60.0, 1e9)
     ann, bob = [job_of(store, "ann") for _ in range(4)], [job_of(store, "bob") for _ in range(2)]
 
     def leased(most: int) -> list[str]:
@@ -236,7 +236,7 @@ def test_owners_of_jobs_take_turns(tmp_path):
 
 
 def test_what_is_asked_often_reads_no_pictures(tmp_path):
-    store = Store(str(tmp_path), 60.0, 1e9)
+    store = ServerStore(str(tmp_path), 60.0, 1e9)
     often = (
         "SELECT COALESCE(SUM(bytes), 0) AS n FROM results",
         "DELETE FROM results WHERE expires <= 0",
@@ -332,7 +332,7 @@ def test_a_webhook_is_refused_where_they_are_off(settings, engine, tmp_path):
 def test_the_jobs_of_a_dead_server_are_made_by_the_next(settings, engine, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs_module, "LEASE_S", 0.2)
     settings = replace(settings, state=str(tmp_path))
-    store = Store(settings.state, settings.ttl_s, 1e9)
+    store = ServerStore(settings.state, settings.ttl_s, 1e9)
     name = job_of(store, "anyone", fields='{"prompt": "x", "num_inference_steps": 1}', source=png())
     assert [job["id"] for job in store.lease(0.2, 9)] == [name]  # and here its server dies
     assert store.lease(0.2, 9) == []
@@ -353,7 +353,7 @@ def test_jobs_go_on_after_their_store_did_not_answer(settings, engine, tmp_path,
 
 
 def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):
-    short = Store(str(tmp_path / "short"), 0.0, 1e9)
+    short = ServerStore(str(tmp_path / "short"), 0.0, 1e9)
     assert short.result(short.keep("image/png", b"x")) is None
     short.purge()
     assert short._one("SELECT COUNT(*) AS n FROM results")["n"] == 0
@@ -363,7 +363,7 @@ def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):
     assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 1
     short.purge()
     assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 0
-    small = Store(str(tmp_path / "small"), 60.0, 1000.0)
+    small = ServerStore(str(tmp_path / "small"), 60.0, 1000.0)
     names = [small.keep("image/png", bytes(300)) for _ in range(5)]
     assert small.result(names[0]) is None and small.result(names[-1]) is not None
     assert small._bytes <= 1000

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.support.served import SMALL, http, opened, picture, png, served
-from serve.engine import Engine
+from serve.engine import EditEngine
 from serve.keys import digest
 from serve.order import Order
 from serve.settings import Settings
@@ -106,7 +106,7 @@ def test_nothing_of_the_files_words_is_in_a_result(client):
 
 
 @contextmanager
-def held(settings: Settings, engine: Engine, alive=None, **changed) -> Iterator[tuple[str, list, threading.Event]]:
+def held(settings: Settings, engine: EditEngine, alive=None, **changed) -> Iterator[tuple[str, list, threading.Event]]:
     """A server whose model waits for an event before each edit; the orders that it was given, in their turn."""
     orders, go = [], threading.Event()
 
@@ -266,7 +266,7 @@ def test_a_header_that_is_wrong_has_the_envelope_too(url):
 
 
 def test_ready_is_warm_at_every_size_and_not_before(settings, engine, tmp_path):
-    assert Engine(replace(settings, warm="32x32,32x16,16x32"))._steps == 3
+    assert EditEngine(replace(settings, warm="32x32,32x16,16x32"))._steps == 3
 
     async def none_there() -> int:
         return 0
@@ -284,7 +284,7 @@ def test_ready_is_warm_at_every_size_and_not_before(settings, engine, tmp_path):
 
 
 def test_an_engine_that_makes_no_step_is_not_healthy(settings):
-    engine, go = Engine(replace(settings, stall_s=0.2)), threading.Event()
+    engine, go = EditEngine(replace(settings, stall_s=0.2)), threading.Event()
     order = Order(
         image=picture(),
         instruction="x",

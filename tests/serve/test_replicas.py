@@ -13,7 +13,7 @@ from ray import cloudpickle, serve
 from benchmarks.support.on_ray import on_serve, replicas
 from benchmarks.support.served import http, png
 from serve import app
-from serve.ingress import Model
+from serve.ingress import EditModel
 from tests.support.served_on_ray import idle, process_of, slow_edit, steps_made
 from tests.support.wait import until
 
@@ -94,7 +94,7 @@ def test_replicas_grow_while_edits_wait_and_go_when_none_do(url, settings):
     assert slow_edit(url, 1).status_code == 200
 
 
-class Hangs(Model.func_or_class):  # type: ignore[name-defined]
+class Hangs(EditModel.func_or_class):  # type: ignore[name-defined]
     """Stands still for ever in an edit whose instruction is the name of a file; the file goes, so it does so once."""
 
     def _edit(self, order, stop, tell):
@@ -109,7 +109,7 @@ class Hangs(Model.func_or_class):  # type: ignore[name-defined]
 
 @pytest.mark.long
 def test_a_model_that_stands_still_is_replaced_and_its_edits_are_made(url, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "Model", serve.deployment(Hangs))
+    monkeypatch.setattr(app, "EditModel", serve.deployment(Hangs))
     deploy(settings, stall_s="2", drain_s="600")  # draining would wait for what never ends
     once = tmp_path / "once"
     once.touch()
