@@ -55,7 +55,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(work, group, monkeypa
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(dit.Meter, "__call__", die)
+        patch.setattr(dit.PretrainMeter, "__call__", die)
         with pytest.raises(Killed):
             train()
     found = train()

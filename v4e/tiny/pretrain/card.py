@@ -10,7 +10,7 @@ from PIL import Image
 
 from v4e.files.pictures import stack, strip
 from v4e.language.tasks import TASKS
-from v4e.tiny.pretrain.gate import Result, last_frame_psnr
+from v4e.tiny.pretrain.gate import GateResult, last_frame_psnr
 
 COLUMNS = {
     "vae": "VAE ceiling",
@@ -20,7 +20,7 @@ COLUMNS = {
 }
 
 
-def write_card(out: Path, work: Path, results: Mapping[str, Result], started_from: Path | None) -> None:
+def write_card(out: Path, work: Path, results: Mapping[str, GateResult], started_from: Path | None) -> None:
     """`results` by the names of COLUMNS."""
     out.mkdir(parents=True, exist_ok=True)
     samples(results).save(out / "samples.png")
@@ -70,7 +70,7 @@ edit is below a quarter of the source's and the rest keeps 20 dB. The VAE recons
     )
 
 
-def samples(results: Mapping[str, Result]) -> Image.Image:
+def samples(results: Mapping[str, GateResult]) -> Image.Image:
     """A row a task: the true clip, then each result's."""
     rows = []
     some = results["base"]
@@ -86,7 +86,7 @@ def _logs(work: Path) -> str:
     return "\n".join(path.read_text().splitlines()[-1] for path in paths if path.exists())
 
 
-def _table(results: Mapping[str, Result]) -> str:
+def _table(results: Mapping[str, GateResult]) -> str:
     tables = [results[name].table for name in COLUMNS]
     lines = ["| success | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---|" * len(COLUMNS)]
     lines += [f"| {t} | " + " | ".join(f"{x['by_task'][t]['success']:.2f}" for x in tables) + " |" for t in TASKS]

@@ -22,7 +22,7 @@ from v4e.models import tiny
 from v4e.models.attention import fold_pads
 from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import encode_images
-from v4e.tiny.pretrain.loop import Meter, average_gradients, cosine, resume, save
+from v4e.tiny.pretrain.loop import PretrainMeter, average_gradients, cosine, resume, save
 from v4e.tiny.pretrain.optim import MuonAdamW
 
 MUON_LR = 6e-3  # on AdamW's scale: Muon's updates are brought to AdamW's root mean square
@@ -114,7 +114,7 @@ def train(
     ema = {k: v.detach().clone() for k, v in family.state_dict().items()}
     start = resume(path, family, ema, optimizer.load)
     processor = tiny.image_processor()
-    meter = Meter(stage, steps, 100, batch * workers, work / f"{stage}.log")
+    meter = PretrainMeter(stage, steps, 100, batch * workers, work / f"{stage}.log")
     for step in range(start, steps):
         rng = np.random.default_rng((step, rank))
         rows = np.sort(rng.choice(latents, batch, replace=False))

@@ -42,7 +42,7 @@ def sample(family, z_cond, texts: list[str], frames: np.ndarray, *, last: bool, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class GateResult:
     """The result of a stage on validation edits: ``metrics.exact.summarize``'s table, and the clips it made."""
 
     table: dict
@@ -56,7 +56,7 @@ class Result:
 
 
 @torch.no_grad()
-def run(work: Path, stage: str, per_task: int = 10, text: str = "caption", guidance: float = 1.0) -> Result:
+def run(work: Path, stage: str, per_task: int = 10, text: str = "caption", guidance: float = 1.0) -> GateResult:
     """Scores `stage` ("vae", "base" or "teacher") on `per_task` validation edits a task.
 
     `text` says what they are told by, "caption" or "instruction". "vae" decodes what it encoded of the true clip: the
@@ -80,15 +80,15 @@ def run(work: Path, stage: str, per_task: int = 10, text: str = "caption", guida
         out = torch.cat(parts)
     clips = ((out.permute(0, 2, 3, 4, 1).numpy() + 1) * 127.5).round().astype(np.uint8)
     scores = [score(r.task, r.source, r.edit, c[-1], Eval().preserve_db) for r, c in zip(records, clips, strict=True)]
-    return Result(table=summarize(scores), records=records, clips=clips)
+    return GateResult(table=summarize(scores), records=records, clips=clips)
 
 
-def last_frame_psnr(vae: Result) -> float:
+def last_frame_psnr(vae: GateResult) -> float:
     """Returns the PSNR (dB) of the VAE's last frame, as a mean over clips."""
     return float(np.mean([psnr(c[-1], r.edit) for r, c in zip(vae.records, vae.clips, strict=True)]))
 
 
-def shortfalls(vae: Result, base: Result, native: Result) -> list[str]:
+def shortfalls(vae: GateResult, base: GateResult, native: GateResult) -> list[str]:
     """Lists the reasons not to distil this family; [] is a pass. `native` is the base on raw instructions."""
     found = []
     if (db := last_frame_psnr(vae)) < 27:

@@ -91,7 +91,7 @@ def load_adam_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
             optimizer.state[p] = {"step": torch.tensor(float(step)), **moments}
 
 
-class Meter:
+class PretrainMeter:
     """Prints a line every `every` steps on rank 0: step, means of the metrics, samples/s, minutes spent and left."""
 
     def __init__(self, name: str, steps: int, every: int, samples_per_step: int, log: Path):

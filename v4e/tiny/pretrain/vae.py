@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from v4e.models import tiny
-from v4e.tiny.pretrain.loop import Meter, adam_moments, average_gradients, cosine, load_adam_moments, resume, save
+from v4e.tiny.pretrain.loop import (
+    PretrainMeter,
+    adam_moments,
+    average_gradients,
+    cosine,
+    load_adam_moments,
+    resume,
+    save,
+)
 
 CELL = tiny.VAE["scale_factor_spatial"]
 NOISE = 0.04
@@ -78,7 +86,7 @@ def train(rank: int, workers: int, work: Path, steps: int, batch: int) -> None:
     path = work / "vae.safetensors"
     start = resume(path, vae, ema, partial(load_adam_moments, optimizer))
     codes = fit_pca(to_video(np.array(data[:1000])))
-    meter = Meter("vae", steps, 50, batch * workers, work / "vae.log")
+    meter = PretrainMeter("vae", steps, 50, batch * workers, work / "vae.log")
     for step in range(start, steps):
         rng = np.random.default_rng((step, rank))
         x = to_video(np.array(data[np.sort(rng.integers(len(data), size=batch))]))

@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from v4e.language.tasks import TASKS
-from v4e.tiny.world.edits import Edit, make_edit
+from v4e.tiny.world.edits import WorldEdit, make_edit
 from v4e.tiny.world.language import caption, instruction
 
 SPLITS = ("pretrain", "train", "val", "heldout")
@@ -52,7 +52,7 @@ def scene_rng(split: str, task: str, index: int, seed: int) -> Random:
     return Random(hashlib.blake2b(f"{split}/{task}/{index}/{seed}".encode()).digest())
 
 
-def visible_edit(rng: Random, task: str, *, novel: bool, size: int = SIZE) -> tuple[Edit, np.ndarray]:
+def visible_edit(rng: Random, task: str, *, novel: bool, size: int = SIZE) -> tuple[WorldEdit, np.ndarray]:
     """An edit that can be seen, and its frames: draws again while fewer than 1 % of the pixels change clearly."""
     while True:
         edit = make_edit(rng, task, novel=novel)

@@ -33,7 +33,7 @@ from v4e.tiny.world.scene import (
 
 
 @dataclass(frozen=True)
-class Edit:
+class WorldEdit:
     """An edit before it is drawn.
 
     `between(f)` gives the scene and things at `f` of the way. It is None where a cross-fade of the two ends is the
@@ -121,14 +121,14 @@ def _blobs(before: Scene, after: Scene) -> Callable[[float], tuple[Scene, tuple[
     return lambda f: (before, tuple(Blob(a, b, f) for a, b in zip(before.things, after.things, strict=True)))
 
 
-def _motion(rng: Random, novel: bool) -> Edit:
+def _motion(rng: Random, novel: bool) -> WorldEdit:
     if rng.random() < 0.5:
         before = Scene(rng.choice(BACKGROUNDS), _things(rng, rng.choice((1, 2)), novel=novel))
         thing = before.things[0]
         free = [s for s in SLOTS if s not in {t.slot for t in before.things}]
         after = _swap(before, dataclasses.replace(thing, slot=rng.choice(free)))
         slots = {"old": _name(thing), "slot": after.things[0].slot}
-        return Edit("motion", "motion", slots, before, after, _blobs(before, after))
+        return WorldEdit("motion", "motion", slots, before, after, _blobs(before, after))
     person, side = _person(rng), rng.choice(ARMS)
     start = getattr(person, f"{side}_up")
     before = Scene(rng.choice(BACKGROUNDS), person=person)
@@ -138,10 +138,10 @@ def _motion(rng: Random, novel: bool) -> Edit:
         return dataclasses.replace(before, person=moved)
 
     kind = "lower" if start else "raise"
-    return Edit("motion", kind, {"side": side}, before, at(1.0), lambda f: (at(f), ()))
+    return WorldEdit("motion", kind, {"side": side}, before, at(1.0), lambda f: (at(f), ()))
 
 
-def _portrait(rng: Random) -> Edit:
+def _portrait(rng: Random) -> WorldEdit:
     face, kind = _face(rng), rng.choice(("skin", "lips", "eyes", "hair"))
     slots: dict[str, str] = {}
     match kind:
@@ -158,56 +158,58 @@ def _portrait(rng: Random) -> Edit:
             slots["color"] = _other(rng, HAIRS, face.hair)
             after = dataclasses.replace(face, hair=slots["color"])
     background = rng.choice(BACKGROUNDS)
-    return Edit("portrait", kind, slots, Scene(background, face=face), Scene(background, face=after))
+    return WorldEdit("portrait", kind, slots, Scene(background, face=face), Scene(background, face=after))
 
 
-def make_edit(rng: Random, task: str, *, novel: bool = False) -> Edit:
+def make_edit(rng: Random, task: str, *, novel: bool = False) -> WorldEdit:
     """Draw an edit of `task`. `novel`: the thing it is about is a held-out combination of color and shape."""
     background = rng.choice(BACKGROUNDS)
     match task:
         case "addition":
             things = _things(rng, rng.choice((1, 1, 2)), novel=novel)
             before, after = Scene(background, things[1:]), Scene(background, things)
-            return Edit(task, task, {"new": _name(things[0]), "slot": things[0].slot}, before, after)
+            return WorldEdit(task, task, {"new": _name(things[0]), "slot": things[0].slot}, before, after)
         case "removal":
             things = _things(rng, rng.choice((1, 2)), novel=novel)
-            return Edit(task, task, {"old": _name(things[0])}, Scene(background, things), Scene(background, things[1:]))
+            return WorldEdit(
+                task, task, {"old": _name(things[0])}, Scene(background, things), Scene(background, things[1:])
+            )
         case "replacement":
             before = Scene(background, _things(rng, rng.choice((1, 2)), novel=False))
             new = _thing(rng, before.things[0].slot, before.things, novel=novel)
             slots = {"old": _name(before.things[0]), "new": _name(new)}
             after = _swap(before, new)
-            return Edit(task, task, slots, before, after, _blobs(before, after))
+            return WorldEdit(task, task, slots, before, after, _blobs(before, after))
         case "background":
             before = _scene(rng, novel=novel)
             name = _other(rng, BACKGROUNDS, before.background)
-            return Edit(task, task, {"background": name}, before, dataclasses.replace(before, background=name))
+            return WorldEdit(task, task, {"background": name}, before, dataclasses.replace(before, background=name))
         case "color":
             before = Scene(background, _things(rng, rng.choice((1, 2)), novel=False))
             thing = before.things[0]
             # Every shape has one held-out color, and the thing, which is not novel, never has it already.
             color = rng.choice([c for c in COLORS if c != thing.color and held_out(c, thing.shape) == novel])
             after = _swap(before, dataclasses.replace(thing, color=color))
-            return Edit(task, task, {"old": _name(thing), "color": color}, before, after)
+            return WorldEdit(task, task, {"old": _name(thing), "color": color}, before, after)
         case "material":
             before = Scene(background, _things(rng, rng.choice((1, 2)), novel=novel))
             material = _other(rng, MATERIALS, "plain")
             after = _swap(before, dataclasses.replace(before.things[0], material=material))
-            return Edit(task, task, {"old": _name(before.things[0]), "material": material}, before, after)
+            return WorldEdit(task, task, {"old": _name(before.things[0]), "material": material}, before, after)
         case "text":
             sign = Sign(rng.choice(WORDS), rng.choice(list(INKS)))
             word = _other(rng, WORDS, sign.word)
             slots = {"old_word": sign.word, "word": word}
             after = Scene(background, sign=Sign(word, sign.ink))
-            return Edit(task, task, slots, Scene(background, sign=sign), after)
+            return WorldEdit(task, task, slots, Scene(background, sign=sign), after)
         case "motion":
             return _motion(rng, novel)
         case "portrait":
             return _portrait(rng)
         case "style":
             before, style = _scene(rng, novel=novel), rng.choice(STYLES)
-            return Edit(task, task, {"style": style}, before, dataclasses.replace(before, style=style))
+            return WorldEdit(task, task, {"style": style}, before, dataclasses.replace(before, style=style))
         case "tone":
             before, tone = _scene(rng, novel=novel), rng.choice(TONES)
-            return Edit(task, task, {"mood": tone}, before, dataclasses.replace(before, tone=tone))
+            return WorldEdit(task, task, {"mood": tone}, before, dataclasses.replace(before, tone=tone))
     raise ValueError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
