@@ -1,4 +1,4 @@
-"""What is edited to judge a run, by which models, and where their clips lie."""
+"""The held-out triplets that judge a run, the models that edit them, and the place of their clips."""
 
 import io
 
