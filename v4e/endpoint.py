@@ -80,10 +80,10 @@ class Endpoint:
 
     def _refusal(self, status: int, message: str) -> ValueError:
         why = " ".join(message.split()).removeprefix(f"Error code: {status} - ")
-        told = f"{status}: {why[:300]}"
+        shown = f"{status}: {why[:300]}"
         if status in (401, 403):
-            return ValueError(f"{self.url} refuses the key ({told}): set OPENAI_API_KEY to its key")
+            return ValueError(f"{self.url} refuses the key ({shown}): set OPENAI_API_KEY to its key")
         advice = f"check {self.section}.url and {self.section}.model"
         if status == 404:
             advice = f"is {self.section}.model the name of a model that it serves?"
-        return RefusalError(f"{self.url} refuses a request to {self.model} ({told}): {advice}", status, why)
+        return RefusalError(f"{self.url} refuses a request to {self.model} ({shown}): {advice}", status, why)
