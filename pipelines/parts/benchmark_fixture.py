@@ -40,7 +40,7 @@ def write(folder: Path, rows: int = 2) -> None:
 
 
 def picture(record: Record) -> bytes:
-    """Its source as PNG, twice as large: sources of another size than the tiny models' own."""
+    """The record's source as PNG, twice as large, so that its size is not the tiny models' own."""
     buffer = io.BytesIO()
     image = Image.fromarray(np.asarray(record.source))
     image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST).save(buffer, "PNG")

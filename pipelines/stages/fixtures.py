@@ -1,6 +1,7 @@
 """Writes a few made-up edits in the exact schema of every public corpus, or in the layouts of the benchmarks.
 
 v4e fixtures OUT                    to look at, and to try ingest on
+
 v4e fixtures OUT kind=benchmarks    GEdit-Bench and ImgEdit-Bench with rows of our own, to try the benchmark on
 """
 

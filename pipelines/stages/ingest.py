@@ -1,7 +1,7 @@
 """Public corpora to a small, balanced set of triplets: train.parquet, heldout.parquet and a manifest.
 
-Reads labels and scores of all rows and keeps the best of every corpus and task; then looks at the images of those,
-best first, until the paper's mix is full or a corpus has no more. A second run does only what is missing.
+Reads labels and scores of all rows and keeps the best of every corpus and task. Then it reads the images of those, best
+first, until the paper's mix is full or a corpus has no more. A second run does only what is missing.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -105,7 +105,7 @@ def crop(image: Image.Image, rng: Random) -> np.ndarray:
 
 
 def visible(source_HWC: np.ndarray, edit_HWC: np.ndarray) -> bool:
-    """Whether a thumbnail of 32 pixels still shows the edit, in 2 % of its area or more."""
+    """True if a thumbnail of 32 pixels still shows the edit, in 2 % of its area or more."""
     before, after = (np.asarray(Image.fromarray(x).reduce(SIZE // 32), np.int16) for x in (source_HWC, edit_HWC))
     return bool((np.abs(before - after).max(-1) > 24).mean() >= 0.02)
 
