@@ -52,7 +52,7 @@ def _by_task(name: str) -> dict[str, list[str]]:
 
 
 def caption_all(instructions: list[str]) -> tuple[list[WrittenCaption], float]:
-    """Captions by the real model, and tokens/s while it was asked."""
+    """Captions by the real model, and its tokens/s."""
     config = Caption(vote="all", batch=44, timeout_s=3600)
     requests = [CaptionRequest(instruction=text) for text in instructions]
     batches = [(at, requests[at : at + config.batch]) for at in range(0, len(requests), config.batch)]
@@ -121,8 +121,8 @@ def main() -> None:
     summary = summary_of(blind, of_blind, rows) | {"tokens_per_s": round(speed, 1)}
     if half == "test":
         more = rows_of("fresh", fresh, of_fresh)
-        told = {f"fresh_{key}": value for key, value in summary_of(fresh, of_fresh, more).items()}
-        write_result("captions", COMMAND, [*rows, *more], summary | told)
+        fresh_summary = {f"fresh_{key}": value for key, value in summary_of(fresh, of_fresh, more).items()}
+        write_result("captions", COMMAND, [*rows, *more], summary | fresh_summary)
         return
     for (text, task), row in zip(blind, written, strict=True):
         if row.label.task != task or row.checks or row.origin == "template":

@@ -1,10 +1,10 @@
 """The simulation of v4e/planning/simulation: its costs, its predictions of measured runs, and 10^4 to 10^8 triplets.
 
 Costs are in CPU time, because the machine may be busy. The pool's one process is measured for a target, and the driver
-of `v4e rollout` for a rollout of 5 x 480 x 832. A core is measured for a triplet's two images of 1024 x 1024. Validation
-puts predictions from measured parts beside what whole runs took (other files of benchmarks/results). Points are recipe
-wan14b_480p on 8 to 4,096 H100s, at stated speeds, with networks of 50 and 400 GB/s a node. Plots are written to
-docs/img/scale-*.png.
+of `v4e rollout` for a rollout of 5 x 480 x 832. A core is measured for a triplet's two images of 1024 x 1024.
+Validation puts predictions from measured parts beside what whole runs took (other files of benchmarks/results).
+Points are recipe wan14b_480p on 8 to 4,096 H100s, at stated speeds, with networks of 50 and 400 GB/s a node. Plots are
+written to docs/img/scale-*.png.
 
 `python benchmarks/studies/scale.py [costs] [validation] [points]` does only these, and keeps the rows of the others.
 """

@@ -44,7 +44,7 @@ class Students:
     """Ranks of the student, each in a thread of its own."""
 
     def consume(self, pool: ActorHandle, count: int, settings: Teacher) -> list[float]:
-        """Seconds that each of `count` targets took, asked for one after the other."""
+        """Returns the seconds of each of `count` targets, requested one after the other."""
         stream, taken = iter(TargetStream(pool, asked(count), settings)), []
         for _ in range(count):
             start = time.perf_counter()
@@ -61,7 +61,7 @@ def start_students(ranks: int) -> list[ActorHandle]:
 
 
 def measure(students: Sequence[ActorHandle], stub_s: float, count: int, idle_s: float) -> dict[str, float]:
-    """A pool of as many replicas as there are `students`, asked by each of them `count` times. A row."""
+    """Measures a row: each of the `students` makes `count` requests to a pool of equally many replicas."""
     config = tiny()
     config = replace(config, teacher=replace(config.teacher, replicas=len(students), prefetch=1))
     pool = start_pool(config, stub(SHAPE, stub_s))

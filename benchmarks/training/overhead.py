@@ -102,7 +102,7 @@ def overlapped(config: Config, rounds: int) -> list[dict[str, float]]:
 
 def delayed(config: Config, replicas: int, seconds: float, shape_KBND: tuple[int, ...]) -> dict[str, float]:
     """A round with stub teachers."""
-    # As many targets are asked ahead as the largest pool can work on, and the one that is trained on holds a slot too.
+    # The largest pool works on that many requests, and the target that is trained on holds a slot too.
     teacher = replace(config.teacher, replicas=replicas, prefetch=max(REPLICAS) + 1)
     records = trained(replace(config, teacher=teacher), stub(shape_KBND, seconds))
     return {

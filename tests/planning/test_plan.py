@@ -303,7 +303,7 @@ def test_a_pool_that_starts_again_is_compared_all_the_same():
         (4.0, 1.0, 1, 4, "the teacher keeps up and is idle 75% of the time"),
         (4.0, 1.0, 3, 4, "the teacher keeps up and is idle 92% of the time; teacher.replicas=1 would do"),
         (1.0, 2.5, 1, 9, "the teacher is the bottleneck: teacher.max_replicas=3 would keep up"),
-        (1.0, 1.0, 1, 1, "asked too late: teacher.prefetch=2 would hide it"),
+        (1.0, 1.0, 1, 1, "requested too late: teacher.prefetch=2 would hide it"),
     ],
 )
 def test_advice_names_the_setting_that_helps(student_s, teacher_s, replicas, prefetch, words):

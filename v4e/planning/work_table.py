@@ -102,7 +102,7 @@ def advice(pace: Pace, wait: float, busy: float, config: Config, replicas: int) 
         key = "max_replicas" if pace.replicas > teacher.most_replicas else "replicas"  # the pool grows, but not at once
         return f"the teacher is the bottleneck: teacher.{key}={pace.replicas} would keep up"
     if pace.prefetch > teacher.prefetch:
-        return f"the students wait for what was asked too late: teacher.prefetch={pace.prefetch} would hide it"
+        return f"the students wait for what was requested too late: teacher.prefetch={pace.prefetch} would hide it"
     return (
         f"the teacher is idle {idle:.0%} of the time, so the wait is not for its work: "
         "look at the transfer (teacher.payload, teacher.tokens) and at what else runs on these machines"

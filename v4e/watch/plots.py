@@ -61,14 +61,14 @@ def samples(strips: Sequence[Record], alarms: Sequence[Alarm]) -> str:
     figure, axes = plt.subplots(1, len(figures), figsize=(4.2 * len(figures), 2.6), squeeze=False)
     for axis, (key, title) in zip(axes[0], figures, strict=True):
         for name, color in MODELS.items():
-            told = [(r["step"], r[f"{key}_{name}"]) for r in strips if f"{key}_{name}" in r]
+            shown = [(r["step"], r[f"{key}_{name}"]) for r in strips if f"{key}_{name}" in r]
             if name == "source" and key == "preserve_psnr":  # the source itself: beyond measure
                 continue
-            if not told:
+            if not shown:
                 continue
             level = name in ("teacher", "source")
             axis.plot(
-                *zip(*told, strict=True),
+                *zip(*shown, strict=True),
                 color=color,
                 linewidth=1 if level else 1.6,
                 linestyle="--" if level else "-",
@@ -85,15 +85,15 @@ def samples(strips: Sequence[Record], alarms: Sequence[Alarm]) -> str:
 
 def time_shares(records: Sequence[Record]) -> str:
     """Draws rank 0's shares of the time over the steps: computing, waiting for the teacher, reading, making strips."""
-    told = [r for r in records if "wait_s" in r]
-    if not told:
+    shown = [r for r in records if "wait_s" in r]
+    if not shown:
         return ""
-    bins = [part for part in np.array_split(np.arange(len(told)), min(BINS, len(told))) if len(part)]
-    sums = {key: np.array([sum(told[i].get(key, 0.0) for i in part) for part in bins]) for key in TIMES}
+    bins = [part for part in np.array_split(np.arange(len(shown)), min(BINS, len(shown))) if len(part)]
+    sums = {key: np.array([sum(shown[i].get(key, 0.0) for i in part) for part in bins]) for key in TIMES}
     total = np.maximum(sums["seconds"], 1e-9)
     shares = {"wait": sums["wait_s"] / total, "io": sums["io_s"] / total, "strips": sums["watch_s"] / total}
     shares = {"student": np.maximum(0, 1 - sum(shares.values())), **shares}
-    steps = [told[part[-1]]["step"] for part in bins]
+    steps = [shown[part[-1]]["step"] for part in bins]
     figure, axis = plt.subplots(figsize=(8.4, 2.2))
     if len(steps) == 1:  # an area needs two ends
         steps, shares = [0, *steps], {name: np.repeat(share, 2) for name, share in shares.items()}
@@ -107,13 +107,13 @@ def time_shares(records: Sequence[Record]) -> str:
 
 def pool(records: Sequence[Record]) -> str:
     """Teacher replicas and their queue over the steps, a line where something happened; empty without a teacher."""
-    told = [r for r in records if r.get("replicas")]
-    if not told:
+    shown = [r for r in records if r.get("replicas")]
+    if not shown:
         return ""
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 2.2))
-    steps = [r["step"] for r in told]
+    steps = [r["step"] for r in shown]
     for axis, key, title in zip(axes, ("replicas", "queue"), ("teacher replicas", "requests at them"), strict=True):
-        axis.plot(steps, [r[key] for r in told], color=ACCENT, linewidth=1.2, drawstyle="steps-post")
+        axis.plot(steps, [r[key] for r in shown], color=ACCENT, linewidth=1.2, drawstyle="steps-post")
         axis.yaxis.get_major_locator().set_params(integer=True)
         axis.set_ylim(bottom=0)
         _dress(axis, title)

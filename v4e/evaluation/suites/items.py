@@ -1,4 +1,4 @@
-"""The items of a benchmark, where their images lie, and what the judge is asked about them."""
+"""The items of a benchmark, where their images lie, and the questions about them."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A simulated pipeline in words and as plain data; what is assumed is said each time."""
+"""A simulated pipeline in words and as plain data, each time with its assumptions."""
 
 from dataclasses import asdict
 
