@@ -70,7 +70,7 @@ def run(config: Config) -> None:
 
 
 def scan_all(files: Sequence[CorpusFile], policy: Policy, folder: str) -> Scan:
-    """The label stage over all files; those that were scanned before are read back."""
+    """Runs the label stage over all files; scans of an earlier run are read from disk."""
     from actors.batch.ray_data import each
 
     todo = [file for file in files if not exists(scan_uri(folder, file))]
@@ -81,7 +81,7 @@ def scan_all(files: Sequence[CorpusFile], policy: Policy, folder: str) -> Scan:
 
 
 def look(config: Config, files: Sequence[CorpusFile], scan: Scan, excluded: np.ndarray, folder: str) -> Selection:
-    """The image stage: candidates are checked, best first, until every quota is met or nothing is left."""
+    """Runs the image stage: checks candidates, best first, until every quota is met or nothing is left."""
     from actors.batch.ray_data import each
 
     corpora, ingest, rounds = corpora_of(files), config.ingest, 0
@@ -98,7 +98,7 @@ def look(config: Config, files: Sequence[CorpusFile], scan: Scan, excluded: np.n
 
 
 def corpora_of(files: Sequence[CorpusFile]) -> tuple[str, ...]:
-    """Names, each once."""
+    """Returns the names of the corpora of `files`, each once."""
     return tuple(dict.fromkeys(file.corpus for file in files))
 
 

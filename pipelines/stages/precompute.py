@@ -1,7 +1,7 @@
 """Triplets and their captions to the feature store: all that is frozen, computed once.
 
-Reads the training triplets and captions.parquet, rejects what cannot be used, and writes one file a sample below
-store/. A second run does only what is missing; a changed caption makes its sample anew.
+Reads the training triplets and captions.parquet, rejects what cannot be used, and writes one file per sample below
+store/. A second run does only what is missing; a sample with a changed caption is encoded again.
 """
 
 import time
@@ -72,7 +72,7 @@ def run(config: Config) -> None:
 
 
 def clip_sizes(data: Data) -> str:
-    """``32 x 32``, or how many buckets there are instead, of what sizes."""
+    """Returns ``32 x 32``, or with buckets their number and their range of sizes."""
     if data.aspect == "fixed":
         return f"{data.height} x {data.width}"
     found = [size for resolution in range(data.resolutions) for size in sizes(data, resolution)]
