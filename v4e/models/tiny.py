@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from diffusers import (
     AutoencoderKLWan,
     UniPCMultistepScheduler,
-    WanImageToVideoPipeline,
     WanTransformer3DModel,
 )
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
-    CLIPImageProcessor,
     CLIPVisionConfig,
     CLIPVisionModel,
     PreTrainedTokenizerFast,
     UMT5Config,
     UMT5EncoderModel,
 )
+
+from v4e.models.stock import WanImageToVideoPipeline
 
 Z = 16  # latent channels
 PIXELS = 32  # image side
@@ -120,9 +121,9 @@ def build_dit(*, last_frame: bool = False) -> WanTransformer3DModel:
     return WanTransformer3DModel(**DIT, pos_embed_seq_len=pos_embed_seq_len)
 
 
-def image_processor() -> CLIPImageProcessor:
+def image_processor() -> transformers.CLIPImageProcessor:
     """Brings any image to the encoder's size, as CLIP's own does."""
-    return CLIPImageProcessor(
+    return transformers.CLIPImageProcessor(
         size={"shortest_edge": PIXELS},
         crop_size={"height": PIXELS, "width": PIXELS},
         image_mean=[0.5] * 3,

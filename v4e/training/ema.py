@@ -9,6 +9,11 @@ from torch.nn import Module
 from v4e.parallel.local import local
 
 
+def warmed_up(decay: float, n: int) -> float:
+    """Returns the decay of the update after `n` others: small at first, so that the start weights are forgotten."""
+    return min(decay, (1 + n) / (10 + n))
+
+
 class EMA:
     """``shadow <- d shadow + (1 - d) weights`` with ``d = min(decay, (1 + n) / (10 + n))`` after n updates.
 
@@ -25,6 +30,6 @@ class EMA:
     @torch.no_grad()
     def update(self, parameters: Iterable[Tensor], n: int) -> None:
         """Takes in the weights after update number `n`, counted from 0."""
-        decay = min(self.decay, (1 + n) / (10 + n))
+        decay = warmed_up(self.decay, n)
         shadow = [local(tensor) for tensor in self.shadow.values()]
         torch._foreach_lerp_(shadow, [local(p.detach()) for p in parameters], 1 - decay)

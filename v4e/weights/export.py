@@ -30,10 +30,10 @@ from v4e.compat import FsspecReader
 from v4e.config import Lora
 from v4e.files.uri import exists
 from v4e.models.dtype import dtype_of
+from v4e.models.stock import WanImageToVideoPipeline
 from v4e.weights.hub import local_folder
 from v4e.weights.lora import adapter_names, is_adapter, merged
 from v4e.weights.shard import empty_dit, read_part, weight_files
-from v4e.weights.stock import WanImageToVideoPipeline
 
 INDEX = "model_index.json"
 Weights = Literal["model", "ema"]  # parts of a checkpoint: as trained, and their moving average

@@ -13,7 +13,7 @@ from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from v4e.weights.stock import WanImageToVideoPipeline
+from v4e.models.stock import WanImageToVideoPipeline
 
 PREFIX = "transformer."
 

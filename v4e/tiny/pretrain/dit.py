@@ -22,7 +22,7 @@ from v4e.models import tiny
 from v4e.models.attention import fold_pads
 from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import encode_images
-from v4e.tiny.pretrain.loop import PretrainMeter, average_gradients, cosine, resume, save
+from v4e.tiny.pretrain.loop import PretrainMeter, average, average_gradients, cosine, resume, save
 from v4e.tiny.pretrain.optim import MuonAdamW
 
 MUON_LR = 6e-3  # on AdamW's scale: Muon's updates are brought to AdamW's root mean square
@@ -147,9 +147,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step(cosine(step, steps))
         optimizer.zero_grad()
-        with torch.no_grad():
-            rate = 1 - min(EMA, (1 + step) / (10 + step))
-            torch._foreach_lerp_([ema[k] for k in ema], list(family.state_dict().values()), rate)
+        average(ema, family, EMA, step)
         if rank == 0:
             meter(step + 1, flow=loss, concept=concept)
         if (step + 1) % every == 0 or step + 1 == steps:

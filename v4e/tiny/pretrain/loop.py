@@ -13,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from v4e.training.ema import warmed_up
+
 _MOMENTS = (("m", "exp_avg"), ("v", "exp_avg_sq"))
 
 
@@ -49,6 +51,15 @@ def cosine(step: int, steps: int, warmup: int = 100, floor: float = 0.02) -> flo
     if step < warmup:
         return (step + 1) / warmup
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+@torch.no_grad()
+def average(ema: dict[str, torch.Tensor], module: nn.Module, decay: float, step: int) -> None:
+    """Moves `ema` towards the state of `module` after `step` updates, buffers and tied names included.
+
+    ``training.ema.EMA`` averages trainable parameters alone, which is not all that a stage leaves behind.
+    """
+    torch._foreach_lerp_(list(ema.values()), list(module.state_dict().values()), 1 - warmed_up(decay, step))
 
 
 def save(path: Path, module: nn.Module, ema: dict[str, torch.Tensor], moments: dict[str, torch.Tensor], step: int):

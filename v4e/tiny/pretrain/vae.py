@@ -17,6 +17,7 @@ from v4e.models import tiny
 from v4e.tiny.pretrain.loop import (
     PretrainMeter,
     adam_moments,
+    average,
     average_gradients,
     cosine,
     load_adam_moments,
@@ -27,6 +28,7 @@ from v4e.tiny.pretrain.loop import (
 CELL = tiny.VAE["scale_factor_spatial"]
 NOISE = 0.04
 LR = 1.5e-3
+EMA = 0.998
 WARMUP = 500  # steps on the PCA code
 
 
@@ -108,9 +110,7 @@ def train(rank: int, workers: int, work: Path, steps: int, batch: int) -> None:
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
-        with torch.no_grad():
-            for k, v in vae.state_dict().items():
-                ema[k].lerp_(v, 1 - min(0.998, (1 + step) / (10 + step)))
+        average(ema, vae, EMA, step)
         if rank == 0:
             meter(step + 1, recon=recon, code=code_loss)
             if (step + 1) % 250 == 0 or step + 1 == steps:
