@@ -11,7 +11,7 @@ from functools import cached_property
 from actors.llm.vllm import VllmModel
 from v4e.captions.endpoint import EndpointModel
 from v4e.captions.vote import label_bias
-from v4e.captions.write import CaptionRequest, LanguageModel, WrittenCaption, write
+from v4e.captions.write import CaptionRequest, WrittenCaption, write
 from v4e.config import Caption
 
 
@@ -33,7 +33,7 @@ class Captioner:
         self.known_bias: list[float] = []
 
     @cached_property
-    def model(self) -> LanguageModel:
+    def model(self) -> EndpointModel | VllmModel:
         """The language model, started on first use, because Ray reports constructor errors with pages of traceback.
 
         Raises:

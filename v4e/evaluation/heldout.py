@@ -1,7 +1,6 @@
 """Edits of held-out triplets by one model, stored as clips below <run.dir>/eval/<model>."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -46,7 +45,7 @@ class HeldoutEditor:
             model.folder, dtype=DTYPES[models.dtype], attention=models.attention, fold_pad=models.fold_pad
         )
 
-    def __call__(self, batch: tuple[Sequence[EditTriplet], Sequence[str]]) -> int:
+    def __call__(self, batch: tuple[list[EditTriplet], list[str]]) -> int:
         """Writes the clip of each (triplet, text) and returns how many; all are resized to the first one's size."""
         triplets, texts = batch
         data = self.config.data

@@ -1,7 +1,6 @@
 """Edits of a benchmark's images by one model, stored in the official layout."""
 
 import io
-from collections.abc import Sequence
 
 from PIL import Image
 
@@ -30,7 +29,7 @@ class SuiteEditor:
         else:
             self.pipeline = foreign.load(model.folder, DTYPES[models.dtype])
 
-    def __call__(self, items: Sequence[SuiteItem]) -> list[str]:
+    def __call__(self, items: list[SuiteItem]) -> list[str]:
         """Writes each edit as PNG; returns a line for each source that cannot be edited.
 
         For our models all sources are resized to the first one's size, and the edits back.
