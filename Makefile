@@ -42,29 +42,29 @@ photos: install ## the main job on photographs: those inside scikit-image
 	$(V4E) demo run.dir=runs/photos data.train=runs/photos/triplets/train.parquet data.heldout=runs/photos/triplets/heldout.parquet
 
 bench: install ## every claim with a number, measured again (hours), into benchmarks/results
-	$(PY) benchmarks/data/ingest.py
-	$(PY) benchmarks/training/load_shard.py
-	$(PY) benchmarks/training/stream.py
-	$(PY) benchmarks/training/control_plane.py
-	$(PY) benchmarks/training/overhead.py
-	$(PY) benchmarks/training/faults.py
-	$(PY) benchmarks/training/trainer.py
-	$(PY) benchmarks/training/first_step.py
-	$(PY) benchmarks/training/tensor_parallel.py
-	$(PY) benchmarks/training/plan.py
-	$(PY) benchmarks/studies/scale.py
-	$(PY) benchmarks/training/payload.py
-	$(PY) benchmarks/studies/demo.py
-	$(PY) benchmarks/serving/edit.py
-	$(PY) benchmarks/serving/throughput.py
-	$(PY) benchmarks/serving/soak.py
-	$(PY) benchmarks/serving/soak.py 20 64 0
-	$(PY) benchmarks/serving/fuzz.py
-	$(PY) benchmarks/studies/ablate.py run.dir=runs/ablate optim.steps=600
-	$(PY) benchmarks/studies/efficiency.py run.dir=runs/efficiency optim.steps=600
-	$(PY) benchmarks/repo/structure.py
+	$(PY) -m benchmarks.data.ingest
+	$(PY) -m benchmarks.training.load_shard
+	$(PY) -m benchmarks.training.stream
+	$(PY) -m benchmarks.training.control_plane
+	$(PY) -m benchmarks.training.overhead
+	$(PY) -m benchmarks.training.faults
+	$(PY) -m benchmarks.training.trainer
+	$(PY) -m benchmarks.training.first_step
+	$(PY) -m benchmarks.training.tensor_parallel
+	$(PY) -m benchmarks.training.plan
+	$(PY) -m benchmarks.studies.scale
+	$(PY) -m benchmarks.training.payload
+	$(PY) -m benchmarks.studies.demo
+	$(PY) -m benchmarks.serving.edit
+	$(PY) -m benchmarks.serving.throughput
+	$(PY) -m benchmarks.serving.soak
+	$(PY) -m benchmarks.serving.soak 20 64 0
+	$(PY) -m benchmarks.serving.fuzz
+	$(PY) -m benchmarks.studies.ablate run.dir=runs/ablate optim.steps=600
+	$(PY) -m benchmarks.studies.efficiency run.dir=runs/efficiency optim.steps=600
+	$(PY) -m benchmarks.repo.structure
 
 gpu-check: ## on a machine with GPUs: kernels, parity, NCCL, NIXL, vLLM, a tiny run, 14B's blocks; needs an environment with CUDA
 	@python=python; [ -x .venv/bin/python ] && python=.venv/bin/python; \
 	$$python -c 'import diffusers, ray, rich' 2>/dev/null || { echo 'v4e is not installed for '$$python': pip install -e ".[gpu,nixl]", without a GPU make install'; exit 1; }; \
-	$$python -W ignore benchmarks/gpu/check.py
+	$$python -W ignore -m benchmarks.gpu.check

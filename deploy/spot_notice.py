@@ -17,7 +17,7 @@ MARGIN_S = 10  # of the time that the cloud leaves, kept back
 
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
-    """How a cloud gives notice."""
+    """A cloud's way to give notice."""
 
     url: str  # of what is there, or says true, once the node goes
     headers: dict[str, str]
@@ -45,7 +45,7 @@ CLOUDS = {
 
 
 def noticed(cloud: Cloud) -> bool:
-    """Whether the node is about to go; False also where the metadata service does not answer."""
+    """Return whether the cloud is about to take the node; False also if the metadata service does not answer."""
     headers = dict(cloud.headers)
     try:
         if cloud.token_url:

@@ -1,6 +1,6 @@
 """The accuracy of sorting instructions into tasks and of writing their evolutions.
 
-`python benchmarks/data/captions.py [half=test|dev]`
+`python -m benchmarks.data.captions [half=test|dev]`
 
 The instructions are those of benchmarks/instructions. Everything takes the path of `v4e caption`: rules, the small
 CPU model's vote on every row, its candidates, the retry with the reason, the template. Only the blind set's test half
@@ -11,9 +11,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
-
 from actors.cluster import connect
 from actors.llm.pool import write_batches
 from benchmarks.support.result import write_result
@@ -23,7 +20,7 @@ from v4e.config import Caption
 from v4e.language.tasks import TABLE1, TASKS, rule_task
 
 INSTRUCTIONS = Path(__file__).resolve().parent.parent / "instructions"
-COMMAND = "python benchmarks/data/captions.py half=test"
+COMMAND = "python -m benchmarks.data.captions half=test"
 
 
 LabelledInstruction = tuple[str, str]  # an instruction, and the task that its author means

@@ -2,7 +2,7 @@
 
 Classifies, gates and ranks every row and fits the quotas, in one process a size, without Ray: what one reader does. The
 rows have OmniEdit's, HQ-Edit's and UltraEdit's columns, a third each, image columns empty, most instructions distinct.
-`python benchmarks/data/ingest.py [largest]`.
+`python -m benchmarks.data.ingest [largest]`.
 """
 
 import json
@@ -13,9 +13,6 @@ import time
 from pathlib import Path
 from random import Random
 from statistics import median
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import numpy as np
 import pyarrow as pa
@@ -123,7 +120,7 @@ def main() -> None:
             write_rows(Path(temporary, str(size)), size)
         for _ in range(REPEATS):
             for size in sizes:
-                command = [sys.executable, __file__, "--folder", str(Path(temporary, str(size)))]
+                command = [sys.executable, "-m", "benchmarks.data.ingest", "--folder", str(Path(temporary, str(size)))]
                 rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
     def of(size: int, name: str) -> list[float]:
@@ -137,7 +134,7 @@ def main() -> None:
     pairs = zip(of(sizes[0], "rss_mib"), of(sizes[-1], "rss_mib"), strict=True)
     write_result(
         "data",
-        "python benchmarks/data/ingest.py",
+        "python -m benchmarks.data.ingest",
         rows,
         {
             "rows_per_s": round(sizes[-1] / median(of(sizes[-1], "seconds"))),

@@ -1,4 +1,4 @@
-"""Runs everything that needs a GPU: `python benchmarks/gpu/check.py [--device cpu] [--size small] [name ...]`.
+"""Runs everything that needs a GPU: `python -m benchmarks.gpu.check [--device cpu] [--size small] [name ...]`.
 
 The checks are kernels and attention backends, bfloat16 against float32, NCCL under tensor parallelism and FSDP, and
 targets by NIXL. Others are captions by vLLM, a tiny training run, and blocks of 14B's width with their share of the
@@ -20,9 +20,6 @@ import sys
 import time
 import traceback
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from rich.table import Table
 
@@ -79,7 +76,19 @@ def main() -> None:
 def row_of(name: str, device: str, size: str, out: Path) -> dict:
     """Runs a check in a process of its own: passed, failed, or absent with what is missing."""
     limit_s = CHECKS[name][1]
-    command = [sys.executable, "-W", "ignore", __file__, "--inside", "--device", device, "--size", size, name]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.gpu.check",
+        "--inside",
+        "--device",
+        device,
+        "--size",
+        size,
+        name,
+    ]
     log, start = out / f"{name}.log", time.monotonic()
     with log.open("w") as file:
         process = subprocess.Popen(

@@ -3,7 +3,7 @@
 It counts rooms, imports against their order and circles of imports. It times ``v4e --help`` and a mistyped setting.
 The time of ``make test`` is read from what pytest printed, which .ci/run writes to runs/test.txt.
 
-`python benchmarks/repo/structure.py [PRINTED]`
+`python -m benchmarks.repo.structure [PRINTED]`
 """
 
 import re
@@ -13,9 +13,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.support.result import write_result
 from tests.repo.rooms import FILES, ROOMS, ROOT, arrows_back, circles, ours, room_of
@@ -32,7 +29,7 @@ def main() -> None:
     printed = Path(sys.argv[1]) if len(sys.argv) > 1 else PRINTED
     write_result(
         "structure",
-        " ".join(["python benchmarks/repo/structure.py", *sys.argv[1:]]),
+        " ".join(["python -m benchmarks.repo.structure", *sys.argv[1:]]),
         rows,
         {"rooms": len(ROOMS), "arrows_back": len(arrows_back()), "circles": len(circles(ours()))}
         | {"test_minutes": test_minutes(printed.read_text())}

@@ -1,6 +1,6 @@
 """The editor against diffusers' own pipelines on equal weights, noise, frames and steps, pair by pair.
 
-``python benchmarks/serving/edit.py [rounds]`` measures WanImageToVideoPipeline and ChronoEditPipeline, with guidance
+``python -m benchmarks.serving.edit [rounds]`` measures WanImageToVideoPipeline and ChronoEditPipeline, with guidance
 and without it, in seconds of CPU on one thread. Each edit has a new picture, instruction and negative prompt. Then the
 editor makes the same edit again, as for n = 2 or a retry, with its encodings cached.
 
@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import numpy as np
 import torch
@@ -191,8 +188,8 @@ def main() -> None:
     summary["ledger_14b_cfg"] = flops["stock_cfg_over_ours_cfg"]  # beside the tiny ratios, so that they mislead nobody
     summary["ledger_14b_nocfg"] = flops["stock_over_ours"]
     print(ledger.table(flops_rows))
-    write_result("ledger", "python benchmarks/support/ledger.py", flops_rows, flops)
-    write_result("edit", "python benchmarks/serving/edit.py", rows, summary)
+    write_result("ledger", "python -m benchmarks.support.ledger", flops_rows, flops)
+    write_result("edit", "python -m benchmarks.serving.edit", rows, summary)
 
 
 if __name__ == "__main__":

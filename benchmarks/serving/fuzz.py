@@ -1,6 +1,6 @@
 """Hostile requests: generated from our OpenAPI description, and files made to break decoders.
 
-``python benchmarks/serving/fuzz.py [cases]`` sends about `cases` generated requests (6,600), and the whole corpus of
+``python -m benchmarks.serving.fuzz [cases]`` sends about `cases` generated requests (6,600), and the whole corpus of
 files.
 """
 
@@ -16,9 +16,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import httpx
 from PIL import Image
@@ -348,7 +345,7 @@ def main() -> None:
     rows = [{"operation": name, "status": status, "count": n} for (name, status), n in sorted(counted.items())]
     write_result(
         "fuzz",
-        " ".join(["python benchmarks/serving/fuzz.py", *sys.argv[1:]]),
+        " ".join(["python -m benchmarks.serving.fuzz", *sys.argv[1:]]),
         [*bad, *rows],
         summary_of(counted)
         | {"hostile_uploads": len(files), "crashes": len(bad) + (not alive), "hostile_peak_mib": round(grown, 1)},

@@ -2,7 +2,7 @@
 
 Every request must be answered or cleanly refused, and no process may grow while it lives.
 
-``python benchmarks/serving/soak.py [minutes] [clients] [kill every seconds]``; the defaults are 5 64 60. Model and
+``python -m benchmarks.serving.soak [minutes] [clients] [kill every seconds]``; the defaults are 5 64 60. Model and
 front are killed in turns. With 0 nothing is killed, and another record is written: the growth of each process.
 """
 
@@ -13,10 +13,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import httpx
 import psutil
@@ -161,7 +157,7 @@ def measure(seconds: float, clients: int, kill_every_s: float) -> tuple[list[dic
 def main() -> None:
     minutes, clients, every = (float(a) for a in [*sys.argv[1:], *("5", "64", "60")[len(sys.argv) - 1 :]])
     rows, summary = measure(60 * minutes, int(clients), every)
-    command = " ".join(["python benchmarks/serving/soak.py", *sys.argv[1:]])
+    command = " ".join(["python -m benchmarks.serving.soak", *sys.argv[1:]])
     write_result("soak" if every else "soak_memory", command, rows, summary)
 
 

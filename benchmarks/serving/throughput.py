@@ -2,7 +2,7 @@
 
 It is measured as latency of one client, throughput of many, and steps until the model is free when a client leaves.
 
-``python benchmarks/serving/throughput.py [rounds]``: in each round the bare editor and the server take turns, edit by
+``python -m benchmarks.serving.throughput [rounds]``: in each round the bare editor and the server take turns, edit by
 edit. Their ratio is the result: whatever else the machine does slows both. ``model_over_bare`` is the model alone
 inside its replica; ``parse``, ``encode`` and ``hops`` are the parts around it.
 """
@@ -13,10 +13,6 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import httpx
 import torch
@@ -126,7 +122,7 @@ def main() -> None:
     around = mean["parse"] + mean["encode"]
     write_result(
         "serve",
-        " ".join(["python benchmarks/serving/throughput.py", *sys.argv[1:]]),
+        " ".join(["python -m benchmarks.serving.throughput", *sys.argv[1:]]),
         rows,
         {
             "p50_over_bare": round(statistics.median(r["served"] / r["bare"] for r in of["latency"]), 4),

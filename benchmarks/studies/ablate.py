@@ -1,10 +1,6 @@
 """The paper's ablations and our controls, mean success of each. Runs what `make ablate` has not finished."""
 
 import sys
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.support.result import write_result
 from pipelines.stages import ablate
@@ -22,7 +18,7 @@ def main() -> None:
     summary = {name: row["success"]["mean"] for name, row in figures.items() if name != "copy"}
     write_result(
         "ablate",
-        " ".join(["python benchmarks/studies/ablate.py", *arguments]),
+        " ".join(["python -m benchmarks.studies.ablate", *arguments]),
         rows,
         summary | {"seeds": config.ablate.seeds},
     )

@@ -1,10 +1,6 @@
 """The results of `make demo`, and its time. Runs it where it has not run yet."""
 
 import sys
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.support.result import write_result
 from pipelines.stages import demo
@@ -24,7 +20,7 @@ def main() -> None:
     student = table["ema"]["overall"]
     write_result(
         "demo",
-        " ".join(["python benchmarks/studies/demo.py", *sys.argv[1:]]),
+        " ".join(["python -m benchmarks.studies.demo", *sys.argv[1:]]),
         rows,
         {
             "success": student["success"],

@@ -1,10 +1,6 @@
 """Success against the number of training triplets, mean over seeds. Runs what pipelines/efficiency.py has not done."""
 
 import sys
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.support.result import write_result
 from pipelines.stages import efficiency
@@ -25,7 +21,7 @@ def main() -> None:
     summary = {f"{row['variant']}_{row['triplets']}": row["success"]["mean"] for row in rows}
     write_result(
         "efficiency",
-        " ".join(["python benchmarks/studies/efficiency.py", *arguments]),
+        " ".join(["python -m benchmarks.studies.efficiency", *arguments]),
         rows,
         summary | {"seeds": config.ablate.seeds},
     )

@@ -6,7 +6,7 @@ Validation puts predictions from measured parts beside what whole runs took (oth
 Points are recipe wan14b_480p on 8 to 4,096 H100s, at stated speeds, with networks of 50 and 400 GB/s a node. Plots are
 written to docs/img/scale-*.png.
 
-`python benchmarks/studies/scale.py [costs] [validation] [points]` does only these, and keeps the rows of the others.
+`python -m benchmarks.studies.scale [costs] [validation] [points]` does only these, and keeps the rows of the others.
 """
 
 import math
@@ -15,9 +15,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.studies.scale_costs import measure_costs
 from benchmarks.studies.scale_validation import rows_of, validate
@@ -124,7 +121,7 @@ def main() -> None:
     errors = [abs(row["error"]) for row in validation]
     write_result(
         "scale",
-        "python benchmarks/studies/scale.py",
+        "python -m benchmarks.studies.scale",
         [*costs, *validation, *points],
         {
             **{name: round(ms, 3) for name, ms in by.items()},

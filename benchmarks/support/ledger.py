@@ -1,15 +1,10 @@
 """The FLOPs of one edit by Wan2.1-I2V-14B at 1280 x 720, 5 frames, 8 steps: diffusers' pipeline against the editor.
 
-``python benchmarks/support/ledger.py`` counts with torch's FlopCounterMode on the meta device, without a GPU or
+``python -m benchmarks.support.ledger`` counts with torch's FlopCounterMode on the meta device, without a GPU or
 weights. An instruction has 30 tokens; diffusers pads it to 512.
 """
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
@@ -134,7 +129,7 @@ def table(rows: list[dict]) -> str:
 def main() -> None:
     rows, summary = count()
     print(table(rows))
-    write_result("ledger", "python benchmarks/support/ledger.py", rows, summary)
+    write_result("ledger", "python -m benchmarks.support.ledger", rows, summary)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The pool and the TargetStreams are real, one stream a rank, and replicas have pr
 is a stub that sleeps, long enough for the cores to carry all requests. The ranks are threads of a few processes, to
 save memory. A rank makes its next request when it has its answer, so there are as many requests as replicas.
 
-`python benchmarks/training/control_plane.py [rounds [ms of the stub]]`: the default is 500 ms; less fills the cores
+`python -m benchmarks.training.control_plane [rounds [ms of the stub]]`: the default is 500 ms; less fills the cores
 of a small machine.
 """
 
@@ -14,12 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import cast
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import psutil
 import ray
@@ -122,7 +118,7 @@ def main() -> None:
         "requests_per_s_32": rows[-1]["requests_per_s"],
         "cpu_ms_32": rows[-1]["cpu_ms"],
     }
-    command = " ".join(["python benchmarks/training/control_plane.py", *sys.argv[1:]])
+    command = " ".join(["python -m benchmarks.training.control_plane", *sys.argv[1:]])
     write_result("control_plane", command, rows, {key: round(value, 3) for key, value in summary.items()})
 
 

@@ -9,7 +9,7 @@ losses of each step are the undisturbed run's, bit for bit. The kd loss of a ste
 and through the weights on all targets before it. Third, the last checkpoint is equal byte for byte. It holds
 the weights, their average and the optimizer with its count of updates, which the last step's targets changed too.
 
-A hang is a run that makes no new step for BOUND_S. `python benchmarks/training/faults.py [moments]`.
+A hang is a run that makes no new step for BOUND_S. `python -m benchmarks.training.faults [moments]`.
 """
 
 import random
@@ -23,9 +23,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count, pairwise
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.support.nodes import Nodes, processes_of
 from benchmarks.support.result import write_result
@@ -190,7 +187,7 @@ def main(moments: int = 20) -> None:
     }
     for kind in KINDS:
         summary[f"{kind}_s"] = statistics.median(float(row["recovered_s"]) for row in rows if row["kind"] == kind)
-    write_result("faults", f"python benchmarks/training/faults.py {moments}", rows, summary)
+    write_result("faults", f"python -m benchmarks.training.faults {moments}", rows, summary)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The time from the command `v4e train` to its first step, of this checkout and of an earlier revision, in pairs.
 
-`python benchmarks/training/first_step.py [revision] [pairs]`: the tiny recipe with its teacher pool on a local Ray,
+`python -m benchmarks.training.first_step [revision] [pairs]`: the tiny recipe with its teacher pool on a local Ray,
 one step, from a store that is made once. The two trees take turns, because a machine's load drifts. Beside the wall
 clock, which other programs lengthen, it reports the CPU time of all processes of the run.
 """
@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.support.result import write_result
 from benchmarks.support.watched import ROOT, first_step
@@ -58,7 +55,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     write_result(
         "first_step",
-        f"python benchmarks/training/first_step.py {revision} {pairs}",
+        f"python -m benchmarks.training.first_step {revision} {pairs}",
         rows,
         {
             "now_over_before": round(median(row["now_s"] / row["before_s"] for row in rows), 3),

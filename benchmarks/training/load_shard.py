@@ -4,13 +4,9 @@ A checkpoint of random bfloat16 weights in Wan's proportions; every rank is a pr
 from what the process has before it loads (Python, torch, diffusers, the process group), mapped file pages included.
 """
 
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import torch
 import torch.distributed as dist
@@ -50,7 +46,7 @@ def main() -> None:
     peaks = {f"peak_mib_tp{size}": max(r["peak_mib"] for r in rows if r["tp"] == size) for size in DEGREES[1:]}
     write_result(
         "load_shard",
-        "python benchmarks/training/load_shard.py",
+        "python -m benchmarks.training.load_shard",
         rows,
         {"peak_rss_over_shard": max(split), "peak_mib_whole": rows[0]["peak_mib"]} | peaks,
     )

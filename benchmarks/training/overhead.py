@@ -5,7 +5,7 @@ the student's steps with their targets in hand, and the teacher's targets. A tar
 the student's step that it overlaps. Then the same training waits for 1, 2, 4 and 8
 stub teachers, which take SLOWER times the student's step and need no core.
 
-`python benchmarks/training/overhead.py [rounds [steps]]`
+`python -m benchmarks.training.overhead [rounds [steps]]`
 """
 
 import sys
@@ -17,9 +17,6 @@ from itertools import islice
 from pathlib import Path
 from statistics import fmean, median
 from unittest.mock import patch
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import ray
 import torch
@@ -144,7 +141,7 @@ def main() -> None:
     [share] = [row["wait_share"] for row in rows if row.get("replicas") == enough]
     write_result(
         "overhead",
-        " ".join(["python benchmarks/training/overhead.py", *sys.argv[1:]]),
+        " ".join(["python -m benchmarks.training.overhead", *sys.argv[1:]]),
         rows,
         {
             "step_over_parts": round(rows[0]["step_over_parts"], 3),

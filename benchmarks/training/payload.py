@@ -2,18 +2,14 @@
 
 The tiny family runs on the evolution world, one forward after the other. Samples, noise and student are the same, and
 only the target differs. It is measured twice, at the student's start weights and after some steps of training. The
-closer the student is to the teacher, the more of L_kd is rounding. `python benchmarks/training/payload.py [steps]`.
+closer the student is to the teacher, the more of L_kd is rounding. `python -m benchmarks.training.payload [steps]`.
 """
 
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import numpy as np
 import torch
@@ -164,7 +160,7 @@ def main() -> None:
         rows += compare(trainer, teacher, asked, steps)
     for row in rows:
         print("  ".join(f"{key} {value:.6g}" if isinstance(value, float) else f"{value}" for key, value in row.items()))
-    write_result("payload", " ".join(["python benchmarks/training/payload.py", *sys.argv[1:]]), rows, summarise(rows))
+    write_result("payload", " ".join(["python -m benchmarks.training.payload", *sys.argv[1:]]), rows, summarise(rows))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 FLOPs of the true Wan2.1-14B classes on the meta device, as torch's counter has them. Memory of whole processes at
 several sizes (benchmarks/training/student_memory.py). Bytes as runs of the tiny recipe with a real teacher pool
 received them, and the peaks of its processes.
-`python benchmarks/training/plan.py [flops] [memory] [wire]` does only these, and keeps the rows of the others.
+`python -m benchmarks.training.plan [flops] [memory] [wire]` does only these, and keeps the rows of the others.
 """
 
 import sys
@@ -13,9 +13,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import psutil
 import ray
@@ -203,7 +200,7 @@ def main() -> None:
     }
     write_result(
         "plan",
-        "python benchmarks/training/plan.py",
+        "python -m benchmarks.training.plan",
         rows,
         {key: round(max(found), 5) for key, found in summary.items() if found},
     )

@@ -9,12 +9,8 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import get_args
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import numpy as np
 import ray
@@ -122,7 +118,7 @@ def main() -> None:
         show(row)
     write_result(
         "stream",
-        " ".join(["python benchmarks/training/stream.py", *sys.argv[1:]]),
+        " ".join(["python -m benchmarks.training.stream", *sys.argv[1:]]),
         rows,
         {key: round(value, 3) for key, value in summary.items()},
     )

@@ -3,12 +3,7 @@
 Nothing is computed and nothing is timed: what a degree of tensor parallelism asks of GPUs and their links.
 """
 
-import sys
-from pathlib import Path
 from unittest.mock import patch
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import torch
 import torch.distributed as dist
@@ -38,7 +33,7 @@ def main() -> None:
     reduced = round(at["720p", 2]["reduced_bytes"] / 1e9, 3)
     write_result(
         "tensor_parallel",
-        "python benchmarks/training/tensor_parallel.py",
+        "python -m benchmarks.training.tensor_parallel",
         rows,
         errors | shares | {"reduced_gb_720p": reduced},
     )

@@ -7,7 +7,6 @@ time from the command `python pipelines/train.py` to its first step on record, a
 (benchmarks/data/store_scaling.py).
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -15,9 +14,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import torch
 import torch.distributed as dist
@@ -171,7 +167,7 @@ def main() -> None:
     saved = by["checkpoint", "55M"]
     write_result(
         "trainer",
-        "python benchmarks/training/trainer.py",
+        "python -m benchmarks.training.trainer",
         [*rows, {"part": "start", "first_step_s": starts}, *stores],
         {
             "ratio_to_bare_loop": by["alone", "tiny"]["ratio"],

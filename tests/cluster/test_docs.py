@@ -38,14 +38,15 @@ def test_the_guides_have_the_whole_way():
 
 
 def check_python(words: list[str]) -> None:
-    """``python SCRIPT arguments``: the script is there and takes them."""
-    if words[1] == "-m":
-        assert ROOT.joinpath(*words[2].split(".")).with_suffix(".py").exists()
-        return
-    assert ROOT.joinpath(words[1]).exists(), words[1]
-    if words[1] == "benchmarks/gpu/check.py":
-        names = {word for word in words[2:] if word.islower() and word != "cpu"}
+    """``python SCRIPT arguments`` or ``python -m MODULE arguments``: it is there and takes them."""
+    module = words[1] == "-m"
+    script = ROOT.joinpath(*words[2].split(".")).with_suffix(".py") if module else ROOT / words[1]
+    assert script.exists(), script
+    if script == ROOT / "benchmarks/gpu/check.py":
+        names = {word for word in words[3:] if word.islower() and word != "cpu"}
         assert names <= set(gpu_check.CHECKS), names
+    elif module:
+        return
     else:
         parse(words[2:])
 

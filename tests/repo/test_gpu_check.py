@@ -18,7 +18,7 @@ from v4e.planning.gpus import GPUS
 from v4e.planning.work import Reads, block_flops, embedding_flops, tapped_flops, training_flops
 
 SMALL = SIZES["small"]
-CLI = [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "gpu" / "check.py")]
+CLI = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu.check"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
