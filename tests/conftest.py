@@ -7,6 +7,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # instead of 15, with which a
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,11 @@ def working_folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing(working_folder):
-    """Fails a test that writes outside of its own folders."""
+    """Fails a test that writes outside of its own folders, and takes away what it left, for the next one."""
     yield
     left = {*os.listdir(working_folder)} - {"v4e"}
+    for path in (working_folder / name for name in left):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert not left, f"the test left {left} in the working folder: use tmp_path"
 
 
