@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.teacher.scaling import LIGHT, SATURATED, Waits, Window, wanted
@@ -22,6 +22,7 @@ def settled(demand: float, fewest: int, most: int, start: int) -> list[int]:
     return sizes
 
 
+@settings(deadline=None)
 @given(SHARE, st.floats(0, 64), st.integers(1, 16), st.integers(1, 16), st.integers(0, 16))
 def test_any_window_keeps_the_pool_within_bounds_and_moves_it_gently(wait_share, busy, replicas, fewest, more):
     most = fewest + more
@@ -31,6 +32,7 @@ def test_any_window_keeps_the_pool_within_bounds_and_moves_it_gently(wait_share,
         assert replicas - 1 <= number <= 2 * replicas
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 20), st.integers(1, 12))
 def test_a_steady_demand_ends_in_a_steady_pool_that_meets_it_without_many_to_spare(demand, start):
     sizes = settled(demand, 1, 32, start)
@@ -39,6 +41,7 @@ def test_a_steady_demand_ends_in_a_steady_pool_that_meets_it_without_many_to_spa
     assert sizes[-1] <= max(1, start, math.ceil(demand / LIGHT) + 1)
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 20), st.integers(1, 12))
 def test_a_pool_that_grew_does_not_shrink_again_under_the_same_demand(demand, start):
     sizes = settled(demand, 1, 32, start)

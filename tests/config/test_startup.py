@@ -5,6 +5,7 @@ from diffusers.models import attention_dispatch
 
 from pipelines.parts.command import carry_out
 from pipelines.stages import ablate, demo
+from tests.support.processes import ROOT
 from v4e.config import RECIPES, parse
 from v4e.training import checks as startup
 
@@ -30,7 +31,7 @@ def started(step, *arguments: str) -> None:
         ("models.attention=nativ", "models.attention=nativ: expected one of flash"),
         ("models.attention=flash", "pip install -e '.[flash]', or set models.attention=native"),
         ("data.train=/nonexistent.parquet", "no triplets at /nonexistent.parquet: set data.train"),
-        ("data.heldout=README.md", "README.md cannot be read as Parquet"),
+        (f"data.heldout={ROOT / 'README.md'}", "README.md cannot be read as Parquet"),
     ],
 )
 @pytest.mark.parametrize("step", [demo.run, ablate.run])

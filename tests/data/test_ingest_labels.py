@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v4e.config import Ingest
@@ -126,6 +126,7 @@ rows_of_cells = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(rows_of_cells, st.integers(1, 6), st.integers(1, 3), st.integers(1, 7), st.randoms())
 def test_which_candidates_are_kept_depends_on_their_set_alone(rows, keep, per_instruction, cut, rng):
     """Against picking from all at once, one after another; parts of any size come in any order."""

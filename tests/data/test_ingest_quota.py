@@ -91,6 +91,7 @@ def test_corpora_are_met_where_any_table_meets_them(made, total: int):
         assert np.abs(found_SK.sum(1) - rows_S).max() <= 1 + k / 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 9), st.floats(0, 50)), min_size=1, max_size=6), st.floats(0, 1))
 def test_a_level_fills_to_the_total(pairs, part: float):
     weight_N, most_N = (np.array(values) for values in zip(*pairs, strict=True))

@@ -146,6 +146,7 @@ def test_diffusers_euler_left_to_itself_takes_other_steps(pipe, editor):
     assert float(alone.sigmas[-2]) < 0.01 < 0.2 < float(flow.times(8, loaded.config.flow_shift)[-2])
 
 
+@pytest.mark.slow
 def test_an_edit_with_a_lora_is_the_stock_pipelines_with_it(pipe, editor, solver, lora):
     def ours(**settings) -> np.ndarray:
         return our_clips(editor, [picture(1)], TEXTS[:1], [7], guidance=4.0, solver=solver, **settings)
@@ -168,6 +169,7 @@ def test_a_batch_is_the_stock_pipelines_edits(pipe, editor, solver):
         assert np.abs(clip - stock_clip(pipe, image, text, seed, 3.0)).max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_an_edit_towards_a_last_frame_is_the_stock_pipelines(random_family):
     folder, clips = random_family / "tiny-wan-flf2v", []
     pipe, editor = stock(folder), Editor.load(str(folder))

@@ -97,6 +97,7 @@ def test_replies(reply, scores):
     assert gedit.read_reply(reply) == scores
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_reply_raises(text):
     found = gedit.read_reply(text)

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.stages import benchmark
@@ -148,6 +148,7 @@ def test_a_change_is_of_the_same_items_and_too_few_decide_nothing():
     assert compare(old, {**new, "items": []}, 200) is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.floats(0, 10))), max_size=60), st.integers(1, 30)
 )

@@ -99,6 +99,7 @@ def test_pie_s_run_lengths():
     assert {tuple(map(int, at)) for at in np.argwhere(mask)} == expected
 
 
+@settings(deadline=None)
 @given(st.integers(0, 255), st.integers(0, 255))
 def test_derived_masks_are_where_the_truth_differs_and_a_little_more(a, b):
     source, truth = (np.full((100, 100, 3), v, np.uint8) for v in (a, a))

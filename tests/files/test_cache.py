@@ -1,7 +1,7 @@
 """The cache of tensors is bounded in bytes, and its keys are of contents, not of objects."""
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -32,6 +32,7 @@ def test_the_cache_is_bounded_and_drops_what_was_unused_longest():
     assert made[-2:] == ["huge", "huge"]  # larger than all room: not held
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), min_size=2, max_size=8, unique=True))
 def test_different_contents_never_share_an_encoding(contents):
     cache = TensorCache(limit=1 << 20)

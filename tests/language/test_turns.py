@@ -1,7 +1,7 @@
 """Sessions of several turns: what "it", "the same one" and "there" refer to."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v4e.language.tasks import atoms
@@ -41,6 +41,7 @@ def test_turns_are_refused_when_one_is_empty():
             resolve(turns)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["add a hat", "remove the tree", "make it night", "turn the cat into a dog"]))
 def test_one_turn_alone_is_its_atoms(instruction: str):
     assert resolve([instruction]) == [atoms(instruction)]

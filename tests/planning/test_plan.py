@@ -70,6 +70,7 @@ def on_meta(transformer, grid_FHW, image_tokens: int, batch: int, text: list[int
 
 @pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
+@pytest.mark.slow
 def test_forwards_are_counted_exactly(name):
     model, inputs, of, reads = on_meta(*MODELS[name], 2, [5, 9])
     with FlopCounterMode(display=False) as counter:
@@ -92,6 +93,7 @@ def test_a_teachers_forward_is_counted_to_its_last_tap(name, taps):
 
 @pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
+@pytest.mark.slow
 def test_folded_pads_are_no_work(name):
     model, inputs, of, reads = on_meta(*MODELS[name], 2, [20, 31], fold=True)
     assert reads.text == 32

@@ -16,6 +16,7 @@ def test_every_public_name_is_there():
         _ = v4e.Editr
 
 
+@pytest.mark.slow
 def test_importing_v4e_imports_no_torch_and_importing_the_editor_logs_nothing():
     code = "import sys, v4e; print('torch' in sys.modules); from v4e import Editor"
     found = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.support.served import SMALL, http, opened, png, served
@@ -58,6 +58,7 @@ def followed(url: str, name: str, timeout_s: float = 60.0) -> list[dict]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_job_evolves_to_the_edit_that_a_request_gives(url):
     answer = create(url, num_inference_steps="50")
     assert answer.status_code == 202
@@ -161,6 +162,7 @@ def test_a_jobs_limit_is_its_keys_own(settings, engine, tmp_path):
     assert most == 1
 
 
+@pytest.mark.slow
 def test_a_jobs_time_begins_with_its_turn(settings, engine, tmp_path):
     """Two at a time, they take longer than one may; what the client set counts from when it asked."""
 
@@ -315,6 +317,7 @@ def test_openais_client_believes_our_webhooks(url, monkeypatch):
         receiver.server_close()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.integers(0, 2**32), st.binary(min_size=24, max_size=48))
 def test_signatures_are_those_of_the_standards_algorithm(text, now, key):
     body = json.dumps({"data": text}).encode()

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import ExitStack, suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.errors import ApiError
@@ -71,6 +71,7 @@ def test_one_key_may_not_fill_it():
             pass
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 3),
     st.integers(0, 5),

@@ -25,6 +25,7 @@ def test_splits_and_seeds_do_not_share_scenes():
             assert seen.setdefault(key, split) == split
 
 
+@pytest.mark.slow
 def test_held_out_combinations_are_drawn_in_the_heldout_split_only():
     pairs = [f"{c} {s}" for c in COLORS for s in SHAPES if held_out(c, s)]
     assert len(pairs) == len(SHAPES)  # one color of each shape
