@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
+import hypothesis
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.support.served import SMALL, http, opened, png, served
@@ -317,7 +318,7 @@ def test_openais_client_believes_our_webhooks(url, monkeypatch):
         receiver.server_close()
 
 
-@settings(deadline=None)
+@hypothesis.settings(deadline=None)
 @given(st.text(max_size=40), st.integers(0, 2**32), st.binary(min_size=24, max_size=48))
 def test_signatures_are_those_of_the_standards_algorithm(text, now, key):
     body = json.dumps({"data": text}).encode()
