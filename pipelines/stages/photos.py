@@ -154,7 +154,9 @@ def run(options: Photos) -> None:
 
 def write(out: Path, folder: Path | None, per_task: int, seed: int) -> None:
     """Makes and writes both splits and the sheet."""
-    photos = dict(zip(("train", "heldout"), split_photos(read_photos(folder), seed), strict=True))
+    photos: dict[str, list[Photo]] = dict(
+        zip(("train", "heldout"), split_photos(read_photos(folder), seed), strict=True)
+    )
     splits = {name: list(make_triplets(group, per_task, seed)) for name, group in photos.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, triplets in splits.items():
