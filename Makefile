@@ -17,13 +17,13 @@ serve: install ## the editor behind HTTP, with a page: http://127.0.0.1:8000
 	OMP_NUM_THREADS=1 .venv/bin/v4e serve
 
 test: install ## run all tests but those that take minutes
-	$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 long: install ## run the tests that take minutes: a cluster that shrinks and grows, benchmarks in a short form
 	$(PY) -m pytest -m long
 
 unit: install ## run the tests that take seconds and start no Ray cluster
-	$(PY) -m pytest -n 2 --dist loadgroup -m "not ray and not slow and not long"
+	$(PY) -m pytest -n 2 --dist loadscope -m "not ray and not slow and not long"
 
 docs: install ## build the documentation's site into runs/site; a link that leads nowhere is an error
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict

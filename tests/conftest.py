@@ -7,7 +7,9 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # instead of 15, with which a
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import ast
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,23 +20,53 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )  # of what they start
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Makes two groups of the tests on Ray, which a worker runs whole, and one of any other file.
+@cache
+def on_ray(file: Path) -> tuple[bool, frozenset[str]]:
+    """Whether all tests of a file are marked ``ray``, and the names of those that are."""
+    body = ast.parse(file.read_text()).body
+    marks = [ast.unparse(n.value) for n in body if isinstance(n, ast.Assign) and "pytestmark" in ast.unparse(n.targets)]
+    named = (
+        n.name
+        for n in body
+        if isinstance(n, ast.FunctionDef) and any("mark.ray" in ast.unparse(d) for d in n.decorator_list)
+    )
+    return "mark.ray" in "".join(marks), frozenset(named)
 
-    The large one comes first and that of Ray Serve last, so that one worker has a cluster for most of the time, and the
-    other one all that needs none.
+
+def group_of(nodeid: str) -> str:
+    """The group that a test belongs to, which one worker runs whole.
+
+    The tests on Ray are two groups, those of Ray Serve and all others; the other tests of a file are one. So a worker
+    has a cluster for most of the time, and the other one has the tests that need none. (xdist's own ``loadgroup`` does
+    nothing under pytest 9.2.)
     """
+    name, _, test = nodeid.partition("::")
+    every, named = on_ray(ROOT / name)
+    if not (every or test.partition("[")[0] in named):
+        return name
+    return "ray-serve" if name.startswith("tests/serve/") else "ray"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each worker whole groups, in the order of the collected tests."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests: on Ray first, then files with slow tests, then the others, and Ray Serve last."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     order = {}
     for item in items:
-        group = f"{item.path.parent.name}/{item.path.name}"
-        order[item] = 1 if item.path in slow else 2
-        if item.get_closest_marker("ray"):
-            group, order[item] = ("ray-serve", 3) if item.path.parent.name == "serve" else ("ray", 0)
-        elif "cluster" in getattr(item, "fixturenames", ()):
+        group = group_of(item.nodeid)
+        order[item] = {"ray": 0, "ray-serve": 3}.get(group, 1 if item.path in slow else 2)
+        if "cluster" in getattr(item, "fixturenames", ()) and not group.startswith("ray"):
             raise pytest.UsageError(f"{item.nodeid} uses the cluster: mark it with @pytest.mark.ray")
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=order.__getitem__)
 
 
