@@ -33,18 +33,14 @@ def on_ray(file: Path) -> tuple[bool, frozenset[str]]:
     return "mark.ray" in "".join(marks), frozenset(named)
 
 
-def group_of(nodeid: str) -> str:
-    """The group that a test belongs to, which one worker runs whole.
+def group_of(nodeid: str) -> tuple[str, bool]:
+    """The group that a test belongs to, which one worker runs whole: its file, and whether it needs Ray.
 
-    The tests on Ray are two groups, those of Ray Serve and all others; the other tests of a file are one. So a worker
-    has a cluster for most of the time, and the other one has the tests that need none. (xdist's own ``loadgroup`` does
-    nothing under pytest 9.2.)
+    xdist's own ``loadgroup`` does nothing under pytest 9.2.
     """
     name, _, test = nodeid.partition("::")
     every, named = on_ray(ROOT / name)
-    if not (every or test.partition("[")[0] in named):
-        return name
-    return "ray-serve" if name.startswith("tests/serve/") else "ray"
+    return name, every or test.partition("[")[0] in named
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
@@ -53,19 +49,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class Groups(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return group_of(nodeid)
+            return str(group_of(nodeid))
 
     return Groups(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests: on Ray first, then files with slow tests, then the others, and Ray Serve last."""
+    """Sort the tests: on Ray first, then files with slow tests, then the others, so that no long file comes last."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     order = {}
     for item in items:
-        group = group_of(item.nodeid)
-        order[item] = {"ray": 0, "ray-serve": 3}.get(group, 1 if item.path in slow else 2)
-        if "cluster" in getattr(item, "fixturenames", ()) and not group.startswith("ray"):
+        _, ray = group_of(item.nodeid)
+        order[item] = 0 if ray else 1 if item.path in slow else 2
+        if "cluster" in getattr(item, "fixturenames", ()) and not ray:
             raise pytest.UsageError(f"{item.nodeid} uses the cluster: mark it with @pytest.mark.ray")
     items.sort(key=order.__getitem__)
 
