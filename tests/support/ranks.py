@@ -5,6 +5,7 @@ thread and never calls torch, so that a fork of it is safe.
 """
 
 import multiprocessing
+import os
 from collections.abc import Callable
 
 import torch.multiprocessing as mp
@@ -18,12 +19,25 @@ def run(function: Callable[..., None], count: int, *arguments: object) -> None:
     `function` stands at the top level of its module, and finds one torch thread (``OMP_NUM_THREADS=1``).
     """
     multiprocessing.set_forkserver_preload(PRELOADED)
-    mp.start_processes(function, args=arguments, nprocs=count, start_method="forkserver")
+    environ = dict(os.environ)
+    mp.start_processes(_rank, args=(environ, function, *arguments), nprocs=count, start_method="forkserver")
 
 
 def start(function: Callable[..., None], *arguments: object) -> multiprocessing.process.BaseProcess:
     """Starts ``function(*arguments)`` in one such process, for a test that kills it."""
     multiprocessing.set_forkserver_preload(PRELOADED)
-    process = multiprocessing.get_context("forkserver").Process(target=function, args=arguments)
+    fork = multiprocessing.get_context("forkserver")
+    process = fork.Process(target=_in_environment, args=(dict(os.environ), function, *arguments))
     process.start()
     return process
+
+
+def _rank(rank: int, environ: dict[str, str], function: Callable[..., None], *arguments: object) -> None:
+    _in_environment(environ, function, rank, *arguments)
+
+
+def _in_environment(environ: dict[str, str], function: Callable[..., None], *arguments: object) -> None:
+    """Calls `function` under the test's own environment: the server still has that of the first test that used it."""
+    os.environ.clear()
+    os.environ.update(environ)
+    function(*arguments)
