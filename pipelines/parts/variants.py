@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from pipelines.parts.heldout import WEIGHTS
-from v4e.config import Config, Data, Outcome, decided_by
+from v4e.config import Config, Data, Outcome, decided_by, differing
 from v4e.data.store.fingerprint import folder_hash
 from v4e.data.store.paths import captions_uri, heldout_uri, store_uri, train_uri
 from v4e.evaluation.verdict import over_seeds
@@ -89,10 +89,9 @@ def finished(run: VariantRun) -> bool:
     if run.config.run.overwrite or not exists(run.uri("made-by.json")):
         return False
     before = read_json(run.uri("made-by.json"))
-    differing = [key for key, value in run.settings.items() if before.get(key) != value]
-    if differing:
+    if other := differing(before, run.settings):
         raise ValueError(
-            f"{run.config.run.dir} was made with other settings or weights: {', '.join(differing)} differ; "
+            f"{run.config.run.dir} was made with other settings or weights: {', '.join(other)} differ; "
             "set them back, choose another run.dir, or make all anew with run.overwrite=true"
         )
     return exists(run.uri("metrics.json"))

@@ -80,6 +80,29 @@ def test_nothing_to_train_is_refused():
         parse(["kd.weight=0", "tail.weight=0"])
 
 
+def test_no_recipe_supervises_a_short_clips_tail_by_tiled_edits():
+    assert not [name for name, recipe in RECIPES.items() if recipe().doubt]
+    said = parse(["recipe=wan14b_480p", "tail.context=source"]).doubt
+    assert "\n" not in said and "set tail.context=fade" in said
+    for fine in ("data.frames=9", "tail.weight=0", "models.positions=0,7"):
+        assert not parse(["tail.context=source", fine]).doubt
+
+
+def test_14b_rollouts_are_sampled_as_their_makers_sample_them():
+    """The values of Wan2.1's generate.py, first_last_frame2video.py and configs for flf2v-14B."""
+    for name in ("wan14b_480p", "wan14b_720p", "wan14b_lora"):
+        config = RECIPES[name]()
+        teacher = config.teacher
+        assert (teacher.solver, teacher.shift, teacher.guidance, teacher.steps) == ("unipc", 16, 5.5, 50)
+        assert teacher.negative.startswith("镜头切换") and teacher.negative.endswith("倒着走")
+        assert len(teacher.negative) == 147 and config.flow.shift in (3, 5)
+
+
+def test_a_lora_needs_a_whole_teacher():
+    with pytest.raises(ValueError, match=r"teacher\.lora.*teacher\.tp=2.*set teacher\.tp=1"):
+        parse(["teacher.lora=a.safetensors", "teacher.tp=2"])
+
+
 def test_accumulation_must_divide_over_the_workers():
     with pytest.raises(ValueError, match=r"optim.accumulate=8 .* train.workers=3"):
         parse(["recipe=wan14b_480p", "train.workers=3"])

@@ -5,6 +5,7 @@ from typing import Literal
 
 from v4e.config.checks import NOT_NEGATIVE, POSITIVE, check, require
 from v4e.config.setting import setting
+from v4e.config.times import parse_times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +52,17 @@ class Tail:
     )
     power: float = setting(3.0, "Exponent of w(t) in Eq. 5", decides="training")
     beta: float = setting(0.1, "Weight of the gradient term in Eq. 6", decides="training")
+    times: str = setting(
+        "all",
+        "Timesteps T_tail of Eq. 6: all, those up to a bound such as 0.25, or those of some of the sampler's steps, "
+        "such as 7,8/8 for the last two of 8",
+        decides="training",
+        before="all",
+    )
 
     def __post_init__(self):
         check(self, NOT_NEGATIVE, "weight", "power", "beta")
+        parse_times(self.times)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +79,8 @@ class Flow:
     def __post_init__(self):
         check(self, POSITIVE, "shift")
         check(self, NOT_NEGATIVE, "weight")
+
+
+def objective(kd: KD, tail: Tail, flow: Flow) -> str:
+    """Returns Eq. 1 in words: the weight of each term, and the timesteps of the tail where not all count."""
+    return f"{kd.weight} kd + {tail.weight} tail{parse_times(tail.times).words(flow.shift)} + {flow.weight} flow"

@@ -7,7 +7,11 @@ Shapes: B batch, C latent channels, F latent frames, H W latent height and width
 
 from typing import Literal
 
+import torch
 from torch import Tensor
+
+from v4e.config.times import Times
+from v4e.method.flow import times as sampler_times
 
 # Each term of Eq. 1, by its name in a run's records, with the title of its curve.
 TERMS = {"kd": "L_kd", "tail": "L_tail", "flow": "flow matching"}
@@ -46,13 +50,28 @@ def block_kd_loss(stu_KBND: Tensor, tea_KBND: Tensor, reduction: Literal["relati
             return (squared.mean((1, 2, 3)) / tea_KBND.pow(2).mean((1, 2, 3))).sum()
 
 
-def tail_weight(t_B: Tensor, power: float) -> Tensor:
-    """Eq. 5: w(t) = (1 - t)^power with t already normalised to [0, 1]; the paper's power is 3. (B,)"""
-    return (1 - t_B) ** power
+def in_tail(t_B: Tensor, times: Times, shift: float) -> Tensor:
+    """T_tail of Eq. 6: whether each t is among `times`; (B,) of booleans.
+
+    A step of the sampler, whose grid has `shift`, passes through the t from where it ends, exclusive, to where it
+    begins, inclusive.
+    """
+    if not times.of:
+        return t_B <= times.bound
+    grid = sampler_times(times.of, shift).tolist()
+    passed = [(grid[step] < t_B) & (t_B <= grid[step - 1]) for step in times.steps]
+    return torch.stack(passed).any(0)
 
 
-def tail_loss(z_stu_BCHW: Tensor, z_gt_BCHW: Tensor, t_B: Tensor, power: float, beta: float) -> Tensor:
+def tail_weight(t_B: Tensor, power: float, times: Times, shift: float) -> Tensor:
+    """Eq. 5 on T_tail: w(t) = (1 - t)^power where t in [0, 1] is among `times`, else 0; the paper's power is 3. (B,)"""
+    return (1 - t_B) ** power * in_tail(t_B, times, shift)
+
+
+def tail_loss(z_stu_BCHW: Tensor, z_gt_BCHW: Tensor, weight_B: Tensor, beta: float) -> Tensor:
     """Eq. 6: w(t) (|z - z_gt|_1 + beta |grad z - grad z_gt|_1), averaged over the batch; a scalar.
+
+    `weight_B` is w(t) of :func:`tail_weight`. Samples whose t is not in T_tail count in the average, as zeros.
 
     Norms are means over elements: `beta` and the loss weight do not depend on the resolution. The gradient term adds
     two means, of the forward differences along H and along W.
@@ -63,7 +82,7 @@ def tail_loss(z_stu_BCHW: Tensor, z_gt_BCHW: Tensor, t_B: Tensor, power: float, 
         down = difference.diff(dim=2).abs().mean((1, 2, 3))
         right = difference.diff(dim=3).abs().mean((1, 2, 3))
         value = value + beta * (down + right)
-    return (tail_weight(t_B, power) * value).mean()
+    return (weight_B * value).mean()
 
 
 def flow_loss(u_BCFHW: Tensor, target_BCFHW: Tensor) -> Tensor:

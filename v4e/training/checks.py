@@ -4,13 +4,13 @@ import json
 import os
 from collections.abc import Sequence
 
-from v4e.config import Config, decided_by
+from v4e.config import Config, decided_by, differing
 from v4e.data.sources import parts
 from v4e.data.store.ids import ids_hash
 from v4e.files.uri import exists, read_json, write_json_atomic
 from v4e.models.sizes import DitConfig, DitSizes, dit
 from v4e.parallel.cuts import check_degree
-from v4e.weights.hub import TRANSFORMER, check_folder, local_folder
+from v4e.weights.hub import TRANSFORMER, check_folder, check_trained_frames, local_folder
 
 HALF_ONLY = ("flash", "sage", "cudnn", "fa2")  # in the names of backends whose kernels take no float32
 SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
@@ -25,6 +25,7 @@ def check_run(config: Config) -> tuple[DitConfig, DitConfig]:
     """
     student = dit_config(config.models.student, "models.student")
     teacher = dit_config(config.models.teacher, "models.teacher")
+    check_frames(config)
     check_attention(config)
     check_models(config, dit(student), dit(teacher))
     check_split(config, dit(teacher))
@@ -56,6 +57,16 @@ def dit_config(folder: str, key: str) -> DitConfig:
             f"{key}={folder} has no transformer/config.json, or huggingface.co was not reached: "
             "expected a diffusers pipeline folder or hub id of Wan image to video"
         ) from error
+
+
+def check_frames(config: Config) -> None:
+    """Refuses a clip length that the student's or the teacher's family does not know.
+
+    Raises:
+        ValueError: naming the lengths that it knows.
+    """
+    for folder in (config.models.student, config.models.teacher):
+        check_trained_frames("data.frames", config.data.frames, folder)
 
 
 def check_attention(config: Config) -> None:
@@ -166,12 +177,11 @@ def check_resume(config: Config, ids: Sequence[str], uri: str) -> None:
         write_json_atomic(uri, now)
         return
     before = read_json(uri)
-    for key, value in now.items():
-        if before.get(key) != value:
-            raise ValueError(
-                f"{os.path.dirname(uri)} was trained with {key}={before.get(key)}, this recipe has {key}={value}: "
-                f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
-            )
+    for key, (had, has) in differing(before, now).items():
+        raise ValueError(
+            f"{os.path.dirname(uri)} was trained with {key}={had}, this recipe has {key}={has}: "
+            f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
+        )
 
 
 def check_export(config: Config, uri: str) -> str:
@@ -180,14 +190,14 @@ def check_export(config: Config, uri: str) -> str:
     `uri` is where :func:`check_resume` remembered it; without that nothing is refused and the hash is "unknown".
 
     Raises:
-        ValueError: the run started from another student, or its adapters had another scale.
+        ValueError: the run started from another student, had other places in time, or adapters of another scale.
     """
     if not exists(uri):
         return "unknown"
-    trained, now = read_json(uri), decided_by(config, "training")
-    for key in ("models.student", "lora.rank", "lora.alpha"):
-        if trained.get(key, now[key]) != now[key]:
-            raise ValueError(
-                f"the run was trained with {key}={trained[key]}, this recipe has {key}={now[key]}: set it back"
-            )
+    trained = read_json(uri)
+    changes = differing(trained, decided_by(config, "training"))
+    for key in ("models.student", "models.positions", "lora.rank", "lora.alpha"):
+        had, has = changes.get(key, (None, None))
+        if had is not None:  # a run that remembers no such setting is taken at the recipe's word
+            raise ValueError(f"the run was trained with {key}={had}, this recipe has {key}={has}: set it back")
     return trained[SAMPLES]

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from v4e.config import RECIPES, Config, decided_by, written
+from v4e.config import RECIPES, Config, decided_by, objective, written
 from v4e.files.journal import Record
 from v4e.method.losses import TERMS
+from v4e.models.positions import CHRONOEDIT, SKIP
 from v4e.weights.export import Weights
 
 LAST = 100  # records that the card's metrics are means of
@@ -36,6 +37,7 @@ def card(
         "trained": mode,
         "weights": WHAT[weights].lower(),
         "recipe": " ".join([f"recipe={config.recipe}", *changes(config)]),
+        "loss": objective(config.kd, config.tail, config.flow),
         "step": f"{step} of {config.optim.steps}",
         "data": f"samples {samples} (hash of their ids), {config.data.frames} x {config.data.height} x "
         f"{config.data.width}",
@@ -50,8 +52,9 @@ def card(
             "An edit is the last frame of a short video from the source image, told by the instruction. Made by v4e.",
             "",
             "```python",
-            *(_use_lora(name) if lora_file else _use(config)),
+            *(_use_lora(config, name) if lora_file else _use(config)),
             "```",
+            *_placed(config),
             "",
             "| | |",
             "|---|---|",
@@ -87,13 +90,27 @@ def _use(config: Config) -> list[str]:
     ]
 
 
-def _use_lora(name: str) -> list[str]:
+def _use_lora(config: Config, name: str) -> list[str]:
+    kind, given, load = "", "", []
+    if positions := config.models.positions:
+        kind, given = f"{CHRONOEDIT}, ", ", transformer=transformer"
+        place = f'"{name}", subfolder="transformer", {SKIP}={positions[1] + 1}'
+        load = [f"transformer = {CHRONOEDIT}.from_pretrained({place})"]
     return [
-        "from diffusers import WanImageToVideoPipeline",
+        f"from diffusers import {kind}WanImageToVideoPipeline",
         "",
-        f'pipe = WanImageToVideoPipeline.from_pretrained("{name}")',
+        *load,
+        f'pipe = WanImageToVideoPipeline.from_pretrained("{name}"{given})',
         'pipe.load_lora_weights("this/folder")',
     ]
+
+
+def _placed(config: Config) -> list[str]:
+    """A line on the places of latent frames, where they are not Wan's own."""
+    if not config.models.positions:
+        return []
+    places = " and ".join(map(str, config.models.positions))
+    return ["", f"Its two latent frames are at places {places} in time: diffusers' class for that is `{CHRONOEDIT}`."]
 
 
 def _metrics(step: int, records: Sequence[Record]) -> list[str]:
