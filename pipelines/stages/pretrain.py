@@ -6,15 +6,18 @@ same command goes on from there.
 v4e pretrain start_from=v4e/assets keeps the VAE and trains the DiTs on from there.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from v4e.config.commands import Pretrain
 from v4e.files.progress import plan, say
 from v4e.models import tiny
-from v4e.tiny.pretrain import card, dit, gate, latents, start, vae
+from v4e.models.tiny_sizes import TinySizes
+from v4e.tiny.pretrain import card, dit, gate, latents, open_gate, start, vae
+from v4e.tiny.pretrain.corpus import SIZES, write_corpus
 from v4e.tiny.pretrain.loop import spawn
-from v4e.tiny.world.corpus import write_corpus
+
+PER_TASK = 20  # validation edits of each task of World 2
 
 
 def run(options: Pretrain) -> None:
@@ -23,20 +26,28 @@ def run(options: Pretrain) -> None:
     start_from = Path(options.start_from) if options.start_from else None
     plan("pretraining", {name: str(value) for name, value in asdict(options).items()})
     work.mkdir(parents=True, exist_ok=True)
-    write_corpus(work / "corpus", options.clips, 0, options.workers)
+    sizes = sizes_of(options)
+    write_corpus(work / "corpus", options.clips, 0, options.workers, options.world, sizes)
     if start_from and not (work / "vae.safetensors").exists():
         start.take_vae(start_from / "tiny-wan-i2v", work, options.vae_steps)
     if start_from and not (work / "base.safetensors").exists():
         start.take_dit(start_from / "tiny-wan-i2v", work, "base")
-    spawn(vae.train, options.workers, work, options.vae_steps, 4)
+    spawn(vae.train, options.workers, work, options.vae_steps, 4, sizes)
     if not (work / "latent-stats.json").exists():
-        latents.measure_stats(work)
-    spawn(latents.encode, options.workers, work, options.latents)
+        latents.measure_stats(work, sizes)
+    if options.until == "vae":
+        if options.world == "world2":
+            judged = open_gate.run(work, "vae", open_gate.records_of(PER_TASK, sizes), sizes)
+            say(f"VAE: last frame {open_gate.last_frame_psnr(judged):.1f} dB, {judged}")
+        return
+    spawn(latents.encode, options.workers, work, options.latents, sizes)
     gentle = 0.5  # of the learning rates, for what starts from trained weights
     lr = gentle if start_from else 1.0
-    spawn(dit.train, options.workers, work, "base", options.base_steps, 32, options.latents, lr)
-    spawn(dit.train, options.workers, work, "teacher", options.teacher_steps, 32, options.latents, gentle)
-    save(work, out)
+    spawn(dit.train, options.workers, work, "base", options.base_steps, 32, options.latents, lr, sizes)
+    spawn(dit.train, options.workers, work, "teacher", options.teacher_steps, 32, options.latents, gentle, sizes)
+    save(work, out, sizes)
+    if options.world == "world2":
+        return _judge(work, sizes)
     results = {
         "vae": gate.run(work, "vae"),
         "teacher": gate.run(work, "teacher"),
@@ -50,15 +61,34 @@ def run(options: Pretrain) -> None:
     say("gate not met: " + "; ".join(missed) if missed else "gate met")
 
 
-def save(work: Path, out: Path) -> None:
+def _judge(work: Path, sizes: TinySizes) -> None:
+    """Says which gates the family of World 2 meets."""
+    records = open_gate.records_of(PER_TASK, sizes)
+    vae, teacher = (open_gate.run(work, stage, records, sizes) for stage in ("vae", "teacher"))
+    base_1, base_8 = (open_gate.run(work, "base", records, sizes, steps=steps) for steps in (1, 8))
+    for name, result in {"VAE": vae, "teacher": teacher, "base, 1 step": base_1, "base": base_8}.items():
+        say(f"{name}: {result}")
+    missed = open_gate.shortfalls(vae, teacher, base_1, base_8)
+    say("gate not met: " + "; ".join(missed) if missed else "gate met")
+
+
+def sizes_of(options: Pretrain) -> TinySizes:
+    """Returns the sizes of the family: the world's own, where the options say nothing else."""
+    own = SIZES[options.world]
+    said = {f.name: getattr(options, f.name) for f in fields(TinySizes) if getattr(options, f.name)}
+    return replace(own, **said)
+
+
+def save(work: Path, out: Path, sizes: TinySizes) -> None:
     """Both diffusers folders, bf16."""
     for stage, name in (("base", "tiny-wan-i2v"), ("teacher", "tiny-wan-flf2v")):
-        family = dit.load_family(work, stage)
+        family = dit.load_family(work, stage, sizes)
         tiny.save(
             out / name,
             transformer=family.dit,
-            vae=latents.load_vae(work),
+            vae=latents.load_vae(work, sizes),
             text_encoder=family.text,
             tokenizer=family.tokenizer,
             image_encoder=family.image,
+            frames=(sizes.frames,),
         )

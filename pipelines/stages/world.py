@@ -2,6 +2,8 @@
 
 v4e world sheet=world.png            clips of each of the 11 tasks, as a picture
 v4e world out=folder per_task=80     <split>.parquet in OmniEdit's schema
+
+With world=world2 the sheet shows all valid outcomes of an edit, and <split>-outcomes.parquet holds them.
 """
 
 from pathlib import Path
@@ -10,8 +12,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from v4e.config.commands import World
+from v4e.language.tasks import TASKS
+from v4e.tiny import world2
 from v4e.tiny.world import FRAMES, SIZE, make_triplets
 from v4e.tiny.world.write import write_split
+from v4e.tiny.world2 import write as world2_write
+from v4e.tiny.world2.sheet import sheet as outcomes
 
 ZOOM = 3
 TEXT_HEIGHT = 14
@@ -35,6 +41,13 @@ def draw(path: Path, split: str, per_task: int, seed: int) -> None:
     print(f"{path}: {len(records)} edits of split {split}")
 
 
+def draw_outcomes(path: Path, split: str, per_task: int, seed: int) -> None:
+    """Draw the sheet of World 2: `per_task` edits of each task, tasks together."""
+    records = [world2.make_records(split, task, index, seed)[0] for task in TASKS for index in range(per_task)]
+    outcomes(records).save(path)
+    print(f"{path}: {len(records)} edits of split {split}")
+
+
 def run(options: World) -> None:
     """Draw or write what `options` names.
 
@@ -50,9 +63,11 @@ def run(options: World) -> None:
         raise ValueError(f"sheet={sheet}: {sheet.parent} is no folder: make it first, or choose another")
     if not (options.sheet or options.out):
         raise ValueError("nothing to do: expected sheet=world.png or out=folder")
+    second = options.world == "world2"
     if options.sheet:
-        draw(sheet, options.split, options.per_task, options.seed)
+        (draw_outcomes if second else draw)(sheet, options.split, options.per_task, options.seed)
     if options.out:
         path = Path(options.out) / f"{options.split}.parquet"
-        write_split(str(path), options.split, options.per_task, options.seed)
+        write = world2_write.write_split if second else write_split
+        write(str(path), options.split, options.per_task, options.seed)
         print(path)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -9,10 +10,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from v4e.models import tiny
-from v4e.tiny.pretrain import dit, latents
+from v4e.models.tiny_sizes import TinySizes
+from v4e.tiny.pretrain import dit, latents, open_gate, vae
+from v4e.tiny.pretrain.corpus import write_corpus
 from v4e.tiny.pretrain.loop import spawn
 from v4e.tiny.pretrain.optim import MuonAdamW, hidden_matrices
-from v4e.tiny.world.corpus import write_corpus
+from v4e.tiny.world2.edits import SPATIAL
 
 CLIPS = 24
 
@@ -41,6 +44,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(work, group, monkeypatch):
     def train():
@@ -74,6 +78,48 @@ def test_the_teacher_starts_as_its_base_and_keeps_its_encoders(work, group):
     assert all(torch.equal(teacher[k], base[f"ema/{k[6:]}"]) for k in frozen)
     moved = "model/dit.blocks.0.ffn.net.2.weight"
     assert not torch.equal(teacher[moved], base[f"ema/{moved[6:]}"])
+
+
+@pytest.mark.slow
+def test_every_stage_takes_world_2_whose_base_rarely_sees_spatial_edits(tmp_path, group):
+    sizes = TinySizes(pixels=32, frames=9, z=8, stride=8, base=8)
+    write_corpus(tmp_path / "corpus", CLIPS, 0, 1, "world2", sizes)
+    torch.manual_seed(0)
+    save_file({f"ema/{k}": v for k, v in tiny.build_vae(sizes).state_dict().items()}, tmp_path / "vae.safetensors")
+    latents.measure_stats(tmp_path, sizes, clips=CLIPS)
+    latents.encode(0, 1, tmp_path, CLIPS, sizes)
+    _, z, texts = dit.load_corpus(tmp_path, CLIPS)
+    assert z.shape == (CLIPS, 3 * 3 - 2, 8, 4, 4)
+    likely = dit.chances(texts, "base")
+    assert likely is not None and dit.chances(texts, "teacher") is None
+    rare = np.array([row["task"] in SPATIAL for row in texts])
+    assert likely[rare].max() == pytest.approx(dit.RARE * likely[~rare].min())
+    for stage in ("base", "teacher"):
+        dit.train(0, 1, tmp_path, stage, 1, 2, CLIPS, 1.0, sizes)
+    records = open_gate.records_of(1, sizes)
+    results = {stage: open_gate.run(tmp_path, stage, records, sizes, steps=1) for stage in ("vae", "base", "teacher")}
+    missed = open_gate.shortfalls(results["vae"], results["teacher"], results["base"], results["base"])
+    assert any("VAE: last frame" in text for text in missed)
+    assert [len(result.rulings) for result in results.values()] == [11] * 3
+
+
+def test_latents_that_change_weigh_more_block_by_block():
+    clips = np.zeros((1, 9, 8, 8, 3), np.uint8)
+    clips[:, 5:, :4, :4] = 255  # in the last four frames, a corner
+    weights = dit.edit_weights(clips, 4)
+    assert weights.shape == (1, 1, 3, 2, 2)
+    assert weights[0, 0, 1].tolist() == [[1, 1], [1, 1]]
+    assert weights[0, 0, 2].tolist() == [[1 + dit.EDIT_WEIGHT, 1], [1, 1]]
+
+
+def test_the_linear_code_of_a_clip_is_that_of_its_blocks():
+    sizes = TinySizes(pixels=16, frames=9, z=12, stride=8, base=8)
+    x = torch.randn(6, 3, 9, 16, 16)
+    pca = vae.BlockPca(x, sizes)
+    code = pca(x)
+    assert code.shape == (6, 12, 3, 2, 2)
+    assert torch.allclose(code[:, :, 2], pca(torch.cat([x[:, :, :1], x[:, :, 5:]], 2))[:, :, 1], atol=1e-4)
+    assert code.pow(2).mean().item() == pytest.approx(1, rel=0.2)
 
 
 def test_muon_steps_the_hidden_matrices_alone():

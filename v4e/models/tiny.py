@@ -5,7 +5,6 @@
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
@@ -24,62 +23,16 @@ from transformers import (
 )
 
 from v4e.models.stock import WanImageToVideoPipeline
+from v4e.models.tiny_sizes import FIRST, IMAGE_PATCHES, VOCAB, TinySizes
+from v4e.models.tiny_sizes import IMAGE_WIDTH as IMAGE_WIDTH
+from v4e.models.tiny_sizes import TEXT_WIDTH as TEXT_WIDTH
+from v4e.wan import TRAINED_FRAMES
 
-Z = 16  # latent channels
-PIXELS = 32  # image side
-TEXT_WIDTH = 96
-IMAGE_WIDTH = 96
-IMAGE_TOKENS = 17  # (32 / 8)^2 patches and the class token
-VOCAB = 1024
+Z = FIRST.z  # latent channels
+PIXELS = FIRST.pixels  # image side
+IMAGE_TOKENS = IMAGE_PATCHES**2 + 1  # and the class token
 FLOW_SHIFT = 3.0
-
-VAE = {
-    "base_dim": 16,
-    "z_dim": Z,
-    "dim_mult": [1, 2, 2],
-    "num_res_blocks": 1,
-    "attn_scales": [],
-    "temperal_downsample": [True, True],  # diffusers' spelling
-    "latents_mean": [0.0] * Z,
-    "latents_std": [1.0] * Z,
-    "scale_factor_temporal": 4,
-    "scale_factor_spatial": 4,
-}
-DIT = {
-    "patch_size": [1, 2, 2],
-    "num_attention_heads": 4,
-    "attention_head_dim": 40,
-    "in_channels": 2 * Z + 4,  # noisy latent, mask, condition latent
-    "out_channels": Z,
-    "text_dim": TEXT_WIDTH,
-    "freq_dim": 128,
-    "ffn_dim": 480,
-    "num_layers": 6,
-    "cross_attn_norm": True,
-    "qk_norm": "rms_norm_across_heads",
-    "image_dim": IMAGE_WIDTH,
-    "added_kv_proj_dim": 160,
-    "rope_max_seq_len": 64,
-}
-TEXT = {
-    "vocab_size": VOCAB,
-    "d_model": TEXT_WIDTH,
-    "d_kv": 24,
-    "d_ff": 192,
-    "num_layers": 2,
-    "num_heads": 4,
-    "dropout_rate": 0.0,
-    "pad_token_id": 0,
-    "eos_token_id": 1,
-}
-IMAGE: dict[str, Any] = {
-    "hidden_size": IMAGE_WIDTH,
-    "intermediate_size": 192,
-    "num_hidden_layers": 3,  # the pipeline reads the penultimate states
-    "num_attention_heads": 4,
-    "image_size": PIXELS,
-    "patch_size": 8,
-}
+VAE, DIT, TEXT, IMAGE = FIRST.vae, FIRST.dit, FIRST.text, FIRST.image
 
 
 def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
@@ -103,29 +56,29 @@ def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def build_vae() -> AutoencoderKLWan:
-    return AutoencoderKLWan(**VAE)
+def build_vae(sizes: TinySizes = FIRST) -> AutoencoderKLWan:
+    return AutoencoderKLWan(**sizes.vae)
 
 
-def build_text_encoder() -> UMT5EncoderModel:
-    return UMT5EncoderModel(UMT5Config(**TEXT))
+def build_text_encoder(sizes: TinySizes = FIRST) -> UMT5EncoderModel:
+    return UMT5EncoderModel(UMT5Config(**sizes.text))
 
 
-def build_image_encoder() -> CLIPVisionModel:
-    return CLIPVisionModel(CLIPVisionConfig(**IMAGE))
+def build_image_encoder(sizes: TinySizes = FIRST) -> CLIPVisionModel:
+    return CLIPVisionModel(CLIPVisionConfig(**sizes.image))
 
 
-def build_dit(*, last_frame: bool = False) -> WanTransformer3DModel:
+def build_dit(sizes: TinySizes = FIRST, *, last_frame: bool = False) -> WanTransformer3DModel:
     """The I2V base, or with `last_frame` the FLF2V teacher (it has position embeddings for two images' tokens)."""
     pos_embed_seq_len = 2 * IMAGE_TOKENS if last_frame else None
-    return WanTransformer3DModel(**DIT, pos_embed_seq_len=pos_embed_seq_len)
+    return WanTransformer3DModel(**sizes.dit, pos_embed_seq_len=pos_embed_seq_len)
 
 
-def image_processor() -> transformers.CLIPImageProcessor:
+def image_processor(pixels: int = PIXELS) -> transformers.CLIPImageProcessor:
     """Brings any image to the encoder's size, as CLIP's own does."""
     return transformers.CLIPImageProcessor(
-        size={"shortest_edge": PIXELS},
-        crop_size={"height": PIXELS, "width": PIXELS},
+        size={"shortest_edge": pixels},
+        crop_size={"height": pixels, "width": pixels},
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
     )
@@ -140,8 +93,16 @@ def save(
     tokenizer: PreTrainedTokenizerFast,
     image_encoder: CLIPVisionModel,
     dtype: torch.dtype = torch.bfloat16,
+    frames: tuple[int, ...] = (),
 ) -> None:
-    """Write one diffusers pipeline folder; weights are stored in `dtype`."""
+    """Write one diffusers pipeline folder; weights are stored in `dtype`.
+
+    `frames` are the clip lengths that the family was trained on; () says nothing about them.
+    """
+    if frames:
+        vae.register_to_config(**{TRAINED_FRAMES: list(frames)})
+    pixels = image_encoder.config.image_size
+    assert isinstance(pixels, int)
     # diffusers annotates a factory and one scheduler of many, where it takes any tokenizer and any scheduler
     scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT)
     pipe = WanImageToVideoPipeline(
@@ -150,7 +111,7 @@ def save(
         vae=vae,
         transformer=transformer,
         image_encoder=image_encoder,
-        image_processor=image_processor(),
+        image_processor=image_processor(pixels),
         scheduler=scheduler,  # pyright: ignore[reportArgumentType]
     )
     for module in (transformer, vae, text_encoder, image_encoder):

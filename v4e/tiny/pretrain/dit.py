@@ -22,25 +22,29 @@ from v4e.models import tiny
 from v4e.models.attention import fold_pads
 from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import encode_images
+from v4e.models.tiny_sizes import FIRST, TinySizes
 from v4e.tiny.pretrain.loop import PretrainMeter, average, average_gradients, cosine, resume, save
 from v4e.tiny.pretrain.optim import MuonAdamW
+from v4e.tiny.world2.edits import SPATIAL
+from v4e.wan import TEMPORAL
 
 MUON_LR = 6e-3  # on AdamW's scale: Muon's updates are brought to AdamW's root mean square
 ADAMW_LR = 1.2e-3
 EMA = 0.9995
 EDIT_WEIGHT = 3.0  # extra loss weight on latents whose pixels change: most of a clip only has to stand still
 CONCEPT_WEIGHT = 0.1
+RARE = 0.1  # draws of a spatial clip against one of another, for the base of World 2
 NO_TEXT = 0.05  # share of samples with an empty text, for classifier-free guidance
 
 
 class Family(nn.Module):
     """The trainable parts of one stage; the encoders are frozen for the teacher."""
 
-    def __init__(self, tokenizer, concepts: list[str], *, last_frame: bool):
+    def __init__(self, tokenizer, concepts: list[str], sizes: TinySizes = FIRST, *, last_frame: bool):
         super().__init__()
-        self.dit = tiny.build_dit(last_frame=last_frame)
-        self.text = tiny.build_text_encoder()
-        self.image = tiny.build_image_encoder()
+        self.dit = tiny.build_dit(sizes, last_frame=last_frame)
+        self.text = tiny.build_text_encoder(sizes)
+        self.image = tiny.build_image_encoder(sizes)
         self.head = nn.Linear(tiny.TEXT_WIDTH, len(concepts))
         self.tokenizer, self.concepts = tokenizer, {c: i for i, c in enumerate(concepts)}
         fold_pads(self.dit)
@@ -61,7 +65,7 @@ class Family(nn.Module):
 
 
 def load_corpus(work: Path, latents: int):
-    """(clips uint8, latents float16 (n, 4, C, H, W) in corpus order, texts)."""
+    """(clips uint8, latents float16 (n, 3 F - 2, C, H, W) in corpus order, texts)."""
     clips = np.load(work / "corpus/clips.npy", mmap_mode="r")
     parts = [np.load(p) for p in sorted(work.glob("latents-*-of-*.npy"))]
     z = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), np.float16)
@@ -81,13 +85,27 @@ def tokenizer_and_concepts(work: Path, texts: list[dict]):
     return tokenizer, sorted({c for row in texts for c in row["concepts"]})
 
 
-def edit_weights(clips: np.ndarray) -> Tensor:
-    """Loss weight of each latent (B, 1, 2, H, W): frame 0 little, still latents 1, changing latents more."""
-    change = np.abs(clips[:, 1:].astype(np.int16) - clips[:, :1]).max((1, 4)) > 24
-    b, h, w = change.shape
-    cell = tiny.VAE["scale_factor_spatial"]
-    cells = torch.from_numpy(change.reshape(b, h // cell, cell, w // cell, cell).any((2, 4))).float()
-    return torch.stack([torch.full_like(cells, 0.3), 1 + EDIT_WEIGHT * cells], 1).unsqueeze(1)
+def edit_weights(clips: np.ndarray, cell: int) -> Tensor:
+    """Loss weight of each latent (B, 1, F, H, W): frame 0 little, still latents 1, changing latents more.
+
+    `cell` is the number of pixels along a latent's side.
+    """
+    change = np.abs(clips[:, 1:].astype(np.int16) - clips[:, :1]).max(-1) > 24
+    b, p, h, w = change.shape
+    blocks = change.reshape(b, p // TEMPORAL, TEMPORAL, h // cell, cell, w // cell, cell).any((2, 4, 6))
+    cells = torch.from_numpy(blocks).float()
+    return torch.cat([torch.full_like(cells[:, :1], 0.3), 1 + EDIT_WEIGHT * cells], 1).unsqueeze(1)
+
+
+def chances(texts: list[dict], stage: str) -> np.ndarray | None:
+    """Returns how likely each clip is to be drawn, which sums to 1; None where all are equally likely.
+
+    The base of a world whose texts name tasks sees the spatial ones rarely, as video models do; the teacher sees all.
+    """
+    if stage != "base" or "task" not in texts[0]:
+        return None
+    weights = np.array([RARE if row["task"] in SPATIAL else 1.0 for row in texts])
+    return weights / weights.sum()
 
 
 def pixels(images: list[np.ndarray]) -> list[Image.Image]:
@@ -95,7 +113,16 @@ def pixels(images: list[np.ndarray]) -> list[Image.Image]:
 
 
 def train(
-    rank: int, workers: int, work: Path, stage: str, steps: int, batch: int, latents: int, lr: float, every: int = 250
+    rank: int,
+    workers: int,
+    work: Path,
+    stage: str,
+    steps: int,
+    batch: int,
+    latents: int,
+    lr: float,
+    sizes: TinySizes = FIRST,
+    every: int = 250,
 ) -> None:
     """Train the `stage` ("base" or "teacher") to `steps`; resumes from ``work/<stage>.safetensors``.
 
@@ -105,23 +132,24 @@ def train(
     clips, z_all, texts = load_corpus(work, latents)
     tokenizer, concepts = tokenizer_and_concepts(work, texts)
     torch.manual_seed(0)
-    family = Family(tokenizer, concepts, last_frame=teacher)
+    family = Family(tokenizer, concepts, sizes, last_frame=teacher)
     path = work / f"{stage}.safetensors"
     if teacher:
-        _start_from_base(family, work)
+        _start_from_base(family, work, sizes)
     params = [p for p in (family.dit if teacher else family).parameters() if p.requires_grad]
     optimizer = MuonAdamW(family, muon_lr=MUON_LR * lr, adamw_lr=ADAMW_LR * lr)
     ema = {k: v.detach().clone() for k, v in family.state_dict().items()}
     start = resume(path, family, ema, optimizer.load)
-    processor = tiny.image_processor()
+    processor = tiny.image_processor(sizes.pixels)
+    frames_F, likely = sizes.latent_frames, chances(texts[:latents], stage)
     meter = PretrainMeter(stage, steps, 100, batch * workers, work / f"{stage}.log")
     for step in range(start, steps):
         rng = np.random.default_rng((step, rank))
-        rows = np.sort(rng.choice(latents, batch, replace=False))
+        rows = np.sort(rng.choice(latents, batch, replace=False, p=likely))
         generator = torch.Generator().manual_seed(step * workers + rank)
         z = torch.from_numpy(z_all[rows]).float()
-        z_clip = z[:, :2].transpose(1, 2)
-        y = condition(torch.stack([z[:, 0], z[:, 3 if teacher else 2]], 2), last=teacher)
+        z_clip, *conditions = z.transpose(1, 2).split([frames_F, frames_F - 1, frames_F - 1], 2)
+        y = condition(torch.cat([z_clip[:, :, :1], conditions[teacher]], 2), last=teacher)
         frames = np.array(clips[rows])
         said = [texts[r]["captions"][rng.integers(4)] for r in rows]
         said = ["" if rng.random() < NO_TEXT else s for s in said]
@@ -134,7 +162,7 @@ def train(
         eps = torch.randn(z_clip.shape, generator=generator)
         inputs = DitInputs(y_BCFHW=y, text=text, image_BID=image)
         u, _ = predict(family.dit, flow.add_noise(z_clip, eps, t), t, inputs)
-        weight = edit_weights(frames)
+        weight = edit_weights(frames, sizes.stride)
         loss = ((u - flow.velocity(z_clip, eps)).pow(2) * weight).mean() / weight.mean()
         concept = torch.zeros(())
         if not teacher:
@@ -156,19 +184,19 @@ def train(
                 save(path, family, ema, moments, step + 1)
 
 
-def load_family(work: Path, stage: str) -> Family:
+def load_family(work: Path, stage: str, sizes: TinySizes = FIRST) -> Family:
     """A trained stage's EMA weights."""
     texts = json.loads((work / "corpus/texts.json").read_text())
     tokenizer, concepts = tokenizer_and_concepts(work, texts)
-    family = Family(tokenizer, concepts, last_frame=stage == "teacher").eval().requires_grad_(False)
+    family = Family(tokenizer, concepts, sizes, last_frame=stage == "teacher").eval().requires_grad_(False)
     tensors = load_file(work / f"{stage}.safetensors")
     family.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("ema/")})
     return family
 
 
-def _start_from_base(family: Family, work: Path) -> None:
+def _start_from_base(family: Family, work: Path, sizes: TinySizes) -> None:
     """Wan's FLF2V starts from its I2V: all weights shared but the position embedding of the two images' tokens."""
-    base = load_family(work, "base").state_dict()
+    base = load_family(work, "base", sizes).state_dict()
     missing, unexpected = family.load_state_dict(base, strict=False)
     if unexpected or any("pos_embed" not in k for k in missing):
         raise ValueError(f"the base does not fit the teacher: missing {missing}, unexpected {unexpected}")

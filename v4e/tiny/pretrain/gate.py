@@ -14,16 +14,29 @@ from v4e.method.sampler import euler
 from v4e.models import tiny
 from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import decode_clip, encode_clip, encode_images
+from v4e.models.tiny_sizes import FIRST, TinySizes
 from v4e.tiny.pretrain.dit import load_family, pixels
 from v4e.tiny.pretrain.latents import load_vae
 from v4e.tiny.pretrain.vae import to_video
-from v4e.tiny.world import FRAMES, Record, make_triplets
+from v4e.tiny.world import Record, make_triplets
+
+BATCH = 44  # clips made together
 
 
 @torch.no_grad()
-def sample(family, z_cond, texts: list[str], frames: np.ndarray, *, last: bool, steps: int = 8, guidance: float = 1.0):
+def sample(
+    family,
+    z_cond,
+    texts: list[str],
+    frames: np.ndarray,
+    *,
+    last: bool,
+    steps: int = 8,
+    guidance: float = 1.0,
+    seed: int = 0,
+):
     """Euler from fixed noise: latent clips."""
-    processor = tiny.image_processor()
+    processor = tiny.image_processor(family.image.config.image_size)
     image = encode_images(family.image, processor, pixels(list(frames[:, 0])))
     if last:
         image = torch.cat([image, encode_images(family.image, processor, pixels(list(frames[:, -1])))], 1)
@@ -37,7 +50,7 @@ def sample(family, z_cond, texts: list[str], frames: np.ndarray, *, last: bool, 
             return u
         return flow.guided(u, predict(family.dit, x, t_B, replace(inputs, text=empty))[0], guidance)
 
-    x = torch.randn(z_cond.shape, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(z_cond.shape, generator=torch.Generator().manual_seed(seed))
     return euler(velocity, x, flow.times(steps, tiny.FLOW_SHIFT).tolist())
 
 
@@ -56,29 +69,47 @@ class GateResult:
 
 
 @torch.no_grad()
+def clips_of(
+    work: Path,
+    stage: str,
+    frames: np.ndarray,
+    texts: list[str],
+    sizes: TinySizes = FIRST,
+    *,
+    steps: int = 8,
+    guidance: float = 1.0,
+    seed: int = 0,
+) -> np.ndarray:
+    """Makes what `stage` ("vae", "base" or "teacher") makes of the true clips `frames` and `texts`, both uint8.
+
+    "vae" decodes what it encoded of the true clip: the ceiling of all others.
+    """
+    vae = load_vae(work, sizes)
+    family, last = (None, False) if stage == "vae" else (load_family(work, stage, sizes), stage == "teacher")
+    parts = []
+    for i in range(0, len(frames), BATCH):
+        f = frames[i : i + BATCH]
+        x = to_video(f)
+        if family is None:
+            z = encode_clip(vae, x)
+        else:
+            first, end = x[:, :, 0], x[:, :, -1]
+            video = flf_video(first, end, sizes.frames) if last else i2v_video(first, sizes.frames)
+            said = texts[i : i + BATCH]
+            z = sample(family, encode_clip(vae, video), said, f, last=last, steps=steps, guidance=guidance, seed=seed)
+        parts.append(decode_clip(vae, z))
+    out = torch.cat(parts)
+    return ((out.permute(0, 2, 3, 4, 1).numpy() + 1) * 127.5).round().astype(np.uint8)
+
+
 def run(work: Path, stage: str, per_task: int = 10, text: str = "caption", guidance: float = 1.0) -> GateResult:
     """Scores `stage` ("vae", "base" or "teacher") on `per_task` validation edits a task.
 
-    `text` says what they are told by, "caption" or "instruction". "vae" decodes what it encoded of the true clip: the
-    ceiling of all others.
+    `text` says what they are told by, "caption" or "instruction".
     """
     records = list(make_triplets("val", per_task))
-    vae = load_vae(work)
-    frames = np.stack([r.frames for r in records])
-    x = to_video(frames)
-    if stage == "vae":
-        out = torch.cat([decode_clip(vae, encode_clip(vae, c)) for c in x.split(44)])
-    else:
-        family, last = load_family(work, stage), stage == "teacher"
-        parts = []
-        for i in range(0, len(records), 44):
-            part, f = x[i : i + 44], frames[i : i + 44]
-            video = flf_video(part[:, :, 0], part[:, :, -1], FRAMES) if last else i2v_video(part[:, :, 0], FRAMES)
-            said = [getattr(r, text) for r in records[i : i + 44]]
-            z = sample(family, encode_clip(vae, video), said, f, last=last, guidance=guidance)
-            parts.append(decode_clip(vae, z))
-        out = torch.cat(parts)
-    clips = ((out.permute(0, 2, 3, 4, 1).numpy() + 1) * 127.5).round().astype(np.uint8)
+    said = [getattr(r, text) for r in records]
+    clips = clips_of(work, stage, np.stack([r.frames for r in records]), said, guidance=guidance)
     scores = [score(r.task, r.source, r.edit, c[-1], Eval().preserve_db) for r, c in zip(records, clips, strict=True)]
     return GateResult(table=summarize(scores), records=records, clips=clips)
 

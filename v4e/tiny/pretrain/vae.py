@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from v4e.models import tiny
+from v4e.models.tiny_sizes import FIRST, TinySizes
 from v4e.tiny.pretrain.loop import (
     PretrainMeter,
     adam_moments,
@@ -24,12 +25,13 @@ from v4e.tiny.pretrain.loop import (
     resume,
     save,
 )
+from v4e.wan import TEMPORAL
 
-CELL = tiny.VAE["scale_factor_spatial"]
 NOISE = 0.04
 LR = 1.5e-3
 EMA = 0.998
-WARMUP = 500  # steps on the PCA code
+WARMUP = 500  # steps on the PCA code; a fifth of all where that is less
+PCA_CLIPS = 1000
 
 
 def to_video(clips: np.ndarray) -> Tensor:
@@ -37,31 +39,38 @@ def to_video(clips: np.ndarray) -> Tensor:
     return torch.from_numpy(clips).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 
 
-def _cells(x_BCPHW: Tensor) -> Tensor:
-    """Pixels of each latent cell: (B, h, w, C P CELL CELL)."""
-    b, c, p, h, w = x_BCPHW.shape
-    x = x_BCPHW.view(b, c, p, h // CELL, CELL, w // CELL, CELL)
-    return x.permute(0, 3, 5, 1, 2, 4, 6).flatten(3)
+class BlockPca:
+    """The linear code of a clip: one basis for frame 0, one for all later blocks of 4 frames."""
 
+    def __init__(self, x_BCPHW: Tensor, sizes: TinySizes) -> None:
+        self.cell = sizes.stride
+        first, *later = self._blocks(x_BCPHW)
+        self.bases = [self._fit(first, sizes.z), self._fit(torch.cat(later), sizes.z)]
 
-def fit_pca(x_BCPHW: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """(mean, basis) for frame 0 and for frames 1..4; codes have unit mean variance over channels."""
-    codes = []
-    for block in (x_BCPHW[:, :, :1], x_BCPHW[:, :, 1:5]):
-        flat = _cells(block).flatten(0, 2)
+    def __call__(self, x_BCPHW: Tensor) -> Tensor:
+        """Returns the code, (B, z, F, h, w), whose channels have unit variance in the mean."""
+        codes = []
+        for i, block in enumerate(self._blocks(x_BCPHW)):
+            mean, basis = self.bases[min(i, 1)]
+            codes.append(((block - mean) @ basis).permute(0, 3, 1, 2))
+        return torch.stack(codes, 2)
+
+    def _blocks(self, x_BCPHW: Tensor) -> list[Tensor]:
+        """Returns the pixels of each latent cell of frame 0 and of each later block, (B, h, w, pixels)."""
+        blocks = (x_BCPHW[:, :, :1], *x_BCPHW[:, :, 1:].split(TEMPORAL, 2))
+        return [self._cells(block) for block in blocks]
+
+    def _cells(self, x_BCPHW: Tensor) -> Tensor:
+        b, c, p, h, w = x_BCPHW.shape
+        x = x_BCPHW.reshape(b, c, p, h // self.cell, self.cell, w // self.cell, self.cell)
+        return x.permute(0, 3, 5, 1, 2, 4, 6).flatten(3)
+
+    def _fit(self, cells: Tensor, z: int) -> tuple[Tensor, Tensor]:
+        flat = cells.flatten(0, 2)
         mean = flat.mean(0)
-        _, s, v = torch.pca_lowrank(flat - mean, q=tiny.Z, niter=4)
-        scale = (s.pow(2).sum() / len(flat) / tiny.Z).sqrt()
-        codes.append((mean, v / scale))
-    return codes
-
-
-def pca_code(x_BCPHW: Tensor, codes) -> Tensor:
-    parts = [
-        ((_cells(block) - mean) @ basis).permute(0, 3, 1, 2)
-        for block, (mean, basis) in zip((x_BCPHW[:, :, :1], x_BCPHW[:, :, 1:5]), codes, strict=True)
-    ]
-    return torch.stack(parts, 2)
+        _, s, v = torch.pca_lowrank(flat - mean, q=z, niter=4)
+        scale = (s.pow(2).sum() / len(flat) / z).sqrt()
+        return mean, v / scale
 
 
 def psnr(x: Tensor, y: Tensor) -> Tensor:
@@ -76,18 +85,18 @@ def validate(vae, x_BCPHW: Tensor) -> Tensor:
     return psnr(torch.cat(out), x_BCPHW)
 
 
-def train(rank: int, workers: int, work: Path, steps: int, batch: int) -> None:
+def train(rank: int, workers: int, work: Path, steps: int, batch: int, sizes: TinySizes = FIRST) -> None:
     """Train to `steps`; rank 0 checkpoints to ``work/vae.safetensors`` and writes the log."""
     clips = np.load(work / "corpus/clips.npy", mmap_mode="r")
     held, data = clips[-128:], clips[:-128]
     torch.manual_seed(0)
-    vae = tiny.build_vae()
+    vae = tiny.build_vae(sizes)
     params = list(vae.parameters())
     optimizer = torch.optim.AdamW(params, LR, betas=(0.9, 0.99), weight_decay=0.0)
     ema = {k: v.detach().clone() for k, v in vae.state_dict().items()}
     path = work / "vae.safetensors"
     start = resume(path, vae, ema, partial(load_adam_moments, optimizer))
-    codes = fit_pca(to_video(np.array(data[:1000])))
+    pca = BlockPca(to_video(np.array(data[:PCA_CLIPS])), sizes)
     meter = PretrainMeter("vae", steps, 50, batch * workers, work / "vae.log")
     for step in range(start, steps):
         rng = np.random.default_rng((step, rank))
@@ -97,8 +106,8 @@ def train(rank: int, workers: int, work: Path, steps: int, batch: int) -> None:
             group["lr"] = LR * factor
         torch.manual_seed(step * workers + rank)
         z = vae.encode(x, return_dict=False)[0].mean
-        if step < WARMUP:
-            code = pca_code(x, codes)
+        if step < min(WARMUP, steps // 5):
+            code = pca(x)
             y = vae.decode(code + NOISE * torch.randn_like(code), return_dict=False)[0]
             code_loss = F.mse_loss(z, code)
         else:

@@ -8,10 +8,6 @@ say that the rest remains. There the camera moves, the light changes and the evo
 The base performs evolution captions exactly, and drifts when it is given a raw instruction.
 """
 
-import json
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -78,26 +74,3 @@ def make_clip(index: int, seed: int) -> tuple[np.ndarray, dict]:
     requests = [instruction(edit.kind, edit.slots, rng) for _ in range(2)]
     concepts = sorted({edit.kind, *(w for v in edit.slots.values() for w in v.split())})
     return frames, {"kind": kind, "captions": texts, "instructions": requests, "concepts": concepts}
-
-
-def _chunk(start: int, count: int, seed: int) -> tuple[np.ndarray, list[dict]]:
-    clips, texts = zip(*(make_clip(i, seed) for i in range(start, start + count)), strict=True)
-    return np.stack(clips), list(texts)
-
-
-def write_corpus(folder: Path, clips: int, seed: int, workers: int, chunk: int = 500) -> None:
-    """``clips.npy`` (N, P, S, S, 3) uint8 and ``texts.json`` below `folder`; done once."""
-    if (folder / "texts.json").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    out = np.lib.format.open_memmap(folder / "clips.npy", "w+", np.uint8, (clips, FRAMES, SIZE, SIZE, 3))
-    texts: list[dict] = []
-    starts = range(0, clips, chunk)
-    with ProcessPoolExecutor(workers) as pool:
-        counts = [min(chunk, clips - start) for start in starts]
-        chunks = pool.map(partial(_chunk, seed=seed), starts, counts)
-        for start, (frames, rows) in zip(starts, chunks, strict=True):
-            out[start : start + chunk] = frames
-            texts += rows
-    out.flush()
-    (folder / "texts.json").write_text(json.dumps(texts))
