@@ -11,6 +11,7 @@ import ast
 import shutil
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 @cache
 def on_ray(file: Path) -> tuple[bool, frozenset[str]]:
-    """Whether all tests of a file are marked ``ray``, and the names of those that are."""
+    """Returns whether all tests of a file are marked ``ray``, and the names of those that are."""
     body = ast.parse(file.read_text()).body
     marks = [ast.unparse(n.value) for n in body if isinstance(n, ast.Assign) and "pytestmark" in ast.unparse(n.targets)]
     named = (
@@ -43,7 +44,7 @@ def group_of(nodeid: str) -> tuple[str, bool]:
     return name, every or test.partition("[")[0] in named
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Give each worker whole groups, in the order of the collected tests."""
     from xdist.scheduler import LoadScopeScheduling
 
@@ -61,6 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         _, ray = group_of(item.nodeid)
         order[item] = 0 if ray else 1 if item.path in slow else 2
+        if ray:
+            item.fixturenames.insert(0, "forked_workers")  # pyright: ignore[reportAttributeAccessIssue]
         if "cluster" in getattr(item, "fixturenames", ()) and not ray:
             raise pytest.UsageError(f"{item.nodeid} uses the cluster: mark it with @pytest.mark.ray")
     items.sort(key=order.__getitem__)
@@ -97,7 +100,18 @@ def random_family(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def forked_workers():
+    """Whatever Ray the tests start, its workers are forks of one process: see `support/ray_worker.py`."""
+    import tempfile
+
+    from tests.support import ray_worker
+
+    with tempfile.TemporaryDirectory(prefix="v4e-") as folder, ray_worker.server(folder):  # a short path, for sockets
+        yield
+
+
+@pytest.fixture(scope="session")
+def cluster(forked_workers):
     """A local Ray cluster, shared by the session."""
     import ray
 

@@ -243,6 +243,7 @@ def test_conversion_keeps_the_weights_of_the_gguf():
             assert np.abs(got - exact).max() <= 2**-8 * np.abs(exact).max()  # bfloat16 rounding
 
 
+@pytest.mark.long  # a short form is kill/test_caption.py
 @pytest.mark.slow
 @pytest.mark.ray
 def test_smollm2_captions_survive_sigkill_and_repeat(cluster):
@@ -323,6 +324,19 @@ def random_llm(tmp_path_factory) -> Path:
     LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_vllm_answers_alike_for_equal_rows(cluster, random_llm: Path):
+    """The short form: a model of two layers, whose captions are nonsense, so that every row gets the template."""
+    from actors.llm.pool import write_batches
+
+    asked = [CaptionRequest(instruction=f"remove the lamp {n}", task="removal") for n in range(4)]
+    config = Caption(model=str(random_llm), candidates=1, vote="never")
+    first, second = write_batches(((n, asked) for n in range(2)), config)
+    assert first.written == second.written and first.tokens == second.tokens > 0
+    assert all(written.origin == "template" for written in first.written)
 
 
 @pytest.mark.slow

@@ -100,9 +100,11 @@ def test_what_eight_gpus_are_told_fits_them():
     from v4e.planning.gpus import cluster_of
     from v4e.planning.layout import plan_cluster
 
-    [command] = [c for c in ALL if "gpu-checklist" in c.page and c.line.startswith("v4e plan")]
-    config = parse(WORDS[command][2:])
-    cluster = cluster_of(config.plan)
-    assert cluster is not None and cluster.gpus == 8
-    models = pipeline(config.models.student, "student"), pipeline(config.models.teacher, "teacher")
-    assert not plan_cluster(config, *models, cluster).limits
+    commands = [c for c in ALL if "gpu-checklist" in c.page and c.line.startswith("v4e plan")]
+    assert commands
+    for command in commands:
+        config = parse(WORDS[command][2:])
+        cluster = cluster_of(config.plan)
+        assert cluster is not None and cluster.gpus == 8
+        models = pipeline(config.models.student, "student"), pipeline(config.models.teacher, "teacher")
+        assert not plan_cluster(config, *models, cluster).limits

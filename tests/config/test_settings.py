@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from pipelines.stages import caption, evaluate
-from v4e.config import RECIPES, Config, Outcome, decided_by, parse
+from v4e.config import RECIPES, Config, Outcome, decided_by, differing, objective, parse
 from v4e.config.reference import OUTCOMES, describe, page
 from v4e.config.setting import decides, help_of
 from v4e.data.ingest.manifest import fingerprint
 from v4e.data.store import fingerprint as store
 from v4e.evaluation.heldout import HeldoutModel
 from v4e.evaluation.suites.generation import SuiteModel, manifest
+from v4e.training.checks import check_resume
+from v4e.training.model_card import card
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = {
@@ -70,6 +72,7 @@ def unread_weights(monkeypatch):
     """Names of folders in place of hashes of their weights: those of 14B are not here."""
     for module in (store, evaluate):
         monkeypatch.setattr(module, "folder_hash", lambda folder, parts: f"{folder} {' '.join(parts)}")
+    monkeypatch.setattr(store, "lora_hash", lambda place: place)
 
 
 def digest(settings: object) -> str:
@@ -80,9 +83,9 @@ def digest(settings: object) -> str:
     ("arguments", "features", "rollouts", "triplets"),
     [
         (["recipe=tiny"], "fe16542a78561047", "55d1b9255a7b9901", "11255438c56dd648"),
-        (["recipe=wan14b_480p"], "d2bb65e1e8b9e35a", "23bcdc77a28027db", "11255438c56dd648"),
-        (["recipe=wan14b_720p"], "3c10b08e4d408a0a", "c7598b1474fddefb", "11255438c56dd648"),
-        (["recipe=wan14b_lora"], "d2bb65e1e8b9e35a", "23bcdc77a28027db", "11255438c56dd648"),
+        (["recipe=wan14b_480p"], "3d3155e3d27de5e4", "8a4b62177c738009", "11255438c56dd648"),
+        (["recipe=wan14b_720p"], "3c82f736a5ae8d2f", "e04901faea266cc2", "11255438c56dd648"),
+        (["recipe=wan14b_lora"], "3d3155e3d27de5e4", "8a4b62177c738009", "11255438c56dd648"),
         (BUCKETS, "ecf3036f753486ce", "b76b28f154887f66", "8225dd6a4b38256a"),
     ],
 )
@@ -102,6 +105,37 @@ def test_every_recipe_has_its_fingerprints_in_the_test_above():
 def test_a_run_of_an_earlier_version_may_go_on():
     """The settings that training.json held before they were derived, with sizes that only buckets have."""
     assert digest(decided_by(parse([*BUCKETS]), "training")) == "491b24b05825a77a"
+
+
+def test_a_run_from_before_a_setting_goes_on_with_the_setting_as_it_was_and_with_no_other(tmp_path):
+    """``tail.times`` came later: older runs supervised the tail at all timesteps."""
+    uri, ids = str(tmp_path / "training.json"), ["a"]
+    check_resume(parse([]), ids, uri)
+    assert "tail.times" not in json.loads(Path(uri).read_text())
+    check_resume(parse(["tail.times=all"]), ids, uri)
+    with pytest.raises(ValueError, match=r"trained with tail\.times=all, this recipe has tail\.times=0\.25: set"):
+        check_resume(parse(["tail.times=0.25"]), ids, uri)
+    Path(uri).unlink()
+    check_resume(parse(["tail.times=0.25"]), ids, uri)
+    with pytest.raises(ValueError, match=r"trained with tail\.times=0\.25, this recipe has tail\.times=all"):
+        check_resume(parse([]), ids, uri)
+    assert differing({"kd.weight": 1}, {"kd.weight": 2}) == {"kd.weight": (1, 2)}
+    assert differing({"gone": 1}, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("tail.times=all", "1.0 kd + 20.0 tail + 0.0 flow"),
+        ("tail.times=0.25", "1.0 kd + 20.0 tail at t <= 0.25 (10 % of the draws) + 0.0 flow"),
+        ("tail.times=8/8", "1.0 kd + 20.0 tail in step 8 of 8 (12 % of the draws) + 0.0 flow"),
+        ("tail.times=7,8/8", "1.0 kd + 20.0 tail in steps 7, 8 of 8 (25 % of the draws) + 0.0 flow"),
+    ],
+)
+def test_plan_and_card_say_the_objective_with_the_times_of_its_tail(argument, words):
+    config = parse([argument])
+    assert objective(config.kd, config.tail, config.flow) == words
+    assert f"| loss | {words} |" in card(config, step=1, weights="ema", samples="", records=[])
 
 
 def test_sizes_of_buckets_decide_nothing_without_buckets():

@@ -31,6 +31,7 @@ def started(step, *arguments: str) -> None:
         ("models.attention=nativ", "models.attention=nativ: expected one of flash"),
         ("models.attention=flash", "pip install -e '.[flash]', or set models.attention=native"),
         ("data.train=/nonexistent.parquet", "no triplets at /nonexistent.parquet: set data.train"),
+        ("data.frames=9", "was trained on clips of 5 frames only, as its vae/config.json says: set data.frames=5"),
         (f"data.heldout={ROOT / 'README.md'}", "README.md cannot be read as Parquet"),
     ],
 )

@@ -216,6 +216,7 @@ def test_the_editor_sees_what_the_store_holds(random_family, splits, monkeypatch
     assert edits[0].image.size == (256, 256)
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 def test_the_main_job_runs_on_photographs(cluster, written, random_family, tmp_path):

@@ -11,6 +11,7 @@ from statistics import mean
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from pipelines.stages import evaluate
@@ -181,7 +182,7 @@ def test_triplets_of_several_sizes_are_edited_and_scored_bucket_by_bucket(tmp_pa
     assert [[t.id for t in batch] for batch in batches] == [["p0", "p2"], ["p1", "p4"], ["p3"]]
 
     for one in (model, evaluate.models(config)[-1]):
-        edit = HeldoutEditor(config, one)
+        edit = HeldoutEditor(config, one, torch.device("cpu"))
         for batch in batches:
             edit((batch, evaluate.asks(one, batch)))
     sizes = {t.id: evaluate.read_clip(config, model, t.id).shape for t in triplets}

@@ -89,7 +89,7 @@ def edits(run: Path, suite: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(("name", "size"), [("chrono", (32, 32)), ("kontext", (1024, 1024))])
 def test_pipelines_of_others_edit_by_their_own_classes(foreigners, name, size):
-    pipeline = foreign.load(str(foreigners / name), torch.float32)
+    pipeline = foreign.load(str(foreigners / name), torch.float32, torch.device("cpu"))
     settings = foreign.arguments(pipeline, steps=1, guidance=2.0, width=32, height=32)
     assert settings["num_inference_steps"] == 1 and settings["guidance_scale"] == 2.0
     assert (settings.get("num_frames"), settings.get("width")) == ((5, 32) if name == "chrono" else (None, None))
@@ -182,7 +182,7 @@ def test_a_class_that_diffusers_has_not_or_that_takes_no_image_is_refused(tmp_pa
     for name, words in (("Step1XEditPipeline", "its own program"), ("WanPipeline", "no instruction editor")):
         (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": name, "_diffusers_version": "0"}))
         with pytest.raises(ValueError, match=words):
-            foreign.load(str(tmp_path), torch.float32)
+            foreign.load(str(tmp_path), torch.float32, torch.device("cpu"))
 
 
 def test_sizes_keep_the_aspect_on_the_grid():

@@ -3,15 +3,14 @@
 A killed replica of one rank is tests/training/test_pipeline.py's.
 """
 
-import multiprocessing
 import random
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from benchmarks.support.watched import Outcome
 from benchmarks.training.faults import BOUND_S, FaultRow, bench_of
+from tests.support import ranks
 
 KINDS = ("rank", "pool", "node")
 STEPS = 18
@@ -40,10 +39,10 @@ def disturbed(folder: Path) -> list[FaultRow]:
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory) -> list[FaultRow]:
     """The rows of a process of its own: this one may be connected to another Ray."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
-        return processes.submit(disturbed, tmp_path_factory.mktemp("faults")).result()
+    return ranks.result(disturbed, tmp_path_factory.mktemp("faults"))
 
 
+@pytest.mark.long  # nodes of its own, whose workers are not forked
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)

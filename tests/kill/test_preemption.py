@@ -1,11 +1,9 @@
 """A node that goes: with notice the very step is saved, without it the run goes on from the last checkpoint."""
 
-import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from ray._raylet import GcsClient
 from ray.core.generated import autoscaler_pb2
 
 from benchmarks.support.nodes import Nodes
-from tests.support import runs
+from tests.support import ranks, runs
 from tests.support.wait import until
 from v4e.config import Config, parse
 from v4e.files import journal
@@ -93,10 +91,10 @@ def preempted(settings: Config, seconds: int, saved: bool, grow: bool) -> Seen:
 
 def apart(*arguments) -> Seen:
     """:func:`preempted` in a process of its own: this one may be connected to another Ray."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
-        return processes.submit(preempted, *arguments).result()
+    return ranks.result(preempted, *arguments)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_notice_saves_that_very_step_and_the_run_goes_on_from_it_with_the_nodes_that_remain(place, undisturbed):

@@ -1,10 +1,8 @@
 """Exact resume: whatever is killed whenever, the losses are those of a run that was left alone."""
 
 import math
-import multiprocessing
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -171,6 +169,7 @@ def test_a_killed_worker_changes_nothing(cluster, place):
     assert losses(folder) == losses(undisturbed)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_run_on_an_object_store_whose_driver_is_killed_while_saving(s3, place, undisturbed):
@@ -223,8 +222,7 @@ def resized(place: Path) -> tuple[list[int], runs.Losses]:
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_run_shrinks_with_a_dead_node_and_grows_with_a_new_one(place, undisturbed):
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:  # this one has another Ray
-        seen, found = processes.submit(resized, place).result()
+    seen, found = ranks.result(resized, place)
     assert seen == [2, 1, 2]
     for ours, single in zip(found, undisturbed, strict=True):
         assert ours == pytest.approx(single, rel=2e-3)

@@ -2,7 +2,6 @@
 more than it must."""
 
 from collections import Counter
-from typing import cast
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from tests.support.counted import CountedFile
 from tests.support.student import CPU, make_batch, make_dit, make_trainer
 from tests.support.synthetic import config
 from v4e.config import Config, Train
+from v4e.models.dtype import dtype_of
 from v4e.parallel.fsdp import student_mesh
 from v4e.parallel.local import local
 from v4e.training.student import StudentTrainer
@@ -65,11 +65,24 @@ def rank_main(rank: int, folder: str, family: str) -> None:
         weights, ema = whole(trainer.parameters), whole(trainer.ema.shadow.values())
         held = sum(local(p).numel() for p in trainer.parameters)
         found[name] = {"metrics": metrics, "weights": weights, "ema": ema, "held": held}
+        found[name]["whole"] = spread_of_whole(trainer)
     found["start"] = start_weights(family)
     found["traffic"] = traffic(rank)
     if rank == 0:
         torch.save(found, f"{folder}/found.pt")
     dist.destroy_process_group()
+
+
+def spread_of_whole(trainer: StudentTrainer) -> dict[str, float]:
+    """Returns how far ranks are apart in the weights that each of them holds whole, after some steps."""
+    spread = {}
+    for name, parameter in trainer.dit.named_parameters():
+        if not isinstance(parameter, DTensor):
+            lowest, highest = parameter.detach().clone(), parameter.detach().clone()
+            dist.all_reduce(lowest, dist.ReduceOp.MIN)
+            dist.all_reduce(highest, dist.ReduceOp.MAX)
+            spread[name] = (highest - lowest).max().item()
+    return spread
 
 
 def start_weights(family: str) -> dict[str, object]:
@@ -78,7 +91,7 @@ def start_weights(family: str) -> dict[str, object]:
     train: dict[str, object] = {"workers": RANKS, "shard": 2, "dtype": "bfloat16"}
     run = config(models={"student": family}, train=train, optim={"accumulate": FORWARDS})
     dit = load_student(run, CPU, student_mesh(run.train, "cpu", RANKS))
-    weights = {name: cast(DTensor, p).full_tensor() for name, p in dit.named_parameters()}
+    weights = {name: whole([p]).view(p.shape) for name, p in dit.named_parameters()}
     held = sum(local(p).nbytes for p in dit.parameters())
     rope = torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin])
     return {"weights": weights, "rope": rope, "read": CountedFile.read, "held": held}
@@ -141,7 +154,7 @@ def test_sharded_workers_do_the_single_workers_step(name, found, single):
 
 @pytest.mark.slow
 def test_a_rank_holds_its_share(found, single):
-    """Of groups of two a half, of replicas everything. Short dimensions leave some ranks with nothing."""
+    """In groups of two a rank holds a half, as a replica everything. Short dimensions leave some ranks with nothing."""
     count = sum(p.numel() for p in single[0].parameters)
     for name, parts in (("plain", 4), ("groups of two", 2), ("replicas", 1)):
         assert found[name]["held"] == pytest.approx(count / parts, rel=0.02)
@@ -156,6 +169,16 @@ def test_a_student_that_starts_sharded_has_from_pretraineds_weights_to_the_bit(f
     assert all(torch.equal(found["start"]["weights"][name], weight) for name, weight in weights.items())
     assert found["start"]["read"] == found["start"]["held"] < 0.51 * sum(p.nbytes for p in dit.parameters())
     assert torch.equal(found["start"]["rope"], torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin]))
+
+
+@pytest.mark.slow
+def test_what_diffusers_keeps_in_float32_is_whole_and_the_same_on_each_rank(found):
+    """Only where FSDP would cast it: a float32 run shards everything, as ever."""
+    kept = [name for name, _ in make_dit().named_parameters() if dtype_of(name, torch.bfloat16) == torch.float32]
+    small = {name for name in kept if "time_embedder" not in name}
+    assert {"scale_shift_table", "blocks.0.norm2.weight", "condition_embedder.image_embedder.norm1.bias"} <= small
+    assert found["bfloat16"]["whole"] == dict.fromkeys(small, 0.0)
+    assert all(not found[name]["whole"] for name in VARIANTS if name != "bfloat16")
 
 
 @pytest.mark.parametrize(("world", "shard"), [(4, 3), (2, 4)])

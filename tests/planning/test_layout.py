@@ -22,8 +22,8 @@ from v4e.planning.gpus import GPUS, cluster_of
 from v4e.planning.layout import GIB, PROCESS_GIB, plan_cluster, triplet_bytes
 from v4e.planning.memory import parameter_count, teacher_memory
 from v4e.planning.search import nearest, variants
-from v4e.planning.seconds import gather_seconds
-from v4e.planning.work import Reads
+from v4e.planning.seconds import PUT_GB_S, gather_seconds
+from v4e.planning.work import Reads, forward_flops
 
 I2V = sizes.pipeline("Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", "models.student")
 FLF2V = sizes.pipeline("Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers", "models.teacher")
@@ -35,6 +35,25 @@ def planned(*arguments: str):
     cluster = cluster_of(config.plan)
     assert cluster is not None
     return config, cluster, plan_cluster(config, I2V, FLF2V, cluster)
+
+
+# What rollouts cost
+
+
+def test_rollouts_cost_their_forwards_and_lines_cost_none(capsys):
+    """4 steps of a distilled LoRA are a 25th of the makers' 50 with guidance; all of it is one teacher's FLOPs."""
+    recipe = ("recipe=wan14b_480p", "plan.gpu=h100", "plan.gpus=10", "plan.triplets=1000")
+    _, _, makers = planned(*recipe)
+    config, _, few = planned(*recipe, "teacher.steps=4", "teacher.guidance=1", "teacher.tp=2")
+    _, _, lines = planned(*recipe, "teacher.clip=line")
+    reads = makers.work.teacher_reads
+    flops = forward_flops(FLF2V.dit, reads)
+    assert (makers.rollout_flops, few.rollout_flops, lines.rollout_flops) == (100 * flops, 4 * flops, 0)
+    assert makers.rollout_gpu_h == pytest.approx(1000 * 100 * flops / 1e12 / makers.speed.infer / 3600)
+    assert few.rollout_h * config.teacher.most_replicas * 2 == pytest.approx(few.rollout_gpu_h)  # two GPUs a replica
+    assert lines.rollout_gpu_h == lines.rollout_h == 0
+    run(parse([*recipe, "teacher.clip=line"]))
+    assert "straight lines between stored latents: no GPU hours" in " ".join(capsys.readouterr().out.split())
 
 
 # What is held
@@ -160,6 +179,31 @@ def test_what_does_not_fit_is_refused_with_what_would(arguments, words, suggeste
     assert words in first and suggested in rest
 
 
+@pytest.mark.parametrize(
+    ("size", "gpu", "fits"), [("480p", "h100", True), ("720p", "h100", False), ("720p", "h200", True)]
+)
+def test_a_tail_in_pixels_is_planned_with_what_the_vae_holds(size, gpu, fits):
+    """At 720p it holds more than the whole step: an H100 has no room, which an earlier plan did not see."""
+    here = (f"recipe=wan14b_{size}", f"plan.gpu={gpu}")
+    _, _, latent = planned(*here)
+    _, cluster, pixel = planned(*here, "tail.space=pixel")
+    assert not latent.limits
+    assert (not pixel.limits) == fits == (pixel.held.student_gpu <= cluster.usable)
+    assert pixel.held.student_gpu > latent.held.student_gpu
+
+
+def test_what_other_commands_need_is_told_and_does_not_refuse_training(capsys):
+    arguments = ["recipe=wan14b_lora", "plan.gpu=l40s", "teacher.tp=2", "train.recompute=full"]
+    config, cluster, found = planned(*arguments)
+    assert not found.limits
+    check_cluster(config, I2V, FLF2V, cluster, 10_000)
+    [editor] = found.elsewhere
+    assert editor.what == "memory of an editor's GPU" and editor.needs > editor.has
+    run(config)
+    table = " ".join(capsys.readouterr().out.split())
+    assert "verdict training fits" in table and "other commands do NOT fit: memory of an editor's GPU" in table
+
+
 def test_a_machine_that_is_too_small_is_told_so():
     config = parse(["recipe=wan14b_lora", "train.gpus_per_worker=0", "teacher.gpus=0"])
     with pytest.raises(ValueError, match=r"8 training and 2 teaching processes need \d+ GiB, it has 24"):
@@ -227,3 +271,29 @@ def test_every_large_recipe_fits_ten_h100s():
         assert not found.limits, found.limits
         assert config.teacher.gpus == config.train.gpus_per_worker == 1
         assert found.held.student_gpu / GIB < 73
+
+
+def test_storage_takes_a_checkpoint_before_the_next_is_due():
+    """Bytes over seconds: by steps, by minutes, by whichever comes first, and at least one a run."""
+    size = 16 * parameter_count(I2V.dit, I2V.image_tokens)
+    for every, minutes in ((100, 0.0), (0, 10.0), (100, 0.5), (10**6, 0.0)):
+        _, _, plan = planned(
+            "recipe=wan14b_480p",
+            "plan.gpu=h100",
+            f"train.checkpoint_every={every}",
+            f"train.checkpoint_minutes={minutes}",
+        )
+        step_s = plan.pace.step_s
+        shortest = min(s for s in (every * step_s, 60 * minutes, 1250 * step_s) if s)
+        assert plan.checkpoint_gb_s * 1e9 * shortest == pytest.approx(size)
+
+
+def test_a_replica_is_no_faster_than_its_targets_leave_it():
+    """Each target is copied to pinned memory and then into the object store, beside the next forward."""
+    _, cluster, plan = planned("recipe=wan14b_480p", "plan.gpu=h100")
+    bus_s, put_s = plan.work.target_bytes / 1e9 / cluster.gpu.host_gb_s, plan.work.target_bytes / 1e9 / PUT_GB_S
+    assert plan.seconds.copy == pytest.approx(bus_s + put_s)
+    _, _, fast = planned("recipe=wan14b_480p", "plan.gpu=h100", "plan.infer_tflops=1e6")
+    assert fast.seconds.target == fast.seconds.copy == plan.seconds.copy < plan.seconds.target
+    _, _, direct = planned("recipe=wan14b_480p", "plan.gpu=h100", "teacher.transport=nixl")
+    assert direct.seconds.copy == 0

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from accelerate import init_empty_weights
-from diffusers import WanTransformer3DModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
+from benchmarks.support.ledger import UMT5_XXL, VIT_H
 from tests.support.live import Live
 from tests.support.synthetic import config
 from v4e.config import Lora
@@ -14,7 +16,9 @@ from v4e.models import sizes, tiny
 from v4e.models.attention import fold_pads
 from v4e.models.dit import DitInputs, predict
 from v4e.models.recompute import recompute_blocks
+from v4e.planning import frozen_memory
 from v4e.planning.memory import activation_bytes, adapter_parameters, block_parameters, parameter_count, student_memory
+from v4e.planning.vae_memory import VAE_BYTES
 from v4e.planning.work import Reads
 from v4e.weights.load import DTYPES
 from v4e.weights.lora import add_adapters
@@ -45,6 +49,15 @@ def test_parameters_are_counted_to_the_number(transformer, image_tokens):
     of = sizes.dit(transformer)
     assert parameter_count(of, image_tokens) == sum(p.numel() for p in dit.parameters())
     assert block_parameters(of) == sum(p.numel() for p in dit.blocks[0].parameters())
+
+
+def test_frozen_parameters_are_counted_to_the_number():
+    with torch.device("meta"):  # where tied weights stay tied
+        vae = AutoencoderKLWan()
+        text = UMT5EncoderModel(UMT5Config(**UMT5_XXL, feed_forward_proj="gated-gelu"))
+        image = CLIPVisionModel(CLIPVisionConfig(**VIT_H, image_size=224, patch_size=14))
+    counted = [sum(p.numel() for p in model.parameters()) for model in (text, image, vae)]
+    assert counted == [frozen_memory.TEXT, frozen_memory.IMAGE, VAE_BYTES // 4]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -3,8 +3,6 @@
 import heapq
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
 from itertools import count, product
@@ -15,6 +13,7 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipelines.parts.command import main
 from pipelines.stages.plan import run
 from tests.support.synthetic import LATENT, config, sample
 from v4e.config import parse
@@ -427,17 +426,15 @@ def test_an_attention_backend_that_is_not_here_is_refused_in_one_line(monkeypatc
         run(parse(["models.attention=nosuch", "models.fold_pad=false"]))
 
 
-@pytest.mark.slow
-def test_the_command_prints_json_and_ends_a_mistake_with_one_line():
-    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        script = [sys.executable, "-W", "ignore", str(ROOT / "pipelines" / "plan.py"), *arguments]
-        return subprocess.run(script, capture_output=True, text=True, cwd="/")
-
-    assert json.loads(command("recipe=wan14b_720p", *SPEEDS, "--json").stdout)["recipe"] == "wan14b_720p"
+def test_the_command_prints_json_and_ends_a_mistake_with_one_line(capsys):
+    main("plan", ["recipe=wan14b_720p", *SPEEDS, "--json"])
+    assert json.loads(capsys.readouterr().out)["recipe"] == "wan14b_720p"
     for arguments, code, words in (
         (["recipe=wan14b_1080p"], 2, "unknown recipe 'wan14b_1080p'"),
         (["models.student=Wan-AI/elsewhere", *SPEEDS, "--json"], 1, "models.student=Wan-AI/elsewhere"),
     ):
-        ran = command(*arguments)
-        assert (ran.returncode, ran.stdout) == (code, "")
-        assert ran.stderr.startswith("error: ") and ran.stderr.count("\n") == 1 and words in ran.stderr
+        with pytest.raises(SystemExit) as ended:
+            main("plan", arguments)
+        printed = capsys.readouterr()
+        assert (ended.value.code, printed.out) == (code, "")
+        assert printed.err.startswith("error: ") and printed.err.count("\n") == 1 and words in printed.err

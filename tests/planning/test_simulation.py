@@ -266,10 +266,16 @@ def test_the_first_limit_is_the_one_that_was_made_tight(settings_, stage, bottle
 
 
 def test_faults_that_come_often_are_the_limit_and_too_often_are_refused():
-    config, cluster = point("plan.gpus=16", "plan.triplets=40000", "scale.mtbf_h=12", "scale.restart_s=3000")
+    short = (
+        "plan.gpus=16",
+        "plan.triplets=40000",
+        "scale.restart_s=3000",
+        "teacher.clip=line",
+    )
+    config, cluster = point(*short, "scale.mtbf_h=12", runs=10)
     found = simulate(config, I2V, FLF2V, cluster)
     assert found.stages["train"].bottleneck == "faults" and found.useful < 0.5
-    config, cluster = point("plan.gpus=16", "plan.triplets=40000", "scale.mtbf_h=1", "scale.restart_s=3000")
+    config, cluster = point(*short, "scale.mtbf_h=1")
     with pytest.raises(ValueError, match=r"would hardly end: its nodes fail every \d+ s.*scale\.mtbf_h$"):
         simulate(config, I2V, FLF2V, cluster)
 

@@ -62,8 +62,8 @@ def test_hostile_files_break_nothing(url):
 @pytest.mark.slow
 def test_generated_requests_break_nothing(url):
     pytest.importorskip("schemathesis")
-    counted = summary_of(generate(url, 75))
-    assert counted["cases"] >= 50 and counted["server_errors"] == 0
+    counted = summary_of(generate(url, 30))
+    assert counted["cases"] >= 20 and counted["server_errors"] == 0
     assert counted["edit_cases_made"] >= 0.2  # they reach the model
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: exact, atomic, retained."""
 
 import shutil
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_a_crash_while_saving_leaves_the_previous_one(tmp_path):
         saver.save(3, trainer.state_dict())
     assert checkpoint.steps_of(tmp_path) == [1]
     assert loaded(tmp_path, 1).step_count == 1
+
+
+def test_by_the_clock_a_checkpoint_waits_until_the_one_before_is_written(tmp_path):
+    saver = checkpoint.Saver(str(tmp_path), config(train={"checkpoint_every": 0, "checkpoint_minutes": 1e-9}))
+    assert saver.due(1)
+    saver.saving = Future()
+    assert not saver.due(1)
+    assert saver.due(6)  # the last does not wait to be due
+    saver.saving.set_result(None)
+    assert saver.due(1)
 
 
 class Unwritable:

@@ -227,6 +227,7 @@ def test_a_run_under_way_shows_alarms_events_shares_and_its_own_settings(browse,
     told = " ".join(" ".join(dom.texts[tag]) for tag in ("p", "h2", "pre"))
     assert "step 450 of 900" in told and '"taps": [\n   2,\n   4\n  ]' in told and '"dir": "elsewhere"' not in told
     assert "A strip took 3.0 s, 0.2 s of it to decode; all strips together 2.2 % of the training time" in told
+    assert "The loss is 1.0 kd + 20.0 tail" in told
     for title in ("Alarms", "Samples while it trained", "Losses", "Where the time went", "Teacher pool", "Settings"):
         assert title in dom.texts["h2"]
     for absent in ("Edits", "Success per task", "Time and memory", "Evolution captions", "Rejected"):
