@@ -43,6 +43,7 @@ photos: install ## the main job on photographs: those inside scikit-image
 
 bench: install ## every claim with a number, measured again (hours), into benchmarks/results
 	$(PY) -m benchmarks.data.ingest
+	$(PY) -m benchmarks.data.judge 20
 	$(PY) -m benchmarks.training.load_shard
 	$(PY) -m benchmarks.training.stream
 	$(PY) -m benchmarks.training.control_plane
@@ -52,6 +53,7 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) -m benchmarks.training.first_step
 	$(PY) -m benchmarks.training.tensor_parallel
 	$(PY) -m benchmarks.training.plan
+	$(PY) -m benchmarks.gpu.symbolic
 	$(PY) -m benchmarks.studies.scale
 	$(PY) -m benchmarks.training.payload
 	$(PY) -m benchmarks.studies.demo
@@ -62,6 +64,7 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) -m benchmarks.serving.fuzz
 	$(PY) -m benchmarks.studies.ablate run.dir=runs/ablate optim.steps=600
 	$(PY) -m benchmarks.studies.efficiency run.dir=runs/efficiency optim.steps=600
+	$(PY) -m benchmarks.studies.rollouts runs/rollouts 300 3
 	$(PY) -m benchmarks.repo.structure
 
 gpu-check: ## on a machine with GPUs: kernels, parity, NCCL, NIXL, vLLM, a tiny run, 14B's blocks; needs an environment with CUDA

@@ -18,6 +18,8 @@ TRAIN_ENV = {
 LOCAL_OBJECT_STORE = 512 << 20  # bytes: enough for the targets in flight at tiny size
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WORKER_ENV = {
+    # A process that reserved no GPU sees none. Without it Ray shows it all of the node.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONWARNINGS": "ignore",

@@ -12,6 +12,7 @@ from serve.settings import settings_from
 from serve.startup import check
 
 FRONT_REQUESTS = 1000  # at once; most are polls, or wait in our own queue, which has its own bound
+ENV = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # a process that reserved no GPU sees none
 # Otherwise glibc keeps a heap per thread of the front, and each heap grows with buffers of uneven sizes.
 FRONT_ENV = {"MALLOC_ARENA_MAX": "1"}
 
@@ -49,7 +50,12 @@ def build(args: dict[str, str]) -> Application:
             look_back_period_s=settings.upscale_s,
             metrics_interval_s=settings.upscale_s / 2,
         ),
-        ray_actor_options={"num_cpus": settings.threads, "num_gpus": settings.gpus},
+        # With a GPU it takes no CPU, so that a node needs none to spare.
+        ray_actor_options={
+            "num_cpus": 0 if settings.gpus else settings.threads,
+            "num_gpus": settings.gpus,
+            "runtime_env": {"env_vars": ENV},
+        },
     )
     front = Front.options(  # type: ignore[attr-defined]
         name="Front",
@@ -59,7 +65,7 @@ def build(args: dict[str, str]) -> Application:
         max_surge_percent=100,
         graceful_shutdown_timeout_s=settings.deadline_s + settings.drain_s,
         health_check_period_s=2.0,
-        ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": FRONT_ENV}},
+        ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": ENV | FRONT_ENV}},
     )
     return front.bind(settings, model.bind(settings))
 

@@ -27,9 +27,9 @@ class _Stopped(Exception):
 
 
 class EditEngine:
-    """Carries out orders on one model. It is warm once constructed."""
+    """Carries out orders on one model, on `device` or by default a GPU if there is one. It is warm once constructed."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, device: torch.device | None = None):
         torch.set_num_threads(settings.threads)
         self._stall_s = settings.stall_s
         self._editor = Editor.load(
@@ -40,6 +40,7 @@ class EditEngine:
             loras=settings.adapters,
             cache_bytes=settings.cache_mib << 20,
             options=settings.inexact,
+            device=device,
         )
         self._thread = ThreadPoolExecutor(1, "model")
         self._steps = 0

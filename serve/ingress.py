@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import cast
 
+import ray
+import torch
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableError
@@ -30,6 +32,10 @@ GONE = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError)
 @serve.deployment
 class EditModel(EditEngine):
     """A replica of the model. Requests for an adapter prefer a replica that used it recently."""
+
+    def __init__(self, settings: Settings):
+        # What Ray reserved decides: a node may have GPUs that are others'.
+        super().__init__(settings, torch.device("cuda" if ray.get_gpu_ids() else "cpu"))
 
     @serve.multiplexed(max_num_models_per_replica=4)
     async def _adapter(self, name: str) -> str:

@@ -8,19 +8,24 @@ import torch
 from ray.actor import ActorHandle
 
 from actors.cluster import connect
+from actors.reserved import options, reserved_device
 
+EDIT_CPUS = 0.5
 RESTARTS = 2  # of one actor, and tries of one batch after the first
 BatchT = TypeVar("BatchT")
 ResultT = TypeVar("ResultT")
 
 
-@ray.remote(num_cpus=0.5, max_restarts=RESTARTS, max_task_retries=RESTARTS)
+@ray.remote(max_restarts=RESTARTS, max_task_retries=RESTARTS)
 class EditActor:
-    """Holds the function that `load` returns, which edits a batch. Each batch has one result, so it may run again."""
+    """Holds the function that `load` makes for a device, which edits a batch.
 
-    def __init__(self, load: Callable[[], Callable[[Any], Any]]) -> None:
+    Each batch has one result, so it may run again.
+    """
+
+    def __init__(self, load: Callable[[torch.device], Callable[[Any], Any]]) -> None:
         torch.set_num_threads(1)
-        self.run = load()
+        self.run = load(reserved_device())
 
     def edit(self, batch: Any) -> Any:
         """Returns the result of a batch."""
@@ -30,7 +35,7 @@ class EditActor:
 class Editors(Generic[BatchT, ResultT]):
     """A pool of at most `most` actors with `gpus` GPUs each; it starts with the first batch and ends with ``with``."""
 
-    def __init__(self, load: Callable[[], Callable[[BatchT], ResultT]], most: int, gpus: float) -> None:
+    def __init__(self, load: Callable[[torch.device], Callable[[BatchT], ResultT]], most: int, gpus: float) -> None:
         self.load, self.most, self.gpus = load, most, gpus
         self.actors: list[ActorHandle] = []
 
@@ -42,7 +47,7 @@ class Editors(Generic[BatchT, ResultT]):
         if not batches:
             return
         connect()
-        remote = EditActor.options(num_gpus=self.gpus)
+        remote = EditActor.options(**options(self.gpus, EDIT_CPUS))
         for _ in range(len(self.actors), min(self.most, len(batches))):
             self.actors.append(cast(ActorHandle, remote.remote(self.load)))
         results = ray.util.ActorPool(self.actors).map(lambda actor, batch: actor.edit.remote(batch), list(batches))

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict, cast
 
 import ray.data
-import torch
 from torch import nn
 
 from actors.batch.ray_data import dataset
+from actors.reserved import options, reserved_device
 from v4e.config import Config
 from v4e.data.store.features import encode_samples, is_finite
 from v4e.data.store.jobs import EncodeChunk, EncodeJob, Rejection, read_job, rejection
@@ -17,6 +17,7 @@ from v4e.weights.frozen import load_frozen
 from v4e.weights.load import DTYPES
 
 # Small shares, so that readers and encoders fit on any machine together; they never wait for a CPU of each other.
+# Encoders on GPUs take none.
 READ_CPUS = 0.25
 ENCODE_CPUS = 0.5
 
@@ -29,13 +30,13 @@ class EncodeReport(TypedDict):
 
 
 class Encoder:
-    """The frozen encoders on this process's GPU or CPU; writes what it encodes into the store."""
+    """The frozen encoders on what Ray reserved for this process; writes what it encodes into the store."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.store = Store.open(config)
         self.frozen = load_frozen(config.models.student, DTYPES[config.models.dtype])
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = reserved_device()
         for model in (self.frozen.vae, self.frozen.text_encoder, self.frozen.image_encoder):
             cast(nn.Module, model).to(device).eval().requires_grad_(False)
 
@@ -87,8 +88,7 @@ def encode_jobs(jobs: Sequence[EncodeJob], config: Config) -> Iterator[EncodeRep
             cast(Any, Encoder),  # a class is what an actor pool takes; Ray's hint knows functions only
             fn_constructor_args=(config,),
             compute=ray.data.ActorPoolStrategy(size=min(settings.actors, len(jobs))),
-            num_cpus=ENCODE_CPUS,
-            num_gpus=settings.gpus_per_actor,
+            **options(settings.gpus_per_actor, ENCODE_CPUS),
         )
     )
     for row in reports.iter_rows():

@@ -9,6 +9,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from actors.llm.engine import environment, start
+from actors.reserved import options
 from v4e.config import Judge
 from v4e.evaluation.suites.endpoint import content
 from v4e.evaluation.suites.items import Ask, Question, Reply
@@ -71,8 +72,7 @@ def judges(judge: Judge) -> Ask:
         ValueError: vLLM cannot load the model.
     """
     remote = ray.remote(VlmJudge).options(
-        num_cpus=1,
-        num_gpus=judge.gpus,
+        **options(judge.gpus),
         max_restarts=RESTARTS,
         max_task_retries=RESTARTS,
         runtime_env={"env_vars": environment(judge.model, judge.gpus)},
@@ -92,6 +92,7 @@ def judges(judge: Judge) -> Ask:
     def ask(questions: Sequence[Question], attempt: int) -> list[Reply]:
         engine = free.get()
         try:
+            ray.get(engine.ready.remote())  # one that was started again loads its model first, without a limit
             return ray.get(engine.ask.remote(list(questions), attempt), timeout=judge.timeout_s)
         except GetTimeoutError:
             ray.kill(engine, no_restart=False)

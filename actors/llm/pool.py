@@ -12,6 +12,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from actors.llm.captioner import CaptionBatch, Captioner
 from actors.llm.engine import environment
+from actors.reserved import needs, options
 from v4e.captions.write import CaptionRequest
 from v4e.config import Caption
 
@@ -70,8 +71,7 @@ class _Pool:
     def _start(self) -> ActorHandle:
         config = self.config
         remote = ray.remote(Captioner).options(
-            num_cpus=config.threads * max(1, config.tp if not config.gpus else 1),
-            num_gpus=config.gpus,
+            **options(config.gpus, _cpus(config)),
             max_restarts=RESTARTS,
             max_task_retries=RESTARTS,
             runtime_env={"env_vars": environment(config.model, config.gpus, config.threads)},
@@ -148,7 +148,7 @@ class _Pool:
             if not (self.running or self.idle):
                 raise TimeoutError(
                     f"captions: no captioner started within {config.timeout_s:.0f} s: does the cluster have "
-                    f"{config.threads} CPU and {config.gpus} GPU free for one? Else raise caption.timeout_s"
+                    f"{needs(config.gpus, _cpus(config))} free for one? Else raise caption.timeout_s"
                 )
             for captioner in self.starting.values():
                 ray.kill(captioner)  # no room for it on the cluster: the pool continues without it
@@ -162,12 +162,18 @@ class _Pool:
                     "times: raise caption.timeout_s or lower caption.batch"
                 )
             ray.kill(work.captioner, no_restart=False)  # Ray restarts it and runs the batch again
-            self.running[ref] = replace(work, deadline=_deadline(config), tries=work.tries + 1)
+            deadline = _deadline(config) + self.started_s  # its engine starts again first
+            self.running[ref] = replace(work, deadline=deadline, tries=work.tries + 1)
 
     def close(self) -> None:
         self._let_go()
         for work in self.running.values():
             ray.kill(work.captioner)
+
+
+def _cpus(config: Caption) -> int:
+    """CPUs of a captioner without GPUs."""
+    return config.threads * max(1, config.tp)
 
 
 def _deadline(config: Caption) -> float:

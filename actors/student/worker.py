@@ -33,7 +33,7 @@ from v4e.training.student import Batch, StudentTrainer
 from v4e.types import TargetRequest, TeacherTarget
 from v4e.watch.strips import Strips
 from v4e.weights.frozen import load_vae
-from v4e.weights.load import DTYPES, load_student, move
+from v4e.weights.load import load_student, move
 
 
 def train_student(loop: dict[str, Any]) -> None:
@@ -50,7 +50,8 @@ def train_student(loop: dict[str, Any]) -> None:
     metrics_path = journal.working_copy(metrics_uri)
 
     trainer = build_trainer(config, ray.train.torch.get_device(), world)
-    saver = Saver(checkpoints, config, publish=partial(journal.publish, metrics_path, metrics_uri))
+    publish = partial(journal.publish, metrics_path, metrics_uri)
+    saver = Saver(checkpoints, config, publish, trainer.device)
     if done := saver.newest():
         state = trainer.state_dict()
         load(checkpoints, done, state)
@@ -64,7 +65,7 @@ def train_student(loop: dict[str, Any]) -> None:
     if pool:
         await_pool(pool, config.teacher)
     ahead = requests(loop["ids"], config, first_step=trainer.step_count, rank=rank, world=world)
-    stream = TargetStream(pool, ahead, config.teacher) if pool else None
+    stream = TargetStream(pool, ahead, config.teacher, trainer.device) if pool else None
     batches = Batches(config, stream or ((request, None) for request in ahead))
     source, meter = iter(batches), Meter(stream, batches, world)
     for_prometheus, notices = StepMetrics(config.run), Notices(config.train, trainer.step_count)
@@ -93,7 +94,7 @@ def build_trainer(config: Config, device: torch.device, world: int) -> StudentTr
     dit = load_student(config, device, mesh)
     vae = None
     if config.tail.weight > 0 and config.tail.space == "pixel":
-        vae = move(load_vae(config.models.student, DTYPES[config.models.dtype]), device)
+        vae = move(load_vae(config.models.student), device)
     return StudentTrainer(config, dit, device=device, mesh=mesh, vae=vae)
 
 

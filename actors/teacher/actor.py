@@ -10,9 +10,10 @@ K taps.
 
 import os
 from dataclasses import replace
-from functools import cached_property
+from typing import cast
 
 import torch
+from diffusers import UniPCMultistepScheduler
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
@@ -21,27 +22,50 @@ from actors.teacher.ranks import Ranks
 from v4e.config import Config
 from v4e.data.store.store import RolloutStore, Store
 from v4e.files.cache import cached
-from v4e.method.flow import draw, guided, sample_seed, times
+from v4e.method.flow import draw, guided, sample_seed
 from v4e.method.inputs import noised, teacher_inputs
 from v4e.method.losses import kd_tokens
-from v4e.method.sampler import euler
+from v4e.method.sampler import solve
 from v4e.models.dit import hidden_states, predict
 from v4e.types import TargetRequest
 from v4e.weights.frozen import empty_prompt
 from v4e.weights.load import DTYPES, load_dit, move
+from v4e.weights.lora_files import merge
 
 ROLLOUT_DRAW = 1  # apart from the noise of training, which is draw 0
+# Of timesteps on their way to the model: UniPC's whole thousandths come out whole in float64 alone, and Euler's were
+# float32 from the beginning, which fixes the bits of its rollouts.
+TIMES = {"euler": torch.float32, "unipc": torch.float64}
 
 
 class Teacher:
-    """Hidden states and rollouts of the teacher that `config` names, on this process's GPU or CPU."""
+    """Hidden states and rollouts of the teacher that `config` names, on `device` or by default the CPU.
 
-    def __init__(self, config: Config, group: ProcessGroup | None = None) -> None:
+    All that it needs is loaded when it is made: no request waits for weights. Without `samples` it gives targets alone.
+    `lora` is merged into its weights: a step-distilled one makes rollouts cheaper, and is not meant for targets.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        group: ProcessGroup | None = None,
+        device: torch.device | None = None,
+        *,
+        samples: bool = True,
+        lora: str = "",
+    ) -> None:
         self.config = config
         self.ranks = Ranks(group)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or torch.device("cpu")
         self.dtype = DTYPES[config.models.dtype]
-        dit = load_dit(config.models.teacher, self.dtype, config.models.attention, config.models.fold_pad, group)
+        models, how = config.models, config.teacher
+        # Before the DiT, so that the two are not in memory together.
+        guides = samples and how.guidance != 1
+        self.away_TD = empty_prompt(models.teacher, self.dtype, how.negative, self.device) if guides else None
+        self.scheduler = unipc(models.teacher) if samples else None
+        dit = load_dit(models.teacher, self.dtype, models.attention, models.fold_pad, group, positions=models.positions)
+        if lora:
+            merge(dit, lora, key="teacher.lora")
         self.dit = move(dit, self.device).eval().requires_grad_(False)
         limit = config.data.cache_mib << 20
         self.sample = cached(Store.open(config).read, limit)
@@ -50,10 +74,6 @@ class Teacher:
     def ready(self) -> dict[str, int | str]:
         """The process and device of this rank; the weights are loaded when it returns."""
         return {"pid": os.getpid(), "device": str(self.device)}
-
-    @cached_property
-    def null_text_TD(self) -> Tensor:
-        return empty_prompt(self.config.models.teacher, self.dtype).to(self.device, self.dtype)
 
     def targets(self, request: TargetRequest) -> Tensor:
         """:meth:`taps` of the request, packed as ``teacher.payload`` says.
@@ -87,23 +107,37 @@ class Teacher:
 
         The noise of a sample depends on its id alone, not on the run's seed: runs may share a store.
         """
-        config = self.config
+        config, how = self.config, self.config.teacher
+        if self.scheduler is None:
+            raise ValueError("this teacher was loaded for targets alone: start its pool with load_sampler")
         with self.ranks.agreed():
             samples = [self.sample(key) for key in sample_ids]
-            inputs = teacher_inputs(samples, config.teacher.text, self.device, self.dtype)
+            inputs = teacher_inputs(samples, how.text, self.device, self.dtype)
             seeds = [sample_seed(0, key, 0, ROLLOUT_DRAW) for key in sample_ids]
             shape = samples[0].z_flf_CFHW.shape
             x_BCFHW = torch.stack([draw(seed, shape, config.flow.shift)[1] for seed in seeds]).to(self.device)
             passes = [inputs]
-            if config.teacher.guidance != 1:
-                passes.append(replace(inputs, text=[self.null_text_TD] * len(samples)))
+            if self.away_TD is not None:
+                passes.append(replace(inputs, text=[self.away_TD] * len(samples)))
 
         def velocity(x_BCFHW: Tensor, t: float) -> Tensor:
-            t_B = torch.full((len(samples),), t, device=self.device)
+            t_B = torch.full((len(samples),), t, device=self.device, dtype=TIMES[how.solver])
             u, *empty = [predict(self.dit, x_BCFHW.to(self.dtype), t_B, given)[0].float() for given in passes]
-            return guided(u, empty[0], config.teacher.guidance) if empty else u
+            return guided(u, empty[0], how.guidance) if empty else u
 
         with self.ranks.in_step():
-            x_BCFHW = euler(velocity, x_BCFHW, times(config.teacher.steps, config.flow.shift).tolist())
+            x_BCFHW = solve(
+                velocity,
+                x_BCFHW,
+                solver=how.solver,
+                steps=how.steps,
+                shift=how.shift or config.flow.shift,
+                scheduler=self.scheduler,
+            )
             x_BCFHW[:, :, 0] = torch.stack([s.z_i2v_CFHW[:, 0] for s in samples]).to(self.device)
             return x_BCFHW
+
+
+def unipc(folder: str) -> UniPCMultistepScheduler:
+    """UniPC's settings in a pipeline."""
+    return cast(UniPCMultistepScheduler, UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler"))

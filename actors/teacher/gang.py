@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from actors import reserved
 from actors.teacher.ranks import OutOfStep, PeerFailed
 from actors.teacher.replica import Load, Method, Place, Replica, Report
 from v4e.config import Config, Teacher
@@ -33,6 +34,7 @@ class Gang:
 
     ranks: list[ActorHandle]
     places: list[Place] = field(default_factory=list)  # known once they run
+    asked: int = 0  # requests so far
     loading: "asyncio.Future[list[Report]]" = field(init=False)  # done when the weights are there
 
     @property
@@ -48,7 +50,7 @@ class Gang:
 
 def needs(teacher: Teacher) -> str:
     """The resources that a replica needs, in words for people."""
-    each = " and ".join(f"{number:g} {kind}" for kind, number in _resources(teacher).items())
+    each = reserved.needs(teacher.gpus)
     return each if teacher.tp == 1 else f"{teacher.tp} x {each} on one node"
 
 
@@ -62,7 +64,9 @@ def reserve(teacher: Teacher, name: str) -> PlacementGroup | None:
     try:
         return ray.util.get_placement_group(name)
     except ValueError:  # there is none yet
-        return ray.util.placement_group([_resources(teacher)] * teacher.tp, strategy="STRICT_PACK", name=name)
+        return ray.util.placement_group(
+            [reserved.resources(teacher.gpus)] * teacher.tp, strategy="STRICT_PACK", name=name
+        )
 
 
 def release(name: str) -> None:
@@ -73,8 +77,9 @@ def release(name: str) -> None:
 
 def start_gang(config: Config, room: PlacementGroup | None, load: Load) -> Gang:
     """Starts actors that load as soon as there is `room`, for which they may have to wait. Needs a running loop."""
-    resources = _resources(config.teacher)
-    options: dict[str, Any] = {f"num_{kind.lower()}s": number for kind, number in resources.items()}
+    options: dict[str, Any] = dict(reserved.options(config.teacher.gpus))
+    # One answers while the answer before leaves. By NIXL answers leave by themselves.
+    options["max_concurrency"] = 2 if config.teacher.transport == "object_store" else 1
     # On the class, because with it in the options Ray frees nothing while a method runs.
     direct: dict[str, Any] = {"enable_tensor_transport": config.teacher.transport != "object_store"}
     actor = ray.remote(**direct)(Replica)
@@ -115,9 +120,9 @@ async def ask_gang(gang: Gang, method: Method, question: object, patience: float
         Exception: any other error of the teacher, on all ranks alike.
     """
     await asyncio.shield(gang.loading)  # others wait for it too
-    payload, receipt = cast(list[ray.ObjectRef], gang.ranks[0].answer.remote(method, question))
-    # Called before anything is awaited, so that all ranks get the requests in the same order.
-    followers = [rank.follow.remote(method, question) for rank in gang.ranks[1:]]
+    number, gang.asked = gang.asked, gang.asked + 1
+    payload, receipt = cast(list[ray.ObjectRef], gang.ranks[0].answer.remote(number, method, question))
+    followers = [rank.follow.remote(number, method, question) for rank in gang.ranks[1:]]
     seconds, *_ = await _all(gang, [receipt, *followers], patience)
     return payload, seconds
 
@@ -157,8 +162,3 @@ async def _all(gang: Gang, answers: Sequence[Awaitable], patience: float | None 
     if wrong:
         raise GangFailed("; ".join(wrong))
     return [task.result() for task in tasks]
-
-
-def _resources(teacher: Teacher) -> dict[str, float]:
-    """The resources of one rank."""
-    return {"GPU": teacher.gpus} if teacher.gpus else {"CPU": 1}

@@ -95,12 +95,16 @@ def reach(port: int, size: int, timeout_s: float) -> dist.TCPStore:
     return dist.TCPStore(HOST, port, size, is_master=False, timeout=timedelta(seconds=timeout_s))
 
 
-def join(store: dist.Store, rank: int, size: int, timeout_s: float) -> dist.ProcessGroup:
-    """The process group of all ranks, once all have joined. A collective that takes longer than `timeout_s` fails."""
+def join(store: dist.Store, rank: int, size: int, timeout_s: float, device: torch.device) -> dist.ProcessGroup:
+    """The process group of all ranks on such a `device`, once all have joined.
+
+    A collective that takes longer than `timeout_s` fails.
+    """
     loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # else gloo listens on the node's address
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s))
     group = dist.group.WORLD
     assert group is not None
+    dist.all_reduce(torch.zeros(1, device=device), group=group)  # NCCL starts here, and not within a request's limit
     return group

@@ -10,8 +10,10 @@ import ray
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from actors.stream.transport import check_transport, offer
+from actors.reserved import reserved_device, reserved_gpus
+from actors.stream.transport import Offers, check_transport
 from actors.teacher import ranks
+from actors.teacher.turns import Turns
 from v4e.config import Config
 from v4e.types import TargetRequest
 
@@ -31,10 +33,17 @@ Load = Callable[[Config, ProcessGroup | None], Answers]
 
 
 def load_teacher(config: Config, group: ProcessGroup | None) -> Answers:
-    """The FLF2V teacher of `config`, or this rank's part of it."""
+    """The FLF2V teacher of `config` for targets, or this rank's part of it."""
     from actors.teacher.actor import Teacher  # here, because the pool's own process needs no models
 
-    return Teacher(config, group)
+    return Teacher(config, group, reserved_device(), samples=False)
+
+
+def load_sampler(config: Config, group: ProcessGroup | None) -> Answers:
+    """The teacher that samples rollouts: with ``teacher.lora``, if there is one."""
+    from actors.teacher.actor import Teacher
+
+    return Teacher(config, group, reserved_device(), lora=config.teacher.lora)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +63,14 @@ class Place:
 class Replica:
     """A teacher that loads by a call of its own, so that it can report its place before it may die.
 
-    The pool calls all ranks of a replica in the same order, and a Ray actor answers in the order of its calls. This
-    queue keeps the collectives of two requests apart.
+    The pool numbers the requests of a replica, and all its ranks take them in that order. This keeps the collectives of
+    two requests apart.
     """
 
     def __init__(self, config: Config, rank: int, load: Load) -> None:
         self.config, self.rank, self.load_teacher = config, rank, load
         self.store = None
+        self.turns, self.offers = Turns(), Offers(config.teacher.transport)
 
     def place(self) -> Place:
         return Place(
@@ -83,17 +93,20 @@ class Replica:
         group = None
         if port is not None:
             store = self.store or ranks.reach(port, size, timeout_s)
-            group = ranks.join(store, self.rank, size, timeout_s)
+            group = ranks.join(store, self.rank, size, timeout_s, reserved_device())
         self.teacher = self.load_teacher(self.config, group)
-        return self.teacher.ready()
+        return self.teacher.ready() | {"gpus": " ".join(reserved_gpus())}
 
     @ray.method(num_returns=2)
-    def answer(self, method: Method, question):
+    def answer(self, number: int, method: Method, question):
         """The teacher's answer as it travels, and a receipt, the seconds it took. Called on rank 0 alone."""
-        start = time.perf_counter()
-        payload = offer(getattr(self.teacher, method)(question), self.config.teacher.transport)
-        return payload, time.perf_counter() - start
+        with self.turns.turn(number):
+            start = time.perf_counter()
+            arrived = self.offers.begin(getattr(self.teacher, method)(question))
+        payload = arrived()
+        return payload, self.turns.worked(start)
 
-    def follow(self, method: Method, question) -> None:
+    def follow(self, number: int, method: Method, question) -> None:
         """Takes part in rank 0's answer. Called on all other ranks."""
-        getattr(self.teacher, method)(question)
+        with self.turns.turn(number):
+            getattr(self.teacher, method)(question)

@@ -5,18 +5,16 @@ peak is the data sheet's (v4e/planning/gpus.py). TFLOP/s count what is computed 
 plan.train_tflops; MFU does not.
 """
 
-import time
 from collections.abc import Callable
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.sizes import Figures, GpuSize, device_of, inputs_of, made
+from benchmarks.gpu.sizes import Figures, GpuSize, device_of, inputs_of, made, seconds_of
 from v4e.models.dit import hidden_states, predict
 from v4e.models.recompute import Recompute, recompute_blocks
 from v4e.planning.gpus import GPUS
 
-ROUNDS = 5
 META = torch.device("meta")
 NAMES = {"A100": "a100", "A10G": "a10g", "L40S": "l40s", "L4": "l4"} | {name.upper(): name for name in GPUS}
 Call = Callable[[], object]
@@ -71,18 +69,6 @@ def flops_of(work: Call) -> int:
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
-
-
-def seconds_of(work: Call, device: torch.device) -> float:
-    """Returns the seconds of one call, the fastest of some after a warm-up."""
-    times = []
-    for _ in range(1 + ROUNDS):
-        start = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
 
 
 def sheet() -> str:

@@ -1,8 +1,14 @@
-"""Runs everything that needs a GPU: `python -m benchmarks.gpu.check [--device cpu] [--size small] [name ...]`.
+"""Runs everything that needs a GPU: `python -m benchmarks.gpu.check [--bare] [--device cpu] [--size small] [name ...]`.
 
-The checks are kernels and attention backends, bfloat16 against float32, NCCL under tensor parallelism and FSDP, and
-targets by NIXL. Others are captions by vLLM, a tiny training run, and blocks of 14B's width with their share of the
-GPU's peak. Each check is a process of its own with a time limit: one that fails or hangs does not stop the others.
+The first checks are kernels and attention backends, bfloat16 against float32, and blocks of 14B's width with their
+share of the GPU's peak. Then come the VAE at its true size, edits, a short training with a resume, and GB/s of what
+moves. With Ray there are also a teacher pool split over GPUs, a run of ``v4e train``, NCCL under tensor parallelism and
+FSDP, targets by NIXL, and captions by vLLM. Each check is a process of its own with a time limit: one that fails or
+hangs does not stop the others.
+
+`--bare` leaves out what needs Ray or vLLM. Then a checkout and torch, diffusers, transformers and safetensors are
+enough, and no installation of v4e is: `python benchmarks/gpu/check.py --bare`.
+
 Without a GPU the program prints that and runs nothing. With --device cpu it runs the same code on the CPU, where
 --size small is advised.
 
@@ -19,24 +25,39 @@ import subprocess
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
+ROOT = Path(__file__).resolve().parents[2]
+if not __package__:  # run by its path
+    sys.path[0] = str(ROOT)
 
-from benchmarks.gpu.sizes import SIZES, Absent
-from v4e.files.progress import console, say
-from v4e.files.uri import write_json_atomic
+from benchmarks.gpu.bare import stand_in  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKS = {  # name: its function, seconds that it may take
-    "attention": ("attention:check", 600),
-    "taps": ("taps:check", 600),
-    "block": ("block:check", 600),
-    "training": ("training:check", 900),
-    "captions": ("captions:check", 1200),
-    "transport": ("transport:check", 600),
-    "tensor_parallel": ("ranks:check_tp", 900),
-    "fsdp": ("ranks:check_fsdp", 900),
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A function of a module in benchmarks/gpu."""
+
+    function: str  # <module>:<function>
+    limit_s: float
+    bare: bool = False  # needs torch, diffusers, transformers and safetensors alone
+
+
+CHECKS = {
+    "attention": Check(function="attention:check", limit_s=600, bare=True),
+    "taps": Check(function="taps:check", limit_s=600, bare=True),
+    "block": Check(function="block:check", limit_s=600, bare=True),
+    "vae": Check(function="vae:check", limit_s=600, bare=True),
+    "editor": Check(function="editor:check", limit_s=600, bare=True),
+    "student": Check(function="student:check", limit_s=900, bare=True),
+    "traffic": Check(function="traffic:check", limit_s=900, bare=True),
+    "pool": Check(function="pool:check", limit_s=900),
+    "training": Check(function="training:check", limit_s=900),
+    "captions": Check(function="captions:check", limit_s=1200),
+    "transport": Check(function="transport:check", limit_s=600),
+    "tensor_parallel": Check(function="ranks:check_tp", limit_s=900),
+    "fsdp": Check(function="ranks:check_fsdp", limit_s=900),
 }
 MACHINE = """
 import json, torch
@@ -48,47 +69,40 @@ print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(CHECKS)}; all without")
+    parser.add_argument("--bare", action="store_true", help="only what needs neither Ray nor vLLM nor an installation")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--size", choices=tuple(SIZES), default="14b")
+    parser.add_argument("--size", choices=("14b", "small"), default="14b")
     parser.add_argument("--out", type=Path, default=Path("runs", "gpu-check"))
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # the process of one check
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # the process of the checks named
     asked = parser.parse_args()
-    if unknown := set(asked.names) - set(CHECKS):
+    names = asked.names or [name for name, check in CHECKS.items() if check.bare or not asked.bare]
+    if unknown := set(names) - set(CHECKS):
         parser.error(f"unknown check {', '.join(unknown)}: expected some of {', '.join(CHECKS)}")
     if asked.inside:
-        inside(asked.names[0], asked.device, asked.size)
+        for name in names:
+            print(json.dumps(inside(name, asked.device, asked.size)), flush=True)
         return
     machine = json.loads(subprocess.check_output([sys.executable, "-W", "ignore", "-c", MACHINE], text=True))
     if asked.device == "cuda" and not machine["gpus"]:
-        say(f"no GPU here (torch {machine['torch']}): nothing is checked; docs/gpu-checklist.md lists what would be")
+        print(f"no GPU here (torch {machine['torch']}): nothing is checked; docs/gpu-checklist.md lists what would be")
         return
     asked.out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for name in asked.names or CHECKS:
-        say(f"{name} ...")
+    for name in names:
+        print(f"{name} ...", flush=True)
         rows.append(row_of(name, asked.device, asked.size, asked.out))
-        write_json_atomic(asked.out / "result.json", {"machine": machine, "size": asked.size, "checks": rows})
-    console.print(table_of(rows))
-    say(f"{asked.out / 'result.json'}; logs beside it")
+        result = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "size": asked.size, "checks": rows}
+        (asked.out / "result.json").write_text(json.dumps(result, indent=1))
+    print(table_of(rows))
+    print(f"{asked.out / 'result.json'}; logs beside it")
     sys.exit(any(row["result"] == "failed" for row in rows))
 
 
 def row_of(name: str, device: str, size: str, out: Path) -> dict:
     """Runs a check in a process of its own: passed, failed, or absent with what is missing."""
-    limit_s = CHECKS[name][1]
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "benchmarks.gpu.check",
-        "--inside",
-        "--device",
-        device,
-        "--size",
-        size,
-        name,
-    ]
+    limit_s = CHECKS[name].limit_s
+    asked = ["--inside", "--device", device, "--size", size, name]
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu.check", *asked]
     log, start = out / f"{name}.log", time.monotonic()
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -108,29 +122,32 @@ def row_of(name: str, device: str, size: str, out: Path) -> dict:
         return row | {"result": "failed", "why": f"its process ended with {process.returncode}: see {log}"}
 
 
-def inside(name: str, device: str, size: str) -> None:
-    """One check; the last line that it prints is what it found."""
-    module, _, function = CHECKS[name][0].partition(":")
+def inside(name: str, device: str, size: str) -> dict:
+    """Returns what one check found, in this process."""
+    module, _, function = CHECKS[name].function.partition(":")
+    if CHECKS[name].bare:
+        stand_in()
+    from benchmarks.gpu.sizes import SIZES, Absent  # torch and diffusers, which the process that waits does without
+
     try:
         check = getattr(importlib.import_module(f"benchmarks.gpu.{module}"), function)
-        found = {"result": "passed", "figures": check(device, SIZES[size])}
+        return {"check": name, "result": "passed", "figures": check(device, SIZES[size])}
     except Absent as error:
-        found = {"result": "absent", "why": str(error)}
+        return {"check": name, "result": "absent", "why": str(error)}
     except Exception as error:  # whatever it is, the next check goes on
         traceback.print_exc()
-        found = {"result": "failed", "why": f"{type(error).__name__}: {error}".splitlines()[0]}
-    print(json.dumps(found), flush=True)
+        return {"check": name, "result": "failed", "why": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
-def table_of(rows: list[dict]) -> Table:
+def table_of(rows: list[dict]) -> str:
     """Returns the table for people."""
-    table = Table("check", "result", "seconds", "figures", title="GPU check", title_justify="left")
+    lines = [f"{'check':16}{'result':8}{'seconds':>8}  figures"]
     for row in rows:
-        figures = "\n".join(
-            f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.get("figures", {}).items()
-        )
-        table.add_row(row["check"], row["result"], f"{row['seconds']:.0f}", figures or row.get("why", ""))
-    return table
+        figures = row.get("figures") or {"": row.get("why", "")}
+        shown = [f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()]
+        lines.append(f"{row['check']:16}{row['result']:8}{row['seconds']:8.0f}  {shown[0].strip()}")
+        lines += [f"{'':34}{line}" for line in shown[1:]]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

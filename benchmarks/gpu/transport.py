@@ -5,7 +5,6 @@ import time
 from dataclasses import replace
 from functools import partial
 
-import ray
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
@@ -56,7 +55,6 @@ def check(device: str, size: GpuSize) -> Figures:
     for transport in ("object_store", "nixl"):
         received[transport], figures[f"{transport} GB/s"] = stream(device, size, transport)
     assert torch.equal(*received.values()), "a target of nixl differs from the object store's"
-    ray.shutdown()
     return figures
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 
 import psutil
 import ray
@@ -25,24 +26,28 @@ ENV = TRAIN_ENV | WORKER_ENV
 
 
 class Nodes:
-    """A head without CPUs, where the driver is, and `count` nodes of `cpus` CPUs each. Use it from the main thread."""
+    """A head, where the driver is, and `count` nodes of `cpus` CPUs each. Use it from the main thread.
 
-    def __init__(self, count: int, cpus: int) -> None:
+    Each worker process calls `hook` when it starts.
+    """
+
+    def __init__(self, count: int, cpus: int, *, head_cpus: int = 0, hook: Callable[[], None] | None = None) -> None:
         self.cpus = cpus
         self.folder = tempfile.mkdtemp(prefix="v4e-")  # not Ray's own, where others would find this cluster's address
         path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
         os.environ.update(ENV | {"PYTHONPATH": path, "RAY_TMPDIR": self.folder})  # the nodes' workers inherit it
         enable_token_auth_by_default()  # ray.init does both for a cluster that it starts, Cluster neither
         ensure_token_if_auth_enabled(create_token_if_missing=True)
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+        head = {"num_cpus": head_cpus, "num_gpus": 0, "include_dashboard": False, "object_store_memory": STORE}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(count):
             self.add()
-        ray.init(address=self.cluster.address, logging_level=logging.WARNING, log_to_driver=False)
+        env = {"worker_process_setup_hook": hook} if hook else None
+        ray.init(address=self.cluster.address, logging_level=logging.WARNING, log_to_driver=False, runtime_env=env)
 
-    def add(self) -> None:
+    def add(self, cpus: int | None = None, gpus: int = 0) -> None:
         """Adds a node, and returns once the cluster knows it."""
-        self.cluster.add_node(num_cpus=self.cpus, object_store_memory=STORE)
+        self.cluster.add_node(num_cpus=self.cpus if cpus is None else cpus, num_gpus=gpus, object_store_memory=STORE)
 
     def workers(self) -> list[Node]:
         """Returns the nodes that can be killed: all but the head."""

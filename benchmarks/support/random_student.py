@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
 
 from v4e.config import Config
@@ -28,6 +27,8 @@ def wan(heads: int, blocks: int) -> dict:
 
 def write_checkpoint(folder: Path, transformer: dict) -> None:
     """Writes a pipeline folder with only a transformer of random bfloat16 weights."""
+    from accelerate import init_empty_weights  # here: the checks of a GPU do without it
+
     with init_empty_weights():
         dit = WanTransformer3DModel(**transformer)
     state = {name: torch.randn(p.shape, dtype=torch.bfloat16) * 0.02 for name, p in dit.named_parameters()}

@@ -9,7 +9,7 @@ from ray.exceptions import RayError
 
 from actors.teacher.pool import await_pool
 from pipelines.parts.prepared import PreparedRun
-from v4e.config import Config, Teacher
+from v4e.config import Config, Teacher, objective
 from v4e.files import journal
 from v4e.files.progress import bar, say
 from v4e.method.losses import TERMS
@@ -36,7 +36,7 @@ def describe(run: PreparedRun, done: int) -> dict[str, str]:
         "data": f"{len(run.ids)} samples of {data.frames} x {data.height} x {data.width}",
         "steps": f"{optim.steps} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
         f"{optim.steps * samples / float(mix.epoch_draws):.1f} epochs",
-        "loss": f"{config.kd.weight} kd + {config.tail.weight} tail + {config.flow.weight} flow",
+        "loss": objective(config.kd, config.tail, config.flow),
         "workers": f"{config.train.workers}",
         "checkpoints": f"every {' and '.join(often)}, the newest {config.train.keep} kept",
     }
@@ -48,6 +48,7 @@ def describe(run: PreparedRun, done: int) -> dict[str, str]:
         )
         rows["balance"] = balance_row(run.work, config)
         rows["stream"] = stream_row(run.work, config, data.latent_frames)
+    rows |= {"doubt": config.doubt} if config.doubt else {}
     rows["start"] = f"step {done}, from its checkpoint" if done else "the beginning"
     return rows
 

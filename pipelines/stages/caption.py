@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from actors.cluster import connect
+from actors.fetch import fetch_everywhere
 from actors.llm.pool import write_batches
 from v4e.captions.corrections import Correction, person_row, read_csv
 from v4e.captions.prompts import prompt_hash
@@ -28,6 +29,7 @@ from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan, say
 from v4e.files.uri import join, remove
 from v4e.language.tasks import TASKS
+from v4e.weights import needed
 
 NO_TASK = "no task: the rules know none, and the model does not vote (caption.vote=never)"
 DISAGREE = "task labels disagree: corpus or decision {task}, rules {rule_task}, model {llm_task}"
@@ -56,6 +58,7 @@ def run(config: Config) -> None:
     start, tokens, busy = time.monotonic(), 0, 0.0
     if missing:
         connect()
+        fetch_everywhere(needed.captioner(config), gpus=config.caption.gpus > 0, say=say)
         members = dict(batches)
         work = ((index, list(batch)) for index, batch in batches)
         with stage(config.run.dir, "caption"), bar("captions", len(missing), unit="rows") as advance:

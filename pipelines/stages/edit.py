@@ -17,6 +17,7 @@ from v4e.editing.settings import EditSettings
 from v4e.files.images import grid_size, open_image
 from v4e.files.pictures import named_strip
 from v4e.files.video import FORMS, write_clip
+from v4e.weights.hub import check_trained_frames
 
 TINY = str(Path(__file__).resolve().parents[2] / "v4e" / "assets" / "tiny-wan-i2v")
 TINY_PIXELS, WAN_PIXELS = 128 * 128, 832 * 480
@@ -42,6 +43,7 @@ def run(options: Edit) -> None:
 
     from v4e.editing.editor import Editor  # here, so that what is wrong with the options is reported at once
 
+    check_trained_frames("frames", options.frames, options.model or TINY)
     start = time.monotonic()
     editor = Editor.load(
         options.model or TINY,

@@ -23,11 +23,13 @@ from v4e.files.manifest import stage
 from v4e.files.progress import bar, console, plan
 from v4e.files.uri import exists, join, read_json, remove, write_json_atomic
 from v4e.language.tasks import rule_task
+from v4e.training import checks as startup
 from v4e.types import EditTriplet
 
 
 def run(config: Config, names: tuple[str, ...] | None = None) -> None:
     """Evaluates the models of :func:`models` on the held-out triplets; with `names`, only these of them."""
+    startup.check_frames(config)
     triplets, rejected = read_heldout(config)
     replace_rejected(config.run.dir, "evaluate", rejected)
     chosen = [m for m in models(config) if names is None or m.name in names]

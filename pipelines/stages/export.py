@@ -57,6 +57,7 @@ def run(config: Config) -> None:
                 shard_bytes=settings.shard_mb * 10**6,
                 lora=config.lora,
                 card=card(config, step=step, weights=weights, samples=samples, records=records),
+                positions=config.models.positions,
             )
             advance(1)
             if config.lora.rank:

@@ -47,15 +47,24 @@ def document(config: Config, found: ClusterPlan, suggestion: Suggestion | None) 
     held = found.held
     return {
         "recipe": config.recipe,
-        "fits": not found.limits,
+        "fits": not found.limits and not found.elsewhere,
         "limits": [asdict(limit) for limit in found.limits],
+        "elsewhere": [asdict(limit) for limit in found.elsewhere],
         "nearest": None if suggestion is None else suggestion.changes,
         "gpus": {"training": found.training_gpus, "teacher": found.teacher_gpus},
         "training_gpu_gib": parts_gib(config, held) | {"peak": held.student_gpu / GIB},
         "teacher_gpu_gib": {"weights": held.teacher_weights / GIB, "activations": held.teacher_activations / GIB},
+        "editor_gpu_gib": {name: size / GIB for name, size in asdict(held.editor).items()},
+        "precompute_gpu_gib": {name: size / GIB for name, size in asdict(held.encoder).items()},
         "node_gib": held.host / GIB,
         "store_gib": held.store / GIB,
         "checkpoints_gib": held.checkpoints / GIB,
+        "checkpoint": {
+            "gib": found.checkpoint / GIB,
+            "every_s": found.checkpoint_every_s,
+            "storage_gb_s": found.checkpoint_gb_s,
+            "staging_s": found.staging_s,
+        },
         "work": asdict(found.work),
         "balance": found.work.balance,
         "speed": asdict(found.speed),
@@ -64,6 +73,7 @@ def document(config: Config, found: ClusterPlan, suggestion: Suggestion | None) 
         "pace": asdict(found.pace),
         "replicas": found.replicas,
         "hours": {"rollout": found.rollout_h, "training": found.training_h},
+        "rollout_gpu_hours_per_1000": found.rollout_gpu_h,
         "cost": found.cost,
     }
 

@@ -7,6 +7,7 @@ store/. A second run does only what is missing; a sample with a changed caption 
 import time
 
 from actors.cluster import connect
+from actors.fetch import fetch_everywhere
 from v4e.config import Config, Data
 from v4e.data.buckets import sizes
 from v4e.data.captions_table import read_captions
@@ -16,11 +17,14 @@ from v4e.data.store.jobs import DUPLICATE, STAGE, Rejection, plan_work
 from v4e.data.store.paths import captions_uri, store_uri, train_uri
 from v4e.data.store.store import Store
 from v4e.files.manifest import stage
-from v4e.files.progress import bar, plan
+from v4e.files.progress import bar, plan, say
+from v4e.training import checks as startup
+from v4e.weights import needed
 
 
 def run(config: Config) -> None:
     """Brings the store up to date with the triplets, the captions and the recipe."""
+    startup.check_frames(config)
     corpus = parts(train_uri(config), config.data.limit)
     captions = read_captions(captions_uri(config))
     if not captions:
@@ -43,12 +47,14 @@ def run(config: Config) -> None:
             "encoders": f"{config.precompute.actors} x {config.models.student}, {config.models.dtype}, "
             f"{config.precompute.batch} triplets a call",
             "output": store_uri(config),
-        },
+        }
+        | ({"doubt": config.doubt} if config.doubt else {}),
     )
     if not work.jobs:
         store.write_index()
         return
     connect()
+    fetch_everywhere(needed.student(config), gpus=config.precompute.gpus_per_actor > 0, say=say)
     from actors.batch.encoders import encode_jobs
 
     store.drop_index()

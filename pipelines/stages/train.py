@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 
 from actors.cluster import connect
+from actors.fetch import fetch_everywhere
 from actors.teacher.pool import teacher_pool
 from actors.teacher.pool_metrics import endpoints
 from pipelines.parts.prepared import PreparedRun, check_fits, prepare
@@ -25,6 +26,7 @@ from v4e.training import checks as startup
 from v4e.training.steps import steps_of
 from v4e.watch.follow import Follower
 from v4e.watch.trackers import trackers
+from v4e.weights import needed
 
 
 def run(config: Config) -> None:
@@ -63,6 +65,7 @@ def train(prepared: PreparedRun, done: int) -> None:
     """Trains from step `done` to the end, with a teacher pool of the run's own if it distils."""
     config = prepared.config
     connect(store_bytes=prepared.store_bytes)
+    fetch_everywhere([*needed.student(config), *needed.teacher(config)], gpus=config.train.gpus_per_worker > 0, say=say)
     say(f"metrics for Prometheus: {' '.join(endpoints())}")
     teachers = teacher_pool(config) if prepared.distils else nullcontext()
     with stage(config.run.dir, "train"), teachers as pool:

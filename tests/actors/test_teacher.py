@@ -1,18 +1,31 @@
 """The teacher against diffusers' own forward and sampler; the pool and the stream under faults."""
 
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline, WanTransformer3DModel
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+    WanImageToVideoPipeline,
+    WanTransformer3DModel,
+)
+from safetensors.torch import load_file
 
 from actors.stream.packing import pack, unpack
 from actors.teacher.actor import ROLLOUT_DRAW, Teacher
+from actors.teacher.replica import load_sampler, load_teacher
+from tests.support.loras import write_lora
 from tests.support.synthetic import LATENT, requests_of, rolled_out, rollout, sample, stored
+from v4e.config import Config
+from v4e.data.store.fingerprint import rollout_fingerprint
+from v4e.data.store.paths import store_uri
 from v4e.data.store.store import RolloutStore
 from v4e.method.flow import draw, sample_seed
 from v4e.models import tiny
@@ -94,16 +107,95 @@ def test_rollouts_are_diffusers_euler_sampling(teacher, settings, stock):
 
 
 @torch.no_grad()
-def test_guidance_leads_away_from_the_empty_prompt(settings, stock):
-    config = replace(settings, teacher=replace(settings.teacher, steps=1, guidance=3.0))
+def test_rollouts_are_diffusers_unipc_sampling_at_a_shift_of_their_own(settings, stock):
+    config = replace(settings, teacher=replace(settings.teacher, steps=5, solver="unipc", shift=16.0))
+    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=16.0)
+    scheduler.set_timesteps(5)
+    x = draw(sample_seed(0, "s000", 0, ROLLOUT_DRAW), LATENT, 1.0)[1][None]
+    for timestep in scheduler.timesteps:
+        x = scheduler.step(stock_velocity(stock, (0,), x, float(timestep)), timestep, x).prev_sample
+    found = Teacher(config).rollouts(("s000",))
+    assert torch.allclose(found[:, :, 1:], x[:, :, 1:], atol=1e-4)
+    rolled_out(config)
+    assert torch.equal(Teacher(config).taps(REQUEST), Teacher(settings).taps(REQUEST))  # targets keep flow.shift
+
+
+@torch.no_grad()
+def test_a_lora_samples_rollouts_and_no_targets(settings, stock, tmp_path):
+    lora = write_lora(stock, tmp_path / "few-steps.safetensors", seed=3)
+    config = replace(settings, teacher=replace(settings.teacher, steps=1, lora=lora))
+    merged = Teacher(settings)
+    for key, a in (weights := load_file(lora)).items():
+        if key.endswith("lora_A.weight"):
+            layer = merged.dit.get_submodule(key.removeprefix("transformer.").removesuffix(".lora_A.weight"))
+            layer.weight += weights[key.replace("lora_A", "lora_B")] @ a
+    merged.config = config
+    sampler = load_sampler(config, None)
+    assert torch.allclose(sampler.rollouts(("s000",)), merged.rollouts(("s000",)), atol=1e-5)
+    assert {name for name, _ in sampler.dit.named_parameters()} == {name for name, _ in stock.named_parameters()}
+    plain = Teacher(settings)
+    assert not torch.allclose(plain.rollouts(("s000",)), merged.rollouts(("s000",)), atol=1e-2)
+    assert torch.equal(load_teacher(config, None).dit.proj_out.weight, plain.dit.proj_out.weight)
+    before = rollout_fingerprint(config)
+    (tmp_path / "few-steps.safetensors").rename(tmp_path / "moved.safetensors")
+    moved = replace(config, teacher=replace(config.teacher, lora=str(tmp_path / "moved.safetensors")))
+    assert rollout_fingerprint(moved) == before != rollout_fingerprint(settings)
+    write_lora(stock, tmp_path / "moved.safetensors", seed=4)
+    assert rollout_fingerprint(moved) != before
+
+
+def test_lines_are_rollouts_that_need_neither_teacher_nor_ray(tmp_path, random_family):
+    from pipelines.stages.rollout import run
+
+    teacher = {"clip": "line"}
+    config = stored(tmp_path, random_family, 3, teacher=teacher)
+    run(config)
+    rollouts = RolloutStore.open(config)
+    assert rollouts.ids() == ["s000", "s001", "s002"]
+    for n, key in enumerate(rollouts.ids()):
+        z_clip_CFHW = rollouts.read(key)
+        assert torch.equal(z_clip_CFHW[:, 0], sample(n).z_i2v_CFHW[:, 0])
+        assert torch.equal(z_clip_CFHW[:, 1], sample(n).z_tail_CHW)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("negative", ["", "a red circle"])
+def test_guidance_leads_away_from_the_negative_prompt(settings, stock, negative):
+    config = replace(settings, teacher=replace(settings.teacher, steps=1, guidance=3.0, negative=negative))
     pipe = WanImageToVideoPipeline.from_pretrained(settings.models.teacher)
-    empty = pipe.encode_prompt("", do_classifier_free_guidance=False, max_sequence_length=512)[0][0]
+    empty = pipe.encode_prompt(negative, do_classifier_free_guidance=False, max_sequence_length=512)[0][0]
     eps = draw(sample_seed(0, "s000", 0, ROLLOUT_DRAW), LATENT, 1.0)[1][None]
     with_text = stock_velocity(stock, (0,), eps, 1000.0)
     without = stock_velocity(stock, (0,), eps, 1000.0, text=empty[None])
     expected = eps - (without + 3.0 * (with_text - without))
     found = Teacher(config).rollouts(("s000",))
     assert torch.allclose(found[:, :, 1:], expected[:, :, 1:], atol=1e-4)
+
+
+def with_parts(settings, folder, *parts: str, **teacher) -> Config:
+    """`settings` with a teacher whose folder has the DiT and `parts` alone, and with `teacher`'s settings changed."""
+    for part in ("transformer", "scheduler", *parts):
+        shutil.copytree(Path(settings.models.teacher, part), folder / part)
+    shutil.copy(Path(settings.models.teacher, "model_index.json"), folder)
+    return replace(
+        settings,
+        models=replace(settings.models, teacher=str(folder)),
+        teacher=replace(settings.teacher, **teacher),
+        data=replace(settings.data, store=store_uri(settings)),
+    )
+
+
+@pytest.mark.parametrize(("guidance", "parts"), [(3.0, ("text_encoder", "tokenizer")), (1.0, ())])
+def test_what_a_teacher_needs_is_loaded_before_its_first_request(guidance, parts, settings, tmp_path):
+    loaded = Teacher(with_parts(settings, tmp_path / "teacher", *parts, steps=1, guidance=guidance))
+    shutil.rmtree(tmp_path / "teacher")
+    assert loaded.rollouts(("s000",)).isfinite().all()
+
+
+def test_a_teacher_for_targets_loads_no_text_encoder_and_samples_nothing(settings, tmp_path):
+    loaded = Teacher(with_parts(settings, tmp_path / "teacher", guidance=3.0), samples=False)
+    with pytest.raises(ValueError, match="targets alone"):
+        loaded.rollouts(("s000",))
 
 
 def test_packing_keeps_bfloat16_to_the_bit():

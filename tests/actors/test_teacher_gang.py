@@ -15,6 +15,7 @@ import torch.distributed as dist
 from actors.stream.packing import unpack
 from actors.teacher import ranks
 from actors.teacher.actor import Teacher
+from actors.teacher.replica import load_sampler
 from tests.support import ranks as rank_processes
 from tests.support.synthetic import requests_of, rolled_out, stored
 from tests.support.wait import until
@@ -42,7 +43,7 @@ def rank_main(rank: int, out) -> None:
         write(f"{out}/port", str(store.port))
     else:
         store = ranks.reach(int(wait_for(f"{out}/port")), 2, timeout_s=60)
-    group = ranks.join(store, rank, 2, timeout_s=5)
+    group = ranks.join(store, rank, 2, 5, torch.device("cpu"))
     together = ranks.Ranks(group)
     seen = []
 
@@ -101,7 +102,7 @@ def pool_of(cluster):
     pools = []
 
     def start(config):
-        pools.append(start_pool(config))
+        pools.append(start_pool(config, load_sampler))
         return pools[-1]
 
     yield start

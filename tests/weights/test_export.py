@@ -258,6 +258,7 @@ print(before, peak())
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_model(tmp_path, random_family):
     """VmHWM, since ru_maxrss of a child begins at its parent's."""

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from tests.support.loras import write_lora
 from v4e.models.dit import DitInputs, predict
 from v4e.weights.load import load_dit
-from v4e.weights.lora_files import Adapters
+from v4e.weights.lora_files import Adapters, merge
 
 
 @pytest.fixture
@@ -77,6 +77,29 @@ def test_original_names_are_read_too(dit, tmp_path):
     base, adapters = velocity(dit), Adapters(dit, {"theirs": str(tmp_path / "theirs.safetensors")})
     adapters.use("theirs")
     assert (velocity(dit) - base).abs().max() > 1e-4
+
+
+def test_a_merged_lora_is_the_adapter_and_leaves_none(dit, tmp_path):
+    """With a bias too, as step-distilled LoRAs of the Wan community have it (``diff_b``)."""
+    names = [name for name, _ in dit.named_parameters()]
+    file = write_lora(dit, tmp_path / "a.safetensors", seed=1)
+    weights = load_file(file)
+    weights |= {
+        key.replace("lora_B.weight", "lora_B.bias"): torch.full((len(b),), 0.05)
+        for key, b in weights.items()
+        if key.endswith("lora_B.weight")
+    }
+    save_file(weights, file, metadata={"format": "pt"})
+    base, adapters = velocity(dit), Adapters(dit, {"a": file})
+    adapters.use("a")
+    with_lora = velocity(dit)
+    dit.unload_lora()
+    assert torch.equal(velocity(dit), base)
+    merge(dit, file, key="teacher.lora")
+    torch.testing.assert_close(velocity(dit), with_lora, atol=1e-5, rtol=1e-5)
+    assert [name for name, _ in dit.named_parameters()] == names
+    with pytest.raises(FileNotFoundError, match=r"lora teacher\.lora: there is no"):
+        merge(dit, str(tmp_path / "none.safetensors"), key="teacher.lora")
 
 
 def test_what_is_no_lora_of_this_model_is_refused_when_it_is_named(dit, tmp_path):

@@ -4,10 +4,10 @@ from v4e.config.bench import Bench, Judge
 from v4e.config.captions import Caption
 from v4e.config.command_line import parse, written
 from v4e.config.data import Data, Precompute
-from v4e.config.decided import decided_by
+from v4e.config.decided import decided_by, differing
 from v4e.config.evaluation import Ablate, Eval, Sample
 from v4e.config.ingest import Ingest
-from v4e.config.losses import KD, Flow, Tail
+from v4e.config.losses import KD, Flow, Tail, objective
 from v4e.config.planning import Plan, Scale
 from v4e.config.recipes import RECIPES, tiny
 from v4e.config.run import Models, Run
@@ -45,6 +45,8 @@ __all__ = [
     "Transport",
     "Watch",
     "decided_by",
+    "differing",
+    "objective",
     "parse",
     "tiny",
     "written",

@@ -55,6 +55,7 @@ class World:
     split: Literal["train", "val", "heldout"] = option("train", "part of the world")
     per_task: int = option(2, "edits of each of the 11 tasks")
     seed: int = option(0, "seed of the scenes")
+    world: Literal["world", "world2"] = option("world", "the evolution world, or World 2, whose edits may be open")
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,13 @@ class Pretrain:
     base_steps: int = option(30_000, "training steps of the I2V base")
     teacher_steps: int = option(6_000, "training steps of the FLF2V teacher")
     start_from: str = option("", "folder of an earlier run's out: its VAE is kept, its base trained on")
+    world: Literal["world", "world2"] = option("world", "what the clips show: the evolution world, or World 2")
+    pixels: int = option(0, "side of a clip in pixels; 0 = the world's own, 32 or 64")
+    frames: int = option(0, "pixel frames of a clip; 0 = the world's own, 5 or 9")
+    stride: int = option(0, "pixels along a latent's side, 4 or 8; 0 = the world's own")
+    z: int = option(0, "channels of a latent; 0 = the world's own, 16 or 48")
+    base: int = option(0, "channels of the VAE's first layer; 0 = the world's own, 16 or 32")
+    until: Literal["vae", "all"] = option("all", "the last stage to make: the VAE, or all of them")
 
 
 OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Photos, Convert, Fixtures, Leakage, Pretrain)}

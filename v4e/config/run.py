@@ -42,11 +42,18 @@ class Models:
     )
     dtype: Literal["float32", "bfloat16"] = setting(
         "float32",
-        "Precision that the frozen models compute in",
+        "Precision that frozen DiTs and text encoders compute in; VAE and image encoder are float32",
         decides=("features", "rollouts", "training", "edits", "benchmark edits", "foreign edits"),
     )
     attention: str = setting(
         "native", "Attention backend of diffusers, such as native (PyTorch's SDPA) or flash", decides="training"
+    )
+    positions: tuple[int, ...] = setting(
+        (),
+        "Places in time of a clip's two latent frames, for student and teacher: 0,7 puts the edit where ChronoEdit "
+        "does; empty = 0,1, or those of the student's or teacher's own folder",
+        decides=("rollouts", "training", "edits", "benchmark edits"),
+        before=(),
     )
     fold_pad: bool = setting(
         True,
@@ -59,4 +66,9 @@ class Models:
             not (self.fold_pad and self.attention != "native"),
             f"models.fold_pad needs an attention mask, which backend {self.attention!r} has not: "
             "set models.fold_pad=false or models.attention=native",
+        )
+        require(
+            not self.positions or (len(self.positions) == 2 and self.positions[0] == 0 < self.positions[1]),
+            f"models.positions={','.join(map(str, self.positions))}: expected two places, the first 0, such as "
+            "models.positions=0,7; diffusers has a class for no others",
         )

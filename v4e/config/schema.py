@@ -58,6 +58,11 @@ class Config:
             self.kd.weight > 0 or self.tail.weight > 0 or self.flow.weight > 0,
             "kd.weight, tail.weight and flow.weight are all 0: nothing would be trained; set one of them",
         )
+        require(
+            len(self.models.positions) in (0, self.data.latent_frames),
+            f"models.positions={','.join(map(str, self.models.positions))} are those of 2 latent frames, "
+            f"data.frames={self.data.frames} has {self.data.latent_frames}: set data.frames=5 or models.positions=",
+        )
         accumulate, workers = self.optim.accumulate, self.train.workers
         require(
             accumulate % workers == 0,
@@ -72,6 +77,17 @@ class Config:
             f"{self.train.min_workers} allows: set train.min_workers={max(uneven, default=0) + 1}, or "
             f"optim.accumulate={accumulate // every * every or every}",
         )
+
+    @property
+    def doubt(self) -> str:
+        """A line on what this run would learn wrong, with the remedy; empty where nothing is known."""
+        tail = self.tail
+        if tail.weight > 0 and tail.context == "source" and self.data.latent_frames == 2 and not self.models.positions:
+            return (
+                f"tail.context=source with data.frames={self.data.frames}: the whole evolution lies in the tail, which "
+                "4 tiled edits are not (docs/results/ablations.md): set tail.context=fade"
+            )
+        return ""
 
     def sections(self) -> "dict[str, DataclassInstance]":
         """Returns the sections by name, in order. ``recipe`` is not one."""

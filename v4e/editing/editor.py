@@ -22,10 +22,10 @@ from v4e.method import sampler
 from v4e.method.conditioning import condition, flf_video, i2v_video
 from v4e.method.sampler import OnStep
 from v4e.models.dit import DitInputs
-from v4e.models.encoders import decode_clip, encode_clip, encode_images, encode_text, to_images, to_pixels
+from v4e.models.encoders import decoded, encode_clip, encode_images, encode_text, to_images, to_pixels
 from v4e.models.framewise import framewise
-from v4e.weights.frozen import Frozen, load_frozen, load_vae
-from v4e.weights.load import load_dit, move
+from v4e.weights.frozen import Frozen, load_frozen
+from v4e.weights.load import any_device, load_dit, move
 from v4e.weights.lora_files import Adapters
 
 EXACT = Inexact()
@@ -59,28 +59,31 @@ class Editor:
         dtype: torch.dtype = torch.float32,
         attention: str = "native",
         fold_pad: bool = True,
+        positions: tuple[int, ...] = (),
         loras: Mapping[str, str] | None = None,
         held_loras: int = 4,
         cache_bytes: int = CACHE_BYTES,
         options: Inexact = EXACT,
+        device: torch.device | None = None,
     ) -> "Editor":
-        """Loads a diffusers pipeline folder or hub id, onto the GPU if there is one.
+        """Loads a diffusers pipeline folder or hub id onto `device`, by default a GPU if there is one.
 
-        `loras` are files by the names that edits use; at most `held_loras` are in memory. `cache_bytes`
-        of encoded sources and texts are kept from edit to edit. The VAE is float32 in every `dtype`.
+        `positions` are the places in time of two latent frames, by default the folder's own. `loras` are files by the
+        names that edits use; at most `held_loras` are in memory. `cache_bytes` of encoded sources and texts are kept
+        from edit to edit. VAE and image encoder are float32 in every `dtype`.
 
         Raises:
             FileNotFoundError: the folder or a LoRA's file is not there.
             ValueError: a LoRA does not fit, or this machine cannot do one of `options`.
         """
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = device or any_device()
         inexact.check(options, device)
         frozen = load_frozen(folder, dtype)
-        vae = frozen.vae if dtype == torch.float32 else load_vae(folder, torch.float32)
-        frozen = replace(frozen, vae=framewise(move(vae, device)))
+        frozen = replace(frozen, vae=framewise(move(frozen.vae, device)))
         for model in (frozen.text_encoder, frozen.image_encoder):
             move(model, device)
-        dit = move(load_dit(folder, dtype, attention, fold_pad), device).eval().requires_grad_(False)
+        dit = load_dit(folder, dtype, attention, fold_pad, positions=positions)
+        dit = move(dit, device).eval().requires_grad_(False)
         inexact.apply(dit, options)
         scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
         return cls(
@@ -101,7 +104,7 @@ class Editor:
     @torch.no_grad()
     def preview(self, x0_hat_BCFHW: Tensor) -> list[Image.Image]:
         """The tail of each prediction as an image."""
-        return to_images(decode_clip(self.decoder, x0_hat_BCFHW)[:, :, -1])
+        return [image for part in decoded(self.decoder, x0_hat_BCFHW) for image in to_images(part[:, :, -1])]
 
     @property
     def device(self) -> torch.device:
@@ -147,11 +150,11 @@ class Editor:
                 empty=[self._text(t) for t in negatives or [""] * len(images)] if settings.guidance != 1 else None,
                 on_step=on_step,
             )
-        edits = []
-        for image, clip_CPHW in zip(images, decode_clip(self.decoder, z_BCFHW), strict=True):
-            clip = to_images(clip_CPHW.transpose(0, 1))
-            edits.append(Edit(image=restore(clip[-1], image), clip=clip, how=self.options.names))
-        return edits
+        clips = [to_images(clip_CPHW.transpose(0, 1)) for part in decoded(self.decoder, z_BCFHW) for clip_CPHW in part]
+        return [
+            Edit(image=restore(clip[-1], image), clip=clip, how=self.options.names)
+            for image, clip in zip(images, clips, strict=True)
+        ]
 
     def _size(self, images: list[Image.Image], settings: EditSettings) -> tuple[int, int]:
         """Returns (height, width) of all `images` on the model's grid."""

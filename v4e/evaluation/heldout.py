@@ -14,7 +14,7 @@ from v4e.editing.settings import EditSettings
 from v4e.files.uri import join, write_atomic
 from v4e.method.conditioning import tail_video
 from v4e.method.flow import sample_seed
-from v4e.models.encoders import decode_clip, encode_clip, to_images, to_pixels
+from v4e.models.encoders import decoded, encode_clip, to_images, to_pixels
 from v4e.types import EditTriplet
 from v4e.weights.load import DTYPES
 
@@ -38,11 +38,16 @@ def clip_uri(config: Config, model: HeldoutModel, sample_id: str) -> str:
 class HeldoutEditor:
     """One model in memory; a call edits some triplets and writes their clips."""
 
-    def __init__(self, config: Config, model: HeldoutModel) -> None:
+    def __init__(self, config: Config, model: HeldoutModel, device: torch.device) -> None:
         self.config, self.model = config, model
         models = config.models
         self.editor = Editor.load(
-            model.folder, dtype=DTYPES[models.dtype], attention=models.attention, fold_pad=models.fold_pad
+            model.folder,
+            dtype=DTYPES[models.dtype],
+            attention=models.attention,
+            fold_pad=models.fold_pad,
+            positions=models.positions,
+            device=device,
         )
 
     def __call__(self, batch: tuple[list[EditTriplet], list[str]]) -> int:
@@ -71,6 +76,9 @@ class HeldoutEditor:
     @torch.no_grad()
     def _reconstruct(self, source_BCHW: torch.Tensor, edit_BCHW: torch.Tensor) -> list[np.ndarray]:
         vae = self.editor.frozen.vae
-        video = tail_video(source_BCHW, edit_BCHW, self.config.data.frames).to(self.editor.device)
-        clips = decode_clip(vae, encode_clip(vae, video))
-        return [np.stack([np.asarray(i) for i in to_images(clip.transpose(0, 1))]) for clip in clips]
+        video = tail_video(source_BCHW, edit_BCHW, self.config.data.frames)
+        return [
+            np.stack([np.asarray(image) for image in to_images(clip_CPHW.transpose(0, 1))])
+            for part in decoded(vae, encode_clip(vae, video))
+            for clip_CPHW in part
+        ]

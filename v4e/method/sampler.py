@@ -62,9 +62,23 @@ def sample(
             return u.float()
 
         x_BCFHW = start(inputs.y_BCFHW, seeds)
-        if solver == "euler":
-            return euler(velocity, x_BCFHW, flow.times(steps, shift).tolist(), on_step)
-        return _unipc(velocity, x_BCFHW, steps, shift, on_step, scheduler)
+        return solve(velocity, x_BCFHW, solver=solver, steps=steps, shift=shift, scheduler=scheduler, on_step=on_step)
+
+
+def solve(
+    velocity: Velocity,
+    x: Tensor,
+    *,
+    solver: Solver,
+    steps: int,
+    shift: float,
+    scheduler: UniPCMultistepScheduler,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Follows `velocity` from the noise `x` to the data; the arguments are those of :func:`sample`."""
+    if solver == "euler":
+        return euler(velocity, x, flow.times(steps, shift).tolist(), on_step)
+    return _unipc(velocity, x, steps, shift, on_step, scheduler)
 
 
 def start(y_BCFHW: Tensor, seeds: list[int]) -> Tensor:
@@ -95,11 +109,13 @@ def _unipc(
     """diffusers' UniPC, Wan's own solver."""
     made = UniPCMultistepScheduler.from_config(settings.config, flow_shift=shift)
     scheduler = cast(UniPCMultistepScheduler, made)  # a tuple only where unused settings are asked for
-    scheduler.set_timesteps(steps, device=x.device)
+    # Timesteps stay on the CPU and sigmas go to the device: then nothing of ours waits for it in a step. diffusers
+    # does so once a step from the third on, in torch.linalg.solve.
+    scheduler.set_timesteps(steps)
+    sigmas, scheduler.sigmas = scheduler.sigmas.tolist(), scheduler.sigmas.to(x.device)
     for step, timestep in enumerate(scheduler.timesteps):
-        t = float(timestep) / scheduler.config["num_train_timesteps"]
-        u = velocity(x, t)
-        x0_hat = x - float(scheduler.sigmas[step]) * u
+        u = velocity(x, int(timestep) / scheduler.config["num_train_timesteps"])
+        x0_hat = x - sigmas[step] * u
         x = scheduler.step(u, timestep, x, return_dict=False)[0]
         if on_step is not None and on_step(step, x0_hat) is False:
             return x0_hat

@@ -5,6 +5,7 @@ T of text, I of images. D is the width. Pixels are in [-1, 1]; latents are norma
 """
 
 import html
+from collections.abc import Iterator
 
 import ftfy
 import numpy as np
@@ -13,28 +14,41 @@ from diffusers import AutoencoderKLWan
 from PIL import Image
 from torch import Tensor
 
-from v4e.wan import TEXT_LEN
+from v4e.wan import TEXT_LEN, pixel_frames, vae_clips
 
 
 def _stats(vae: AutoencoderKLWan, like: Tensor) -> tuple[Tensor, Tensor]:
-    mean, std = (
-        torch.tensor(vae.config[name]).view(1, -1, 1, 1, 1).to(like) for name in ("latents_mean", "latents_std")
-    )
-    return mean, std
+    names = ("latents_mean", "latents_std")
+    mean, std = (torch.tensor(vae.config[name]).view(1, -1, 1, 1, 1) for name in names)
+    return mean.to(like, non_blocking=True), std.to(like, non_blocking=True)  # nothing waits for 64 bytes
 
 
 def encode_clip(vae: AutoencoderKLWan, x_BCPHW: Tensor) -> Tensor:
-    """Clip (B, 3, P, h, w) to its normalised latent (B, C, F, H, W): the posterior's mode."""
-    z = vae.encode(x_BCPHW.to(vae.dtype), return_dict=False)[0].mode()
+    """Clip (B, 3, P, h, w) to its normalised latent (B, C, F, H, W): the posterior's mode.
+
+    It comes to the VAE's device in parts of some clips: see :func:`v4e.wan.vae_clips`.
+    """
+    clips = vae_clips(x_BCPHW[0, 0].numel())
+    parts = [vae.encode(x.to(vae.device, vae.dtype), return_dict=False)[0].mode() for x in x_BCPHW.split(clips)]
+    z = torch.cat(parts)
     mean, std = _stats(vae, z)
     return (z - mean) / std
 
 
 def decode_clip(vae: AutoencoderKLWan, z_BCFHW: Tensor) -> Tensor:
     """Normalised latent to clip (B, 3, P, h, w), clamped to [-1, 1]."""
+    return torch.cat(list(decoded(vae, z_BCFHW)))
+
+
+def decoded(vae: AutoencoderKLWan, z_BCFHW: Tensor) -> Iterator[Tensor]:
+    """Yields what :func:`decode_clip` returns in parts of some clips: see :func:`v4e.wan.vae_clips`."""
     z = z_BCFHW.to(vae.dtype)
     mean, std = _stats(vae, z)
-    return vae.decode(z * std + mean, return_dict=False)[0].clamp(-1, 1)
+    _, _, frames, height, width = z.shape
+    stride = vae.config["scale_factor_spatial"]
+    clips = vae_clips(pixel_frames(frames) * height * width * stride * stride)
+    for part in (z * std + mean).split(clips):
+        yield vae.decode(part, return_dict=False)[0].clamp(-1, 1)
 
 
 def clean(text: str) -> str:
@@ -53,9 +67,9 @@ def encode_text(text_encoder, tokenizer, texts: list[str], max_length: int = TEX
         return_attention_mask=True,
         return_tensors="pt",
     )
-    mask = tokens.attention_mask.to(text_encoder.device)
+    lengths, mask = tokens.attention_mask.sum(1).tolist(), tokens.attention_mask.to(text_encoder.device)
     states = text_encoder(tokens.input_ids.to(text_encoder.device), mask).last_hidden_state
-    return [s[: int(n)] for s, n in zip(states, mask.sum(1), strict=True)]
+    return [s[:length] for s, length in zip(states, lengths, strict=True)]
 
 
 def encode_images(image_encoder, image_processor, images: list[Image.Image]) -> Tensor:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 
 from v4e.config import Config
 from v4e.models.sizes import Pipeline
+from v4e.planning.frozen_memory import FrozenMemory, editor_memory, encoder_memory, strips_bytes
 from v4e.planning.gpus import Cluster
 from v4e.planning.memory import BYTES, EXACT, OFFLOADED, StudentMemory, checkpoint_bytes, student_memory, teacher_memory
-from v4e.planning.seconds import Seconds, seconds_on
+from v4e.planning.seconds import Seconds, checkpoint_seconds, seconds_on
 from v4e.planning.work import MIB, Pace, SampleWork, Speed, forward_flops, pace_of, pool_size, replicas_needed, work_of
 
 GIB = 2**30
@@ -40,9 +41,12 @@ class Held:
     """Bytes."""
 
     student: StudentMemory  # of a training rank, wherever it is
-    student_gpu: int  # of it on the GPU, at the peak
+    student_gpu: int  # of it on the GPU, at the peak, with the strips of the run
+    strips: int  # what these hold beside a step
     teacher_weights: int  # of a replica's rank
     teacher_activations: int
+    editor: FrozenMemory  # of a GPU that evaluates or serves
+    encoder: FrozenMemory  # of a GPU of precompute
     host: int  # of the node that holds most
     store: int  # on disk, with rollouts
     checkpoints: int  # on disk: those kept, and one that is being written
@@ -65,14 +69,29 @@ class ClusterPlan:
     replicas: int
     pace: Pace
     bound: str  # what sets the pace
+    rollout_flops: int  # of a triplet
     rollout_h: float
     training_h: float
     cost: float  # 0 without plan.price
-    limits: tuple[Limit, ...]  # that the run breaks, in the order in which it would meet them
+    checkpoint: int  # bytes
+    checkpoint_every_s: float
+    staging_s: float  # that a rank takes to copy its part to host memory, while training stands still
+    limits: tuple[Limit, ...]  # that rollouts and training break, in the order in which they would meet them
+    elsewhere: tuple[Limit, ...]  # that precompute, evaluation and serving break
 
     @property
     def gpus(self) -> int:
         return self.training_gpus + self.teacher_gpus
+
+    @property
+    def rollout_gpu_h(self) -> float:
+        """GPU hours of the rollouts of 1,000 triplets."""
+        return 1000 * self.rollout_flops / 1e12 / self.speed.infer / 3600
+
+    @property
+    def checkpoint_gb_s(self) -> float:
+        """GB/s that storage must take: each checkpoint is written before the next is due."""
+        return self.checkpoint / 1e9 / self.checkpoint_every_s
 
 
 def work_for(config: Config, student: Pipeline, teacher: Pipeline) -> SampleWork:
@@ -119,10 +138,12 @@ def plan_cluster(
     }
     training_gpus = config.train.workers * max(1, config.train.gpus_per_worker)
     teacher_gpus = config.teacher.tp * max(1, config.teacher.gpus) * (replicas if distils else 0)
-    rollout_s = triplets * rollout_flops(config, teacher, work) / 1e12 / speed.infer / config.teacher.tp
+    rolled = rollout_flops(config, teacher, work)
+    rollout_s = triplets * rolled / 1e12 / speed.infer / config.teacher.tp
     pool = config.teacher.most_replicas  # also without distillation rollouts are the teacher's
     rollout_h, training_h = rollout_s / pool / 3600, config.optim.steps * pace.step_s / 3600
     paid_h = rollout_h * pool * config.teacher.tp + training_h * (training_gpus + teacher_gpus)
+    checkpoint = checkpoint_bytes(config, student.dit, student.image_tokens)
     return ClusterPlan(
         work=work,
         speed=speed,
@@ -133,10 +154,22 @@ def plan_cluster(
         replicas=replicas if distils else 0,
         pace=pace,
         bound=max(shares, key=lambda name: shares[name]),
+        rollout_flops=rolled,
         rollout_h=rollout_h,
         training_h=training_h,
         cost=config.plan.price * paid_h,
+        checkpoint=checkpoint,
+        checkpoint_every_s=checkpoint_seconds(config, pace.step_s),
+        staging_s=checkpoint / (config.train.shard or config.train.workers) / 1e9 / cluster.gpu.host_gb_s,
         limits=tuple(broken(config, held, training_gpus + teacher_gpus, cluster)),
+        elsewhere=tuple(
+            Limit(what=what, needs=needs / GIB, has=cluster.usable / GIB, unit="GiB")
+            for what, needs in (
+                ("memory of precompute's GPU", held.encoder.total),
+                ("memory of an editor's GPU", held.editor.total),
+            )
+            if needs > cluster.usable
+        ),
     )
 
 
@@ -147,6 +180,7 @@ def held_by(
     train, image = config.train, student.image_tokens
     memory = student_memory(config, student.dit, work.student_reads, workers=train.workers, image_tokens=image)
     weights, activations = teacher_memory(config, teacher.dit, work.teacher_reads, image_tokens=teacher.image_tokens)
+    strips = strips_bytes(config, memory)
     state = memory.weights + memory.moments + memory.ema  # a checkpoint is written from a copy in host memory
     ranks = min(train.workers, cluster.per_node)
     targets = work.target_bytes * config.teacher.prefetch
@@ -155,9 +189,12 @@ def held_by(
     )
     return Held(
         student=memory,
-        student_gpu=memory.total - memory.in_host_memory(train.offload),
+        student_gpu=memory.total - memory.in_host_memory(train.offload) + strips,
+        strips=strips,
         teacher_weights=weights,
         teacher_activations=activations,
+        editor=editor_memory(config, student.dit, work.student_reads, image_tokens=image),
+        encoder=encoder_memory(config),
         host=round(host),
         store=triplets * triplet_bytes(config, student),
         checkpoints=(train.keep + 1) * checkpoint_bytes(config, student.dit, student.image_tokens),
@@ -176,9 +213,8 @@ def triplet_bytes(config: Config, student: Pipeline) -> int:
 
 
 def rollout_flops(config: Config, teacher: Pipeline, work: SampleWork) -> int:
-    """Returns the FLOPs of one triplet's rollout; guidance doubles the forwards."""
-    forwards = config.teacher.steps * (2 if config.teacher.guidance != 1 else 1)
-    return forwards * forward_flops(teacher.dit, work.teacher_reads)
+    """Returns the FLOPs of one triplet's rollout."""
+    return config.teacher.forwards * forward_flops(teacher.dit, work.teacher_reads)
 
 
 def broken(config: Config, held: Held, gpus: int, cluster: Cluster) -> list[Limit]:
@@ -202,8 +238,9 @@ def broken(config: Config, held: Held, gpus: int, cluster: Cluster) -> list[Limi
 def parts_gib(config: Config, held: Held) -> dict[str, float]:
     """GiB of a training GPU by part; what is offloaded is not there."""
     away = OFFLOADED[config.train.offload]
-    names = ("weights", "gradients", "moments", "ema", "whole", "activations")
-    return {name: getattr(held.student, name) / GIB for name in names if name not in away}
+    gib = {field.name: getattr(held.student, field.name) / GIB for field in fields(held.student)}
+    gib["strips"] = held.strips / GIB
+    return {name: size for name, size in gib.items() if name not in away and (size or name not in ("vae", "strips"))}
 
 
 def process_gib(config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork) -> dict[str, dict[str, float]]:

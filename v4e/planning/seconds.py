@@ -9,6 +9,8 @@ from v4e.planning.gpus import Cluster
 from v4e.planning.memory import BYTES, EXACT, checkpoint_bytes, parameter_count, trained_parameters
 from v4e.planning.work import SampleWork, Speed, seconds_of, tensor_parallel_bytes
 
+PUT_GB_S = 6.0  # into Ray's object store, ours; benchmarks/results/stream.json has 6.4 to 7.9 of two cores
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seconds:
@@ -17,7 +19,8 @@ class Seconds:
     compute: float
     gather: float  # FSDP's communication
     offload: float  # of a whole step: moments to the GPU and back
-    target: float  # of a replica
+    target: float  # of a replica: its forward, or the copy out of it, which runs beside the next forward
+    copy: float  # of a target from a replica's GPU into the object store
     stream: float  # that the network needs for the targets of all workers
 
 
@@ -30,12 +33,14 @@ def seconds_on(
         target += config.optim.batch * (
             tensor_parallel_bytes(config, teacher.dit, work.teacher_reads) / 1e9 / cluster.gpu.link_gb_s
         )
+    copy = copy_seconds(config, work.target_bytes, cluster)
     nodes = max(1, math.ceil(config.train.workers / cluster.per_node))
     return Seconds(
         compute=compute,
         gather=gather_seconds(config, student, cluster),
         offload=offload_seconds(config, student, cluster),
-        target=target,
+        target=max(target, copy),
+        copy=copy,
         stream=config.train.workers * work.target_bytes / 1e9 / (cluster.network_gb_s * nodes),
     )
 
@@ -63,9 +68,23 @@ def gather_seconds(config: Config, student: Pipeline, cluster: Cluster) -> float
     return seconds
 
 
+def copy_seconds(config: Config, target_bytes: int, cluster: Cluster) -> float:
+    """Returns the seconds of a target from a replica's GPU into pinned memory, and from there into the object store."""
+    if config.kd.weight == 0 or config.teacher.transport != "object_store":
+        return 0.0
+    return target_bytes / 1e9 * (1 / cluster.gpu.host_gb_s + 1 / PUT_GB_S)
+
+
 def offload_seconds(config: Config, student: Pipeline, cluster: Cluster) -> float:
     """Returns the seconds of a step: 16 bytes of moments a parameter, to the GPU and back."""
     if config.train.offload == "none":
         return 0.0
     shards = config.train.shard or config.train.workers
     return checkpoint_bytes(config, student.dit, student.image_tokens) / shards / 1e9 / cluster.gpu.host_gb_s
+
+
+def checkpoint_seconds(config: Config, step_s: float) -> float:
+    """Returns the seconds between two checkpoints, or those of the whole run where it is shorter."""
+    train, run_s = config.train, config.optim.steps * step_s
+    every = (train.checkpoint_every * step_s, 60 * train.checkpoint_minutes)
+    return min([run_s, *(seconds for seconds in every if seconds)])

@@ -17,7 +17,7 @@ from v4e.models.dit import DitInputs, hidden_states, predict
 from v4e.models.recompute import recompute_blocks
 from v4e.models.sizes import Pipeline
 from v4e.planning.work import Reads, block_flops, tapped_flops, training_flops
-from v4e.weights.load import DTYPES, move, set_attention
+from v4e.weights.load import DTYPES, any_device, move, set_attention
 
 ENOUGH_FLOPS = 1e12  # of a forward: all blocks of a tiny DiT, one of a large one
 TIMED_S = 0.5
@@ -73,7 +73,7 @@ def _some_blocks(
     Raises:
         ValueError: they would take too long here; names `key`, which says what they are wanted for.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = any_device()
     if device.type == "cpu":
         torch.set_num_threads(1)  # what Ray gives a rank without a GPU
     flops = config.optim.batch * block_flops(pipeline.dit, reads)
@@ -115,7 +115,7 @@ def _seconds(work: Callable[[], object]) -> float:
     def timed() -> float:
         start = time.perf_counter()
         work()
-        if torch.cuda.is_available():
+        if any_device().type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - start
 

@@ -21,6 +21,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from v4e.compat import FsspecReader, FsspecWriter
 from v4e.config import Config
@@ -43,13 +44,22 @@ def load(folder: str | Path, step: int, state: State) -> None:
 class Saver:
     """Saves the run of `config` beside its training: at most one checkpoint is being written at any time.
 
-    Each worker makes one, and all make the same calls. `publish` is called on rank 0 when the tensors of a checkpoint
-    are written, before the checkpoint exists: what it makes durable is never behind a checkpoint.
+    Each worker makes one for its `device`, and all make the same calls. `publish` is called on rank 0 when the tensors
+    of a checkpoint are written, before the checkpoint exists: what it makes durable is never behind a checkpoint.
     """
 
-    def __init__(self, folder: str, config: Config, publish: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        config: Config,
+        publish: Callable[[], None] = lambda: None,
+        device: torch.device | None = None,
+    ) -> None:
         self.folder, self.train, self.last = folder, config.train, config.optim.steps
         self.publish = publish
+        # From a GPU into pinned memory that is made once: new memory takes several times as long as the bus.
+        on_gpu = device is not None and device.type == "cuda"
+        self.stager = BlockingAsyncStager(cache_staged_state_dict=True) if on_gpu else None
         self.saving: Future | None = None
         self.since = time.monotonic()
         if _rank() == 0:
@@ -63,11 +73,17 @@ class Saver:
         return self._agreed((steps_of(self.folder) or [0])[-1] if _rank() == 0 else 0)
 
     def due(self, step: int) -> bool:
-        """Returns whether to save `step`, which is done; where the clock decides, it is rank 0's."""
+        """Returns whether to save `step`, which is done; where the clock decides, it is rank 0's.
+
+        By the clock a checkpoint waits until the one before is written, so that slow storage never stops training.
+        """
         every, minutes = self.train.checkpoint_every, self.train.checkpoint_minutes
         if step == self.last or (every > 0 and step % every == 0):
             return True
-        return minutes > 0 and self._agreed(int(time.monotonic() - self.since >= 60 * minutes)) == 1
+        if minutes == 0:
+            return False
+        written = self.saving is None or self.saving.done()
+        return self._agreed(int(written and time.monotonic() - self.since >= 60 * minutes)) == 1
 
     def save(self, step: int, state: State) -> None:
         """Copies `state` to host memory and begins to write it, when the checkpoint before is written.
@@ -77,7 +93,8 @@ class Saver:
         """
         self.wait()
         self.since = time.monotonic()
-        self.saving = _start(self.folder, step, state, self.train.keep, self.writers, self.publish)
+        keep, group = self.train.keep, self.writers
+        self.saving = _start(self.folder, step, state, keep, group, self.publish, self.stager)
 
     def wait(self) -> None:
         """Waits until the checkpoint under way, if any, is written.
@@ -119,10 +136,15 @@ def _start(
     keep: int,
     group: dist.ProcessGroup | None,
     publish: Callable[[], None],
+    stager: BlockingAsyncStager | None = None,
 ) -> Future:
+    """Begins to write; without `stager` the copy to host memory is the writer's, into new memory."""
     writer = _Writer(str(folder), step, keep, publish)
     no_dist = not dist.is_initialized()
-    return cast(Future, dcp.async_save(dict(state), storage_writer=writer, process_group=group, no_dist=no_dist))
+    saving = dcp.async_save(
+        dict(state), storage_writer=writer, process_group=group, no_dist=no_dist, async_stager=stager
+    )
+    return cast(Future, saving)
 
 
 def _gloo() -> dist.ProcessGroup | None:

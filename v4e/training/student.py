@@ -17,15 +17,17 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.experimental import implicit_replication
 
 from v4e.config import Config, Optim
+from v4e.config.times import parse_times
 from v4e.method.conditioning import tail_of_x0
 from v4e.method.flow import invert_rectified, velocity
 from v4e.method.inputs import noised, student_inputs
-from v4e.method.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss
+from v4e.method.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss, tail_weight
 from v4e.models.dit import predict
-from v4e.models.recompute import recompute_blocks
-from v4e.parallel.fsdp import shard_student
+from v4e.models.recompute import recompute_blocks, recompute_vae
+from v4e.parallel.fsdp import average_whole, shard_student
 from v4e.training.ema import EMA
 from v4e.training.optimizer import build_optimizer
 from v4e.types import Sample, TeacherTarget
@@ -92,6 +94,8 @@ class StudentTrainer:
         self.step_count = 0
         self.bad_steps = 0  # in a row, that were skipped
         recompute_blocks(dit, config.train.recompute)
+        if vae is not None:
+            recompute_vae(vae)
         if not isinstance(dit, FSDPModule):
             dit = move(trainable(dit, config.lora, self.dtype, config.run.seed), device)
             dit = shard_student(dit, mesh, self.dtype, offload=config.train.offload == "all")
@@ -133,7 +137,8 @@ class StudentTrainer:
             x0_hat_BCFHW = invert_rectified(noise.x_t_BCFHW, u_BCFHW, noise.t_B)
             z_student_BCHW = tail_of_x0(x0_hat_BCFHW, vae=self.vae, space=tail.space, context=tail.context)
             z_tail_BCHW = torch.stack([sample.z_tail_CHW for sample in batch.samples]).to(self.device)
-            terms["tail"] = tail_loss(z_student_BCHW, z_tail_BCHW, noise.t_B, tail.power, tail.beta)
+            weight_B = tail_weight(noise.t_B, tail.power, parse_times(tail.times), flow.shift)
+            terms["tail"] = tail_loss(z_student_BCHW, z_tail_BCHW, weight_B, tail.beta)
             loss = loss + tail.weight * terms["tail"]
         if flow.weight > 0:
             target_BCFHW = velocity(batch.z_clip_BCFHW.to(self.device), noise.eps_BCFHW)
@@ -162,14 +167,17 @@ class StudentTrainer:
                 sums[name] = sums.get(name, 0) + value.detach() / self.forwards
         if count != self.forwards:
             raise ValueError(f"a step takes {self.forwards} batches on this worker, got {count}")
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, optim.clip)
+        average_whole(self.parameters, self.world)
+        with implicit_replication():  # some parameters are sharded, some not
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, optim.clip)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         means = torch.stack(list(sums.values()))
         if self.world > 1:
             dist.all_reduce(means)
             means /= self.world
         rate = learning_rate(self.step_count, optim)
-        metrics = dict(zip(sums, means.tolist(), strict=True)) | {"grad_norm": norm.item(), "lr": rate}
+        figures = torch.cat([means, norm.to(means).view(1)]).tolist()  # the one time that the step waits for the GPU
+        metrics = dict(zip([*sums, "grad_norm"], figures, strict=True)) | {"lr": rate}
         # These are all workers' figures: either all of them skip the step, or none does.
         if all(map(math.isfinite, metrics.values())):
             for group in self.optimizer.param_groups:

@@ -11,15 +11,16 @@ GAP, MARGIN, LINE = 4, 84, 18  # between cells; left of them, for the task; abov
 GREY = (136, 136, 136, 255)  # to be read on light and on dark ground
 
 
-def rows(columns: Mapping[str, Sequence[np.ndarray]], labels: Sequence[str]) -> Image.Image:
+def rows(columns: Mapping[str, Sequence[np.ndarray]], labels: Sequence[str], group: int = 1) -> Image.Image:
     """The page on transparent ground, its rows in two blocks side by side where there are many.
 
     Args:
         columns: name to N images, uint8 RGB (h, w, 3), all of one size.
         labels: one a row.
+        group: rows that stay in one block.
     """
     cell_width, cell_height = cell_size(next(iter(columns.values()))[0].shape)
-    per_block = len(labels) if len(labels) <= 6 else -(-len(labels) // 2)
+    per_block = len(labels) if len(labels) <= 6 else -(-len(labels) // (2 * group)) * group
     blocks = -(-len(labels) // per_block)
     width = MARGIN + len(columns) * (cell_width + GAP)
     page = Image.new("RGBA", (blocks * width, LINE + per_block * (cell_height + GAP)), (0, 0, 0, 0))

@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from v4e.config import Config
+from v4e.config import Config, objective
 from v4e.data.buckets import to_bucket
 from v4e.files.journal import Record
 from v4e.files.pictures import data_uri, png, strip, webp
@@ -97,6 +97,7 @@ def render(config: Config, found: Found) -> str:
         alarms=alarms,
         events=events,
         losses=plots.losses(found.records, alarms),
+        objective=objective(config.kd, config.tail, config.flow),
         sample_curves=plots.samples(found.samples, alarms),
         time_shares=plots.time_shares(found.records),
         pool=plots.pool(found.records),

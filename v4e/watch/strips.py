@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from v4e.config import Config
-from v4e.data.store.features import VAE_PIXELS
 from v4e.data.store.store import RolloutStore, Store
 from v4e.evaluation.metrics.exact import score, summarize
 from v4e.files.journal import Record
@@ -29,7 +28,7 @@ from v4e.files.uri import write_atomic
 from v4e.method.flow import sample_seed
 from v4e.method.inputs import student_inputs
 from v4e.method.sampler import sample
-from v4e.models.encoders import decode_clip, to_images
+from v4e.models.encoders import decoded, to_images
 from v4e.parallel.local import local
 from v4e.training.ema import EMA
 from v4e.watch import validation
@@ -49,15 +48,15 @@ class Strips:
         self.dtype = DTYPES[config.train.dtype]
         chosen = validation.validation(config)
         self.triplets = validation.triplets(config)
-        folder, frozen_dtype = config.models.student, DTYPES[config.models.dtype]
-        self.vae = move(load_vae(folder, frozen_dtype), device)
+        folder = config.models.student
+        self.vae = move(load_vae(folder), device)
         self.scheduler = cast(
             UniPCMultistepScheduler, UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
         )
         self.mine = [n % len(self.triplets) for n in range(rank, -(-len(self.triplets) // world) * world, world)]
         store, rollouts = Store.open(chosen), RolloutStore.open(chosen)
         self.samples = [store.read(self.triplets[n].id) for n in self.mine]
-        self.empty_TD = empty_prompt(folder, frozen_dtype) if config.sample.guidance != 1 else None
+        self.empty_TD = empty_prompt(folder, DTYPES[config.models.dtype]) if config.sample.guidance != 1 else None
         pairs = [validation.pixels(triplet, config) for triplet in self.triplets]
         self.sources, self.targets = [source for source, _ in pairs], [target for _, target in pairs]
         z_teacher_NCFHW = torch.stack([rollouts.read(self.triplets[n].id) for n in self.mine])
@@ -125,8 +124,7 @@ class Strips:
     @torch.no_grad()
     def _decode(self, z_NCFHW: Tensor) -> np.ndarray:
         """The last frame of each clip, uint8 (N, h, w, 3)."""
-        clips = max(1, VAE_PIXELS // (self.config.data.frames * self.config.data.height * self.config.data.width))
-        lasts = [decode_clip(self.vae, z.to(self.device, self.vae.dtype))[:, :, -1] for z in z_NCFHW.split(clips)]
+        lasts = [part[:, :, -1] for part in decoded(self.vae, z_NCFHW.to(self.device, self.vae.dtype))]
         return np.stack([np.asarray(image) for image in to_images(torch.cat(lasts))])
 
     def _gather(self, mine: np.ndarray) -> list[np.ndarray]:

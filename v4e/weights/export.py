@@ -30,6 +30,7 @@ from v4e.compat import FsspecReader
 from v4e.config import Lora
 from v4e.files.uri import exists
 from v4e.models.dtype import dtype_of
+from v4e.models.positions import CHRONOEDIT, SKIP
 from v4e.models.stock import WanImageToVideoPipeline
 from v4e.weights.hub import local_folder
 from v4e.weights.lora import adapter_names, is_adapter, merged
@@ -51,13 +52,15 @@ def export_pipeline(
     shard_bytes: int,
     lora: Lora,
     card: str,
+    positions: tuple[int, ...] = (),
 ) -> None:
     """Writes a pipeline folder that ``WanImageToVideoPipeline.from_pretrained`` and ``Editor.load`` read.
 
     The DiT comes from `checkpoint`; all else is copied from the pipeline `base` (folder or hub id) that the student
     started from. Adapters, trained under the settings `lora`, are merged into base's weights. Modules that diffusers
     keeps in float32 stay so in every `dtype`. A file holds up to `shard_bytes` of weights, or one that is larger.
-    `card` becomes the README.md. `out` is replaced when the new folder is complete.
+    `card` becomes the README.md. With `positions` of two latent frames the transformer is of the class that has them.
+    `out` is replaced when the new folder is complete.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
@@ -81,6 +84,10 @@ def export_pipeline(
         shutil.copytree(source, part, ignore=shutil.ignore_patterns("transformer", "*.md", ".*"))
         (part / "transformer").mkdir()
         settings.pop("_name_or_path", None)  # where it lay on the machine that wrote it
+        if positions:
+            settings |= {"_class_name": CHRONOEDIT, SKIP: positions[1] + 1}
+            index = json.loads((part / INDEX).read_text())
+            (part / INDEX).write_text(json.dumps(index | {"transformer": ["diffusers", CHRONOEDIT]}, indent=2) + "\n")
         (part / "transformer" / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
         write_sharded(part / "transformer", layout, read, shard_bytes)
         (part / "README.md").write_text(card)

@@ -5,6 +5,7 @@ A teacher or a student that encodes nothing is spared it.
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import transformers
@@ -26,29 +27,47 @@ class Frozen:
     image_processor: "transformers.BaseImageProcessor"
 
 
-def load_vae(folder: str, dtype: torch.dtype) -> AutoencoderKLWan:
-    """The pipeline's VAE alone, frozen and in evaluation mode."""
-    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, use_safetensors=True)
+def load_vae(folder: str) -> AutoencoderKLWan:
+    """The pipeline's VAE alone, float32 as upstream has it, frozen and in evaluation mode."""
+    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32, use_safetensors=True)
     return vae.eval().requires_grad_(False)
 
 
+def load_text(
+    folder: str, dtype: torch.dtype
+) -> "tuple[transformers.UMT5EncoderModel, transformers.PreTrainedTokenizerBase]":
+    """The pipeline's text encoder, frozen and in evaluation mode, and its tokenizer."""
+    encoder = transformers.UMT5EncoderModel.from_pretrained(folder, subfolder="text_encoder", dtype=dtype)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, subfolder="tokenizer")
+    return encoder.eval().requires_grad_(False), tokenizer
+
+
 def load_frozen(folder: str, dtype: torch.dtype) -> Frozen:
-    """VAE, text and image encoders, frozen and in evaluation mode."""
+    """VAE, text and image encoders, frozen and in evaluation mode.
+
+    The text encoder is in `dtype`. The two that look at pixels are float32 in any case: all conditions and targets
+    carry their error, and they are small.
+    """
     check_folder(folder)
-    frozen = Frozen(
-        vae=load_vae(folder, dtype),
-        text_encoder=transformers.UMT5EncoderModel.from_pretrained(folder, subfolder="text_encoder", dtype=dtype),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(folder, subfolder="tokenizer"),
-        image_encoder=transformers.CLIPVisionModel.from_pretrained(folder, subfolder="image_encoder", dtype=dtype),
+    text_encoder, tokenizer = load_text(folder, dtype)
+    exact = torch.float32
+    images = transformers.CLIPVisionModel.from_pretrained(folder, subfolder="image_encoder", dtype=exact)
+    return Frozen(
+        vae=load_vae(folder),
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        image_encoder=images.eval().requires_grad_(False),
         image_processor=transformers.AutoImageProcessor.from_pretrained(folder, subfolder="image_processor"),
     )
-    for model in (frozen.text_encoder, frozen.image_encoder):
-        model.eval().requires_grad_(False)
-    return frozen
 
 
-def empty_prompt(folder: str, dtype: torch.dtype) -> Tensor:
-    """Text states (T, D) of the empty prompt, which guidance leads away from. Its encoder is let go again."""
-    frozen = load_frozen(folder, dtype)
-    [text_TD] = encode_text(frozen.text_encoder, frozen.tokenizer, [""])
+@torch.no_grad()
+def empty_prompt(folder: str, dtype: torch.dtype, text: str = "", device: torch.device | None = None) -> Tensor:
+    """Text states (T, D) of the prompt that guidance leads away from, empty or `text`, on `device` or the CPU.
+
+    Loads the text encoder alone, and lets it go again.
+    """
+    check_folder(folder)
+    encoder, tokenizer = load_text(folder, dtype)
+    [text_TD] = encode_text(cast(Any, encoder).to(device or "cpu"), tokenizer, [text])
     return text_TD

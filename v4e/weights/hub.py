@@ -6,7 +6,10 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+from v4e.wan import TRAINED_FRAMES
+
 ORIGINAL = "WanModel"  # in config.json of the layout that Wan published first
+LORA = "pytorch_lora_weights.safetensors"
 TRANSFORMER = ("transformer/*.json", "transformer/*.safetensors")
 
 
@@ -34,14 +37,19 @@ def local_folder(folder: str, allow: tuple[str, ...] | None = None, ignore: tupl
         ) from error
 
 
+def is_hub_id(folder: str) -> bool:
+    """Returns whether `folder` reads as a repository of the hub, ``owner/name``, and is no folder here."""
+    path = Path(folder)
+    return folder.count("/") == 1 and not (path.is_absolute() or folder.startswith(".") or path.exists())
+
+
 def check_folder(folder: str) -> None:
     """Refuses what looks like a local path but is no pipeline folder.
 
     Raises:
         FileNotFoundError: naming the folder and what belongs there.
     """
-    path = Path(folder)
-    local = path.is_absolute() or folder.startswith(".") or folder.count("/") != 1 or path.exists()
+    path, local = Path(folder), not is_hub_id(folder)
     if local and is_original(path):
         raise FileNotFoundError(
             f"{folder} is a model in Wan's original layout: v4e convert {folder} "
@@ -51,6 +59,30 @@ def check_folder(folder: str) -> None:
         raise FileNotFoundError(
             f"{folder} is no diffusers pipeline folder (no model_index.json there): "
             "expected a folder that save_pretrained wrote, or a hub id such as Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
+        )
+
+
+def lora_file(place: str) -> Path:
+    """Returns the file of a LoRA: `place` itself, or what diffusers calls it in a folder."""
+    path = Path(place)
+    return path / LORA if path.is_dir() else path
+
+
+def check_trained_frames(key: str, frames: int, folder: str) -> None:
+    """Refuses a clip length that the family in `folder` was not trained on: its clips would be noise.
+
+    A family that names no lengths knows them all, as Wan's own and those of the hub do.
+
+    Raises:
+        ValueError: names the setting `key`, the family and its lengths.
+    """
+    config = Path(folder) / "vae" / "config.json"
+    known = json.loads(config.read_text()).get(TRAINED_FRAMES, []) if config.exists() else []
+    if known and frames not in known:
+        lengths = " or ".join(map(str, known))
+        raise ValueError(
+            f"{key}={frames}: {folder} was trained on clips of {lengths} frames only, as its vae/config.json says: "
+            f"set {key}={known[0]}, or choose another model"
         )
 
 

@@ -10,6 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from v4e.config import Config
 from v4e.models.attention import fold_pads
+from v4e.models.positions import place_frames
 from v4e.parallel.fsdp import shard_student
 from v4e.weights.hub import check_folder
 from v4e.weights.lora import start_dtype, trainable
@@ -17,6 +18,11 @@ from v4e.weights.shard import empty_dit, fill_shards, load_shard
 
 M = TypeVar("M", bound=nn.Module)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # as configs spell them
+
+
+def any_device() -> torch.device:
+    """A GPU if torch finds one, else the CPU: for a process of its own, to which nobody lent a device."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def move(model: M, device: torch.device) -> M:
@@ -30,10 +36,12 @@ def load_dit(
     attention: str = "native",
     fold_pad: bool = True,
     group: ProcessGroup | None = None,
+    positions: tuple[int, ...] = (),
 ) -> WanTransformer3DModel:
     """The pipeline's transformer in `dtype`, with diffusers' `attention` backend, pad folding where asked for.
 
-    With a process `group` it is split over its ranks, for inference; each reads its own part only.
+    Its latent frames are at `positions`, by default at those that its folder names, or 0, 1, 2, ... With a process
+    `group` it is split over its ranks, for inference; each reads its own part only.
     """
     check_folder(folder)
     if group is None:
@@ -42,7 +50,7 @@ def load_dit(
         )
     else:
         dit = load_shard(folder, dtype, group)
-    return set_attention(dit, attention, fold_pad)
+    return set_attention(place_frames(dit, positions), attention, fold_pad)
 
 
 def load_student(config: Config, device: torch.device, mesh: DeviceMesh | None) -> WanTransformer3DModel:
@@ -53,13 +61,15 @@ def load_student(config: Config, device: torch.device, mesh: DeviceMesh | None) 
     models, dtype = config.models, DTYPES[config.train.dtype]
     if mesh is None:
         kept = start_dtype(config.lora, dtype)
-        return move(load_dit(models.student, kept, models.attention, models.fold_pad), device)
+        dit = load_dit(models.student, kept, models.attention, models.fold_pad, positions=models.positions)
+        return move(dit, device)
     check_folder(models.student)
-    dit = set_attention(empty_dit(models.student), models.attention, models.fold_pad)
+    dit = place_frames(empty_dit(models.student), models.positions)
+    dit = set_attention(dit, models.attention, models.fold_pad)
     dit = trainable(dit, config.lora, dtype, config.run.seed)
     offload = config.train.offload == "all"
     shard_student(dit, mesh, dtype, offload=offload)
-    fill_shards(dit, models.student, torch.device("cpu") if offload else device, config.run.seed)
+    fill_shards(dit, models.student, device, config.run.seed, offload=offload)
     return dit
 
 

@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
-from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from v4e.config import Lora
@@ -54,6 +52,8 @@ def add_adapters(dit: WanTransformer3DModel, lora: Lora) -> dict[str, nn.Paramet
     Raises:
         ValueError: a target names no linear layer.
     """
+    from peft import LoraConfig, inject_adapter_in_model  # a second that only runs with adapters need
+
     layers, alpha = adapted_layers(dit, lora.targets), lora.alpha or lora.rank
     # No dropout: it would be noise that is no function of the seed and the step.
     settings = LoraConfig(r=lora.rank, lora_alpha=alpha, target_modules=layers, lora_dropout=0.0)
@@ -119,6 +119,8 @@ def check_targets(lora: Lora, dit_config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming those that there are.
     """
+    from accelerate import init_empty_weights
+
     with init_empty_weights():
         dit = cast(nn.Module, WanTransformer3DModel.from_config(dict(dit_config) | {"num_layers": 1}))
     adapted_layers(dit, lora.targets)

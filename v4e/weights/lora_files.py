@@ -5,15 +5,14 @@ Files are those that ``pipelines/export.py`` or ``save_lora_weights`` write, or 
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast
 
 from diffusers import WanTransformer3DModel
-from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from v4e.models.stock import WanImageToVideoPipeline
+from v4e.weights.hub import lora_file
 
 PREFIX = "transformer."
 
@@ -75,6 +74,21 @@ class Adapters:
         self._held[name] = inside
 
 
+def merge(dit: WanTransformer3DModel, file: str, *, key: str) -> None:
+    """Adds a LoRA to the weights of `dit`, which then computes with it and knows of no adapter.
+
+    `key` is the setting that names `file`, for errors.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no LoRA of this DiT.
+    """
+    state, metadata = read(dit, key, file)
+    dit.load_lora_adapter(state, prefix="transformer", adapter_name="merged", metadata=metadata)
+    dit.fuse_lora(adapter_names=["merged"])
+    dit.unload_lora()
+
+
 def read(dit: WanTransformer3DModel, name: str, file: str) -> tuple[dict[str, Tensor], dict | None]:
     """Weights and metadata of a LoRA file, or of the folder that holds one, in diffusers' names.
 
@@ -82,7 +96,7 @@ def read(dit: WanTransformer3DModel, name: str, file: str) -> tuple[dict[str, Te
         FileNotFoundError: there is none.
         ValueError: it is no safetensors file, or not of this DiT; names the first weight that does not fit.
     """
-    path = Path(file) / LORA_WEIGHT_NAME_SAFE if Path(file).is_dir() else Path(file)
+    path = lora_file(file)
     if not path.exists():
         raise FileNotFoundError(f"lora {name}: there is no {path}: expected a .safetensors file or a folder with one")
     if path.suffix != ".safetensors":
@@ -98,11 +112,11 @@ def read(dit: WanTransformer3DModel, name: str, file: str) -> tuple[dict[str, Te
     for key, weight in cast(dict[str, Tensor], state).items():
         layer, _, part = key.removeprefix(PREFIX).partition(".lora_")
         there = layers.get(layer) if key.startswith(PREFIX) else None
-        ends = {"A.weight": 1, "B.weight": 0}
+        ends = {"A.weight": 1, "B.weight": 0, "B.bias": 0}
         if there is None or part not in ends:
             raise ValueError(f"lora {name}: {path} holds {key}, which is no LoRA weight of this model's transformer")
         expected = there.in_features if part == "A.weight" else there.out_features
-        if weight.ndim != 2 or weight.shape[ends[part]] != expected:
+        if weight.ndim != (1 if part == "B.bias" else 2) or weight.shape[ends[part]] != expected:
             raise ValueError(
                 f"lora {name}: {key} is {tuple(weight.shape)}, the model's layer is {there.in_features} to "
                 f"{there.out_features} wide: expected a LoRA that was trained on this model"

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
 from diffusers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors import safe_open
@@ -42,19 +41,28 @@ def load_shard(folder: str, dtype: torch.dtype, group: dist.ProcessGroup) -> Wan
     return dit.eval()
 
 
-def fill_shards(dit: WanTransformer3DModel, folder: str, device: torch.device, seed: int) -> None:
+def fill_shards(
+    dit: WanTransformer3DModel, folder: str, device: torch.device, seed: int, *, offload: bool = False
+) -> None:
     """Gives a `dit` that FSDP2 has sharded on the meta device its weights from a pipeline folder or hub id.
 
-    Each rank reads its own rows, straight into its shard on `device`: neither the model nor a second copy of the
-    shard is ever in memory. Adapters are in no file: they start as `seed` has it.
+    Each rank reads its own rows, straight into its shard: neither the model nor a second copy of the shard is ever in
+    memory. Shards lie on `device`, or with `offload` in host memory; what is not sharded lies on `device` in any case.
+    Adapters are in no file: they start as `seed` has it.
 
     Raises:
         ValueError: the checkpoint is not of the model's config.
     """
-    dit._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
+
+    def place(tensor: Tensor) -> Tensor:
+        where = "cpu" if offload and isinstance(tensor, DTensor) else device
+        return torch.empty_like(tensor, device=where) if tensor.is_meta else tensor
+
+    dit._apply(place)
     files = weight_files(folder)
     for name, parameter in dit.named_parameters():
-        own, mesh = local(parameter.detach()), cast(DTensor, parameter).device_mesh
+        own = local(parameter.detach())
+        mesh = parameter.device_mesh if isinstance(parameter, DTensor) else None
         if is_adapter(name):
             value = start_value(name, tuple(parameter.shape), seed)[own_rows(parameter.shape, mesh)]
         else:
@@ -64,11 +72,13 @@ def fill_shards(dit: WanTransformer3DModel, folder: str, device: torch.device, s
         own.copy_(value)
 
 
-def own_rows(shape: Sequence[int], mesh: DeviceMesh) -> tuple[slice]:
+def own_rows(shape: Sequence[int], mesh: DeviceMesh | None) -> tuple[slice]:
     """The rows that this rank of `mesh` holds of a weight of that `shape`: FSDP2 cuts as ``torch.chunk`` does.
 
-    The last dimension of the mesh shards; one before it replicates.
+    The last dimension of the mesh shards; one before it replicates. Without a mesh the weight is whole on each rank.
     """
+    if mesh is None:
+        return (slice(0, shape[0]),)
     share = math.ceil(shape[0] / mesh.size(mesh.ndim - 1))
     start = min(shape[0], share * mesh.get_local_rank(mesh.ndim - 1))
     return (slice(start, min(shape[0], start + share)),)
@@ -79,6 +89,8 @@ def empty_dit(folder: str) -> WanTransformer3DModel:
 
     Its buffers are real: the rotary tables are no part of a checkpoint.
     """
+    from accelerate import init_empty_weights  # here: the checks of a GPU do without it
+
     config = cast(dict[str, Any], WanTransformer3DModel.load_config(folder, subfolder="transformer"))
     with init_empty_weights():
         return cast(WanTransformer3DModel, WanTransformer3DModel.from_config(config))

@@ -11,13 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from v4e.data.store.store import Texts
+from v4e.data.store.header import Texts
 from v4e.method.conditioning import Context, flf_video, i2v_video, tail_video
 from v4e.models.encoders import encode_clip, encode_images, encode_text, to_pixels
 from v4e.types import Sample
 from v4e.weights.frozen import Frozen
-
-VAE_PIXELS = 1 << 22  # of a call: two clips of 5 x 480 x 832, all clips of a chunk at tiny size
 
 
 @torch.inference_mode()
@@ -31,7 +29,9 @@ def encode_samples(
     frames: int,
     context: Context,
 ) -> list[Sample]:
-    """Encodes B triplets to samples on the CPU; latents are float32, texts and image states keep the encoders' dtype.
+    """Encodes B triplets to samples on the CPU.
+
+    Latents are float32. Image states are computed in float32 and kept in the text encoder's dtype, which is the DiT's.
 
     Args:
         source_BHWC, edit_BHWC: uint8 RGB, all of one size.
@@ -45,8 +45,10 @@ def encode_samples(
     z_i2v_BCFHW = _encode(frozen, i2v_video(source_BCHW, frames))
     z_flf_BCFHW = _encode(frozen, flf_video(source_BCHW, edit_BCHW, frames))
     z_tail_BCFHW = _encode(frozen, tail_video(source_BCHW, edit_BCHW, frames, context))
+    dtype = frozen.text_encoder.dtype
     source_BID, edit_BID = (
-        encode_images(frozen.image_encoder, frozen.image_processor, images).cpu() for images in (sources, edits)
+        encode_images(frozen.image_encoder, frozen.image_processor, images).to("cpu", dtype)
+        for images in (sources, edits)
     )
     instruction, evolution = (
         encode_text(frozen.text_encoder, frozen.tokenizer, said)
@@ -74,6 +76,4 @@ def is_finite(sample: Sample) -> bool:
 
 
 def _encode(frozen: Frozen, x_BCPHW: Tensor) -> Tensor:
-    clips = max(1, VAE_PIXELS // x_BCPHW[0, 0].numel())
-    parts = [encode_clip(frozen.vae, x.to(frozen.vae.device)) for x in x_BCPHW.split(clips)]
-    return torch.cat(parts).float().cpu()
+    return encode_clip(frozen.vae, x_BCPHW).float().cpu()

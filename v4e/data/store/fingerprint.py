@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from v4e.config import Config, decided_by
-from v4e.weights.hub import local_folder
+from v4e.weights.hub import local_folder, lora_file
 
 SCHEMA = 1  # of the files below a store: raise it when their meaning changes
 REMEMBER = 64 << 20  # bytes from which a file's hash is kept in the user's cache
@@ -33,8 +33,22 @@ def rollout_settings(config: Config) -> dict[str, object]:
 
     ``run.seed`` is not among them: a rollout's noise depends on the sample alone, so that runs can share it.
     """
-    teacher = folder_hash(config.models.teacher, ("transformer",))
-    return decided_by(config, "rollouts", models=False) | {"teacher": teacher}
+    found = decided_by(config, "rollouts", models=False)
+    if "teacher.lora" in found:
+        found["teacher.lora"] = lora_hash(config.teacher.lora)
+    return found | {"teacher": folder_hash(config.models.teacher, ("transformer",))}
+
+
+def lora_hash(place: str) -> str:
+    """Returns the sha256 in hex of ``teacher.lora``, a file or the folder that holds it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    path = lora_file(place)
+    if not path.is_file():
+        raise FileNotFoundError(f"teacher.lora: there is no {path}: expected a .safetensors file or a folder with one")
+    return file_hash(path)
 
 
 def rollout_fingerprint(config: Config) -> str:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from v4e.config import Config
+from v4e.config import Config, differing
 from v4e.data.store.fingerprint import ADDED, ENCODERS, SCHEMA, rollout_settings, store_settings
 from v4e.data.store.header import Header, Texts, read_header
 from v4e.data.store.index import read_index, write_index
@@ -181,17 +181,17 @@ def check_manifest(uri: str, settings: StoreSettings) -> None:
             "run pipelines/precompute.py run.overwrite=true"
         )
     made = ADDED | manifest["settings"]
-    differing = [key for key, value in settings.items() if made.get(key) != value]
-    if not differing:
+    other = differing(made, settings)
+    if not other:
         return
 
     def told(values: Mapping[str, object]) -> str:
         return ", ".join(
-            f"{key} {str(values.get(key))[:8]}" if key in ENCODERS else f"{key}={values.get(key)}" for key in differing
+            f"{key} {str(values.get(key))[:8]}" if key in ENCODERS else f"{key}={values.get(key)}" for key in other
         )
 
-    ways = [f"set {key}={made.get(key)}" for key in differing if key not in ENCODERS]
-    if any(key in ENCODERS for key in differing):
+    ways = [f"set {key}={made.get(key)}" for key in other if key not in ENCODERS]
+    if any(key in ENCODERS for key in other):
         ways.append("set models.student to a pipeline with its encoders")
     raise ValueError(
         f"store {uri} was made with {told(made)}, this recipe has {told(settings)}: "

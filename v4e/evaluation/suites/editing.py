@@ -2,6 +2,7 @@
 
 import io
 
+import torch
 from PIL import Image
 
 from v4e.captions.templates import template_caption
@@ -19,15 +20,20 @@ from v4e.weights.load import DTYPES
 class SuiteEditor:
     """One model in memory, ours or another's; a call edits some items and writes their edits."""
 
-    def __init__(self, config: Config, model: SuiteModel) -> None:
+    def __init__(self, config: Config, model: SuiteModel, device: torch.device) -> None:
         self.config, self.model = config, model
         models = config.models
         if model.ours:
             self.editor = Editor.load(
-                model.folder, dtype=DTYPES[models.dtype], attention=models.attention, fold_pad=models.fold_pad
+                model.folder,
+                dtype=DTYPES[models.dtype],
+                attention=models.attention,
+                fold_pad=models.fold_pad,
+                positions=models.positions,
+                device=device,
             )
         else:
-            self.pipeline = foreign.load(model.folder, DTYPES[models.dtype])
+            self.pipeline = foreign.load(model.folder, DTYPES[models.dtype], device)
 
     def __call__(self, items: list[SuiteItem]) -> list[str]:
         """Writes each edit as PNG; returns a line for each source that cannot be edited.

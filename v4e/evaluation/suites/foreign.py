@@ -31,8 +31,8 @@ def class_of(folder: str) -> str:
     return name[0] if isinstance(name, list | tuple) else name
 
 
-def load(folder: str, dtype: torch.dtype) -> Any:
-    """The pipeline, onto the GPU if there is one.
+def load(folder: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """The pipeline in `dtype`, on `device`; Wan's VAE and image encoder in float32, as it has them.
 
     Raises:
         ValueError: diffusers has not its class, or the class takes no image and prompt.
@@ -46,9 +46,12 @@ def load(folder: str, dtype: torch.dtype) -> Any:
     takes = inspect.signature(getattr(diffusers, name).__call__).parameters
     if not {"image", "prompt"} <= set(takes):
         raise ValueError(f"{folder} is a {name}, which takes no image and prompt: it is no instruction editor")
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
+    parts = cast(dict, diffusers.DiffusionPipeline.load_config(folder))
+    wan = list(parts.get("vae", [])) == ["diffusers", "AutoencoderKLWan"]
+    exact = {part: torch.float32 for part in ("vae", "image_encoder") if wan and part in parts}
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype={"default": dtype, **exact})
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+    return pipeline.to(device)
 
 
 def arguments(pipeline: Any, *, steps: int, guidance: float, width: int, height: int) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""The resources that actors ask for, and the device that follows from what Ray reserved."""
+
+import pytest
+import ray
+import torch
+
+from actors import reserved
+from actors.teacher.gang import needs
+from v4e.config import Teacher
+
+
+def test_a_gpu_that_torch_cannot_use_is_named(monkeypatch):
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: [3])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(
+        RuntimeError, match=r"reserved GPU 3 on .* finds no CUDA: install a CUDA build .* or ask for no"
+    ):
+        reserved.reserved_device()
+
+
+@pytest.mark.parametrize(("reserved_ids", "device"), [([], "cpu"), ([2], "cuda:0")])
+def test_what_ray_reserved_decides_and_not_what_torch_finds(monkeypatch, reserved_ids, device):
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: reserved_ids)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert str(reserved.reserved_device()) == device
+
+
+@pytest.mark.parametrize(("gpus", "tp", "words"), [(1, 1, "1 GPU"), (1, 2, "2 x 1 GPU on one node"), (0, 1, "1 CPU")])
+def test_a_replica_asks_for_what_it_says_and_for_nothing_else(gpus, tp, words):
+    assert needs(Teacher(gpus=gpus, tp=tp)) == words
+    asked = {f"num_{kind.lower()}s": number for kind, number in reserved.resources(gpus).items()}
+    assert {"num_cpus": 0, "num_gpus": 0} | asked == reserved.options(gpus)

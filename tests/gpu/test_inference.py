@@ -1,0 +1,66 @@
+"""Teacher, editor and encoders at Wan2.1-14B's sizes, on a pretended GPU: devices, dtypes, waits, bytes, memory."""
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("recipe", ["wan14b_480p", "wan14b_720p"])
+def test_a_teacher_computes_a_target_without_a_wait(pretended, recipe):
+    case = pretended("teacher", f"recipe={recipe}")
+    forward, answer, tokens = case.parts["forward"], case.parts["answer"], case.notes["shape"][2]
+    assert forward.syncs == 0, forward.reads
+    assert not forward.mismatched
+    assert answer.moved_out.total() == 2 * tokens * 5120 * 2  # of two taps
+    assert set(answer.reads) == {"Event.synchronize"}  # into pinned memory: only who sends it waits for it
+    assert set(case.notes["flash"]) == {(tokens, tokens), (tokens, 512), (tokens, 514)}
+    assert forward.peak == pytest.approx(case.planned, rel=0.1)
+
+
+def test_a_rollout_waits_for_nothing(pretended):
+    rollout = pretended("teacher", "recipe=wan14b_480p", layers=1, rollout=True).parts["rollout"]
+    assert rollout.syncs == 0, rollout.reads
+    assert not rollout.mismatched
+    assert rollout.computed["_scaled_dot_product_flash_attention bfloat16"] == 3 * 2 * 2  # kinds, passes, steps
+
+
+def test_a_rank_of_a_teacher_holds_its_part(pretended):
+    case = pretended("teacher", "recipe=wan14b_480p", "teacher.tp=2")
+    forward = case.parts["forward"]
+    assert forward.syncs == 0, forward.reads
+    assert not forward.mismatched
+    assert forward.peak == pytest.approx(case.planned, rel=0.1)
+
+
+def test_an_edit_waits_for_its_pictures_alone(pretended):
+    case = pretended("editor", "recipe=wan14b_480p", layers=1)
+    edit = case.parts["edit"]
+    assert not edit.mismatched
+    assert edit.syncs == 1, edit.reads  # the finished clip; a preview is apart
+    assert edit.moved_out.total() == 5 * 480 * 832 * 3
+    assert edit.peak == pytest.approx(case.planned, rel=0.1)
+    for step in range(2):
+        preview = case.parts[f"preview {step}"]
+        assert (preview.syncs, preview.moved_out.total()) == (1, 480 * 832 * 3)
+
+
+def test_an_edit_by_unipc_and_with_guidance_waits_no_more_often(pretended):
+    edit = pretended(
+        "editor", "recipe=wan14b_480p", "sample.solver=unipc", "sample.guidance=5", layers=1, preview=False
+    ).parts["edit"]
+    assert edit.syncs == 1, edit.reads
+    assert not edit.mismatched
+
+
+def test_a_batch_of_edits_meets_the_vae_one_clip_at_a_time(pretended):
+    case = pretended("editor", "recipe=wan14b_480p", "eval.batch=3", layers=1, preview=False)
+    assert case.parts["edit"].peak == pytest.approx(case.planned, rel=0.1)
+    assert case.parts["edit"].more_gib < 9  # one clip takes 7.5, three would take 22.6
+
+
+def test_precompute_holds_what_was_planned(pretended):
+    case = pretended("precompute", "recipe=wan14b_480p", "precompute.batch=1")
+    encode = case.parts["encode"]
+    assert not encode.mismatched
+    assert encode.peak == pytest.approx(case.planned, rel=0.1)
+    assert all(device == "cpu" for device, _ in case.notes["sample"].values())
