@@ -8,10 +8,10 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from serve import pictures
 from serve.errors import ApiError, crashed
 from serve.order import Step
 from serve.work import EditWork
+from v4e.files.results import encode
 from v4e.wan import GRID, latent_frames
 
 log = logging.getLogger("ray.serve")
@@ -67,7 +67,7 @@ async def stream(
                 yield f": step {event.step}/{event.steps}\n\n".encode()
                 if event.preview is not None:
                     form = work.fields.output_format
-                    blob = await asyncio.to_thread(pictures.encode, event.preview, form, work.fields.output_compression)
+                    blob = await asyncio.to_thread(encode, event.preview, form, work.fields.output_compression)
                     partial = shared | {"output_format": form}
                     partial |= {"b64_json": base64.b64encode(blob).decode(), "partial_image_index": index}
                     yield _sse("image_edit.partial_image", partial)

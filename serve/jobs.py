@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from fastapi.encoders import jsonable_encoder
 
-from serve import answers, pictures
+from serve import answers
 from serve.errors import ApiError, crashed, not_found
 from serve.fields import JobFields
 from serve.job_answers import described
@@ -25,6 +25,7 @@ from serve.outside import check_url
 from serve.parse import Body
 from serve.service import Service, late
 from serve.webhook import tell
+from v4e.files.results import encode
 
 log = logging.getLogger("ray.serve")
 
@@ -222,7 +223,7 @@ class Jobs:
             nonlocal steps
             now: dict = {"status": "running"}
             if event.preview is not None:
-                now["preview"] = await asyncio.to_thread(pictures.encode, event.preview, "jpeg", 85)
+                now["preview"] = await asyncio.to_thread(encode, event.preview, "jpeg", 85)
             steps += 1
             if not self._store.update_job(name, unless="cancelled", step=steps, **now):
                 raise _Ended

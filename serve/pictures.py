@@ -3,15 +3,14 @@
 import io
 import warnings
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
 
 from PIL import Image, ImageOps
 
 from serve.errors import ApiError, invalid
-from v4e.files.images import rgb
+from v4e.files.images import FORMATS, rgb, upright
 from v4e.wan import GRID
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 ASPECT = 8  # at most: beyond it the model's grid would be a line of cells
 MIME = {
     "png": "image/png",
@@ -23,7 +22,7 @@ MIME = {
 
 
 def decode(blob: bytes, param: str, most_pixels: int) -> Image.Image:
-    """Decodes the first frame of a PNG, JPEG, WebP or GIF to RGB, turned upright, with transparency on white.
+    """Decodes the first frame of a file of one of `FORMATS` to RGB of sRGB, turned upright, with transparency on white.
 
     The bytes decide the format, not a name or a declared type. The size is checked before pixels are unpacked.
 
@@ -58,27 +57,33 @@ def _opened(blob: bytes, param: str, most_pixels: int, to: Callable[[Image.Image
         raise invalid(param, f"{param}: the file is empty.", "invalid_image")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about sizes, which are checked next
-            image = Image.open(io.BytesIO(blob), formats=FORMATS)
-            if image.width * image.height > most_pixels:
-                got = f"{image.width}x{image.height}"
-                message = f"{param}: {got} is more than the {most_pixels} pixels that this server takes: scale it down."
-                raise ApiError(413, message, code="image_too_large", param=param)
-            if max(image.size) > ASPECT * min(image.size):
-                message = (
-                    f"{param}: {image.width}x{image.height}: expected an aspect between 1:{ASPECT} and {ASPECT}:1."
-                )
-                raise invalid(param, message, "unsupported_value")
-            image.load()
-            return to(ImageOps.exif_transpose(image))
+            warnings.simplefilter("ignore")  # Pillow warns about sizes, which are checked
+            return to(upright(blob, FORMATS, partial(_check_size, param=param, most_pixels=most_pixels)))
     except ApiError:
         raise
     except Image.DecompressionBombError:
         message = f"{param}: it unpacks to more pixels than this server takes."
         raise ApiError(413, message, code="image_too_large", param=param) from None
     except Exception:  # decoders raise any error on hostile bytes
-        message = f"{param}: these bytes are no PNG, JPEG, WebP or GIF that can be read."
-        raise invalid(param, message, "invalid_image") from None
+        raise invalid(param, f"{param}: {_unreadable(blob)}.", "invalid_image") from None
+
+
+def _check_size(image: Image.Image, param: str, most_pixels: int) -> None:
+    """Refuses a picture by its header, before it is unpacked."""
+    got = f"{image.width}x{image.height}"
+    if image.width * image.height > most_pixels:
+        message = f"{param}: {got} is more than the {most_pixels} pixels that this server takes: scale it down."
+        raise ApiError(413, message, code="image_too_large", param=param)
+    if max(image.size) > ASPECT * min(image.size):
+        message = f"{param}: {got}: expected an aspect between 1:{ASPECT} and {ASPECT}:1."
+        raise invalid(param, message, "unsupported_value")
+
+
+def _unreadable(blob: bytes) -> str:
+    """Says what the bytes of a file are not, and what to do if they are of a phone's format."""
+    if blob[4:8] == b"ftyp" and b"hei" in blob[8:48] and "HEIF" not in FORMATS:
+        return "this server reads no HEIC: send a JPEG, or install pillow-heif beside the server"
+    return f"these bytes are no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} that can be read"
 
 
 def is_clip(mime: str, blob: bytes) -> bool:
@@ -112,15 +117,3 @@ def sized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
 def composite(edited: Image.Image, source: Image.Image, where: Image.Image | None) -> Image.Image:
     """Returns `edited` inside the mask and `source`, equal to the bit, elsewhere."""
     return edited if where is None else Image.composite(edited, source, where)
-
-
-def encode(image: Image.Image, form: Literal["png", "jpeg", "webp"], compression: int) -> bytes:
-    """Encodes `image` as a file without any metadata."""
-    file = io.BytesIO()
-    if form == "png":
-        image.save(file, "PNG", compress_level=1)
-    elif form == "jpeg":
-        image.save(file, "JPEG", quality=max(1, compression))
-    else:
-        image.save(file, "WEBP", lossless=compression == 100, quality=compression, method=2)
-    return file.getvalue()

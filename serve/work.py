@@ -13,6 +13,7 @@ from serve.order import Done, Order
 from serve.parse import Body
 from serve.settings import Settings
 from v4e.editing.editor import Editor
+from v4e.files.results import check_holds, encode
 from v4e.files.video import write_clip
 from v4e.wan import fits_vae
 
@@ -49,6 +50,8 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     mask = pictures.decode_mask(body.mask, source.size, settings.source_pixels) if body.mask is not None else None
     source = pictures.sized(source, size)
     mask = pictures.sized(mask, size) if mask else None
+    if fields.output != "clip":
+        _check_holds(fields.output_format, source.size)
     height, width = Editor.size(source, settings.max_pixels)
     steps = fields.num_inference_steps or (max(1, settings.steps // 2) if fields.quality == "low" else settings.steps)
     # Evenly spread, never the last one: that is the result.
@@ -89,7 +92,7 @@ def encoded(work: EditWork, done: Done) -> tuple[bytes | None, bytes | None]:
     fields, image, clip = work.fields, None, None
     if fields.output != "clip":
         whole = pictures.composite(done.image, work.source, work.mask)
-        image = pictures.encode(whole, fields.output_format, fields.output_compression)
+        image = encode(whole, fields.output_format, fields.output_compression)
     if fields.output != "image":
         where = work.mask and work.mask.resize(done.clip[0].size)
         still = work.source.resize(done.clip[0].size, Image.Resampling.LANCZOS)
@@ -97,6 +100,13 @@ def encoded(work: EditWork, done: Done) -> tuple[bytes | None, bytes | None]:
             [pictures.composite(frame, still, where) for frame in done.clip], fields.clip_format, fps=fields.clip_fps
         )
     return image, clip
+
+
+def _check_holds(form: str, size: tuple[int, int]) -> None:
+    try:
+        check_holds(form, *size, "output_format")
+    except ValueError as error:
+        raise invalid("output_format", f"{error}.", "unsupported_value") from None
 
 
 def _check(fields: EditFields, settings: Settings) -> None:

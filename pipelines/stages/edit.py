@@ -3,6 +3,7 @@
 v4e edit photo.jpg "make the car blue" -o out.png clip=out.mp4 strip=strip.png
 """
 
+import secrets
 import sys
 import time
 from pathlib import Path
@@ -13,15 +14,17 @@ from PIL import Image
 
 from v4e.config.commands import Edit
 from v4e.editing.inexact import Inexact
-from v4e.editing.settings import EditSettings
+from v4e.editing.settings import EditSettings, check_seed
 from v4e.files.images import grid_size, open_image
 from v4e.files.pictures import named_strip
+from v4e.files.results import Form, check_holds, encode
 from v4e.files.video import FORMS, write_clip
 from v4e.weights.hub import check_trained_frames
 
 TINY = str(Path(__file__).resolve().parents[2] / "v4e" / "assets" / "tiny-wan-i2v")
 TINY_PIXELS, WAN_PIXELS = 128 * 128, 832 * 480
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+STRIP_HEIGHT = 480  # pixels of a source that is taller
 
 
 def run(options: Edit) -> None:
@@ -32,6 +35,9 @@ def run(options: Edit) -> None:
     """
     _check(options)
     image = open_image(options.image)
+    check_holds(_form(options.out), image.width, image.height, "out")
+    seed = secrets.randbelow(2**31) if options.seed == -1 else options.seed
+    check_seed(seed)
     inexact = Inexact(
         step_cache=options.step_cache,
         weights=options.weights,
@@ -44,20 +50,7 @@ def run(options: Edit) -> None:
     from v4e.editing.editor import Editor  # here, so that what is wrong with the options is reported at once
 
     check_trained_frames("frames", options.frames, options.model or TINY)
-    start = time.monotonic()
-    editor = Editor.load(
-        options.model or TINY,
-        dtype=getattr(torch, options.dtype),
-        loras={options.lora: options.lora} if options.lora else {},
-        options=inexact,
-    )
     height, width = _size(options, image)
-    _say(f"{options.image}: {image.width}x{image.height}, edited at {width}x{height}; {time.monotonic() - start:.1f} s")
-    start = time.monotonic()
-
-    def on_step(step: int, _x0_hat: torch.Tensor) -> None:
-        _say(f"step {step + 1}/{options.steps}, {time.monotonic() - start:.1f} s")
-
     settings = EditSettings(
         height=height,
         width=width,
@@ -66,26 +59,42 @@ def run(options: Edit) -> None:
         guidance=options.guidance,
         solver=options.solver,
     )
+    start = time.monotonic()
+    editor = Editor.load(
+        options.model or TINY,
+        dtype=getattr(torch, options.dtype),
+        loras={options.lora: options.lora} if options.lora else {},
+        options=inexact,
+    )
+    _say(f"{options.image}: {image.width}x{image.height}, edited at {width}x{height}; {time.monotonic() - start:.1f} s")
+    start = time.monotonic()
+
+    def on_step(step: int, _x0_hat: torch.Tensor) -> None:
+        _say(f"step {step + 1}/{options.steps}, {time.monotonic() - start:.1f} s")
+
     [edit] = editor.edit(
         [image],
         [options.instruction],
-        [options.seed],
+        [seed],
         settings,
         negatives=[options.negative] if options.negative else None,
         lora=options.lora or None,
         on_step=on_step,
     )
-    edit.image.save(options.out)
+    Path(options.out).write_bytes(encode(edit.image, _form(options.out)))
     written = [options.out]
     if options.clip:
         form = cast(Literal["mp4", "gif", "webp"], Path(options.clip).suffix.lower()[1:])
         Path(options.clip).write_bytes(write_clip(edit.clip, form, options.fps))
         written.append(options.clip)
     if options.strip:
-        named_strip([image, *edit.clip[1:]], ["source", *map(str, range(1, len(edit.clip)))]).save(options.strip)
+        source = image.copy()
+        source.thumbnail((image.width, STRIP_HEIGHT))
+        strip = named_strip([source, *edit.clip[1:]], ["source", *map(str, range(1, len(edit.clip)))])
+        Path(options.strip).write_bytes(encode(strip, _form(options.strip)))
         written.append(options.strip)
     how = f", not exact: {', '.join(edit.how)}" if edit.how else ""
-    print(f"wrote {', '.join(written)} (seed {options.seed}, {time.monotonic() - start:.1f} s{how})")
+    print(f"wrote {', '.join(written)} (seed {seed}, {time.monotonic() - start:.1f} s{how})")
 
 
 def _check(options: Edit) -> None:
@@ -108,6 +117,11 @@ def _check(options: Edit) -> None:
         raise ValueError(f"fps={options.fps}: expected at least 1")
     if not options.instruction.strip():
         raise ValueError('the instruction is empty: say what to change, such as "make the car blue"')
+
+
+def _form(name: str) -> Form:
+    ending = Path(name).suffix.lower()[1:]
+    return cast(Form, "jpeg" if ending == "jpg" else ending)
 
 
 def _size(options: Edit, image: Image.Image) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from pydantic import BaseModel
 
+from v4e.files.images import FORMATS
+
 ERROR = {
     "type": "object",
     "required": ["error"],
@@ -45,7 +47,7 @@ FILE = {"type": "string", "format": "binary"}
 def request_body(of_json: type[BaseModel], of_form: type[BaseModel]) -> dict:
     """Returns the ``openapi_extra`` of a route that reads both forms by itself."""
     form = of_form.model_json_schema()
-    form["properties"] = {"image": FILE | {"description": "PNG, JPEG, WebP or GIF."}, "mask": FILE} | form["properties"]
+    form["properties"] = {"image": FILE | {"description": f"{', '.join(FORMATS)}."}, "mask": FILE} | form["properties"]
     whole = _inlined(of_json.model_json_schema())
     return {
         "requestBody": {

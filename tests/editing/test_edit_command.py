@@ -91,14 +91,24 @@ def test_same_seed_same_bytes_and_every_option_reaches_the_editor(photo, tmp_pat
         ({"options": ["negative=red"]}, "negative does nothing without guidance"),
         ({"options": ["weights=int8"]}, "weights=int8 needs a CUDA GPU"),
         ({"options": ["step_cache=2"]}, "step_cache=2.0: expected a share"),
+        ({"options": ["guidance=nan"], "status": 2}, "guidance=nan: expected a number"),
+        ({"options": ["guidance=inf"]}, "guidance=inf: expected a number, not negative"),
+        ({"options": ["guidance=-1"]}, "guidance=-1.0: expected a number, not negative"),
+        ({"options": ["steps=0"]}, "steps=0: expected at least 1"),
+        ({"options": ["seed=99999999999999999999999"]}, "seed=99999999999999999999999: expected a whole number from 0"),
+        ({"options": ["seed=-2"]}, "seed=-2: expected a whole number from 0"),
+        ({"out": "out.webp", "size": (17, 16_400)}, "out: webp holds at most 16383 pixels a side"),
     ],
 )
 def test_what_is_wrong_is_one_line(photo, tmp_path, capsys, monkeypatch, change, message):
     monkeypatch.chdir(tmp_path)
     image, out = change.get("image", str(photo)), change.get("out", "out.png")
+    if size := change.get("size"):
+        image = str(tmp_path.parent / f"{tmp_path.name}.png")
+        Image.new("RGB", size).save(image)
     with pytest.raises(SystemExit) as ended:
         main("edit", [image, change.get("instruction", "make it blue"), "-o", out, *change.get("options", [])])
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert ended.value.code == 1 and len(lines) == 1
+    assert ended.value.code == change.get("status", 1) and len(lines) == 1
     assert message in lines[0]
     assert list(tmp_path.iterdir()) == []

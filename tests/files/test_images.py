@@ -1,12 +1,15 @@
 """Pictures of any kind come in upright and opaque, and any size has a size in the model."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from v4e.files.images import fit, grid_size, open_image, restore
+from v4e.files.images import fit, grid_size, open_image, restore, unpacked
+from v4e.files.results import LONGEST, check_holds, encode
 from v4e.wan import GRID
 
 SIDES = st.integers(1, 20_000)
@@ -61,3 +64,39 @@ def test_an_edit_comes_back_at_its_sources_size():
     [seen] = fit([source], 32, 48)
     assert seen.size == (48, 32) and restore(seen, source).size == (50, 37)
     assert restore(source, source) is source
+
+
+def jpeg(**options) -> bytes:
+    made, y = io.BytesIO(), np.linspace(0, 3, 160)
+    waves = 127 * (1 + np.sin(np.add.outer(y, 40 * y)))
+    Image.fromarray(np.stack([waves, waves.T, waves], -1).astype(np.uint8)).save(made, "JPEG", **options)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_whose_last_bytes_are_missing_is_read_and_half_of_one_is_not(progressive):
+    whole = jpeg(progressive=progressive)
+    expected = np.asarray(unpacked(whole), int)
+    for short in (1, 2, 3, 5):
+        assert np.abs(np.asarray(unpacked(whole[:-short]), int) - expected).mean() < 0.5
+    for part in (2, 10):
+        with pytest.raises(OSError, match="the end of the file is missing"):
+            unpacked(whole[: len(whole) // part])
+
+
+@pytest.mark.parametrize(
+    ("form", "side", "holds"), [("webp", 16_383, True), ("webp", 16_384, False), ("png", 70_000, True)]
+)
+def test_a_format_says_how_much_it_holds(form, side, holds):
+    if holds:
+        return check_holds(form, side, 8, "out")
+    with pytest.raises(ValueError, match=f"out: webp holds at most 16383 pixels a side, this is 8x{side}"):
+        check_holds(form, 8, side, "out")
+
+
+@pytest.mark.parametrize("form", ["webp", "jpeg"])
+def test_what_a_format_holds_is_what_its_encoder_takes(form):
+    most = LONGEST[form]
+    assert encode(Image.new("RGB", (most, 1)), form)
+    with pytest.raises((OSError, ValueError)):
+        encode(Image.new("RGB", (65_536, 1)), form)

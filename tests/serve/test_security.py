@@ -35,6 +35,7 @@ from serve.keys import digest
 from serve.outside import fetch, is_inside, session
 from serve.settings import Settings, settings_from
 from tests.support.wait import until
+from v4e.files.results import encode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -75,7 +76,7 @@ def test_decoding_is_by_bytes_and_keeps_pixels_only(form, tmp_path):
     image = pictures.decode((tmp_path / "a").read_bytes(), "image", 10**6)
     assert image.size == ((20, 40) if form != "GIF" else (40, 20))  # turned as EXIF says
     for out in ("png", "jpeg", "webp"):
-        made = pictures.encode(image, out, 90)
+        made = encode(image, out, 90)
         assert b"where I live" not in made and b"Exif" not in made
         assert not opened(made).getexif()
 
@@ -171,7 +172,7 @@ def test_with_keys_any_name_may_lead_here(settings, engine, tmp_path):
 def test_a_lossless_result_is_the_pixels():
     image = picture(5)
     for form in ("png", "webp"):
-        assert opened(pictures.encode(image, form, 100)).tobytes() == image.tobytes()
+        assert opened(encode(image, form, 100)).tobytes() == image.tobytes()
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -120,3 +120,14 @@ def test_what_is_no_lora_of_this_model_is_refused_when_it_is_named(dit, tmp_path
     refused(ValueError, "blocks.77", tmp_path / "deep.safetensors")
     with pytest.raises(ValueError, match="most=0"):
         Adapters(dit, {}, most=0)
+
+
+@pytest.mark.parametrize(
+    "key", ["lora_unet_blocks_0_foo.lora_down.weight", "diffusion_model.nowhere.lora_A.weight", "x"]
+)
+def test_foreign_keys_are_told_with_file_and_name(dit, tmp_path, key):
+    file = tmp_path / "foreign.safetensors"
+    save_file({key: torch.zeros(2, 2)}, file)
+    with pytest.raises(ValueError, match=r"^lora ink: .*foreign\.safetensors") as caught:
+        Adapters(dit, {"ink": str(file)})
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import sys
 import types
 import typing
@@ -73,9 +74,12 @@ def read_value(key: str, text: str, hint: Any) -> Any:
     if hint is str:
         return text
     try:
-        return hint(text.replace("_", ""))
+        value = hint(text.replace("_", ""))
     except ValueError:
-        raise ValueError(f"{key}={text}: expected {'an integer' if hint is int else 'a number'}") from None
+        value = math.nan
+    if value != value:  # nan, said or made here: no setting means anything by it
+        raise ValueError(f"{key}={text}: expected {'an integer' if hint is int else 'a number'}")
+    return value
 
 
 def written(value: object) -> str:

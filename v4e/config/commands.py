@@ -31,7 +31,7 @@ class Edit:
     dtype: Literal["float32", "bfloat16"] = option("float32", "compute dtype")
     size: str = option("", "WIDTHxHEIGHT in the model; empty = the picture's aspect at max_pixels")
     max_pixels: int = option(0, "area in the model; 0 = 128 x 128 with the tiny model, else 832 x 480")
-    seed: int = option(0, "seed of the noise")
+    seed: int = option(0, "seed of the noise; -1 draws one and says which")
     steps: int = option(8, "sampling steps")
     guidance: float = option(1.0, "classifier-free guidance; 1 needs half the time")
     negative: str = option("", "text that guidance above 1 leads away from")

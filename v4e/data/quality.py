@@ -1,18 +1,17 @@
 """The checks that turn untrusted bytes into a triplet that all other code may rely on."""
 
-import io
 import warnings
+from functools import partial
 from urllib.parse import quote
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from v4e.data.sources import RawTriplet
-from v4e.files.images import rgb
+from v4e.files.images import FORMATS, unpacked
 from v4e.language.tasks import TASKS
 from v4e.types import EditTriplet
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-MOVING = ("PNG", "WEBP", "GIF")  # a JPEG with several pictures holds the same one for other screens
+MOVING = ("PNG", "WEBP", "GIF", "AVIF")  # a JPEG with several pictures holds the same one for other screens
 MAX_SIDE = 16_384  # pixels; wider files are panoramas or attacks
 MAX_TEXT = 2_000  # characters of an instruction
 MAX_ID = 180  # bytes: it becomes a file name
@@ -62,13 +61,8 @@ def decode_image(data: bytes | None, name: str, max_pixels: int) -> Image.Image:
         raise BadTriplet(f"{name}: no image")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        _check_size(image, name, max_pixels)
-        if image.format in MOVING and getattr(image, "is_animated", False):
-            raise BadTriplet(f"{name}: an animated {image.format}, expected a still image")
-        image.load()
-        return rgb(ImageOps.exif_transpose(image))
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked
+            return unpacked(data, FORMATS, partial(_check_still, name=name, max_pixels=max_pixels))
     except BadTriplet:
         raise
     except UnidentifiedImageError:
@@ -79,12 +73,14 @@ def decode_image(data: bytes | None, name: str, max_pixels: int) -> Image.Image:
         raise BadTriplet(f"{name}: corrupt image ({type(error).__name__}: {error})") from error
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+def _check_still(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if max(width, height) > MAX_SIDE:
         raise BadTriplet(f"{name}: {_size(image)}, limit {MAX_SIDE} pixels a side")
     if width * height > max_pixels:
         raise BadTriplet(f"{name}: {_size(image)}, limit data.max_pixels={max_pixels}")
+    if image.format in MOVING and getattr(image, "is_animated", False):
+        raise BadTriplet(f"{name}: an animated {image.format}, expected a still image")
 
 
 def _size(image: Image.Image) -> str:

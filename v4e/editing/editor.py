@@ -15,7 +15,7 @@ from torch import Tensor
 
 from v4e.editing import inexact
 from v4e.editing.inexact import Inexact
-from v4e.editing.settings import EditSettings
+from v4e.editing.settings import EditSettings, check_seed
 from v4e.files.cache import TensorCache, content_key
 from v4e.files.images import fit, grid_size, restore
 from v4e.method import sampler
@@ -134,6 +134,8 @@ class Editor:
             ValueError: an argument means nothing, or does not fit the others or the model.
         """
         _check_counts(images, instructions, seeds, negatives, last_images)
+        for seed in seeds:
+            check_seed(seed)
         height, width = self._size(images, settings)
         self.adapters.use(lora)
         inputs = self._inputs(fit(images, height, width), instructions, settings.frames, last_images)

@@ -1,5 +1,6 @@
 """The settings of an edit: everything but the picture, the words and the noise."""
 
+import math
 from dataclasses import dataclass
 
 from v4e.config import Config
@@ -27,6 +28,10 @@ class EditSettings:
         check_frames("frames", self.frames)
         if self.steps < 1:
             raise ValueError(f"steps={self.steps}: expected at least 1")
+        if not 0 <= self.guidance < math.inf:
+            raise ValueError(f"guidance={self.guidance}: expected a number, not negative, such as 1 or 5")
+        if self.shift is not None and not 0 < self.shift < math.inf:
+            raise ValueError(f"shift={self.shift}: expected a number above 0, such as 3")
 
     @classmethod
     def of(cls, config: Config, height: int, width: int) -> "EditSettings":
@@ -41,3 +46,13 @@ class EditSettings:
             shift=config.flow.shift,
             solver=sample.solver,
         )
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that torch's generators do not take.
+
+    Raises:
+        ValueError: it is below 0 or of more than 63 bits.
+    """
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed={seed}: expected a whole number from 0 to {2**63 - 1}")

@@ -1,33 +1,92 @@
 """Pictures of any kind and size to what a model edits, and back to their own size."""
 
+import io
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
+from v4e.files.colours import to_srgb
 from v4e.wan import GRID, on_grid
+
+with suppress(ImportError):
+    from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
+
+    register_heif_opener()
+Image.init()
+# What strangers may send. Files of one's own may have any format that Pillow reads.
+FORMATS = tuple(name for name in ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "HEIF") if name in Image.OPEN)
+JPEGS = ("JPEG", "MPO")  # MPO: a JPEG of several pictures, as some phones write
+MISSING = 0.02  # share of a picture's pixels
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """The first frame of a picture file, RGB, turned as the camera held it, transparency on white.
+    """The first frame of a picture file, RGB of sRGB, turned as the camera held it, transparency on white.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is no picture, or a damaged one.
     """
     try:
-        with Image.open(path) as image:
-            image.load()
-            return rgb(ImageOps.exif_transpose(image))
+        return unpacked(Path(path).read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file: expected a picture, such as photo.jpg") from None
     except (UnidentifiedImageError, IsADirectoryError):
-        raise ValueError(f"{path}: it is no picture that Pillow reads: expected PNG, JPEG, WebP or the like") from None
+        read = ", ".join(FORMATS)
+        more = "" if "HEIF" in FORMATS else "; for HEIC, pip install pillow-heif"
+        raise ValueError(f"{path}: it is no picture that Pillow reads: expected {read} or the like{more}") from None
     except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:  # of damaged files
         raise ValueError(f"{path}: the picture cannot be decoded ({error})") from error
 
 
+def unpacked(
+    blob: bytes, formats: tuple[str, ...] | None = None, check: Callable[[Image.Image], None] | None = None
+) -> Image.Image:
+    """The picture in the bytes of a file, as :func:`rgb` makes it; any format that Pillow reads unless `formats` say.
+
+    `check` sees the picture before its pixels are unpacked, and may raise.
+
+    Raises:
+        UnidentifiedImageError: it is of no such format.
+        Exception: whatever decoders raise on hostile bytes.
+    """
+    return rgb(upright(blob, formats, check))
+
+
+def upright(
+    blob: bytes, formats: tuple[str, ...] | None = None, check: Callable[[Image.Image], None] | None = None
+) -> Image.Image:
+    """The picture in the bytes of a file, turned as its EXIF says, in its own mode: see :func:`unpacked`."""
+    image = Image.open(io.BytesIO(blob), formats=formats)
+    if check is not None:
+        check(image)
+    try:
+        image.load()
+    except OSError:
+        if image.format not in JPEGS:
+            raise
+        image = _whole_jpeg(blob)
+    return ImageOps.exif_transpose(image)
+
+
+def _whole_jpeg(blob: bytes) -> Image.Image:
+    """A JPEG whose last bytes are missing, if nearly all of its pixels are there. Every viewer shows such a file.
+
+    Raises:
+        OSError: more is missing.
+    """
+    begun = blob.rstrip(b"\xff")
+    noise = bytes(range(1, 255)) * (len(blob) // 254 + 1)  # pixels that it changes were not in the file
+    whole, other = (Image.open(io.BytesIO(begun + more + b"\xff\xd9"), formats=("JPEG",)) for more in (b"", noise))
+    differ = ImageChops.difference(whole, other).convert("L").histogram()
+    if 1 - differ[0] / sum(differ) > MISSING:
+        raise OSError("the end of the file is missing, and too much of the picture with it")
+    return whole
+
+
 def rgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB of 8 bits, transparency on white. It is a copy of nothing but the pixels.
+    """`image` in RGB of 8 bits, sRGB, transparency on white. It is a copy of nothing but the pixels.
 
     What else a file says would go on into the files that are made of it: comments, or options of the next encoder.
 
@@ -36,10 +95,10 @@ def rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith("I") or image.mode == "F":
         image = image.convert("F").point(lambda value: value / 257).convert("L")  # 16 bits to 8
+    bare = to_srgb(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    bare = image.convert("RGB")
+        bare.putalpha(image.convert("RGBA").getchannel("A"))
+        bare = Image.alpha_composite(Image.new("RGBA", image.size, "white"), bare).convert("RGB")
     bare.info.clear()
     return bare
 
@@ -63,8 +122,8 @@ def grid_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
 
 
 def fit(images: list[Image.Image], height: int, width: int) -> list[Image.Image]:
-    """The images as a model sees them, RGB, brought to its size."""
-    return [image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS) for image in images]
+    """The images as a model sees them, RGB of sRGB, brought to its size."""
+    return [rgb(image).resize((width, height), Image.Resampling.LANCZOS) for image in images]
 
 
 def restore(edited: Image.Image, source: Image.Image) -> Image.Image:

@@ -107,6 +107,10 @@ def read(dit: WanTransformer3DModel, name: str, file: str) -> tuple[dict[str, Te
         )
     except (SafetensorError, OSError) as error:
         raise ValueError(f"lora {name}: {path} cannot be read ({error})") from error
+    except Exception as error:  # diffusers' converters raise all kinds over keys that they do not know
+        raise ValueError(
+            f"lora {name}: {path} holds no LoRA of a Wan model that diffusers converts ({error})"
+        ) from error
     layers = {n.replace(".base_layer", ""): m for n, m in dit.named_modules() if isinstance(m, nn.Linear)}
     pairs = 0
     for key, weight in cast(dict[str, Tensor], state).items():
