@@ -16,12 +16,13 @@ from v4e.config import Config, parse
 from v4e.config.command_line import fail, nearest
 from v4e.config.commands import OPTIONS, describe_options, read_options, usage
 from v4e.config.reference import describe
+from v4e.faults import Fault
+from v4e.faults.foreign import as_fault
 from v4e.files.uri import check_dir
 
 PIPELINES = Path(__file__).resolve().parents[1]
 STAGES = PIPELINES / "stages"
 SERVE = PIPELINES.parent / "serve" / "__main__.py"  # a command of its own, whose package nothing here imports
-USER_ERRORS = (ValueError, OSError)
 SECOND_WORDS = {("caption", "audit"): "caption_audit", ("plan", "scale"): "plan_scale"}
 SHORT = {"--json": "plan.json=true"}
 T = TypeVar("T")
@@ -79,16 +80,16 @@ def stage(name: str) -> Callable:
 
 
 def carry_out(argv: list[str], read: Callable[[list[str]], T], run: Callable[[T], None]) -> None:
-    """Read the arguments and call `run` on them; a user's mistake ends in one line, with exit status 2 or 1."""
+    """Read the arguments and call `run` on them; any error ends in one line with its code, and exit status 2 or 1."""
     try:
         settings = read(argv)
     except ValueError as error:
-        fail(str(error), 2)
+        fail(Fault("A01", str(error)).line, 2)
     try:
         if isinstance(settings, Config):
             check_dir("run.dir", settings.run.dir)
         run(settings)
-    except USER_ERRORS as error:
+    except Exception as error:  # whatever it is, a user reads one line
         if os.environ.get("V4E_DEBUG") == "1":
             raise
-        fail(str(error), 1)
+        fail(as_fault(error).line, 1)

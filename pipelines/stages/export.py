@@ -11,8 +11,8 @@ from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan
 from v4e.files.uri import join
 from v4e.training import checkpoint
-from v4e.training.checks import check_export
 from v4e.training.model_card import card
+from v4e.training.resume import check_export
 from v4e.weights.export import Weights, export_lora, export_pipeline
 from v4e.weights.load import DTYPES
 
@@ -29,7 +29,7 @@ def run(config: Config) -> None:
     settings, checkpoints = config.export, join(config.run.dir, "checkpoints")
     step = chosen_step(checkpoints, settings.step)
     path = checkpoint.path_of(checkpoints, step)
-    samples = check_export(config, join(config.run.dir, "training.json"))
+    samples = check_export(config)
     records = journal.read(join(config.run.dir, "metrics.jsonl"))
     dtype = config.models.dtype if settings.dtype == "same" else settings.dtype
     chosen = [name for name, part in FOLDERS.items() if settings.weights in ("both", part)]

@@ -22,7 +22,7 @@ from v4e.files.manifest import stage
 from v4e.files.progress import plan, say
 from v4e.files.uri import join, remove, write_json_atomic
 from v4e.planning.work_table import compared
-from v4e.training import checks as startup
+from v4e.training.resume import check_resume, memory, remember
 from v4e.training.steps import steps_of
 from v4e.watch.follow import Follower
 from v4e.watch.trackers import trackers
@@ -32,11 +32,12 @@ from v4e.weights import needed
 def run(config: Config) -> None:
     """Trains the student of `config` to the end, from the last checkpoint if there is one."""
     prepared = prepare(config)
-    done = enter(config, prepared.ids)
+    done = trained(config, prepared.ids)
     plan("training", describe(prepared, done))
     if done >= config.optim.steps:
         return
     check_fits(prepared)
+    enter(config, prepared.ids)
     validation.run(config)
     train(prepared, done)
     records = journal.read(metrics_uri(config))
@@ -45,20 +46,26 @@ def run(config: Config) -> None:
         plan("plan and run", compared(prepared.work, config, warm))
 
 
-def enter(config: Config, ids: list[str]) -> int:
-    """The steps that ``run.dir`` has a checkpoint of. Leaves the run's settings in it; ``run.overwrite`` empties it.
+def trained(config: Config, ids: list[str]) -> int:
+    """The steps that ``run.dir`` has a checkpoint of, from which the run goes on; with ``run.overwrite`` none.
 
     Raises:
-        ValueError: the run there began with other settings or samples.
+        Fault: the run there was trained with other settings or samples.
     """
-    folder = config.run.dir
-    checkpoints, settings = join(folder, "checkpoints"), join(folder, "training.json")
     if config.run.overwrite:
-        for uri in (checkpoints, metrics_uri(config), settings, join(folder, "ray")):
+        return 0
+    check_resume(config, ids)
+    return (steps_of(checkpoints_uri(config)) or [0])[-1]
+
+
+def enter(config: Config, ids: list[str]) -> None:
+    """Leaves the run's settings in ``run.dir``, once nothing refuses it; ``run.overwrite`` empties it."""
+    folder = config.run.dir
+    if config.run.overwrite:
+        for uri in (checkpoints_uri(config), metrics_uri(config), memory(folder), join(folder, "ray")):
             remove(uri)
-    startup.check_resume(config, ids, settings)
+    remember(config, ids)
     write_json_atomic(join(folder, "config.json"), asdict(config))
-    return (steps_of(checkpoints) or [0])[-1]
 
 
 def train(prepared: PreparedRun, done: int) -> None:
@@ -76,6 +83,11 @@ def train(prepared: PreparedRun, done: int) -> None:
             report_start(pool, config.teacher)
         with trackers(config, done) as tracks, watching(metrics_uri(config), Follower(config, done, tracks, say)):
             trainer.fit()
+
+
+def checkpoints_uri(config: Config) -> str:
+    """The folder of the run's checkpoints."""
+    return join(config.run.dir, "checkpoints")
 
 
 def metrics_uri(config: Config) -> str:

@@ -18,7 +18,6 @@ from v4e.data.ingest.manifest import fingerprint
 from v4e.data.store import fingerprint as store
 from v4e.evaluation.heldout import HeldoutModel
 from v4e.evaluation.suites.generation import SuiteModel, manifest
-from v4e.training.checks import check_resume
 from v4e.training.model_card import card
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,24 +102,28 @@ def test_every_recipe_has_its_fingerprints_in_the_test_above():
 
 
 def test_a_run_of_an_earlier_version_may_go_on():
-    """The settings that training.json held before they were derived, with sizes that only buckets have."""
-    assert digest(decided_by(parse([*BUCKETS]), "training")) == "491b24b05825a77a"
+    """The settings that training.json holds, with sizes that only buckets have, without the backend."""
+    assert digest(decided_by(parse([*BUCKETS]), "training")) == "2ccb5845b83540c0"
 
 
-def test_a_run_from_before_a_setting_goes_on_with_the_setting_as_it_was_and_with_no_other(tmp_path):
-    """``tail.times`` came later: older runs supervised the tail at all timesteps."""
-    uri, ids = str(tmp_path / "training.json"), ["a"]
-    check_resume(parse([]), ids, uri)
-    assert "tail.times" not in json.loads(Path(uri).read_text())
-    check_resume(parse(["tail.times=all"]), ids, uri)
-    with pytest.raises(ValueError, match=r"trained with tail\.times=all, this recipe has tail\.times=0\.25: set"):
-        check_resume(parse(["tail.times=0.25"]), ids, uri)
-    Path(uri).unlink()
-    check_resume(parse(["tail.times=0.25"]), ids, uri)
-    with pytest.raises(ValueError, match=r"trained with tail\.times=0\.25, this recipe has tail\.times=all"):
-        check_resume(parse([]), ids, uri)
+def test_what_a_result_lacks_was_as_before_the_setting_or_its_default():
+    """``tail.times`` and ``teacher.payload`` came later: older runs supervised at all timesteps and sent bf16."""
+    assert "tail.times" not in decided_by(parse([]), "training")
+    now = decided_by(parse(["tail.times=0.25", "teacher.payload=fp8"]), "training")
+    assert differing({}, {key: now[key] for key in ("tail.times", "teacher.payload")}) == {
+        "tail.times": ("all", "0.25"),
+        "teacher.payload": ("bf16", "fp8"),
+    }
     assert differing({"kd.weight": 1}, {"kd.weight": 2}) == {"kd.weight": (1, 2)}
     assert differing({"gone": 1}, {}) == {}
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_result_from_before_any_one_of_the_settings_is_still_the_defaults(outcome):
+    default = decided_by(Config(recipe=""), outcome)
+    for key in default:
+        older = {name: value for name, value in default.items() if name != key}
+        assert differing(older, default) == {}, key
 
 
 @pytest.mark.parametrize(

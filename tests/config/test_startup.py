@@ -7,6 +7,7 @@ from pipelines.parts.command import carry_out
 from pipelines.stages import ablate, demo
 from tests.support.processes import ROOT
 from v4e.config import RECIPES, parse
+from v4e.faults import Fault
 from v4e.training import checks as startup
 
 
@@ -52,8 +53,9 @@ def test_a_backend_of_16_bits_needs_both_models_in_them(monkeypatch):
     monkeypatch.setattr(attention_dispatch, "_CAN_USE_FLASH_ATTN", True)
     arguments = ["models.attention=flash", "models.fold_pad=false"]
     for key in ("models.dtype", "train.dtype"):
-        with pytest.raises(ValueError, match=f"models.attention=flash .* set {key}=bfloat16"):
+        with pytest.raises(Fault, match=f"models.attention=flash .* set {key}=bfloat16") as error:
             startup.check_attention(parse(arguments))
+        assert error.value.code == "T01"
         arguments.append(f"{key}=bfloat16")
     startup.check_attention(parse(arguments))
 

@@ -145,19 +145,6 @@ def test_latents_of_other_recipes_are_refused():
         startup.check_latents(config(), sizes.dit(DIT), (16, 2, 8, 8), (16, 4, 4))
 
 
-def test_a_run_does_not_go_on_under_other_settings(tmp_path):
-    uri = str(tmp_path / "run" / "training.json")
-    startup.check_resume(config(), IDS, uri)
-    startup.check_resume(config(train={"log_every": 7}, teacher={"replicas": 3}), IDS[::-1], uri)
-    with pytest.raises(ValueError, match=r"tail\.weight=20\.0, this recipe has tail\.weight=1\.0"):
-        startup.check_resume(config(tail={"weight": 1.0}), IDS, uri)
-    with pytest.raises(ValueError, match=r"the samples of data\.train"):
-        startup.check_resume(config(), IDS[1:], uri)
-    for options in ({"payload": "fp8"}, {"tokens": "tail"}):
-        with pytest.raises(ValueError, match=rf"this recipe has teacher\.{next(iter(options))}="):
-            startup.check_resume(config(teacher=options), IDS, uri)
-
-
 def test_a_run_is_about_its_own_triplets_in_a_shared_store(tmp_path, random_family):
     settings = stored(tmp_path / "store", random_family, 5, run={"dir": str(tmp_path / "run")}, data={"store": ""})
     settings = replace(settings, data=replace(settings.data, store=store_uri(settings)))

@@ -25,7 +25,8 @@ from v4e.editing.editor import Editor
 from v4e.editing.settings import EditSettings
 from v4e.files import journal
 from v4e.training import checkpoint
-from v4e.training.checks import check_resume, check_run
+from v4e.training.checks import check_run
+from v4e.training.resume import remember
 from v4e.training.student import StudentTrainer
 from v4e.weights.export import export_pipeline
 from v4e.weights.load import load_dit
@@ -43,7 +44,7 @@ def trained(folder: Path, family: Path, steps: int = 2, **sections: dict[str, ob
     dit = load_dit(settings.models.student, torch.float32)
     trainer = StudentTrainer(settings, dit, device=torch.device("cpu"))
     folder.mkdir(exist_ok=True)
-    check_resume(settings, IDS, folder / "training.json")
+    remember(settings, IDS)
     for step in range(1, steps + 1):
         journal.append(folder / "metrics.jsonl", {"step": step, **trainer.step([make_batch(step, 0)])})
         checkpoint.save(folder / "checkpoints", step, trainer.state_dict(), keep=2)

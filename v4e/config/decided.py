@@ -1,8 +1,7 @@
 """The settings that a result depends on: what stamps and fingerprints hold, and what a refusal compares."""
 
-from collections.abc import Mapping
-from dataclasses import fields
-from functools import cache
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields
 
 from v4e.config.schema import Config
 from v4e.config.setting import Outcome, before, decides, has_effect
@@ -31,19 +30,19 @@ def differing(made: Mapping[str, object], now: Mapping[str, object]) -> dict[str
 
     Both are by :func:`decided_by`. Of `made` only the keys count that `now` may leave out.
 
-    A setting that stamps leave out has the value there that it had before it existed.
+    A setting that stamps leave out has the value there that it had before it existed. Any other that `made` lacks is
+    younger than it, and had its default there: by it results are made as they were before.
     """
-    later = _later()
+    later, defaults = _values(before), _values(lambda one: one.default)
     keys = [*now, *(key for key in made if key in later and key not in now)]
-    pairs = {key: (made.get(key, later.get(key)), now.get(key, later.get(key))) for key in keys}
+    pairs = {key: (made.get(key, (defaults | later).get(key)), now.get(key, later.get(key))) for key in keys}
     return {key: (had, has) for key, (had, has) in pairs.items() if had != has}
 
 
-@cache
-def _later() -> dict[str, object]:
-    """Returns the settings that are younger than some results, and their values there as JSON keeps them."""
+def _values(of: Callable[[Field], object]) -> dict[str, object]:
+    """Returns what `of` says of each setting, as JSON keeps it, but for None."""
     sections = Config(recipe="").sections()
-    found = {f"{name}.{one.name}": before(one) for name, section in sections.items() for one in fields(section)}
+    found = {f"{name}.{one.name}": of(one) for name, section in sections.items() for one in fields(section)}
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in found.items() if value is not None
     }

@@ -46,7 +46,9 @@ class Models:
         decides=("features", "rollouts", "training", "edits", "benchmark edits", "foreign edits"),
     )
     attention: str = setting(
-        "native", "Attention backend of diffusers, such as native (PyTorch's SDPA) or flash", decides="training"
+        "native",
+        "Attention backend of diffusers, such as native (PyTorch's SDPA) or flash; the same but for rounding",
+        decides=NOTHING,
     )
     positions: tuple[int, ...] = setting(
         (),
@@ -58,7 +60,7 @@ class Models:
     fold_pad: bool = setting(
         True,
         "Whether to compute identical text padding tokens once; exact, but needs a backend with masks (ours)",
-        decides="training",
+        decides=NOTHING,
     )
 
     def __post_init__(self):

@@ -1,19 +1,15 @@
 """Checks before a training run starts anything: each refusal names the difference and what to do."""
 
 import json
-import os
-from collections.abc import Sequence
 
-from v4e.config import Config, decided_by, differing
+from v4e.config import Config
 from v4e.data.sources import parts
-from v4e.data.store.ids import ids_hash
-from v4e.files.uri import exists, read_json, write_json_atomic
+from v4e.faults import Fault
 from v4e.models.sizes import DitConfig, DitSizes, dit
 from v4e.parallel.cuts import check_degree
 from v4e.weights.hub import TRANSFORMER, check_folder, check_trained_frames, local_folder
 
 HALF_ONLY = ("flash", "sage", "cudnn", "fa2")  # in the names of backends whose kernels take no float32
-SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
 
 
 def check_run(config: Config) -> tuple[DitConfig, DitConfig]:
@@ -82,16 +78,16 @@ def check_attention(config: Config) -> None:
 
     names = attention_backends()
     if name not in names:
-        raise ValueError(f"models.attention={name}: expected one of {', '.join(names)}")
+        raise Fault("T01", f"models.attention={name}: expected one of {', '.join(names)}")
     try:
         check_attention_backend(name)
     except RuntimeError as error:
         ours = "pip install -e '.[flash]', " if name in ("flash", "flash_varlen") else ""
-        raise ValueError(f"models.attention={name}: {error} {ours}or set models.attention=native") from error
+        raise Fault("T01", f"models.attention={name}: {error} {ours}or set models.attention=native") from error
     if any(word in name for word in HALF_ONLY):
         for key, dtype in (("models.dtype", config.models.dtype), ("train.dtype", config.train.dtype)):
             if dtype == "float32":
-                raise ValueError(f"models.attention={name} computes in 16 bits, {key}=float32: set {key}=bfloat16")
+                raise Fault("T01", f"models.attention={name} computes in 16 bits, {key}=float32: set {key}=bfloat16")
 
 
 def check_models(config: Config, student: DitSizes, teacher: DitSizes | None) -> None:
@@ -160,44 +156,3 @@ def check_latents(config: Config, student: DitSizes, shape_CFHW: tuple[int, ...]
             f"tail.weight={config.tail.weight} needs tail latents of shape {(channels, *shape_CFHW[2:])}, "
             f"the store has {tuple(tail_CHW)}: run pipelines/precompute.py, or set tail.weight=0"
         )
-
-
-def check_resume(config: Config, ids: Sequence[str], uri: str) -> None:
-    """Refuses to go on with a run under other settings or on other samples than it began with.
-
-    Those of a new run are remembered at `uri`.
-
-    Settings that cannot change the result (workers, logging, replicas) are free.
-
-    Raises:
-        ValueError: a setting differs; the first one is named.
-    """
-    now = decided_by(config, "training") | {SAMPLES: ids_hash(ids)}
-    if not exists(uri):
-        write_json_atomic(uri, now)
-        return
-    before = read_json(uri)
-    for key, (had, has) in differing(before, now).items():
-        raise ValueError(
-            f"{os.path.dirname(uri)} was trained with {key}={had}, this recipe has {key}={has}: "
-            f"set {key} back, choose another run.dir, or start anew with run.overwrite=true"
-        )
-
-
-def check_export(config: Config, uri: str) -> str:
-    """Refuses to export a run's weights as what they are not; the hash of the samples that it trained on.
-
-    `uri` is where :func:`check_resume` remembered it; without that nothing is refused and the hash is "unknown".
-
-    Raises:
-        ValueError: the run started from another student, had other places in time, or adapters of another scale.
-    """
-    if not exists(uri):
-        return "unknown"
-    trained = read_json(uri)
-    changes = differing(trained, decided_by(config, "training"))
-    for key in ("models.student", "models.positions", "lora.rank", "lora.alpha"):
-        had, has = changes.get(key, (None, None))
-        if had is not None:  # a run that remembers no such setting is taken at the recipe's word
-            raise ValueError(f"the run was trained with {key}={had}, this recipe has {key}={has}: set it back")
-    return trained[SAMPLES]

@@ -1,0 +1,25 @@
+"""All codes of errors. ``python -m v4e.faults.page > docs/errors.md`` makes the page that explains them.
+
+A code keeps its meaning for ever; a new meaning gets a new number.
+"""
+
+CODES: dict[str, str] = {
+    # A: any command
+    "A01": "An argument is no `key=value`, or its value is not of the setting's kind. Read `v4e COMMAND --help`.",
+    "A02": "Settings, files or models do not fit each other. The line names them and what to change.",
+    "A03": "A file, a folder or a model is not there. Check the name that the line gives, or run the stage before.",
+    "A04": "A place may not be read or written, or is read-only. Choose another one, or change its permissions.",
+    "A05": "A disk or a quota is full. Free some room, or choose a place on another disk; finished work is kept.",
+    "A06": "A network port is in use by another program. Choose another port, or end that program.",
+    "A07": "A storage or network service did not answer, or refused the credentials. Check address and credentials.",
+    "A08": "Memory is used up: of the machine, of a GPU, or of /dev/shm. Lower batch, workers or replicas.",
+    "A09": "A name or a text cannot be used: it is no UTF-8, or too long. Rename or save it anew.",
+    "A10": "Ray, or a process that it started, ended with an error. The line has the cause and where its log lies.",
+    "A11": "The command was stopped by Ctrl-C or SIGTERM. The same command goes on with what it finished.",
+    "A99": "An error that v4e did not expect. Run the command again with V4E_DEBUG=1, and report what it prints.",
+    # T: training and what belongs to it
+    "T01": "The attention backend of `models.attention` is not installed, or cannot compute in this precision. "
+    "Install it, or set `models.attention=native models.fold_pad=false`.",
+    "T02": "The run in `run.dir` was trained with other settings or samples. Set them back, choose another `run.dir`, "
+    "or start anew with `run.overwrite=true`.",
+}
