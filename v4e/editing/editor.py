@@ -4,7 +4,7 @@ Shapes: B batch, C latent channels, F latent frames, H W latent height and width
 images, T of text. D is the width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -14,12 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from v4e.editing import inexact
+from v4e.editing.arguments import check_counts, check_masks
+from v4e.editing.finish import Edit, finished
 from v4e.editing.inexact import Inexact
-from v4e.editing.settings import EditSettings, check_seed
+from v4e.editing.masks import held
+from v4e.editing.settings import EditSettings
 from v4e.files.cache import TensorCache, content_key
-from v4e.files.images import fit, grid_size, restore
+from v4e.files.images import fit, grid_size
 from v4e.method import sampler
-from v4e.method.conditioning import condition, flf_video, i2v_video
+from v4e.method.conditioning import condition, flf_video, i2v_video, tail_video
 from v4e.method.sampler import OnStep
 from v4e.models.dit import DitInputs
 from v4e.models.encoders import decoded, encode_clip, encode_images, encode_text, to_images, to_pixels
@@ -30,13 +33,6 @@ from v4e.weights.lora_files import Adapters
 
 EXACT = Inexact()
 CACHE_BYTES = 256 * 2**20  # about 100 sources and instructions of Wan 14B at 720p
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edit:
-    image: Image.Image  # of the source's size
-    clip: list[Image.Image]  # P frames of the model's size, the source's reconstruction first
-    how: tuple[str, ...] = ()  # names of the options in use that are not exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,24 +117,28 @@ class Editor:
         negatives: list[str] | None = None,
         lora: str | None = None,
         last_images: list[Image.Image] | None = None,
+        masks: list[Image.Image] | None = None,
         on_step: OnStep | None = None,
     ) -> list[Edit]:
         """Edits a batch, each image by its instruction, from the noise of its seed.
 
         Images of any size are brought to the size of `settings`, and the edits back to their source's size. With
         guidance other than 1 each step is led away from `negatives`, which are empty by default. `lora` is the name of
-        one given to :meth:`load`. `last_images` are the last frames for an FLF2V model. `on_step(step, x0_hat_BCFHW)`
+        one given to :meth:`load`. `last_images` are the last frames for an FLF2V model. `masks` are of mode L and of
+        their image's size: where one is 0, the image stays as it is, to the bit. `on_step(step, x0_hat_BCFHW)`
         sees the prediction after each step; if it returns False, the edit stops there and is that prediction.
 
         Raises:
             ValueError: an argument means nothing, or does not fit the others or the model.
         """
-        _check_counts(images, instructions, seeds, negatives, last_images)
-        for seed in seeds:
-            check_seed(seed)
+        check_counts(images, instructions, seeds, negatives, last_images)
+        check_masks(images, masks, settings)
         height, width = self._size(images, settings)
         self.adapters.use(lora)
-        inputs = self._inputs(fit(images, height, width), instructions, settings.frames, last_images)
+        sources, frames = fit(images, height, width), settings.frames
+        inputs = self._inputs(sources, instructions, frames, last_images)
+        needs_still = settings.preserve == "auto" or settings.hold
+        stills = [self._still(source, frames) for source in sources] if needs_still else []
         with inexact.step_cache(self.dit, self.options):
             z_BCFHW = sampler.sample(
                 self.dit,
@@ -150,12 +150,16 @@ class Editor:
                 scheduler=self.scheduler,
                 guidance=settings.guidance,
                 empty=[self._text(t) for t in negatives or [""] * len(images)] if settings.guidance != 1 else None,
+                held=held(torch.cat(stills), masks) if settings.hold and masks else None,
                 on_step=on_step,
             )
         clips = [to_images(clip_CPHW.transpose(0, 1)) for part in decoded(self.decoder, z_BCFHW) for clip_CPHW in part]
+        kept = self.preview(torch.cat(stills)) if settings.preserve == "auto" else [None] * len(images)
         return [
-            Edit(image=restore(clip[-1], image), clip=clip, how=self.options.names)
-            for image, clip in zip(images, clips, strict=True)
+            finished(clip, image, settings, sized=sized, still=still, mask=mask, how=self.options.names)
+            for clip, image, sized, still, mask in zip(
+                clips, images, sources, kept, masks or [None] * len(images), strict=True
+            )
         ]
 
     def _size(self, images: list[Image.Image], settings: EditSettings) -> tuple[int, int]:
@@ -211,6 +215,15 @@ class Editor:
 
         return self.cache.get(content_key(f"condition of {frames} frames", source, *last), encode)
 
+    def _still(self, source: Image.Image, frames: int) -> Tensor:
+        """z_BCFHW of a clip that shows nothing but one source."""
+
+        def encode() -> Tensor:
+            pixels = to_pixels([source], source.height, source.width).to(self.device)
+            return encode_clip(self.frozen.vae, tail_video(pixels, pixels, frames))
+
+        return self.cache.get(content_key(f"still of {frames} frames", source), encode)
+
     def _image(self, image: Image.Image) -> Tensor:
         """image_BID of one image."""
         frozen = self.frozen
@@ -225,17 +238,3 @@ class Editor:
         return self.cache.get(
             content_key("text", text), lambda: encode_text(frozen.text_encoder, frozen.tokenizer, [text])[0]
         )
-
-
-def _check_counts(
-    images: Sequence, instructions: Sequence, seeds: Sequence, negatives: Sequence | None, lasts: Sequence | None
-) -> None:
-    if not images:
-        raise ValueError("0 images: expected at least one")
-    if not len(images) == len(instructions) == len(seeds):
-        raise ValueError(
-            f"{len(images)} images, {len(instructions)} instructions, {len(seeds)} seeds: expected as many of each"
-        )
-    for name, given in (("negatives", negatives), ("last_images", lasts)):
-        if given is not None and len(given) != len(images):
-            raise ValueError(f"{len(given)} {name} of {len(images)} images: expected as many")

@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from v4e.config import Config
 from v4e.wan import Solver, check_frames
+
+Preserve = Literal["off", "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,9 @@ class EditSettings:
     guidance: float = 1.0  # 1: no guidance, one pass a step in place of two
     shift: float | None = None  # of the timesteps; None: the scheduler's own
     solver: Solver = "euler"
+    preserve: Preserve = "off"  # auto: outside the region that the edit changes, the source's pixels to the bit
+    hold: bool = False  # the latents outside a given mask are the source's at each step
+    strength: float = 1.0  # how far the evolution goes: 0 is the source, 1 the edit
 
     def __post_init__(self):
         check_frames("frames", self.frames)
@@ -32,6 +38,10 @@ class EditSettings:
             raise ValueError(f"guidance={self.guidance}: expected a number, not negative, such as 1 or 5")
         if self.shift is not None and not 0 < self.shift < math.inf:
             raise ValueError(f"shift={self.shift}: expected a number above 0, such as 3")
+        if self.preserve not in get_args(Preserve):
+            raise ValueError(f"preserve={self.preserve!r}: expected {' or '.join(get_args(Preserve))}")
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength={self.strength}: expected 0, the source, to 1, the edit")
 
     @classmethod
     def of(cls, config: Config, height: int, width: int) -> "EditSettings":

@@ -5,7 +5,7 @@ Shapes: B batch, C latent channels, F latent frames, H W latent height and width
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from typing import cast
 
@@ -22,6 +22,14 @@ OnStep = Callable[[int, Tensor], bool | None]
 Velocity = Callable[[Tensor, float], Tensor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Latents that sampling may not change."""
+
+    z_BCFHW: Tensor  # what they are at the end
+    free_B11HW: Tensor  # bool, True where the edit may change them
+
+
 @torch.no_grad()
 def sample(
     dit: WanTransformer3DModel,
@@ -35,15 +43,19 @@ def sample(
     guidance: float = 1.0,
     empty: list[Tensor] | None = None,
     dtype: torch.dtype | None = None,
+    held: Held | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Clip latents z_BCFHW, float32, of B encoded edits, each from the noise of its seed.
 
     `scheduler` holds UniPC's settings. `empty` are the texts (T, D) that `guidance` other than 1 leads away from.
-    `dtype` as for ``models.dit.predict``. `on_step(step, x0_hat_BCFHW)` sees the prediction after each step; returning
-    False stops there and yields that prediction. `dit` may be sharded: then all its ranks call this, equally often.
+    `dtype` as for ``models.dit.predict``. What is `held` goes the straight way from its noise to its end: at each step
+    it is those latents with that step's noise. `on_step(step, x0_hat_BCFHW)` sees the prediction after each step;
+    returning False stops there and yields that prediction. `dit` may be sharded: then all its ranks call this, equally
+    often.
     """
     device, numbers = inputs.y_BCFHW.device, count()
+    eps_BCFHW = start(inputs.y_BCFHW, seeds)
     branches = {"text": inputs} | ({} if empty is None else {"empty": replace(inputs, text=empty)})
     with reusing(dit, guided=empty is not None) as memo:
 
@@ -59,10 +71,9 @@ def sample(
             u = branch("text", step, x_t_BCFHW, t_B)
             if empty is not None:
                 u = flow.guided(u, branch("empty", step, x_t_BCFHW, t_B), guidance)
-            return u.float()
+            return u.float() if held is None else torch.where(held.free_B11HW, u.float(), eps_BCFHW - held.z_BCFHW)
 
-        x_BCFHW = start(inputs.y_BCFHW, seeds)
-        return solve(velocity, x_BCFHW, solver=solver, steps=steps, shift=shift, scheduler=scheduler, on_step=on_step)
+        return solve(velocity, eps_BCFHW, solver=solver, steps=steps, shift=shift, scheduler=scheduler, on_step=on_step)
 
 
 def solve(
