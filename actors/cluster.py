@@ -2,10 +2,15 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+import psutil
 import ray
+
+from actors.address import check_address
+from v4e.faults import Fault
 
 # For Ray Train, in the driver: it notices a dead worker in a fraction of a second, not in two.
 TRAIN_ENV = {
@@ -14,6 +19,11 @@ TRAIN_ENV = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+STARTS = 3  # of a local Ray, before it is given up
+PATIENCE = {  # for parts of a local Ray on a busy machine
+    "RAY_agent_register_timeout_ms": "120000",
+    "RAY_gcs_server_port_wait_time_s": "120",
 }
 LOCAL_OBJECT_STORE = 512 << 20  # bytes: enough for the targets in flight at tiny size
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -43,22 +53,67 @@ def connect(
     for name, value in TRAIN_ENV.items():
         os.environ.setdefault(name, value)
     if joins():
-        ray.init(runtime_env={"env_vars": dict(worker_env)}, logging_level=logging.WARNING)
+        check_address(os.environ.get("RAY_ADDRESS", ""))
+        try:
+            ray.init(runtime_env={"env_vars": dict(worker_env)}, logging_level=logging.WARNING)
+        except Exception as error:  # other versions, a wrong token, a cluster that ends just now
+            ray.shutdown()
+            where = os.environ.get("RAY_ADDRESS", "") or "the cluster of this job"
+            raise Fault("T04", f"RAY_ADDRESS={where} cannot be joined: {_first_line(error)}") from error
         return
     # Without it NIXL, if teacher.transport=nixl, listens on the node's address; this process reads by it as well.
     os.environ.setdefault("UCX_NET_DEVICES", "lo")
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process less: nobody preempts the only node
     path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    patience = {name: os.environ.get(name, value) for name, value in PATIENCE.items()}
     # Workers inherit it. As a runtime_env it would cost Ray the processes that it has started ahead, and a second each.
-    with environment(dict(worker_env) | {"PYTHONPATH": path}):
-        ray.init(
-            address="local",
-            num_cpus=cpus or max(4, os.cpu_count() or 1),
-            include_dashboard=False,
-            object_store_memory=store_bytes,
-            logging_level=logging.WARNING,
-            log_to_driver=False,
+    with environment(patience | dict(worker_env) | {"PYTHONPATH": path}):
+        start_local(
+            lambda: ray.init(
+                address="local",
+                num_cpus=cpus or max(4, os.cpu_count() or 1),
+                include_dashboard=False,
+                object_store_memory=store_bytes,
+                logging_level=logging.WARNING,
+                log_to_driver=False,
+            )
         )
+
+
+def start_local(start: Callable[[], object]) -> None:
+    """Calls `start`, and again where that fails, up to STARTS times: a busy machine takes longer than Ray waits.
+
+    Raises:
+        Fault: it failed each time; names the cause and Ray's logs. Whatever processes it started are ended.
+    """
+    for attempt in range(1, STARTS + 1):
+        before = set(psutil.Process().children(recursive=True))
+        try:
+            start()
+            return
+        except Exception as error:  # Ray raises whatever its parts do
+            ray.shutdown()
+            end_processes(set(psutil.Process().children(recursive=True)) - before)
+            if attempt == STARTS:
+                logs = os.path.join(os.path.realpath(os.path.join(tempfile.gettempdir(), "ray/session_latest")), "logs")
+                raise Fault(
+                    "T05",
+                    f"Ray did not start on this machine in {STARTS} attempts: {_first_line(error)}; its logs are in "
+                    f"{logs}; look whether the machine is busy, /dev/shm is small or a disk is full, and try again",
+                ) from error
+
+
+def end_processes(processes: Iterable[psutil.Process]) -> None:
+    """Kills processes, and waits until they are gone."""
+    mine = list(processes)
+    for process in mine:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(mine, timeout=5)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
 
 
 @contextmanager

@@ -22,4 +22,7 @@ CODES: dict[str, str] = {
     "Install it, or set `models.attention=native models.fold_pad=false`.",
     "T02": "The run in `run.dir` was trained with other settings or samples. Set them back, choose another `run.dir`, "
     "or start anew with `run.overwrite=true`.",
+    "T04": "No Ray answers at `RAY_ADDRESS`, or it cannot be joined. Start one by `ray start --head`, or unset it.",
+    "T05": "Ray did not start on this machine. The line has the cause and the place of its logs. Try again when the "
+    "machine is less busy; Ray needs room in /dev/shm and on the disk of its temporary folder.",
 }
