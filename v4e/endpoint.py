@@ -13,6 +13,10 @@ class RefusalError(ValueError):
         self.status, self.why = status, why
 
 
+class SilenceError(ValueError):
+    """A server gave no answer to a request, in as many tries as it has: it is not there, too slow, or failing."""
+
+
 class Endpoint:
     """A connection to one model on one server. `section` is the part of the config that its errors name."""
 
@@ -45,7 +49,8 @@ class Endpoint:
 
         Raises:
             RefusalError: the server answered with an error.
-            ValueError: the server is not there, refuses the key, or speaks another protocol.
+            SilenceError: the server is not there, or does not answer in time.
+            ValueError: the server refuses the key, or speaks another protocol.
         """
         return self._send(self.client.chat.completions.create, request)
 
@@ -54,7 +59,8 @@ class Endpoint:
 
         Raises:
             RefusalError: the server answered with an error.
-            ValueError: the server is not there, refuses the key, or speaks another protocol.
+            SilenceError: the server is not there, or does not answer in time.
+            ValueError: the server refuses the key, or speaks another protocol.
         """
         return self._send(self.client.completions.create, request)
 
@@ -63,9 +69,11 @@ class Endpoint:
 
         try:
             answer = create(model=self.model, **request)
+        except openai.APITimeoutError as error:
+            raise SilenceError(f"{self.url} did not answer in time: raise {self.section}.timeout_s") from error
         except openai.APIConnectionError as error:
             why = " ".join(str(error.__cause__ or error).split())
-            raise ValueError(f"{self.url} does not answer ({why}): is the server running there?") from error
+            raise SilenceError(f"{self.url} does not answer ({why}): is the server running there?") from error
         except openai.APIStatusError as error:
             raise self._refusal(error.status_code, error.message) from error
         except json.JSONDecodeError as error:

@@ -6,7 +6,7 @@ from typing import cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from actors.llm.engine import environment, start
 from actors.reserved import options
@@ -16,6 +16,7 @@ from v4e.evaluation.suites.items import Ask, Question, Reply
 
 RESTARTS = 2
 RETRY_TEMPERATURE = 0.7  # of the second try on: a greedy judge would only repeat itself
+AGAIN = 1000  # seeds between two replies to the same question
 MAX_TOKENS = 2048  # of a reply whose length the protocol leaves open
 
 
@@ -35,7 +36,7 @@ class VlmJudge:
         from vllm import SamplingParams
         from vllm.lora.request import LoRARequest
 
-        self.params = SamplingParams
+        self.params, self.name = SamplingParams, judge.model
         self.lora = LoRARequest("judge", 1, judge.lora) if judge.lora else None
 
     def ready(self) -> None:
@@ -47,7 +48,7 @@ class VlmJudge:
             self.params(
                 temperature=(RETRY_TEMPERATURE if attempt else 0.0) if q.temperature is None else q.temperature,
                 max_tokens=q.max_tokens or MAX_TOKENS,
-                seed=(q.seed or 0) + attempt if q.temperature or attempt else None,
+                seed=(q.seed or 0) + AGAIN * q.again + attempt if q.temperature or attempt else None,
             )
             for q in questions
         ]
@@ -58,6 +59,8 @@ class VlmJudge:
                 text=a.outputs[0].text,
                 tokens_in=len(a.prompt_token_ids or ()),
                 tokens_out=len(a.outputs[0].token_ids),
+                cut=a.outputs[0].finish_reason == "length",
+                model=self.name,
             )
             for a in answers
         ]
@@ -66,7 +69,8 @@ class VlmJudge:
 def judges(judge: Judge) -> Ask:
     """Starts ``judge.engines`` judges; a question goes to whichever is free.
 
-    Ray restarts one that dies, and its questions are asked again.
+    Ray restarts one that dies, and its questions are asked again. Where they end it each time, or take too long, they
+    are asked one by one, of a new engine; one that still gets no reply is lost.
 
     Raises:
         ValueError: vLLM cannot load the model.
@@ -78,7 +82,7 @@ def judges(judge: Judge) -> Ask:
         runtime_env={"env_vars": environment(judge.model, judge.gpus)},
     )
     free: queue.SimpleQueue = queue.SimpleQueue()
-    started = [cast(ActorHandle, remote.remote(judge)) for _ in range(judge.engines)]
+    started = [_start(remote, judge) for _ in range(judge.engines)]
     try:
         ray.get([engine.ready.remote() for engine in started])
     except RayActorError as error:
@@ -90,21 +94,29 @@ def judges(judge: Judge) -> Ask:
         free.put(engine)
 
     def ask(questions: Sequence[Question], attempt: int) -> list[Reply]:
-        engine = free.get()
+        engine, ended = free.get(), True
         try:
             ray.get(engine.ready.remote())  # one that was started again loads its model first, without a limit
-            return ray.get(engine.ask.remote(list(questions), attempt), timeout=judge.timeout_s)
+            answered = ray.get(engine.ask.remote(list(questions), attempt), timeout=judge.timeout_s)
+            ended = False
+            return answered
         except GetTimeoutError:
-            ray.kill(engine, no_restart=False)
-            raise ValueError(
-                f"the judge {judge.model} took longer than {judge.timeout_s:.0f} s for {len(questions)} questions: "
-                "raise judge.timeout_s or lower judge.batch; the same command goes on where this one stopped"
-            ) from None
+            why = f"no reply in judge.timeout_s={judge.timeout_s:.0f}"
         except RayActorError as error:
-            raise ValueError(
-                f"the judge {judge.model} died {RESTARTS + 1} times or could not start: {error}"
-            ) from error
+            why = f"the engine died {RESTARTS + 1} times: {error}"
+        except RayTaskError as error:  # such as a question that is longer than the model allows
+            why, ended = str(error.cause), False
         finally:
+            if ended:
+                ray.kill(engine)
+                engine = _start(remote, judge)
             free.put(engine)
+        if len(questions) == 1:
+            return [Reply(text="", lost=f"the judge {judge.model}: {' '.join(why.split())}"[:500])]
+        return [reply for question in questions for reply in ask([question], attempt)]
 
     return ask
+
+
+def _start(remote, judge: Judge) -> ActorHandle:
+    return cast(ActorHandle, remote.remote(judge))

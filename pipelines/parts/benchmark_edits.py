@@ -57,12 +57,7 @@ def generate(
         ValueError: there are edits that another program made.
     """
     place = folder(config, name, model.name)
-    if name == "gedit":
-        bad = gedit.lay_out_sources(config.bench, suite.items)
-    else:
-        bad = imgedit.lay_out_sources(config.bench, name, suite.items, folder(config, name))
-    for problem in bad:
-        say(f"{name}: no source image {problem}")
+    lay_out_sources(config, name, suite)
     uri, stamp = join(place, "manifest.json"), manifest(config, model, weights(model), suite.hashes)
     if not exists(uri) and any(Path(item.edited).exists() for item in suite.items):
         raise ValueError(
@@ -77,6 +72,20 @@ def generate(
     for turn in range(1, rounds + 1):
         mine = [i for i in suite.items if rounds == 1 or i.key.endswith(f"/turn{turn}")]
         _edit(config, model, name, mine, editors)
+
+
+def lay_out_sources(config: Config, name: str, suite: Suite) -> None:
+    """Writes the sources that are missing beside the edits of a suite, and says which are not there.
+
+    Raises:
+        FileNotFoundError: some are missing, and ``bench.gedit`` or ``bench.imgedit`` is not there.
+    """
+    if name == "gedit":
+        bad = gedit.lay_out_sources(config.bench, suite.items)
+    else:
+        bad = imgedit.lay_out_sources(config.bench, name, suite.items, folder(config, name))
+    for problem in bad:
+        say(f"{name}: no source image {problem}")
 
 
 def weights(model: SuiteModel) -> str:

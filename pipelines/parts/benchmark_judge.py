@@ -2,6 +2,7 @@
 
 import datetime
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from rich.table import Table
 
 from actors.cluster import connect
 from actors.llm.judge import judges
+from pipelines.parts.benchmark_edits import lay_out_sources
 from v4e.config import Config
 from v4e.evaluation.suites.endpoint import endpoint
 from v4e.evaluation.suites.estimate import estimate
 from v4e.evaluation.suites.fake import fake
 from v4e.evaluation.suites.generation import SuiteModel
+from v4e.evaluation.suites.identity import identity, title
 from v4e.evaluation.suites.items import Ask, Question, Reply, Rubric, Suite
-from v4e.evaluation.suites.judging import judge_items, read_records
+from v4e.evaluation.suites.judging import SCORED, answered_by, judge_items, read_records, second_tries
 from v4e.evaluation.suites.places import folder, scores_uri
 from v4e.evaluation.suites.rubrics import rubric
 from v4e.evaluation.suites.scores import item_scores, summarize, write_official
@@ -58,14 +61,16 @@ def judge_all(config: Config, suites: dict[str, list[Suite]], chosen: Sequence[S
         if not any(Path(item.edited).exists() for item in suite.items):
             raise FileNotFoundError(
                 f"{folder(config, name, model.name)} holds none of the {len(suite.items)} edits, as "
-                f"{suite.items[0].edited}: run with generate in bench.stages, or lay them there yourself"
+                f"{suite.items[0].edited}: run with generate in bench.stages, name them in bench.edits, or lay them "
+                "there yourself"
             )
+        lay_out_sources(config, name, suite)  # those of another program's edits are not there
     questions, sample = _to_ask(config, jobs, rubrics)
     expected = estimate(sample, questions, judge)
     plan(
         "judge",
         {
-            "who": f"{judge.model} ({judge.kind}), {judge.backbone}",
+            "who": f"{title(identity(judge), judge.model)} ({judge.kind}), {judge.backbone}",
             "prompts": f"{config.bench.rubrics}",
             **{f"sha256 of {prompt}": h for r in rubrics.values() for prompt, h in r.hashes.items()},
             "to do": str(expected),
@@ -91,7 +96,8 @@ def _to_ask(
         kinds = rubrics[name].kinds
         place = Path(scores_uri(config, name, model.name)).parent
         there = [item for item in suite.items if Path(item.source).exists() and Path(item.edited).exists()]
-        replied = {r["id"] for path in place.glob("replies*.jsonl") for r in read_records(path) if r["reply"]}
+        records = [r for path in place.glob("replies*.jsonl") for r in read_records(path)]
+        replied = {r["id"] for r in records if r["reply"] and r.get("by") == identity(config.judge)}
         questions += max(0, len(there) * len(kinds) - len(replied))
         for item in there[:2]:
             try:
@@ -130,6 +136,7 @@ def _judge(config: Config, name: str, model: SuiteModel, suite: Suite, scheme: R
     before = Path(mine, "replies.jsonl").read_bytes() if exists(join(mine, "replies.jsonl")) else b""
     with bar(f"{name} of {model.name}", len(suite.items) * len(scheme.kinds), unit="replies") as advance:
         records = judge_items(suite.items, scheme, judge, ask, mine, advance)
+    _tell_failures(records)
     scores = item_scores(suite, scheme, records)
     write_official(suite, scores, place, model.name, judge.backbone)
     same = exists(uri) and before == Path(mine, "replies.jsonl").read_bytes()
@@ -137,12 +144,16 @@ def _judge(config: Config, name: str, model: SuiteModel, suite: Suite, scheme: R
         "suite": name,
         "model": model.name,
         "judge": judge.model if judge.kind != "fake" else "fake",
+        "by": identity(judge),
+        "answered_by": answered_by(records),
+        "passes": bench.passes,
+        "second_tries": second_tries(records),
         "date": read_json(uri)["date"] if same else datetime.date.today().isoformat(),  # of the newest reply
         "rubrics": bench.rubrics,
         "prompts": scheme.hashes,
         "data": suite.hashes,
         "whole": suite.whole,
-        "notes": list(suite.notes),
+        "notes": list(suite.all_notes),
     }
     if name == "gedit":
         for language in bench.languages:
@@ -169,24 +180,39 @@ def _judge(config: Config, name: str, model: SuiteModel, suite: Suite, scheme: R
     show(result)
 
 
+def _tell_failures(records: Sequence[dict]) -> None:
+    """Says how many questions have no scores, and the commonest reason."""
+    reasons = Counter(r["reason"] for r in records if r["status"] != SCORED)
+    if reasons:
+        [(reason, count)] = reasons.most_common(1)
+        say(f"  {reasons.total()} of {len(records)} questions have no scores, {count} of them: {reason}")
+        say("  judge.ask_failed=true asks again about those that failed")
+
+
 def show(result: dict) -> None:
-    """Prints the figures of one model on one suite."""
-    parts = {key: value for key, value in result.items() if isinstance(value, dict) and "macro" in value}
-    view = Table(title=f"{result['suite']} of {result['model']}, judged by {result['judge']}", title_justify="left")
-    view.add_column("")
-    for part, scored in parts.items():
+    """Prints the figures of one model on one suite: a table for each language or subset, which 80 columns hold."""
+    for part, scored in result.items():
+        if not (isinstance(scored, dict) and "macro" in scored):
+            continue
+        what = f"{result['suite']}{'' if part == 'all' else f' ({part})'}"
+        view = Table(title=f"{what} of {result['model']}, judged by {result['judge']}", title_justify="left")
+        view.add_column("")
         for axis in scored["macro"]:
-            view.add_column(f"{part} {axis}", justify="right")
-    rows = {g: [s["groups"][g] for s in parts.values()] for g in next(iter(parts.values()))["groups"]}
-    rows |= {"overall (mean of groups)": [s["macro"] for s in parts.values()]}
-    rows |= {"mean of items": [s["by_item"] for s in parts.values()]}
-    for label, cells in rows.items():
-        shown = [f"{_number(m['value'])} ({m['n_scored']}/{m['n_total']})" for cell in cells for m in cell.values()]
-        view.add_row(label, *shown)
-    console.print(view)
-    for part, scored in parts.items():
+            view.add_column(axis, justify="right")
+        rows = scored["groups"] | {"overall (groups)": scored["macro"], "mean of items": scored["by_item"]}
+        for label, cells in rows.items():
+            shown = [f"{_number(m['value'])} ({m['n_scored']}/{m['n_total']})" for m in cells.values()]
+            view.add_row(label, *shown)
+        for label, key in (("95 % of overall", "interval"), ("95 %, judge alone", "judge_interval")):
+            if any(scored[key].values()):
+                view.add_row(label, *(_between(spread) for spread in scored[key].values()))
+        console.print(view)
         for mark in scored["marks"]:
             say(f"  {part}: {'headline' if scored['headline'] is not None else 'no headline'}: {mark}")
+
+
+def _between(spread: Sequence[float] | None) -> str:
+    return f"{spread[0]:.3f} to {spread[1]:.3f}" if spread else "-"
 
 
 def _number(value: float | None) -> str:

@@ -31,7 +31,7 @@ def run(config: Config) -> None:
             f"benchmark {name}",
             {
                 "items": f"{len(found.items)}" + (", the whole published set" if found.whole else ""),
-                **{f"note {n}": note for n, note in enumerate(found.notes, 1)},
+                **{f"note {n}": note for n, note in enumerate(found.all_notes, 1)},
                 **{f"sha256 of {file}": digest for file, digest in found.hashes.items()},
                 "models": ", ".join(model.name for model in chosen),
                 "output": folder(config, name),

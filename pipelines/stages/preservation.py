@@ -7,13 +7,16 @@ bench.pie_dino and bench.lpips.
 
 import json
 import statistics
+from collections import Counter
 from pathlib import Path
 
 from v4e.config import Config
-from v4e.evaluation.suites.pairs import load_tools, measure, read
+from v4e.evaluation.suites.pairs import BadPair, EditedPair, Tools, load_tools, measure, read
 from v4e.evaluation.suites.places import bench_dir
-from v4e.files.progress import bar, plan
+from v4e.files.progress import bar, plan, say
 from v4e.files.uri import join, write_atomic, write_json_atomic
+
+TOLD = 5  # reasons that are printed, the commonest first
 
 
 def run(config: Config) -> None:
@@ -21,6 +24,7 @@ def run(config: Config) -> None:
 
     Raises:
         FileNotFoundError: the pairs, or an encoder's folder, are not there.
+        ValueError: there is no pair.
     """
     bench = config.bench
     if not bench.pairs or not Path(bench.pairs).is_file():
@@ -29,13 +33,12 @@ def run(config: Config) -> None:
         )
     tools = load_tools(bench)
     pairs = list(read(bench.pairs, bench.edits))[: bench.limit or None]
+    if not pairs:
+        raise ValueError(f"bench.pairs={bench.pairs} names no pair: expected a JSON object with source and edit a line")
     rows = []
     with bar("pairs", len(pairs), unit="pairs") as advance:
         for pair in pairs:
-            try:
-                rows.append({"id": pair.id, "group": pair.group, "figures": measure(pair, tools), "reason": ""})
-            except (OSError, ValueError) as error:
-                rows.append({"id": pair.id, "group": pair.group, "figures": {}, "reason": str(error)})
+            rows.append(_row(pair, tools))
             advance(1)
     names = dict.fromkeys(name for row in rows for name in row["figures"])
     found = {name: [row["figures"][name] for row in rows if name in row["figures"]] for name in names}
@@ -50,3 +53,17 @@ def run(config: Config) -> None:
         {name: f"{f['mean']:.4f} ({f['n_scored']}/{f['n_total']})" for name, f in table.items()}
         | {"failed": f"{sum(bool(r['reason']) for r in rows)} of {len(rows)}", "output": bench_dir(config)},
     )
+    told = Counter(r["reason"] or r["note"] for r in rows)
+    for reason, count in [one for one in told.most_common() if one[0]][:TOLD]:
+        say(f"  {count} of {len(rows)}: {reason}")
+
+
+def _row(pair: EditedPair | BadPair, tools: Tools) -> dict[str, object]:
+    if isinstance(pair, BadPair):
+        return {"id": pair.id, "group": "", "figures": {}, "reason": pair.reason, "note": ""}
+    figures, reason, note = {}, "", ""
+    try:
+        figures, note = measure(pair, tools)
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    return {"id": pair.id, "group": pair.group, "figures": figures, "reason": reason, "note": note}

@@ -13,7 +13,18 @@ from PIL import Image
 
 from pipelines.stages import benchmark
 from tests.support.processes import kill_once, start
-from tests.support.suites import arguments, config_of, honest, http_judge, lines, outputs, plant, scores_of, words_of
+from tests.support.suites import (
+    arguments,
+    config_of,
+    honest,
+    http_judge,
+    lines,
+    outputs,
+    plant,
+    port_of,
+    scores_of,
+    words_of,
+)
 from v4e.config import Judge, parse
 from v4e.evaluation.suites import imgedit
 from v4e.evaluation.suites.estimate import estimate, image_tokens
@@ -70,7 +81,7 @@ def test_killed_anywhere_the_same_command_ends_with_the_same_bytes(benchmarks, e
         asked_again = len(seen) - before
     total = 2 * 22 + 18 + 2
     assert asked_again == total - kept.count(b"\n")  # what had been answered was not asked again
-    with http_judge(honest) as (url, seen):
+    with http_judge(honest, port_of(url)) as (url, seen):
         copy(edits, whole)
         config = parse([*arguments(benchmarks, whole), f"judge.url={url}"])
         benchmark.run(config)
@@ -184,7 +195,7 @@ def test_unreadable_replies_refusals_and_bad_images_fail_their_item_alone(benchm
         before = len(seen)
         benchmark.run(parse([*args, f"judge.url={url}"]))
         assert len(seen) == before  # what failed is not asked again unless told so
-    with http_judge(honest) as (url, seen):
+    with http_judge(honest, port_of(url)) as (url, seen):
         benchmark.run(parse([*args, f"judge.url={url}", "judge.ask_failed=true"]))
         assert len(seen) == 2
     assert {i["key"] for i in scores_of(run, "gedit", "gpt4o")["items"] if i["values"] is None} == {

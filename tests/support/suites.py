@@ -56,8 +56,10 @@ def drawn(text: str) -> str:
 
 
 @contextmanager
-def http_judge(reply: Callable[[dict], str | tuple[int, dict]]):
+def http_judge(reply: Callable[[dict], str | tuple[int, dict]], port: int = 0):
     """(base URL, requests so far) of a server on loopback that speaks OpenAI's chat API.
+
+    Replies are of one judge where its `port` is the same; 0 is a free one.
 
     `reply` gets the request and gives the text, or (status, body) of an error.
     """
@@ -81,7 +83,7 @@ def http_judge(reply: Callable[[dict], str | tuple[int, dict]]):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1", seen
@@ -90,14 +92,18 @@ def http_judge(reply: Callable[[dict], str | tuple[int, dict]]):
         server.server_close()
 
 
-def completion(text: str) -> dict:
-    message = {"role": "assistant", "content": text}
+def port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1].split("/")[0])
+
+
+def completion(text: str | None, finish: str = "stop", model: str = "test", **message) -> dict:
+    message = {"role": "assistant", "content": text} | message
     return {
         "id": "c",
         "object": "chat.completion",
         "created": 0,
-        "model": "test",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
     }
 

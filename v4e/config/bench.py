@@ -10,6 +10,7 @@ from v4e.config.setting import NOTHING, setting
 SUITES = ("gedit", "imgedit", "uge", "multiturn")
 STAGES = ("generate", "judge", "report")
 LANGUAGES = ("en", "cn")
+PARAMETERS = ("max_tokens", "seed", "temperature")  # of requests to a judge, beside its messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,11 @@ class Bench:
         "editscore package for GEdit; given and own make unofficial scores",
         decides="benchmark scores",
     )
-    passes: int = setting(1, "Replies to each question of editscore, averaged", decides="benchmark scores")
+    passes: int = setting(
+        1,
+        "Replies to each question, averaged; with more than one the interval holds the judge's own noise",
+        decides="benchmark scores",
+    )
     limit: int = setting(0, "First items of each group to use, without a headline; 0 = all", decides="benchmark scores")
     force: bool = setting(
         False,
@@ -154,12 +159,19 @@ class Judge:
         "Temperature of replies; below 0 = not sent, as in the official code (vllm is greedy then)",
         decides="benchmark scores",
     )
+    parameters: tuple[str, ...] = setting(
+        (),
+        "Parameters of requests under other names, or left out, for judges that refuse them, such as "
+        "max_tokens:max_completion_tokens,seed:",
+        decides="benchmark scores",
+    )
     retries: int = setting(
         3, "Times to ask again for a reply that cannot be read, before the item fails", decides="benchmark scores"
     )
     ask_failed: bool = setting(
         False, "Whether to ask again about items that failed in an earlier run", decides="benchmark scores"
     )
+    give_up: int = setting(20, "Questions in a row without a reply after which the run stops", decides=NOTHING)
     parallel: int = setting(8, "Requests open at the endpoint", decides=NOTHING)
     engines: int = setting(1, "Engines of vllm that answer side by side", decides=NOTHING)
     batch: int = setting(16, "Questions in one call of a vllm engine", decides=NOTHING)
@@ -175,13 +187,24 @@ class Judge:
     def __post_init__(self):
         require(bool(self.model.strip()), "judge.model= is empty: name the judge, e.g. judge.model=gpt-4.1")
         require(math.isfinite(self.temperature), f"judge.temperature={self.temperature}: expected a number")
-        check(self, AT_LEAST_1, "parallel", "engines", "batch")
+        check(self, AT_LEAST_1, "parallel", "engines", "batch", "give_up")
+        unknown = [one for one in self.parameters if ":" not in one or one.split(":")[0] not in PARAMETERS]
+        require(
+            not unknown,
+            f"judge.parameters={','.join(self.parameters)}: expected NAME:OTHER, or NAME: to leave it out, of "
+            f"{', '.join(PARAMETERS)}",
+        )
         check(self, NOT_NEGATIVE, "max_tokens", "retries", "gpus", "price_in", "price_out", "max_cost")
         check(self, POSITIVE, "timeout_s", "reply_s")
         require(
             self.max_cost == 0 or self.price_in > 0,
             f"judge.max_cost={self.max_cost} needs judge.price_in and judge.price_out: costs cannot be estimated",
         )
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of parameters at the endpoint, where they differ; "" for one that is left out."""
+        return dict(entry.split(":", 1) for entry in self.parameters)
 
     @property
     def threads(self) -> int:

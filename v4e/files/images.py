@@ -1,8 +1,8 @@
 """Pictures of any kind and size to what a model edits, and back to their own size."""
 
 import io
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
@@ -28,8 +28,21 @@ def open_image(path: str | Path) -> Image.Image:
         FileNotFoundError: there is none.
         ValueError: it is no picture, or a damaged one.
     """
-    try:
+    with _named(path):
         return unpacked(Path(path).read_bytes())
+
+
+def open_upright(path: str | Path) -> Image.Image:
+    """The first frame of a picture file, turned as the camera held it, in its own mode; raises as `open_image` does."""
+    with _named(path):
+        return upright(Path(path).read_bytes())
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Names the file in the errors of decoding it."""
+    try:
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file: expected a picture, such as photo.jpg") from None
     except (UnidentifiedImageError, IsADirectoryError):

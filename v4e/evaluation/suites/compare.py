@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from v4e.evaluation.metrics.bootstrap import difference
+from v4e.evaluation.suites.identity import name_of
 
 AXIS = {"gedit": "O", "imgedit": "score", "uge": "score"}
+KEYS = {"rubrics": "other rubrics", "prompts": "other prompts"}
 FEWEST = 10  # items for a verdict: a bootstrap of fewer is too sure of itself
 
 
@@ -57,11 +59,9 @@ def compare(old: Mapping, new: Mapping, draws: int, most: int = 20) -> Diff | No
     if not pairs:
         return None
     moved.sort(key=lambda m: (m[2] - m[1], m[0]["row"]))
-    warnings = [
-        f"{words}: {old.get(key)} then, {new.get(key)} now"
-        for key, words in (("judge", "another judge"), ("rubrics", "other rubrics"), ("prompts", "other prompts"))
-        if old.get(key) != new.get(key)
-    ]
+    told = [(words, old.get(key), new.get(key)) for key, words in KEYS.items()]
+    told.append(("another judge", name_of(old), name_of(new)))
+    warnings = [f"{words}: {was} then, {now} now" for words, was, now in told if was != now]
     return Diff(
         suite=new["suite"],
         model=new["model"],

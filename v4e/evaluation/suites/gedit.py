@@ -18,6 +18,7 @@ from PIL import Image
 
 from v4e.config import Bench
 from v4e.evaluation.suites.items import Suite, SuiteItem, first_of_each, sha256
+from v4e.evaluation.suites.replies import answer
 from v4e.files.uri import write_atomic
 
 GROUPS = (
@@ -31,9 +32,10 @@ CSV_HEADER = (
     *("source_image", "edited_image", "instruction", "sementics_score", "quality_score"),  # the typo is official
     *("intersection_exist", "instruction_language"),
 )
-LIST = re.compile(r"\[\d+, ?\d+\]")
+LIST = re.compile(r"\[\d+, ?\d+\]|\d+")
 SCORE = re.compile(r'"?score"?\s*:\s*(\[[^\[\]]*\]|-?\d+(?:\.\d+)?)')
 DELIMITER = "||V^=^V||"
+DECODER = json.JSONDecoder(strict=False, object_pairs_hook=list)  # lines break within strings; a key may stand twice
 
 
 def parquet_files(path: str) -> list[Path]:
@@ -58,6 +60,7 @@ def read(bench: Bench, save: str, model: str) -> Suite:
         ValueError: a file is damaged or lacks a column, or a group is unknown.
     """
     items: list[SuiteItem] = []
+    left_out: list[str] = []
     hashes: dict[str, str] = {}
     for file in parquet_files(bench.gedit):
         hashes[file.name] = sha256(file)
@@ -71,10 +74,19 @@ def read(bench: Bench, save: str, model: str) -> Suite:
         for row in pq.read_table(file, columns=list(COLUMNS)).to_pylist():
             if row["task_type"] not in GROUPS:
                 raise ValueError(f"{file}: unknown task_type {row['task_type']!r}; expected one of {', '.join(GROUPS)}")
-            if row["instruction_language"] in bench.languages:
+            if row["instruction_language"] not in (*bench.languages, None):
+                continue
+            if empty := [c for c in COLUMNS[:4] if row[c] is None or not str(row[c]).strip()]:
+                left_out.append(f"row {row['key']!r} of {file.name}, without {' and '.join(empty)}, is left out")
+            else:
                 items.append(_item(row, f"{save}/{model}/fullset"))
     counts = {language: sum(i.language == language for i in items) for language in bench.languages}
-    notes = [f"{n} items of {language}, the published set has {ROWS}" for language, n in counts.items() if n != ROWS]
+    lacking = {
+        language: f"{n} items of {language}, the published set has {ROWS}"
+        for language, n in counts.items()
+        if n != ROWS
+    }
+    notes = left_out
     shared = len(items) - len({i.edited for i in items})
     if shared:
         notes.append(
@@ -86,6 +98,7 @@ def read(bench: Bench, save: str, model: str) -> Suite:
         groups=GROUPS,
         hashes=hashes,
         whole=all(n == ROWS for n in counts.values()) and not bench.limit,
+        lacking=lacking,
         notes=(*notes, *([f"bench.limit={bench.limit}"] if bench.limit else [])),
     )
 
@@ -97,7 +110,7 @@ def _item(row: Mapping, below: str) -> SuiteItem:
     return SuiteItem(
         key=str(row["key"]),
         group=row["task_type"],
-        instruction=row["instruction"],
+        instruction=str(row["instruction"]),
         source=f"{place}_SRCIMG.png",
         edited=f"{place}.png",
         language=row["instruction_language"],
@@ -115,8 +128,7 @@ def lay_out_sources(bench: Bench, items: Iterable[SuiteItem]) -> list[str]:
     for file in parquet_files(bench.gedit):
         for batch in pq.ParquetFile(file).iter_batches(batch_size=8, columns=[*COLUMNS, "input_image"]):
             for row in batch.to_pylist():
-                uri = _item(row, root).source
-                if uri not in wanted:
+                if row["key"] is None or (uri := _item(row, root).source) not in wanted:
                     continue
                 try:
                     buffer = io.BytesIO()
@@ -128,29 +140,40 @@ def lay_out_sources(bench: Bench, items: Iterable[SuiteItem]) -> list[str]:
 
 
 def read_reply(text: str, most: float = RANGE) -> list[float] | None:
-    """The scores in a reply, as the official parser finds them; None where it would guess a random number.
+    """The scores in a reply, as the official parser finds them; None where it, or we, would have to guess.
 
-    JSON between two delimiters or from the first brace to the last one, else a bare ``[a, b]`` or one integer. Where
-    the JSON is broken, as by a quotation mark in the reasoning, its ``score`` is still read. Scores outside 0 to `most`
-    and anything that is no number make the reply unreadable.
+    They are in JSON: between two delimiters or anywhere in the reply; else a bare ``[a, b]`` or one integer. Where the
+    JSON is broken, as by a quotation mark in the reasoning, its ``score`` is still read. A reply that gives several
+    different scores, scores outside 0 to `most` and anything that is no number make it unreadable.
     """
-    if text.count(DELIMITER) == 2:
-        body = text.split(DELIMITER)[1]
+    text = answer(text)
+    body = text.split(DELIMITER)[1] if text.count(DELIMITER) == 2 else text
+    if "{" not in body or "}" not in body:
+        bare = body[body.find("[") : body.rfind("]") + 1] if "[" in body else body.strip()
+        found = [_number(bare)] if LIST.fullmatch(bare) else []
     else:
-        start, end = text.find("{"), text.rfind("}") + 1
-        if start == -1 or end == 0:
-            bare = text[text.find("[") : text.rfind("]") + 1] if "[" in text else text.strip()
-            if LIST.fullmatch(bare) or bare.isdecimal():
-                return _valid(json.loads(bare), most)
-            return None
-        body = text[start:end]
+        found = _scores(body)
+    return _valid(found[0], most) if found and all(one == found[0] for one in found) else None
+
+
+def _scores(text: str) -> list[Any]:
+    """Every score that `text` states: those of its whole JSON objects, and what is called a score outside of these."""
+    found, rest, at = [], "", 0
+    while (start := text.find("{", at)) >= 0:
+        rest += text[at:start]
+        try:
+            one, at = DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            rest, at = rest + "{", start + 1
+            continue
+        found += [value for key, value in one if key == "score"]
+    return found + [_number(match[1]) for match in SCORE.finditer(rest + text[at:])]
+
+
+def _number(text: str) -> Any:
+    """The JSON of a number or a list of some; None of what looks like one, such as 07."""
     try:
-        found = json.loads(body.strip().replace("\n", ""))
-        return _valid(found["score"], most) if isinstance(found, dict) and "score" in found else None
-    except (ValueError, RecursionError):
-        match = SCORE.search(body)
-    try:
-        return _valid(json.loads(match[1]), most) if match else None
+        return json.loads(text)
     except ValueError:
         return None
 

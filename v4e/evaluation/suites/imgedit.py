@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from v4e.config import Bench
 from v4e.evaluation.suites.items import Suite, SuiteItem, first_of_each, read_objects, sha256
+from v4e.evaluation.suites.replies import answer
 from v4e.files.uri import write_atomic
 
 GROUPS = (
@@ -42,9 +43,12 @@ def read(bench: Bench, name: str, save: str, model: str) -> Suite:
     """
     path = ITEMS if name == "imgedit" else UGE_ITEMS
     file = checkout_file(bench.imgedit_code, path)
-    items = []
+    items, left_out = [], []
     fields = ("id", "prompt", "edit_type") if name == "imgedit" else ("id", "prompt")
     for key, found in read_objects(file, "bench.imgedit_code", fields).items():
+        if empty := [f for f in fields if found[f] is None or not str(found[f]).strip()]:
+            left_out.append(f"item {key} of {path}, without {' and '.join(empty)}, is left out")
+            continue
         group = found["edit_type"] if name == "imgedit" else "uge"
         if group not in (*GROUPS, "uge"):
             raise ValueError(f"{file}: item {key} has edit_type {group!r}; expected one of {', '.join(GROUPS)}")
@@ -52,8 +56,8 @@ def read(bench: Bench, name: str, save: str, model: str) -> Suite:
             SuiteItem(
                 key=safe(key),
                 group=group,
-                instruction=found["prompt"],
-                source=f"{save}/sources/{safe(found['id'])}",
+                instruction=str(found["prompt"]),
+                source=f"{save}/sources/{safe(str(found['id']))}",
                 edited=f"{save}/{model}/{safe(key)}.png",
             )
         )
@@ -66,7 +70,7 @@ def read(bench: Bench, name: str, save: str, model: str) -> Suite:
         groups=GROUPS if name == "imgedit" else ("uge",),
         hashes={path: digest},
         whole=official and not bench.limit,
-        notes=(*notes, *([f"bench.limit={bench.limit}"] if bench.limit else [])),
+        notes=(*notes, *left_out, *([f"bench.limit={bench.limit}"] if bench.limit else [])),
     )
 
 
@@ -141,16 +145,15 @@ def lay_out_sources(bench: Bench, name: str, items: Iterable[SuiteItem], save: s
         FileNotFoundError: ``bench.imgedit`` does not exist.
         ValueError: it is no tar archive, or an id names two images.
     """
-    place = Path(bench.imgedit)
-    if not bench.imgedit or not place.exists():
-        raise FileNotFoundError(
-            f"bench.imgedit={bench.imgedit} does not exist: expected ImgEdit's Benchmark.tar, or its folder"
-        )
-    prefix = f"{save}/sources/"
+    place, prefix = Path(bench.imgedit), f"{save}/sources/"
     wanted = {item.source: item.source.removeprefix(prefix) for item in items if item.source.startswith(prefix)}
     wanted = {path: found for path, found in wanted.items() if not Path(path).exists()}
     if not wanted:
         return []
+    if not bench.imgedit or not place.exists():
+        raise FileNotFoundError(
+            f"bench.imgedit={bench.imgedit} does not exist: expected ImgEdit's Benchmark.tar, or its folder"
+        )
     if place.is_dir():
         files = {str(f.relative_to(place)): f for f in place.rglob("*") if f.is_file()}
         missing = {p: where(files, found, FOLDERS[name]) for p, found in wanted.items()}
@@ -192,7 +195,7 @@ def read_reply(text: str, count: int) -> list[float] | None:
 
     A line counts as the official step 1 counts it, so that what we can read, it reads alike: "4." and "4/5" do not.
     """
-    parts = [line.strip().split(": ") for line in text.splitlines()]
+    parts = [line.strip().split(": ") for line in answer(text).splitlines()]
     scores = [int(p[1]) for p in parts if len(p) == 2 and p[1].isdecimal()]
     return [float(s) for s in scores] if len(scores) == count and all(1 <= s <= 5 for s in scores) else None
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -34,6 +34,11 @@ class Suite:
     hashes: dict[str, str]  # file to sha256
     whole: bool  # the items are those of the official set, all of them
     notes: tuple[str, ...] = ()  # what is not as the official set
+    lacking: Mapping[str, str] = field(default_factory=dict)  # the same, of one language
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        return (*self.lacking.values(), *self.notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +59,13 @@ class Question:
     max_tokens: int = 0  # 0 = as many as the judge likes
     seed: int | None = None  # of the first try; None = none is sent
     temperature: float | None = None
+    again: int = 0  # times that the same was asked before, to hear the judge's own noise
 
     @property
     def digest(self) -> str:
         """Returns a digest of all that decides the reply, beside the judge."""
         settings = f"{self.images_first}/{self.max_tokens}/{self.seed}/{self.temperature}"
+        settings += f"/{self.again}" if self.again else ""
         total = hashlib.sha256(f"{settings}\0{self.text}\0".encode())
         for picture in self.pictures:
             total.update(f"{picture.kind}/{len(picture.data)}\0".encode() + picture.data)
@@ -73,6 +80,11 @@ class Reply:
     tokens_in: int = 0
     tokens_out: int = 0
     refusal: str = ""  # why there is no text: a content policy, too long a request
+    doubtful: bool = False  # the refusal may be of every request, not of this one
+    lost: str = ""  # why no reply came, though others may: a server's error, a time that ran out
+    cut: bool = False  # it ended at the longest length that was allowed
+    model: str = ""  # as the server calls what answered
+    fingerprint: str = ""  # of what answered, where the server tells
 
 
 Ask = Callable[[Sequence[Question], int], list[Reply]]  # questions, number of the try -> their replies, in order
@@ -118,7 +130,7 @@ def read_objects(file: Path, option: str, fields: Sequence[str]) -> dict[str, di
     """
     expected = f"expected a JSON object of {{key: {{{', '.join(fields)}}}}}"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{option}: {file} is no JSON ({error}); {expected}") from error
     if not isinstance(found, dict):

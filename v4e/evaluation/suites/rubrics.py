@@ -3,6 +3,8 @@
 import ast
 import hashlib
 import json
+import string
+from collections.abc import Iterable
 from pathlib import Path
 
 from v4e.config import Bench, Judge
@@ -58,7 +60,7 @@ def rubric(name: str, bench: Bench, judge: Judge) -> Rubric:
 
 def _gedit(bench: Bench, judge: Judge) -> Rubric:
     hashes = {}
-    scale, passes = gedit.RANGE, 1
+    scale = gedit.RANGE
     if bench.rubrics == "own":
         prompts = {"SC": OWN_SC + SCALE, "PQ": OWN_PQ + SCALE}
     elif bench.rubrics == "editscore":
@@ -73,7 +75,7 @@ def _gedit(bench: Bench, judge: Judge) -> Rubric:
             kind: "\n".join([context, *found[:-1], found[-1].replace("10", str(EDITSCORE_RANGE))])
             for kind, found in rules.items()
         }
-        scale, passes = EDITSCORE_RANGE, bench.passes
+        scale = EDITSCORE_RANGE
     else:
         file = Path(bench.gedit_code) / VIE
         if not bench.gedit_code or not file.is_file():
@@ -93,7 +95,6 @@ def _gedit(bench: Bench, judge: Judge) -> Rubric:
         hashes[f"gedit {kind}"] = digest(text)
     _check(bench, hashes, "gedit_code")
     images_first = judge.order == "images_first"
-    kinds = tuple(f"{kind}{'' if p == 0 else p + 1}" for p in range(passes) for kind in prompts)
 
     def build(item: SuiteItem, kind: str) -> Question:
         source = open_image(item.source)
@@ -105,15 +106,30 @@ def _gedit(bench: Bench, judge: Judge) -> Rubric:
             pictures=tuple(encode(image, "png" if images_first else "jpeg") for image in images),
             images_first=images_first,
             max_tokens=judge.max_tokens or (512 if images_first else 1400),
-            seed=41 + int(kind[2:] or 1) if sampled else (42 if images_first else None),  # the package's own seeds
+            seed=_seed(42 if sampled or images_first else None, again(kind)),  # the package's own seeds
             temperature=(0.7 if sampled else None) if judge.temperature < 0 else judge.temperature,
+            again=again(kind),
         )
 
     def read(text: str, item: SuiteItem, kind: str) -> list[float] | None:
         scores = gedit.read_reply(text, scale)
         return [s * 10 / scale for s in scores] if scores and scale != gedit.RANGE else scores
 
-    return Rubric(name=bench.rubrics, kinds=kinds, build=build, read=read, hashes=hashes)
+    return Rubric(name=bench.rubrics, kinds=repeated(prompts, bench.passes), build=build, read=read, hashes=hashes)
+
+
+def repeated(kinds: Iterable[str], passes: int) -> tuple[str, ...]:
+    """Returns `kinds` as they are asked `passes` times: SC, PQ, SC2, PQ2, ..."""
+    return tuple(f"{kind}{'' if p == 1 else p}" for p in range(1, passes + 1) for kind in kinds)
+
+
+def again(kind: str) -> int:
+    """Returns how often the same was asked before `kind`."""
+    return int(kind.lstrip(string.ascii_letters) or 1) - 1
+
+
+def _seed(first: int | None, later: int) -> int | None:
+    return None if first is None else first + later
 
 
 def _imgedit(name: str, bench: Bench, judge: Judge) -> Rubric:
@@ -146,12 +162,14 @@ def _imgedit(name: str, bench: Bench, judge: Judge) -> Rubric:
             images_first=images_first,
             max_tokens=judge.max_tokens,
             temperature=None if judge.temperature < 0 else judge.temperature,
+            again=again(kind),
         )
 
     def read(text: str, item: SuiteItem, kind: str) -> list[float] | None:
         return imgedit.read_reply(text, count)
 
-    return Rubric(name=bench.rubrics, kinds=("scores",), build=build, read=read, hashes=hashes)
+    kinds = repeated(("scores",), bench.passes)
+    return Rubric(name=bench.rubrics, kinds=kinds, build=build, read=read, hashes=hashes)
 
 
 def _families(file: Path) -> dict[str, str]:

@@ -12,6 +12,8 @@ from v4e.evaluation.metrics.bootstrap import interval
 from v4e.evaluation.suites import gedit, imgedit
 from v4e.evaluation.suites.items import Rubric, Suite, SuiteItem
 from v4e.evaluation.suites.judging import SCORED
+from v4e.evaluation.suites.replies import answer
+from v4e.evaluation.suites.rubrics import again
 
 AXES = {"gedit": ("SC", "PQ", "O"), "imgedit": ("score",), "uge": ("score",)}
 UGE_DEVIATION = "deviation: the official prompt asks for no score, so a line 'Score: N' was added to it"
@@ -33,7 +35,9 @@ class Scored:
     groups: dict[str, dict[str, Mean]]  # group to axis to figure
     macro: dict[str, Mean]  # the official overall: unweighted mean over groups; None while a group has nothing
     by_item: dict[str, Mean]  # weighted by items
-    interval: dict[str, tuple[float, float] | None]  # 95 % of the macro mean: items resampled within their groups
+    # 95 % of the macro mean: items resampled within their groups, and each item's replies where there are several
+    interval: dict[str, tuple[float, float] | None]
+    judge_interval: dict[str, tuple[float, float] | None] = field(default_factory=dict)  # the replies alone
     marks: tuple[str, ...] = ()  # why this is no headline, or what is not as officially
     headline: float | None = None  # macro mean of the last axis; None where it may not be called the result
 
@@ -47,7 +51,8 @@ class ItemScore:
 
     row: int
     item: SuiteItem
-    values: dict[str, float] | None
+    values: dict[str, float] | None  # means over passes
+    passes: tuple[dict[str, float], ...] = ()  # of each repetition; empty = one, of these values
     replies: list[dict] = field(default_factory=list)
 
 
@@ -58,18 +63,26 @@ def item_scores(suite: Suite, rubric: Rubric, records: Sequence[dict]) -> list[I
 
 
 def _item_score(suite: Suite, rubric: Rubric, row: int, item: SuiteItem, records: list[dict]) -> ItemScore:
-    values = None
-    if all(r["status"] == SCORED for r in records):
-        if suite.name == "gedit":
-            least: dict[str, list[float]] = {"SC": [], "PQ": []}
-            for record in records:
-                least[record["kind"][:2]].append(min(record["scores"]))
-            roots = [math.sqrt(s * q) for s, q in zip(least["SC"], least["PQ"], strict=True)]
-            single = len(roots) == 1  # a mean of one score keeps its type, and the CSV shows the type
-            values = {axis: v[0] if single else sum(v) / len(v) for axis, v in (least | {"O": roots}).items()}
-        else:
-            values = {"score": imgedit.average(records[0]["scores"])}
-    return ItemScore(row=row, item=item, values=values, replies=records)
+    if not all(r["status"] == SCORED for r in records):
+        return ItemScore(row=row, item=item, values=None, replies=records)
+    kinds = len(rubric.kinds) // bench_passes(rubric)
+    passes = tuple(_values(suite, records[at : at + kinds]) for at in range(0, len(records), kinds))
+    means = {axis: sum(one[axis] for one in passes) / len(passes) for axis in passes[0]}
+    # a mean of one score keeps its type, and the CSV shows the type
+    return ItemScore(row=row, item=item, values=means if len(passes) > 1 else passes[0], passes=passes, replies=records)
+
+
+def bench_passes(rubric: Rubric) -> int:
+    """Returns how often each question of `rubric` is asked."""
+    return 1 + max(again(kind) for kind in rubric.kinds)
+
+
+def _values(suite: Suite, records: Sequence[dict]) -> dict[str, float]:
+    """The values of one item by one pass."""
+    if suite.name != "gedit":
+        return {"score": imgedit.average(records[0]["scores"])}
+    semantics, quality = (min(record["scores"]) for record in records)
+    return {"SC": semantics, "PQ": quality, "O": math.sqrt(semantics * quality)}
 
 
 def summarize(
@@ -89,16 +102,18 @@ def summarize(
     rounded = suite.name != "gedit"  # ImgEdit's type scores have 2 decimals, and its published overall is of those
     by_group = {g: [s for s in chosen if s.item.group == g] for g in suite.groups}
     groups = {g: {axis: _mean(some, axis, rounded) for axis in axes} for g, some in by_group.items()}
-    macro, spread = {}, {}
+    macro, spread, noise = {}, {}, {}
     for axis in axes:
         values = [groups[g][axis].value for g in suite.groups]
         known = [v for v in values if v is not None]
         complete = len(known) == len(values)
         n_scored = sum(groups[g][axis].n_scored for g in suite.groups)
         macro[axis] = Mean(value=float(np.mean(known)) if complete else None, n_scored=n_scored, n_total=len(chosen))
-        drawn = [[s.values[axis] for s in some if s.values] for some in by_group.values()]
+        drawn = [[_passes(s, axis) for s in some if s.values] for some in by_group.values()]
+        several = complete and max(len(one) for group in drawn for one in group) > 1
         spread[axis] = interval(drawn, bench.draws) if complete else None
-    against = objections(suite, chosen, bench, judge)
+        noise[axis] = interval(drawn, bench.draws, items=False) if several else None
+    against = objections(suite, chosen, bench, judge, language)
     value = macro[axes[-1]].value
     forced = bool(against) and bench.force and judge.kind != "fake" and value is not None
     deviates = suite.name == "uge" and bench.rubrics != "own"
@@ -107,9 +122,14 @@ def summarize(
         macro=macro,
         by_item={axis: _mean(chosen, axis, False) for axis in axes},
         interval=spread,
+        judge_interval=noise,
         marks=(*(["forced"] if forced else []), *against, *([UGE_DEVIATION] if deviates else [])),
         headline=value if forced or not against else None,
     )
+
+
+def _passes(score: ItemScore, axis: str) -> list[float]:
+    return [one[axis] for one in score.passes or (score.values or {},)]
 
 
 def _mean(scores: Sequence[ItemScore], axis: str, rounded: bool) -> Mean:
@@ -120,15 +140,19 @@ def _mean(scores: Sequence[ItemScore], axis: str, rounded: bool) -> Mean:
     return Mean(value=mean, n_scored=len(values), n_total=len(scores))
 
 
-def objections(suite: Suite, scores: Sequence[ItemScore], bench: Bench, judge: Judge) -> tuple[str, ...]:
+def objections(
+    suite: Suite, scores: Sequence[ItemScore], bench: Bench, judge: Judge, language: str = ""
+) -> tuple[str, ...]:
     """Returns why these scores are not what the benchmark calls its result."""
     found = []
     if judge.kind == "fake":
         found.append("the fake judge looks at nothing")
     if bench.rubrics != "official":
         found.append(f"unofficial: bench.rubrics={bench.rubrics}")
-    if not suite.whole:
-        found.append("not the whole published set" + (f": {suite.notes[0]}" if suite.notes else ""))
+    other = set(suite.lacking) - {language} if language else ()
+    if not suite.whole and not (other and language not in suite.lacking and not bench.limit):
+        notes = [note for one, note in suite.lacking.items() if one not in other] + list(suite.notes)
+        found.append("not the whole published set" + (f": {notes[0]}" if notes else ""))
     lacking = sum(s.values is None for s in scores)
     if lacking or not scores:
         found.append(f"{len(scores) - lacking} of {len(scores)} items scored")
@@ -136,8 +160,9 @@ def objections(suite: Suite, scores: Sequence[ItemScore], bench: Bench, judge: J
 
 
 def gedit_rows(scores: Sequence[ItemScore]) -> list[tuple[SuiteItem, float, float]]:
-    """Returns the rows of GEdit's CSVs."""
-    return [(s.item, s.values["SC"], s.values["PQ"]) for s in scores if s.values]
+    """Returns the rows of GEdit's CSVs: of the first reply to each question, which is the official one."""
+    firsts = [(s.item, s.passes[0] if s.passes else s.values) for s in scores if s.values]
+    return [(item, first["SC"], first["PQ"]) for item, first in firsts if first]
 
 
 def write_official(suite: Suite, scores: Sequence[ItemScore], folder: str, model: str, backbone: str) -> None:
@@ -146,10 +171,11 @@ def write_official(suite: Suite, scores: Sequence[ItemScore], folder: str, model
         gedit.write_csvs(f"{folder}/{backbone}/eval_results_new", model, gedit_rows(scores))
         return
     good = [s for s in scores if s.values]
-    averages: Mapping[str, float] = {s.item.key: s.values["score"] for s in good if s.values}
+    firsts = {s.item.key: s.passes[0] if s.passes else s.values for s in good}
+    averages: Mapping[str, float] = {key: first["score"] for key, first in firsts.items() if first}
     imgedit.write_results(
         folder,
-        {s.item.key: s.replies[0]["reply"] for s in good},
+        {s.item.key: answer(s.replies[0]["reply"]) for s in good},  # the official steps would read drafts, too
         averages,
         {s.item.key: s.item.group for s in good},
     )

@@ -5,17 +5,36 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from v4e.evaluation.suites.identity import name_of
 from v4e.evaluation.suites.published import AXES4, COLUMNS5, NOTES, PRINTED, TABLE4, TABLE5, TABLE6
 
 Results = Mapping[tuple[str, str], Mapping]  # (suite, model) to its scores.json
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One figure; `scored` and `total` are the items behind it, None where a paper does not say."""
+
+    value: float | None = None
+    interval: tuple[float, float] | None = None  # 95 %
+    scored: int | None = None
+    total: int | None = None
+    digits: int = 2
+
+    def __str__(self) -> str:
+        """The figure as it is shown: ``6.71 [6.52, 6.90] (580/606)``."""
+        text = "-" if self.value is None else f"{self.value:.{self.digits}f}"
+        if self.value is not None and self.interval:
+            text += f" [{self.interval[0]:.{self.digits}f}, {self.interval[1]:.{self.digits}f}]"
+        return text if self.total is None else f"{text} ({self.scored}/{self.total})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelRow:
-    """One model. Cells are texts, as they are shown."""
+    """One model."""
 
     name: str
-    cells: tuple[str, ...]
+    cells: tuple[Cell, ...]
     source: str  # whose run, which judge, which date, what is missing
     ours: bool
 
@@ -52,20 +71,20 @@ def tables(results: Results, models: Sequence[str], languages: Sequence[str]) ->
     return found
 
 
-def shown(scored: Mapping, axis: str, digits: int = 2) -> str:
-    """The official overall of one axis with its 95 % interval, and n where it is not of all items."""
-    mean, spread = scored["macro"][axis], scored["interval"][axis]
-    if mean["value"] is None:
-        return f"- ({mean['n_scored']}/{mean['n_total']})"
-    text = f"{mean['value']:.{digits}f}"
-    if spread:
-        text += f" [{spread[0]:.{digits}f}, {spread[1]:.{digits}f}]"
-    return text + ("" if mean["n_scored"] == mean["n_total"] else f" ({mean['n_scored']}/{mean['n_total']})")
+def overall(scored: Mapping, axis: str, digits: int = 2) -> Cell:
+    """The official overall of one axis with its 95 % interval."""
+    return _ours(scored["macro"][axis], digits, scored["interval"][axis])
+
+
+def _ours(mean: Mapping, digits: int = 2, spread: tuple[float, float] | None = None) -> Cell:
+    return Cell(value=mean["value"], interval=spread, scored=mean["n_scored"], total=mean["n_total"], digits=digits)
 
 
 def _source(result: Mapping, scored: Mapping) -> str:
     n = scored["by_item"][next(reversed(scored["by_item"]))]
-    head = f"our run, judge {result['judge']}, {result['date']}, n = {n['n_scored']}/{n['n_total']}"
+    head = f"our run, judge {name_of(result)}, {result['date']}, n = {n['n_scored']}/{n['n_total']}"
+    if result.get("passes", 1) > 1:
+        head += f", mean of {result['passes']} replies to each question"
     if scored["headline"] is None:
         head += "; NO RESULT"
     return "; ".join([head, *scored["marks"]])
@@ -89,19 +108,19 @@ def _printed5() -> list[ModelRow]:
 
 def _gedit_row(model: str, result: Mapping, language: str) -> ModelRow:
     scored = result[language]
-    cells = tuple(shown(scored, axis, 3) for axis in AXES4)
+    cells = tuple(overall(scored, axis, 3) for axis in AXES4)
     return ModelRow(name=model, cells=cells, source=_source(result, scored), ours=True)
 
 
 def _imgedit_row(model: str, result: Mapping) -> ModelRow:
     scored = result["all"]
-    cells = tuple(_cell(scored["groups"][group]["score"]["value"]) for group in COLUMNS5)
-    return ModelRow(name=model, cells=(*cells, shown(scored, "score")), source=_source(result, scored), ours=True)
+    cells = tuple(_ours(scored["groups"][group]["score"]) for group in COLUMNS5)
+    return ModelRow(name=model, cells=(*cells, overall(scored, "score")), source=_source(result, scored), ours=True)
 
 
 def _uge_row(model: str, result: Mapping) -> ModelRow:
     scored = result["all"]
-    return ModelRow(name=model, cells=(shown(scored, "score"),), source=_source(result, scored), ours=True)
+    return ModelRow(name=model, cells=(overall(scored, "score"),), source=_source(result, scored), ours=True)
 
 
 def _table6(results: Results, variants: Sequence[str]) -> Table:
@@ -114,15 +133,15 @@ def _table6(results: Results, variants: Sequence[str]) -> Table:
             for suite, part, axis in (("gedit", "en", "O"), ("imgedit", "all", "score"))
             if (result := results.get((suite, variant))) and part in result
         ]
-        by_axis = {axis: shown(scored, axis) for _, scored, axis in found}
+        by_axis = {axis: overall(scored, axis) for _, scored, axis in found}
         source = " | ".join(_source(result, scored) for result, scored, _ in found)
-        cells = tuple(by_axis.get(axis, "-") for axis in ("O", "score"))
+        cells = tuple(by_axis.get(axis, Cell()) for axis in ("O", "score"))
         rows.append(ModelRow(name=f"{variant}: {TABLE6[variant][0]}", cells=cells, source=source, ours=True))
     return Table(title="Ablation (Table 6)", columns=("GEdit-EN O", "ImgEdit Overall"), rows=tuple(rows))
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _cell(value: float | None) -> Cell:
+    return Cell(value=value)
 
 
 def markdown(found: Sequence[Table]) -> str:
@@ -132,7 +151,7 @@ def markdown(found: Sequence[Table]) -> str:
         lines = [("model", *table.columns, "source"), ("---",) * (len(table.columns) + 2)]
         for row in table.rows:
             name = f"**{_pipe(row.name)}**" if row.ours else row.name
-            lines.append((name, *row.cells, _pipe(row.source)))
+            lines.append((name, *map(str, row.cells), _pipe(row.source)))
         blocks.append(f"## {table.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines))
     return "\n".join(blocks)
 
@@ -142,14 +161,16 @@ def _pipe(text: str) -> str:
 
 
 def csv_text(found: Sequence[Table]) -> str:
-    """One line a cell: table, model, column, value, source."""
+    """One line a cell. Figures and counts are numbers, and empty where there is none."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow(("table", "model", "column", "value", "ours", "source"))
+    bounds = ("value", "low", "high", "n_scored", "n_total")
+    writer.writerow(("table", "model", "column", *bounds, "ours", "source"))
     for table in found:
         for row in table.rows:
             for column, cell in zip(table.columns, row.cells, strict=True):
-                writer.writerow((table.title, row.name, column, cell, row.ours, row.source))
+                figures = (cell.value, *(cell.interval or (None, None)), cell.scored, cell.total)
+                writer.writerow((table.title, row.name, column, *figures, row.ours, row.source))
     return buffer.getvalue()
 
 
@@ -173,7 +194,7 @@ def latex(found: Sequence[Table]) -> str:
                 lines.append(r"\midrule")
             before = before or row.ours
             name = rf"\textbf{{{tex(row.name)}}}" if row.ours else tex(row.name)
-            lines.append(" & ".join([name, *map(tex, row.cells)]) + r" \\")
+            lines.append(" & ".join([name, *(tex(str(cell)) for cell in row.cells)]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
         lines += [rf"\par\footnotesize {tex(row.name)}: {tex(row.source)}." for row in table.rows if row.ours]
         blocks.append("\n".join([*lines, r"\end{table}"]))
