@@ -69,8 +69,8 @@ class VlmJudge:
 def judges(judge: Judge) -> Ask:
     """Starts ``judge.engines`` judges; a question goes to whichever is free.
 
-    Ray restarts one that dies, and its questions are asked again. Where they end it each time, or take too long, they
-    are asked one by one, of a new engine; one that still gets no reply is lost.
+    Ray restarts one that dies, and its questions are asked again. Where they end it each time, or take too long, a new
+    engine is asked one by one. A question that still gets no reply is lost.
 
     Raises:
         ValueError: vLLM cannot load the model.

@@ -1,4 +1,4 @@
-"""Who judges: what must be equal for two replies to be of one judge."""
+"""The identity of a judge: all that must be equal for two replies to be of one judge."""
 
 import hashlib
 import os

@@ -19,7 +19,7 @@ def read_mask(path: str, size: tuple[int, int]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no picture, or of another aspect; it lies in the alpha channel; or it is neither black and
+        ValueError: it is no picture, or of another aspect, or lies in the alpha channel. Or it is neither black and
             white nor zeros and ones.
     """
     image = open_upright(path)

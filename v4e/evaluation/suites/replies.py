@@ -1,4 +1,4 @@
-"""What a judge's reply says without its thinking, in which models put drafts of scores before the answer."""
+"""A judge's reply without its thinking, in which models put drafts of scores before the answer."""
 
 import re
 
