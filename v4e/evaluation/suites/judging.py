@@ -47,8 +47,8 @@ def judge_items(
     """The records of all questions, in the items' order; asks what `folder` has no reply to yet.
 
     A record holds the raw reply, who gave it, and its scores. Where there are none it says why: ``failed`` after
-    ``judge.retries`` more tries, ``missing`` where an image is. Replies of another judge do not count. `ask` gets ``judge.chunk``
-    questions at a time, from ``judge.threads`` threads.
+    ``judge.retries`` more tries, ``missing`` where an image is. Replies of another judge do not count.
+    `ask` gets ``judge.chunk`` questions at a time, from ``judge.threads`` threads.
 
     Raises:
         ValueError: the judge replies to no question. What has been answered so far is kept.
