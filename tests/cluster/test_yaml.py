@@ -16,7 +16,7 @@ print("sum", ray.get(ray.remote(lambda: 20 + 22).remote()))
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("known", [pytest.param(True, marks=pytest.mark.long), False])
 def test_only_who_knows_the_token_runs_something(cluster, known):
     address = ray.get_runtime_context().gcs_address
     env = os.environ | ({} if known else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64})

@@ -196,6 +196,7 @@ def short(tmp_path: Path, random_family: Path) -> Config:
     return config
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 def test_two_variants_end_to_end_and_again(cluster, short: Config, capsys: pytest.CaptureFixture):

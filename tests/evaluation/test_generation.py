@@ -107,6 +107,7 @@ def test_qwen_s_guidance_is_the_one_that_guides():
     assert found == {"true_cfg_scale": 3.0, "negative_prompt": " "}
 
 
+@pytest.mark.long
 @pytest.mark.ray
 def test_edits_of_several_models_lie_in_the_official_layouts_and_only_what_is_missing_is_made(
     benchmarks, random_family, foreigners, cluster, tmp_path

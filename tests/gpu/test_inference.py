@@ -5,7 +5,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("recipe", ["wan14b_480p", "wan14b_720p"])
+@pytest.mark.parametrize("recipe", ["wan14b_480p", pytest.param("wan14b_720p", marks=pytest.mark.long)])
 def test_a_teacher_computes_a_target_without_a_wait(pretended, recipe):
     case = pretended("teacher", f"recipe={recipe}")
     forward, answer, tokens = case.parts["forward"], case.parts["answer"], case.notes["shape"][2]
@@ -24,6 +24,7 @@ def test_a_rollout_waits_for_nothing(pretended):
     assert rollout.computed["_scaled_dot_product_flash_attention bfloat16"] == 3 * 2 * 2  # kinds, passes, steps
 
 
+@pytest.mark.long
 def test_a_rank_of_a_teacher_holds_its_part(pretended):
     case = pretended("teacher", "recipe=wan14b_480p", "teacher.tp=2")
     forward = case.parts["forward"]
@@ -44,6 +45,7 @@ def test_an_edit_waits_for_its_pictures_alone(pretended):
         assert (preview.syncs, preview.moved_out.total()) == (1, 480 * 832 * 3)
 
 
+@pytest.mark.long
 def test_an_edit_by_unipc_and_with_guidance_waits_no_more_often(pretended):
     edit = pretended(
         "editor", "recipe=wan14b_480p", "sample.solver=unipc", "sample.guidance=5", layers=1, preview=False
@@ -52,12 +54,14 @@ def test_an_edit_by_unipc_and_with_guidance_waits_no_more_often(pretended):
     assert not edit.mismatched
 
 
+@pytest.mark.long
 def test_a_batch_of_edits_meets_the_vae_one_clip_at_a_time(pretended):
     case = pretended("editor", "recipe=wan14b_480p", "eval.batch=3", layers=1, preview=False)
     assert case.parts["edit"].peak == pytest.approx(case.planned, rel=0.1)
     assert case.parts["edit"].more_gib < 9  # one clip takes 7.5, three would take 22.6
 
 
+@pytest.mark.long
 def test_precompute_holds_what_was_planned(pretended):
     case = pretended("precompute", "recipe=wan14b_480p", "precompute.batch=1")
     encode = case.parts["encode"]

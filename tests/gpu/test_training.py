@@ -14,7 +14,9 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize(
+    "name", [name if name == "480p" else pytest.param(name, marks=pytest.mark.long) for name in STEPS]
+)
 def test_a_step_holds_what_was_planned_and_multiplies_in_one_dtype(pretended, name):
     case = pretended("student", *STEPS[name])
     step = case.parts["step 2"]
@@ -24,7 +26,7 @@ def test_a_step_holds_what_was_planned_and_multiplies_in_one_dtype(pretended, na
     assert not step.moved_out
 
 
-@pytest.mark.parametrize("offload", ["optimizer", "all"])
+@pytest.mark.parametrize("offload", ["optimizer", pytest.param("all", marks=pytest.mark.long)])
 def test_what_is_kept_in_host_memory_is_not_on_the_device(pretended, offload):
     case = pretended("student", "recipe=wan14b_480p", f"train.offload={offload}")
     step, moments = case.parts["step 2"], case.notes["plan"]["moments"]
@@ -36,12 +38,14 @@ def test_what_is_kept_in_host_memory_is_not_on_the_device(pretended, offload):
         assert step.moved_in.total() == pytest.approx(moments + TARGET, rel=0.05)
 
 
+@pytest.mark.long
 def test_a_step_that_is_not_finite_is_skipped(pretended):
     case = pretended("student", "recipe=wan14b_480p", bad=True)
     assert case.notes["metrics"]["skipped"] == 1
     assert case.parts["step 2"].syncs == 1
 
 
+@pytest.mark.long
 def test_the_tail_in_pixels_keeps_a_fraction_of_what_the_vae_computes(pretended):
     """The VAE held 54 GiB for the backward of one clip when it kept everything."""
     case = pretended("pixel_tail", 480, 832)

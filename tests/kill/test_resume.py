@@ -148,6 +148,7 @@ def undisturbed(place) -> runs.Losses:
     return losses(place / "undisturbed")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_killed_worker_changes_nothing(cluster, place):

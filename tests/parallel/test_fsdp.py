@@ -2,6 +2,7 @@
 more than it must."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,6 +36,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "offloaded moments": {"offload": "optimizer"},
     "bfloat16": {"dtype": "bfloat16"},
 }
+QUICK = ("plain", "groups of two", "bfloat16")
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in VARIANTS]
 
 
 def settings(**train: object) -> Config:
@@ -55,19 +58,21 @@ def whole(tensors) -> torch.Tensor:
     return torch.cat([(t.full_tensor() if isinstance(t, DTensor) else t).detach().flatten() for t in tensors])
 
 
-def rank_main(rank: int, folder: str, family: str) -> None:
+def rank_main(rank: int, folder: str, family: str, names: tuple[str, ...]) -> None:
     """Everything that is asked of a rank, in one process, since starting one takes seconds."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
     found: dict[str, object] = {}
-    for name, train in VARIANTS.items():
-        trainer = sharded_trainer(**train)
-        metrics = [step(trainer, number, rank) for number in range(STEPS)]
+    for name in names:
+        trainer = sharded_trainer(**VARIANTS[name])
+        metrics = [step(trainer, 0, rank)]
+        with Collectives() as collectives:  # FSDP sets itself up in the first step
+            metrics.append(step(trainer, 1, rank))
         weights, ema = whole(trainer.parameters), whole(trainer.ema.shadow.values())
         held = sum(local(p).numel() for p in trainer.parameters)
         found[name] = {"metrics": metrics, "weights": weights, "ema": ema, "held": held}
         found[name]["whole"] = spread_of_whole(trainer)
+        found[name]["traffic"] = dict(collectives.counts)
     found["start"] = start_weights(family)
-    found["traffic"] = traffic(rank)
     if rank == 0:
         torch.save(found, f"{folder}/found.pt")
     dist.destroy_process_group()
@@ -97,18 +102,6 @@ def start_weights(family: str) -> dict[str, object]:
     return {"weights": weights, "rope": rope, "read": CountedFile.read, "held": held}
 
 
-def traffic(rank: int) -> dict[str, dict[str, int]]:
-    """Collectives of a second step, since FSDP sets itself up in the first: name to number, of each kind of mesh."""
-    counts = {}
-    for name in ("plain", "groups of two", "reduced each"):
-        trainer = sharded_trainer(**VARIANTS[name])
-        step(trainer, 0, rank)
-        with Collectives() as collectives:
-            step(trainer, 1, rank)
-        counts[name] = dict(collectives.counts)
-    return counts
-
-
 class Collectives(TorchDispatchMode):
     """Counts what a process says to the others, but for what DTensors say inside their operators."""
 
@@ -122,11 +115,25 @@ class Collectives(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory, random_family) -> dict:
-    folder = tmp_path_factory.mktemp("ranks")
-    ranks.run(rank_main, RANKS, str(folder), str(random_family / "tiny-wan-i2v"))
+def run_ranks(folder: Path, family: Path, names: tuple[str, ...]) -> dict:
+    ranks.run(rank_main, RANKS, str(folder), str(family / "tiny-wan-i2v"), names)
     return torch.load(folder / "found.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory, random_family) -> dict:
+    return run_ranks(tmp_path_factory.mktemp("ranks"), random_family, QUICK)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory, random_family) -> dict:
+    return run_ranks(tmp_path_factory.mktemp("ranks"), random_family, tuple({*VARIANTS} - {*QUICK}))
+
+
+@pytest.fixture
+def found(name: str, request: pytest.FixtureRequest) -> dict:
+    """What the variant `name` did."""
+    return request.getfixturevalue("quick" if name in QUICK else "others")[name]
 
 
 @pytest.fixture(scope="module")
@@ -137,48 +144,49 @@ def single() -> tuple[StudentTrainer, list[dict[str, float]]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_sharded_workers_do_the_single_workers_step(name, found, single):
     trainer, expected = single
     exact = name != "bfloat16"
-    for ours, theirs in zip(found[name]["metrics"], expected, strict=True):
+    for ours, theirs in zip(found["metrics"], expected, strict=True):
         for metric in theirs:
             assert ours[metric] == pytest.approx(theirs[metric], rel=1e-4 if exact else 5e-2), metric
     if exact:
         # A first Adam step is the sign of a gradient: where that is rounding noise the two may part.
         start, weights = whole(make_dit().parameters()), whole(trainer.parameters)
         moved = (weights - start).norm()
-        assert (found[name]["weights"] - weights).norm() < 0.05 * moved
-        assert (found[name]["ema"] - whole(trainer.ema.shadow.values())).norm() < 0.05 * moved
+        assert (found["weights"] - weights).norm() < 0.05 * moved
+        assert (found["ema"] - whole(trainer.ema.shadow.values())).norm() < 0.05 * moved
 
 
 @pytest.mark.slow
-def test_a_rank_holds_its_share(found, single):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rank_holds_its_share(name, found, single):
     """In groups of two a rank holds a half, as a replica everything. Short dimensions leave some ranks with nothing."""
     count = sum(p.numel() for p in single[0].parameters)
-    for name, parts in (("plain", 4), ("groups of two", 2), ("replicas", 1)):
-        assert found[name]["held"] == pytest.approx(count / parts, rel=0.02)
-        assert found[name]["held"] >= count / parts
+    parts = VARIANTS[name].get("shard", RANKS)
+    assert found["held"] == pytest.approx(count / parts, rel=0.02)
+    assert found["held"] >= count / parts
 
 
 @pytest.mark.slow
-def test_a_student_that_starts_sharded_has_from_pretraineds_weights_to_the_bit(found, random_family):
+def test_a_student_that_starts_sharded_has_from_pretraineds_weights_to_the_bit(quick, random_family):
     dit = WanTransformer3DModel.from_pretrained(random_family / "tiny-wan-i2v", subfolder="transformer")
     weights = dict(dit.named_parameters())
-    assert found["start"]["weights"].keys() == weights.keys()
-    assert all(torch.equal(found["start"]["weights"][name], weight) for name, weight in weights.items())
-    assert found["start"]["read"] == found["start"]["held"] < 0.51 * sum(p.nbytes for p in dit.parameters())
-    assert torch.equal(found["start"]["rope"], torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin]))
+    assert quick["start"]["weights"].keys() == weights.keys()
+    assert all(torch.equal(quick["start"]["weights"][name], weight) for name, weight in weights.items())
+    assert quick["start"]["read"] == quick["start"]["held"] < 0.51 * sum(p.nbytes for p in dit.parameters())
+    assert torch.equal(quick["start"]["rope"], torch.stack([dit.rope.freqs_cos, dit.rope.freqs_sin]))
 
 
 @pytest.mark.slow
-def test_what_diffusers_keeps_in_float32_is_whole_and_the_same_on_each_rank(found):
+@pytest.mark.parametrize("name", NAMES)
+def test_what_diffusers_keeps_in_float32_is_whole_and_the_same_on_each_rank(name, found):
     """Only where FSDP would cast it: a float32 run shards everything, as ever."""
     kept = [name for name, _ in make_dit().named_parameters() if dtype_of(name, torch.bfloat16) == torch.float32]
     small = {name for name in kept if "time_embedder" not in name}
     assert {"scale_shift_table", "blocks.0.norm2.weight", "condition_embedder.image_embedder.norm1.bias"} <= small
-    assert found["bfloat16"]["whole"] == dict.fromkeys(small, 0.0)
-    assert all(not found[name]["whole"] for name in VARIANTS if name != "bfloat16")
+    assert found["whole"] == (dict.fromkeys(small, 0.0) if name == "bfloat16" else {})
 
 
 @pytest.mark.parametrize(("world", "shard"), [(4, 3), (2, 4)])
@@ -194,14 +202,14 @@ def test_offload_without_a_way_to_reduce_in_host_memory_is_refused(monkeypatch):
 
 
 @pytest.mark.slow
-def test_gradients_travel_once_a_step(found):
+@pytest.mark.parametrize(
+    ("name", "reductions", "between"),
+    [("plain", 1, 0), ("groups of two", 1, 8), pytest.param("reduced each", 2, 8, marks=pytest.mark.long)],
+)
+def test_gradients_travel_once_a_step(name, reductions, between, found):
     """Each of six blocks, the time embedding and the rest are a group. Each is gathered for two forwards and their
-    backwards, but for the rest, which FSDP keeps from a forward to its backward."""
+    backwards, but for the rest, which FSDP keeps from a forward to its backward. `between` are the replicas' sums."""
     groups, forwards = 8, 2
-    for name, reductions in (("plain", 1), ("groups of two", 1), ("reduced each", forwards)):
-        traffic = found["traffic"][name]
-        assert traffic["c10d::_reduce_scatter_base_"] == groups * reductions, name
-        assert traffic["c10d::_allgather_base_"] == (2 * groups - 1) * forwards, name
-    assert found["traffic"]["plain"]["c10d::allreduce_"] == 1  # of the metrics
-    for name in ("groups of two", "reduced each"):
-        assert found["traffic"][name]["c10d::allreduce_"] == 1 + groups  # between the two replicas
+    assert found["traffic"]["c10d::_reduce_scatter_base_"] == groups * reductions
+    assert found["traffic"]["c10d::_allgather_base_"] == (2 * groups - 1) * forwards
+    assert found["traffic"]["c10d::allreduce_"] == 1 + between  # 1 of the metrics

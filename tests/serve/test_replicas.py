@@ -55,6 +55,7 @@ def watched(url: str) -> Iterator[list[int]]:
             asking.result()
 
 
+@pytest.mark.long
 def test_a_redeploy_answers_what_is_under_way(url, settings):
     expected, before = slow_edit(url).json()["data"][0]["b64_json"], steps_made()
     old = {process_of("Front").pid, process_of("Model").pid}

@@ -9,11 +9,11 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tests.support import ranks
 from v4e.models import tiny
 from v4e.models.tiny_sizes import TinySizes
 from v4e.tiny.pretrain import dit, latents, open_gate, vae
 from v4e.tiny.pretrain.corpus import write_corpus
-from v4e.tiny.pretrain.loop import spawn
 from v4e.tiny.pretrain.optim import MuonAdamW, hidden_matrices
 from v4e.tiny.world2.edits import SPATIAL
 
@@ -140,7 +140,8 @@ class Blocks(nn.Module):
         self.head = nn.Linear(32, 2)
 
 
-def _step(rank: int, workers: int, folder: Path) -> None:
+def _step(rank: int, workers: int, folder: str) -> None:
+    dist.init_process_group("gloo", rank=rank, world_size=workers, init_method=f"file://{folder}/of-{workers}")
     torch.manual_seed(0)
     module = Blocks()
     optimizer = MuonAdamW(module, muon_lr=1e-2, adamw_lr=1e-3)
@@ -149,13 +150,14 @@ def _step(rank: int, workers: int, folder: Path) -> None:
             p.grad = torch.randn_like(p)  # the same on every rank, as after the all-reduce
         optimizer.step(1.0)
     moments = optimizer.tensors()
-    save_file(module.state_dict() | moments, folder / f"{rank}-of-{workers}.safetensors")
+    save_file(module.state_dict() | moments, f"{folder}/{rank}-of-{workers}.safetensors")
+    dist.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_ranks_step_as_one(tmp_path):
     for workers in (1, 2):
-        spawn(_step, workers, tmp_path)
+        ranks.run(_step, workers, workers, str(tmp_path))
     whole = load_file(tmp_path / "0-of-1.safetensors")
     for rank in (0, 1):
         shared = load_file(tmp_path / f"{rank}-of-2.safetensors")

@@ -275,6 +275,7 @@ def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, undisturbed, m
     assert losses(folder) == losses(undisturbed[0])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 def test_direct_transport_changes_no_number(cluster, place, undisturbed):
@@ -290,6 +291,7 @@ def test_a_transport_that_is_not_there_is_refused_before_anything_starts(place, 
         train.run(parse(command(place / "refused", "teacher.transport=nixl")))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 def test_two_workers_do_the_same_run(cluster, place, undisturbed):

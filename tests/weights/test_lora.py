@@ -141,6 +141,7 @@ def sharded_run(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_sharded_workers_do_the_single_workers_steps(tmp_path):
     ranks.run(sharded_run, 2, str(tmp_path))
