@@ -16,6 +16,7 @@ from v4e.config.commands import Edit
 from v4e.editing.inexact import Inexact
 from v4e.editing.settings import EditSettings, check_seed
 from v4e.files.images import grid_size, open_image
+from v4e.files.masks import as_picture, open_mask
 from v4e.files.pictures import named_strip
 from v4e.files.results import Form, check_holds, encode
 from v4e.files.video import FORMS, write_clip
@@ -36,6 +37,7 @@ def run(options: Edit) -> None:
     _check(options)
     image = open_image(options.image)
     check_holds(_form(options.out), image.width, image.height, "out")
+    mask = open_mask(options.mask, image.size) if options.mask else None
     seed = secrets.randbelow(2**31) if options.seed == -1 else options.seed
     check_seed(seed)
     inexact = Inexact(
@@ -47,6 +49,7 @@ def run(options: Edit) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
 
+    from v4e.editing.crop import edit_crop
     from v4e.editing.editor import Editor  # here, so that what is wrong with the options is reported at once
 
     check_trained_frames("frames", options.frames, options.model or TINY)
@@ -58,7 +61,11 @@ def run(options: Edit) -> None:
         steps=options.steps,
         guidance=options.guidance,
         solver=options.solver,
+        preserve=options.preserve,
+        hold=options.hold,
+        strength=options.strength,
     )
+    steps = options.steps * (2 if options.crop and mask is None else 1)
     start = time.monotonic()
     editor = Editor.load(
         options.model or TINY,
@@ -70,17 +77,16 @@ def run(options: Edit) -> None:
     start = time.monotonic()
 
     def on_step(step: int, _x0_hat: torch.Tensor) -> None:
-        _say(f"step {step + 1}/{options.steps}, {time.monotonic() - start:.1f} s")
+        _say(f"step {step + 1}/{steps}, {time.monotonic() - start:.1f} s")
 
-    [edit] = editor.edit(
-        [image],
-        [options.instruction],
-        [seed],
-        settings,
-        negatives=[options.negative] if options.negative else None,
-        lora=options.lora or None,
-        on_step=on_step,
-    )
+    more = {"lora": options.lora or None, "on_step": on_step}
+    if options.crop:
+        negative = options.negative or None
+        edit = edit_crop(editor, image, options.instruction, seed, settings, mask=mask, negative=negative, **more)
+    else:
+        lists = [image], [options.instruction], [seed]
+        negatives = [options.negative] if options.negative else None
+        [edit] = editor.edit(*lists, settings, negatives=negatives, masks=mask and [mask], **more)
     Path(options.out).write_bytes(encode(edit.image, _form(options.out)))
     written = [options.out]
     if options.clip:
@@ -93,6 +99,9 @@ def run(options: Edit) -> None:
         strip = named_strip([source, *edit.clip[1:]], ["source", *map(str, range(1, len(edit.clip)))])
         Path(options.strip).write_bytes(encode(strip, _form(options.strip)))
         written.append(options.strip)
+    if options.region and edit.region is not None:
+        Path(options.region).write_bytes(encode(as_picture(edit.region), "png"))
+        written.append(options.region)
     how = f", not exact: {', '.join(edit.how)}" if edit.how else ""
     print(f"wrote {', '.join(written)} (seed {seed}, {time.monotonic() - start:.1f} s{how})")
 
@@ -105,6 +114,7 @@ def _check(options: Edit) -> None:
         ("out", options.out, PICTURES),
         ("clip", options.clip, tuple(f".{form}" for form in FORMS)),
         ("strip", options.strip, PICTURES),
+        ("region", options.region, (".png",)),
     ):
         path = Path(file)
         if file and path.suffix.lower() not in kinds:
@@ -113,6 +123,8 @@ def _check(options: Edit) -> None:
             raise ValueError(f"{name}={path}: {path.parent} is no folder: make it first, or choose another")
     if options.negative and options.guidance == 1:
         raise ValueError("negative does nothing without guidance: set guidance above 1, such as guidance=4")
+    if options.region and not (options.mask or options.crop or options.preserve == "auto"):
+        raise ValueError(f"region={options.region}: there is none when all is edited: set preserve=auto, mask or crop")
     if options.fps < 1:
         raise ValueError(f"fps={options.fps}: expected at least 1")
     if not options.instruction.strip():

@@ -12,6 +12,8 @@ from PIL import Image
 from pipelines.parts.command import main
 from pipelines.stages.edit import TINY
 from tests.support.loras import write_lora
+from v4e.files.images import open_image
+from v4e.files.masks import open_mask
 from v4e.weights.load import DTYPES, load_dit
 
 
@@ -73,6 +75,22 @@ def test_same_seed_same_bytes_and_every_option_reaches_the_editor(photo, tmp_pat
     assert "not exact: step_cache=0.5, bf16_decode)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_a_masks_outside_stays_to_the_bit(photo, tmp_path):
+    source, mask = open_image(photo), Image.new("L", (70, 45))
+    mask.paste(255, (4, 4, 24, 20))
+    mask.save(tmp_path / "mask.png")
+    outside = np.asarray(mask) == 0
+    for more in (["hold=true"], ["crop=true", "preserve=auto"], ["strength=0.5"]):
+        files = [f"mask={tmp_path}/mask.png", f"region={tmp_path}/region.png", "-o", f"{tmp_path}/out.png"]
+        main("edit", [str(photo), "make the car blue", *files, "steps=1", "size=32x32", *more])
+        region = open_mask(tmp_path / "region.png", source.size)
+        assert (np.asarray(region)[outside] == 0).all()
+        assert (np.asarray(Image.open(tmp_path / "out.png"))[outside] == np.asarray(source)[outside]).all()
+    main("edit", [str(photo), "make the car blue", "-o", f"{tmp_path}/out.png", "steps=1", "size=32x32", "strength=0"])
+    assert (np.asarray(Image.open(tmp_path / "out.png")) == np.asarray(source)).all()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -91,6 +109,11 @@ def test_same_seed_same_bytes_and_every_option_reaches_the_editor(photo, tmp_pat
         ({"options": ["negative=red"]}, "negative does nothing without guidance"),
         ({"options": ["weights=int8"]}, "weights=int8 needs a CUDA GPU"),
         ({"options": ["step_cache=2"]}, "step_cache=2.0: expected a share"),
+        ({"options": ["strength=2"]}, "strength=2.0: expected 0"),
+        ({"options": ["mask=none.png"]}, "none.png: no such file"),
+        ({"options": ["hold=true"]}, "hold=True"),
+        ({"options": ["region=region.png"]}, "region=region.png: there is none when all is edited"),
+        ({"options": ["preserve=auto", "region=region.jpg"]}, "region=region.jpg: expected a name that ends in .png"),
         ({"options": ["guidance=nan"], "status": 2}, "guidance=nan: expected a number"),
         ({"options": ["guidance=inf"]}, "guidance=inf: expected a number, not negative"),
         ({"options": ["guidance=-1"]}, "guidance=-1.0: expected a number, not negative"),

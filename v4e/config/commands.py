@@ -38,6 +38,14 @@ class Edit:
     frames: int = option(5, "pixel frames of the clip: 5, 9, 13, ...")
     solver: Literal["euler", "unipc"] = option("euler", "solver of the sampling ODE")
     lora: str = option("", "a LoRA's .safetensors file or folder")
+    mask: str = option("", "a picture, transparent or white where to edit; the rest stays to the bit")
+    preserve: Literal["off", "auto"] = option("off", "auto: what the edit does not change stays to the bit")
+    region: str = option("", "file for the edited region as a mask: .png")
+    hold: bool = option(False, "the model too sees the source outside the mask, at each step")
+    crop: bool = option(
+        False, "edit the part around the mask, or else around what a first edit changes, at its own size"
+    )
+    strength: float = option(1.0, "how far the evolution goes: 0 is the source, 1 the edit")
     fps: int = option(8, "frames a second of the clip")
     threads: int = option(0, "CPU threads; 0 = one for each core")
     step_cache: float = option(0.0, "not exact: skip blocks whose input changed by less than this share")

@@ -133,7 +133,7 @@ class Editor:
         """
         check_counts(images, instructions, seeds, negatives, last_images)
         check_masks(images, masks, settings)
-        height, width = self._size(images, settings)
+        height, width = self.sides(images, settings)
         self.adapters.use(lora)
         sources, frames = fit(images, height, width), settings.frames
         inputs = self._inputs(sources, instructions, frames, last_images)
@@ -162,7 +162,7 @@ class Editor:
             )
         ]
 
-    def _size(self, images: list[Image.Image], settings: EditSettings) -> tuple[int, int]:
+    def sides(self, images: list[Image.Image], settings: EditSettings) -> tuple[int, int]:
         """Returns (height, width) of all `images` on the model's grid."""
         height, width = settings.height, settings.width
         if height is None or width is None:
