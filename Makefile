@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 PY := OMP_NUM_THREADS=1 .venv/bin/python -W ignore
+PORT ?= 8000
 V4E := OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore .venv/bin/v4e
 
 .PHONY: help install demo serve test long unit lint docs pretrain ablate photos bench gpu-check
@@ -13,8 +14,8 @@ install: ## create .venv and install everything (CPU)
 demo: install ## train an image editor on two CPU cores and write runs/demo/report.html
 	$(V4E) demo
 
-serve: install ## the editor behind HTTP, with a page: http://127.0.0.1:8000
-	OMP_NUM_THREADS=1 .venv/bin/v4e serve
+serve: install ## the editor behind HTTP, with a page: http://127.0.0.1:8000, or at PORT=...
+	OMP_NUM_THREADS=1 .venv/bin/v4e serve port=$(PORT)
 
 test: install ## run all tests but those that take minutes
 	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder

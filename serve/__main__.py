@@ -9,6 +9,7 @@ RAY_ADDRESS names, else starts one on this machine. Ends with Ctrl-C.
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 
 from serve.settings import Settings, settings_from
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> None:
     try:
         args = _pairs(argv)
         port = _free_port(args.pop("port", PORT))
-        settings_from(args)  # before seconds of imports
+        settings = settings_from(args)  # before seconds of imports
         os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve.proxy:middlewares")
         import ray
         from ray import serve
@@ -36,8 +37,21 @@ def main(argv: list[str]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     ray.init(namespace="serve", address=os.environ.get("RAY_ADDRESS"))
+    if lack := lacking(settings, ray.cluster_resources()):
+        print(f"error: {lack}", file=sys.stderr)
+        raise SystemExit(2)
     serve.start(http_options={"host": HOST, "port": port})
     serve.run(app, blocking=True)
+
+
+def lacking(settings: Settings, there: Mapping[str, float]) -> str:
+    """Says which of a cluster's resources do not suffice for the first replicas; "" if they do."""
+    name, each = ("GPU", settings.gpus) if settings.gpus else ("CPU", settings.threads)
+    needed, got = each * settings.replicas, there.get(name, 0)
+    setting = "gpus" if settings.gpus else "threads"
+    if needed <= got:
+        return ""
+    return f"{settings.replicas} replicas of {setting}={each:g} need {needed:g} {name}s, Ray has {got:g}: set fewer"
 
 
 def _pairs(argv: list[str]) -> dict[str, str]:

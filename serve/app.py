@@ -65,7 +65,8 @@ def build(args: dict[str, str]) -> Application:
         max_surge_percent=100,
         graceful_shutdown_timeout_s=settings.deadline_s + settings.drain_s,
         health_check_period_s=2.0,
-        ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": ENV | FRONT_ENV}},
+        # No CPU: with one in all, the model has it.
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": ENV | FRONT_ENV}},
     )
     return front.bind(settings, model.bind(settings))
 

@@ -118,7 +118,11 @@ class EditEngine:
         finally:
             self._busy_since = None
         return Done(
-            image=edit.image, clip=edit.clip if order.clip else [], how=edit.how, seconds=time.monotonic() - start
+            image=edit.image,
+            clip=edit.clip if order.clip else [],
+            how=edit.how,
+            notes=edit.notes,
+            seconds=time.monotonic() - start,
         )
 
     def _warm(self, size: tuple[int, int], settings: Settings) -> None:

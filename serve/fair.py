@@ -81,6 +81,17 @@ class FairQueue:
             message = f"Pictures of {self._pixels} pixels are waiting, of {self._most_pixels} that may: try again."
             raise ApiError(429, message, code="queue_full", retry_after_s=self._wait_s())
 
+    def place(self, turn: Turn) -> int:
+        """Returns the place of a turn among those that wait, from 1; 0 once it went or left."""
+        line = self._lines.get(turn.owner, deque())
+        if turn.left or turn not in line:
+            return 0
+        before, rounds, owners = 1, line.index(turn), list(self._lines)
+        for number, owner in enumerate(owners):
+            more = 0 if owner == turn.owner else number < owners.index(turn.owner)
+            before += min(len(self._lines[owner]), rounds + more)
+        return before
+
     def leave(self, turn: Turn) -> None:
         """Frees a place; a second call does nothing."""
         if turn.left:

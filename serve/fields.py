@@ -1,9 +1,11 @@
 """The fields of a request, OpenAI's and ours: one model for multipart, JSON and the OpenAPI page."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+SIZE = r"^(auto|[1-9]\d{1,4}[xX][1-9]\d{1,4})$"
 Text = Annotated[str, Field(max_length=32_000)]
 
 
@@ -12,17 +14,20 @@ class EditFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    prompt: Annotated[str, Field(min_length=1, max_length=32_000, pattern=r"\S")] = Field(
-        description="The instruction, e.g. make the car blue."
+    prompt: Text = Field(
+        description="The instruction, e.g. make the car blue.", json_schema_extra={"minLength": 1, "pattern": r"\S"}
     )
-    model: str | None = Field(None, max_length=256, description="A name from /v1/models; this server has one.")
+    model: str | None = Field(None, max_length=256, description="A name from /v1/models; all mean the one model.")
     n: int = Field(1, ge=1, le=10, description="Edits, of seeds seed, seed + 1, ...")
-    size: Annotated[str, Field(pattern=r"^(auto|[1-9]\d{1,4}x[1-9]\d{1,4})$")] = Field(
+    size: str = Field(
         "auto",
         description="auto: the source's. WIDTHxHEIGHT: the source is cropped to this aspect first. "
         "Sides are multiples of 16, the aspect lies between 1:3 and 3:1.",
+        json_schema_extra={"pattern": SIZE},
     )
-    quality: Literal["low", "medium", "high", "standard", "auto"] = Field("auto", description="low: half the steps.")
+    quality: Literal["low", "medium", "high", "hd", "standard", "auto"] = Field(
+        "auto", description="low: half the steps."
+    )
     background: Literal["opaque", "auto", "transparent"] = "auto"
     input_fidelity: Literal["high", "low"] | None = Field(None, description="Without effect: it is always high.")
     moderation: Literal["auto", "low"] | None = Field(None, description="Without effect.")
@@ -33,7 +38,12 @@ class EditFields(BaseModel):
     partial_images: int = Field(0, ge=0, le=3, description="Previews in a stream, evenly spread over the steps.")
     user: str | None = Field(None, max_length=256, description="Without effect.")
 
-    seed: int | None = Field(None, ge=0, le=2**53 - 11, description="Random without.")
+    mask_from: Literal["alpha", "white", "image"] = Field(
+        "alpha",
+        description="Where to edit. alpha: where the mask is transparent, as OpenAI's. white: where the mask is white. "
+        "image: where the image itself is transparent, without a mask.",
+    )
+    seed: int | None = Field(None, ge=-1, le=2**53 - 11, description="Random without, and for -1.")
     num_inference_steps: int | None = Field(None, ge=1)
     guidance_scale: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
     negative_prompt: Text | None = Field(None, description="What guidance other than 1 leads away from.")
@@ -49,6 +59,20 @@ class EditFields(BaseModel):
     file_id: str | None = Field(None, max_length=64, description="The id of an earlier result, instead of an image.")
     deadline_s: float | None = Field(None, gt=0, le=86_400, allow_inf_nan=False, description="Give up after this.")
 
+    @field_validator("prompt")
+    @classmethod
+    def _says_something(cls, prompt: str) -> str:
+        if not prompt.strip():
+            raise ValueError("it is empty: write what to change, e.g. make the car blue")
+        return prompt
+
+    @field_validator("size")
+    @classmethod
+    def _is_size(cls, size: str) -> str:
+        if not re.fullmatch(SIZE, size):
+            raise ValueError(f"got {size[:32]!r}: expected auto, or WIDTHxHEIGHT such as 512x512")
+        return size.lower()
+
 
 class JobFields(EditFields):
     """The fields of a job without its pictures."""
@@ -57,17 +81,28 @@ class JobFields(EditFields):
 
 
 class Ref(BaseModel):
-    """A picture in a JSON body."""
+    """A picture in a JSON body: an object, or its ``image_url`` alone, or that in the nested form of chats."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image_url: str | None = Field(default=None, description="data:image/png;base64,... or a URL where that is on.")
     file_id: str | None = Field(default=None, max_length=64, description="The id of an earlier result.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_other_clients(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"image_url": value}
+        if not isinstance(value, dict):
+            return value
+        plain = {name: part for name, part in value.items() if name not in ("type", "detail")}
+        url = plain.get("image_url")
+        return plain | {"image_url": url.get("url")} if isinstance(url, dict) else plain
+
 
 class _Pictures(BaseModel):
-    images: list[Ref] = Field(default_factory=list, description="One picture.")
-    mask: Ref | None = Field(None, description="A PNG; where it is transparent, the picture is edited.")
+    images: list[Ref] = Field(default_factory=list, description="One picture, also as a data URL; or image.")
+    mask: Ref | None = Field(None, description="A picture that says where to edit, see mask_from.")
 
 
 class JsonEdit(EditFields, _Pictures):

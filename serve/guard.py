@@ -3,7 +3,7 @@
 import ipaddress
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect
@@ -25,24 +25,28 @@ HEADERS = {
 }
 
 
-def check_local(headers: Mapping[str, str]) -> None:
+def check_local(headers: Mapping[str, str], hosts: Collection[str]) -> None:
     """Refuses requests that a browser sends for another site, to this address or to a name that resolves to it.
 
-    Without keys, being on this machine is the permission, and every web page open on it would have it too.
+    Without keys, being on this machine is the permission, and every web page open on it would have it too. `hosts` are
+    names that lead here by the operator's will.
 
     Raises:
         ApiError: 403.
     """
     host, origin = headers.get("host", ""), headers.get("origin")
-    if not _is_local(host):
-        message = f"This server has no API keys and answers only as localhost, not as {host[:64]!r}."
+    if not _is_local(host, hosts):
+        message = (
+            f"This server has no API keys and answers only as localhost, not as {host[:64]!r}: start it with "
+            "hosts=NAME for another name of this machine, or with keys_file=... for others."
+        )
         raise ApiError(403, message, code="forbidden_host")
     if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
         message = f"This server has no API keys and takes nothing from the pages of {origin[:64]!r}."
         raise ApiError(403, message, code="forbidden_origin")
 
 
-def _is_local(host: str) -> bool:
+def _is_local(host: str, hosts: Collection[str]) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:  # not a host
@@ -50,17 +54,19 @@ def _is_local(host: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
+        return name == "localhost" or name.endswith(".localhost") or name in hosts
 
 
 class Guard:
     """ASGI middleware that limits bodies, adds headers and counts requests."""
 
-    def __init__(self, app: ASGIApp, *, upload_bytes: int, held_bytes: int, local: bool, metrics: Metrics):
+    def __init__(
+        self, app: ASGIApp, *, upload_bytes: int, held_bytes: int, local: bool, hosts: Collection[str], metrics: Metrics
+    ):
         self._app, self._metrics = app, metrics
         self._upload_bytes = upload_bytes  # of one body
         self._held_bytes, self._held = held_bytes, 0  # of all bodies of requests under way
-        self._local = local  # without keys: only the origin of a request is its permission
+        self._local, self._hosts = local, hosts  # without keys: only the origin of a request is its permission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,6 +74,9 @@ class Guard:
             return
         start, status, read = time.monotonic(), 0, 0
         incoming = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        bare = scope["method"] == "HEAD"
+        if bare:  # as GET, without its body
+            scope = scope | {"method": "GET"}
         request_id = incoming.get("x-request-id", "")  # Serve's proxy sets it, and sends it to the client
 
         async def checked_receive() -> Message:
@@ -89,11 +98,13 @@ class Guard:
                 there = {name.lower() for name, _ in message["headers"]}
                 extra = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in there]
                 message["headers"] = [*message["headers"], *extra]
+            elif bare:
+                message = message | {"body": b""}
             await send(message)
 
         try:
             if self._local:
-                check_local(incoming)
+                check_local(incoming, self._hosts)
             length = incoming.get("content-length", "")
             if length.isdigit() and int(length) > self._upload_bytes:
                 raise self._too_large()

@@ -4,6 +4,8 @@ import base64
 import json
 import sqlite3
 
+from serve.answers import with_url
+from serve.fields import JobFields
 from serve.store import ServerStore
 
 
@@ -30,10 +32,18 @@ def described(row: sqlite3.Row) -> dict:
     }
 
 
-def shown(row: sqlite3.Row, store: ServerStore) -> dict:
+def placed(row: sqlite3.Row, store: ServerStore) -> dict:
+    """Returns a job without pictures, with its instruction and, if it waits, its place among all unfinished ones."""
+    place, waiting = store.place(row["id"]) if row["status"] == "queued" else (0, 0)
+    prompt = json.loads(row["fields"])["prompt"]
+    return described(row) | {"prompt": prompt, "queue": {"place": place, "waiting": waiting} if place else None}
+
+
+def shown(row: sqlite3.Row, store: ServerStore, base_url: str) -> dict:
     """Returns a job with its preview and its result."""
     result = json.loads(row["result"]) if row["result"] else None
     if result is not None:
-        result["data"] = [_whole(item, store) for item in result["data"]]
+        fields = JobFields.model_validate_json(row["fields"])
+        result["data"] = [with_url(fields, _whole(item, store), base_url) for item in result["data"]]
     preview = base64.b64encode(row["preview"]).decode() if row["preview"] else None
-    return described(row) | {"preview_b64_json": preview, "result": result}
+    return placed(row, store) | {"preview_b64_json": preview, "result": result}

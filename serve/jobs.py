@@ -202,7 +202,7 @@ class Jobs:
             work = replace(work, deadline=time.monotonic() + left)
             with _room():
                 items = await self._service.edit(owner, work, self._teller(row["id"]))
-            result = jsonable_encoder(answers.response(work, [_bare(item) for item in items], "/"))
+            result = jsonable_encoder(answers.response(work, [_bare(item) for item in items], ""))
             ended = {"status": "succeeded", "result": json.dumps(result), "step": row["steps"]}
         except _Later:
             raise

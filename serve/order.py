@@ -27,12 +27,22 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wait:
+    """The place of a request that waits, and whether anything would make it."""
+
+    place: int  # from 1; 0: it is given out
+    waiting: int
+    replicas: int  # warm ones
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """A completed step of the model."""
 
     step: int  # from 1
     steps: int
     preview: Image.Image | None = None  # of the model's grid
+    index: int = 0  # of the edit among those of its request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,7 @@ class Done:
     image: Image.Image  # of the order's size
     clip: list[Image.Image]  # of the model's grid; empty where the order does not want it
     how: tuple[str, ...]  # inexact options in use
+    notes: tuple[str, ...]  # sentences on what had no effect
     seconds: float  # of the model
 
 

@@ -20,6 +20,7 @@ from serve.store import ServerStore
 
 F = TypeVar("F", bound=EditFields)
 PICTURES = ("image", "image[]", "mask", "url", "url[]")
+ADDRESSES = ("data:", "http://", "https://")
 MOST_PICTURES = 16  # as OpenAI
 
 
@@ -70,7 +71,7 @@ def checked(of: type[F], plain: dict[str, Any]) -> F:
         first = error.errors(include_url=False, include_input=False)[0]
         param = ".".join(map(str, first["loc"])) or None
         code = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}.get(first["type"])
-        text = "no such parameter" if code == "unknown_parameter" else first["msg"]
+        text = "no such parameter" if code == "unknown_parameter" else first["msg"].removeprefix("Value error, ")
         raise invalid(param, f"{param}: {text}.", code or "invalid_value") from None
 
 
@@ -81,10 +82,18 @@ def _from_json(body: bytes, of: type[BaseModel]) -> tuple[dict[str, Any], list, 
         raise invalid(None, "The body is no JSON.", "invalid_json") from None
     if not isinstance(plain, dict):
         raise invalid(None, "The body is no JSON object.", "invalid_json")
-    plain = {name: value for name, value in plain.items() if value is not None}
+    plain = {name: value for name, value in plain.items() if value is not None and _is_given(name, value)}
+    if "image" in plain and "images" not in plain:
+        one = plain.pop("image")
+        plain["images"] = one if isinstance(one, list) else [one]
     whole = checked(of, plain)  # type: ignore[type-var]
     pictures = {"images", "mask"}
     return {k: v for k, v in plain.items() if k not in pictures}, list(whole.images), whole.mask  # type: ignore[attr-defined]
+
+
+def _is_given(name: str, value: object) -> bool:
+    """Returns False for an optional field that is empty: many clients send all that they know."""
+    return value != "" or name == "prompt"
 
 
 async def _from_form(request: Request) -> tuple[dict[str, Any], list, Any]:
@@ -101,23 +110,30 @@ async def _from_form(request: Request) -> tuple[dict[str, Any], list, Any]:
     for name, value in form.multi_items():
         if name in ("url", "url[]") and isinstance(value, str):
             refs.append(Ref(image_url=value))
-        elif name in ("image", "image[]", "mask"):
-            if not isinstance(value, UploadFile):
-                raise invalid(name, f"{name}: expected a file, got text.", "invalid_type")
-            blob = await value.read()
+        elif name in ("image", "image[]", "mask") and value != "":
+            picture = await _picture(name, value)
             if name != "mask":
-                refs.append(blob)
+                refs.append(picture)
             elif mask is None:
-                mask = blob
+                mask = picture or None  # a form sends an empty file where none was chosen
             else:
                 raise invalid(name, "mask: given twice.")
         elif isinstance(value, UploadFile):
             raise invalid(name, f"{name}: no such file parameter.", "unknown_parameter")
         elif name in plain:
             raise invalid(name, f"{name}: given twice.")
-        else:
+        elif _is_given(name, value):
             plain[name] = value
     return plain, refs, mask
+
+
+async def _picture(name: str, value: UploadFile | str) -> bytes | Ref:
+    """Returns the bytes of a form's picture, or where they are."""
+    if isinstance(value, UploadFile):
+        return await value.read()
+    if not value.startswith(ADDRESSES):
+        raise invalid(name, f"{name}: expected a file, or the text of a data URL, got other text.", "invalid_type")
+    return Ref(image_url=value)
 
 
 async def _resolved(ref: bytes | Ref, param: str, settings: Settings, store: ServerStore) -> bytes:
@@ -135,12 +151,15 @@ async def _resolved(ref: bytes | Ref, param: str, settings: Settings, store: Ser
             raise invalid("file_id", message, "unsupported_value")
         return found.blob
     assert ref.image_url is not None
+    if not ref.image_url.startswith(ADDRESSES):
+        message = f"{param}: this is no address: before base64, write data:image/png;base64, (whatever its format)."
+        raise invalid(param, message, "invalid_image_url")
     if ref.image_url.startswith("data:"):
         head, comma, data = ref.image_url.partition(",")
         if not comma or not head.endswith(";base64"):
             raise invalid(param, f"{param}: expected data:image/...;base64,...")
         try:
-            return base64.b64decode(data, validate=True)
+            return base64.b64decode("".join(data.split()), validate=True)
         except (binascii.Error, ValueError):
             raise invalid(param, f"{param}: this is no base64.") from None
     return await fetch(ref.image_url, param, settings.urls, settings.upload_bytes)

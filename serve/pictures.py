@@ -9,8 +9,9 @@ from PIL import Image, ImageOps
 
 from serve.errors import ApiError, invalid
 from v4e.files.images import FORMATS, rgb, upright
-from v4e.wan import GRID
+from v4e.wan import GRID, on_grid
 
+WHITE = "expected a PNG that is transparent where to edit; if yours is white there instead, send mask_from=white"
 ASPECT = 8  # at most: beyond it the model's grid would be a line of cells
 MIME = {
     "png": "image/png",
@@ -32,22 +33,36 @@ def decode(blob: bytes, param: str, most_pixels: int) -> Image.Image:
     return _opened(blob, param, most_pixels, rgb)
 
 
-def decode_mask(blob: bytes, size: tuple[int, int], most_pixels: int) -> Image.Image:
-    """Decodes a mask to L: 255, to be edited, where its alpha is 0, as in OpenAI's API.
+def decode_mask(blob: bytes, size: tuple[int, int], most_pixels: int, *, white: bool = False) -> Image.Image:
+    """Decodes a mask to L: 255, to be edited, where its alpha is 0, as in OpenAI's API, or where it is `white`.
 
     Raises:
         ApiError: 400, also for a mask without alpha or of another size than the source.
     """
-    where = _opened(blob, "mask", most_pixels, _transparent)
+    where = _opened(blob, "mask", most_pixels, _light if white else partial(_transparent, param="mask", words=WHITE))
     if where.size != size:
         got, expected = ("{}x{}".format(*s) for s in (where.size, size))
         raise invalid("mask", f"mask: it is {got}: expected the image's size, {expected}.")
     return where
 
 
-def _transparent(image: Image.Image) -> Image.Image:
+def transparency(blob: bytes, most_pixels: int) -> Image.Image:
+    """Decodes the source's own transparency as a mask.
+
+    Raises:
+        ApiError: 400, also for a source that has none.
+    """
+    words = "mask_from=image needs one, or send a mask"
+    return _opened(blob, "image", most_pixels, partial(_transparent, param="image", words=words))
+
+
+def _light(image: Image.Image) -> Image.Image:
+    return rgb(image).convert("L")
+
+
+def _transparent(image: Image.Image, param: str, words: str) -> Image.Image:
     if not image.has_transparency_data:
-        raise invalid("mask", "mask: it has no alpha channel: expected a PNG that is transparent where to edit.")
+        raise invalid(param, f"{param}: it has no alpha channel: {words}.")
     return ImageOps.invert(image.convert("RGBA").getchannel("A"))
 
 
@@ -101,7 +116,8 @@ def size_of(text: str, most_pixels: int) -> tuple[int, int] | None:
         return None
     width, height = map(int, text.split("x"))
     if width % GRID or height % GRID:
-        raise invalid("size", f"size: {text}: expected sides that are multiples of {GRID}.")
+        near = "x".join(str(on_grid(side)) for side in (width, height))
+        raise invalid("size", f"size: {text}: expected sides that are multiples of {GRID}, such as {near}.")
     if max(width, height) > 3 * min(width, height):
         raise invalid("size", f"size: {text}: expected an aspect between 1:3 and 3:1.")
     if width * height > most_pixels:

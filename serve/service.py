@@ -14,7 +14,7 @@ from serve.fair import FairQueue, Turn
 from serve.fields import EditFields
 from serve.keys import Keys, Owner
 from serve.metrics import Metrics
-from serve.order import Done, Event, Order, Step
+from serve.order import Done, Event, Order, Step, Wait
 from serve.parse import Body
 from serve.settings import Settings
 from serve.store import ServerStore
@@ -23,6 +23,7 @@ from serve.work import EditWork, encoded, prepare, shown
 Edits = Callable[[Order], AsyncGenerator[Event, None]]  # raises ReplicaLost when the replica dies
 PER_REPLICA = 2  # edits given to a replica: the one that it makes and the next one
 WATCH_S, NONE_S = 5.0, 0.5  # seconds between two counts of replicas, with and without any
+STILL_S = 5.0  # seconds of silence after which a stream tells its place: proxies close what is silent for 60
 COUNT_S = 5.0  # most seconds of a count
 DECODERS = 4  # pictures that are unpacked at once: each may be large, and no other limit has applied to it yet
 
@@ -81,15 +82,52 @@ class Service:
                 raise _first(errors) from None
             return [task.result() for task in tasks]
 
-    async def events(self, owner: Owner, work: EditWork) -> AsyncGenerator[Step | dict, None]:
-        """Yields the steps of a request's only edit, with previews as clients see them, then its item."""
-        with self.queue.turns(owner.name, 1, owner.edits, work.pixels) as [turn]:
-            async with aclosing(self._run(turn, work.orders[0], work)) as events:
-                async for event in events:
-                    if isinstance(event, Done):
-                        yield await self.item(work, work.orders[0], event)
+    async def events(self, owner: Owner, work: EditWork) -> AsyncGenerator[Wait | Step | dict, None]:
+        """Yields the place of a request in the queue at once and every few seconds, its steps, and its items.
+
+        Steps are counted over all edits of the request. Each has the number of its edit, and so does each item.
+
+        Raises:
+            ApiError: 429 at once, 503, 504.
+        """
+        told: asyncio.Queue[Step | dict | BaseException] = asyncio.Queue()
+        with self.queue.turns(owner.name, len(work.orders), owner.edits, work.pixels) as turns:
+            pairs = enumerate(zip(turns, work.orders, strict=True))
+            tasks = [asyncio.create_task(self._told(told, work, turn, order, k)) for k, (turn, order) in pairs]
+            left, made, steps = len(tasks), 0, sum(order.steps for order in work.orders)
+            try:
+                yield self._wait(turns)
+                while left:
+                    event = await _within(STILL_S, told)
+                    if event is None:
+                        event = self._wait(turns)
+                    elif isinstance(event, BaseException):
+                        raise event
+                    elif isinstance(event, Step):
+                        made += 1
+                        event = replace(event, step=made, steps=steps)
                     else:
-                        yield await self._shown(work, event)
+                        left -= 1
+                    yield event
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _wait(self, turns: list[Turn]) -> Wait:
+        place = min(map(self.queue.place, turns))
+        return Wait(place=place, waiting=self.queue.waiting, replicas=self.replicas)
+
+    async def _told(self, told: asyncio.Queue, work: EditWork, turn: Turn, order: Order, index: int) -> None:
+        """Puts the steps of one edit of a request and its item, or what it failed by, into `told`."""
+
+        async def tell(step: Step) -> None:
+            told.put_nowait(replace(step, index=index))
+
+        try:
+            told.put_nowait(await self._item(work, turn, order, tell) | {"index": index})
+        except BaseException as error:
+            told.put_nowait(error)
 
     async def item(self, work: EditWork, order: Order, done: Done) -> dict:
         """Returns one item of a response's ``data``; its picture is stored, and ``file_id`` can name it later."""
@@ -109,6 +147,8 @@ class Service:
                 item["clip_b64_json"] = base64.b64encode(clip or b"").decode()
         if done.how:
             item["how"] = list(done.how)
+        if notes := [*work.notes, *done.notes]:
+            item["warnings"] = notes
         return item
 
     async def _item(
@@ -124,7 +164,7 @@ class Service:
         raise overloaded("The model gave no result: try again.")
 
     async def _shown(self, work: EditWork, step: Step) -> Step:
-        """Returns `step` with its preview as clients see it: at the result's size, with the source outside the mask."""
+        """Returns `step` with its preview as clients see it: small, with the source outside the mask."""
         if step.preview is None:
             return step
         return replace(step, preview=await asyncio.to_thread(shown, step.preview, work))
@@ -176,6 +216,15 @@ def late(fields: EditFields) -> ApiError:
 def _first(errors: ExceptionGroup) -> Exception:
     """Returns the first refusal if there is one, else the first error."""
     return next((e for e in errors.exceptions if isinstance(e, ApiError)), errors.exceptions[0])
+
+
+async def _within(seconds: float, told: asyncio.Queue) -> Step | dict | BaseException | None:
+    """Returns the next of `told`; None if there is none for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await told.get()
+    except TimeoutError:
+        return None
 
 
 async def _until(deadline: float, events: AsyncIterator[Event]) -> AsyncIterator[Event]:

@@ -29,6 +29,7 @@ class Settings:
 
     model: str = TINY  # a folder that export.py wrote, or any Wan I2V pipeline
     model_name: str = "v4e"  # what clients call it
+    aliases: str = ""  # other names for it, separated by commas: some clients always ask for gpt-image-1
     dtype: Literal["float32", "bfloat16"] = "float32"
     attention: str = "native"  # as models.attention of a run
     loras: str = ""  # adapters that requests may name: name=file,name=file
@@ -70,6 +71,10 @@ class Settings:
     keys: str = field(default="", repr=False)  # lines of a keys file, separated by commas
     keys_file: str = ""  # what `python -m serve.keys NAME` printed, one key a line
 
+    origins: str = ""  # whose pages may ask with a key, separated by commas: https://a.example, or * for any
+    hosts: str = ""  # names beside localhost that it answers to without keys, e.g. host.docker.internal
+    public_url: str = ""  # where clients find it behind a proxy, e.g. https://a.example/v4e; for addresses in answers
+
     state: str = "runs/serve"  # folder of jobs and results
     state_mib: float = 1024.0  # of results, the oldest are deleted first; and of unfinished jobs' pictures
     ttl_s: float = 86_400.0  # of jobs and results
@@ -94,6 +99,11 @@ class Settings:
             "settings.webhooks needs settings.webhook_secret, whsec_ and at least 24 random bytes in base64, so that "
             "receivers can tell who speaks",
         )
+        require(not self.origins or bool(self.keys or self.keys_file), "settings.origins needs keys: set keys_file")
+        require(
+            not self.public_url or self.public_url.startswith(("http://", "https://")),
+            f"settings.public_url={self.public_url}: expected an address such as https://a.example/v4e",
+        )
         if self.rate:
             try:
                 parse_rate(self.rate)
@@ -109,7 +119,7 @@ class Settings:
     def warm_sizes(self) -> list[tuple[int, int]]:
         """The (width, height) of each bucket of `warm`."""
         sizes = []
-        for text in filter(None, (part.strip() for part in self.warm.split(","))):
+        for text in listed(self.warm):
             match = re.fullmatch(r"(\d+)x(\d+)", text)
             require(match is not None, f"settings.warm: {text!r} is no size: expected WIDTHxHEIGHT, e.g. 128x128")
             assert match is not None
@@ -117,9 +127,14 @@ class Settings:
         return sizes
 
     @property
+    def names(self) -> list[str]:
+        """The names by which clients may call the model, its own first."""
+        return list(dict.fromkeys([self.model_name, *listed(self.aliases)]))
+
+    @property
     def adapters(self) -> dict[str, str]:
         """The adapter files by name, from `loras`."""
-        pairs = [part.strip().partition("=") for part in self.loras.split(",") if part.strip()]
+        pairs = [part.partition("=") for part in listed(self.loras)]
         for name, eq, file in pairs:
             require(bool(name and eq and file), f"settings.loras: {name!r}: expected name=file,name=file")
         return {name: file for name, _, file in pairs}
@@ -136,6 +151,11 @@ class Settings:
     @property
     def upload_bytes(self) -> int:
         return int(self.upload_mib * 2**20)
+
+
+def listed(text: str) -> list[str]:
+    """Returns the parts of a list that is separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _is_secret(text: str) -> bool:

@@ -25,6 +25,14 @@ CREATE INDEX IF NOT EXISTS jobs_untold ON jobs (lease, expires)
 """
 
 
+# Jobs that have not ended, in the order in which they are taken: owners take turns.
+TURNS = (
+    "SELECT id, ROW_NUMBER() OVER (ORDER BY turn, created) AS place, COUNT(*) OVER () AS waiting FROM "
+    "(SELECT id, created, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY created) AS turn FROM jobs "
+    "WHERE status IN ('queued', 'running') AND expires > ?)"
+)
+
+
 @dataclass(frozen=True)
 class StoredFile:
     mime: str
@@ -76,6 +84,23 @@ class ServerStore:
     def job(self, name: str, owner: str) -> sqlite3.Row | None:
         """Returns a job of this owner; None for the jobs of others."""
         return self._one("SELECT * FROM jobs WHERE id = ? AND owner = ? AND expires > ?", name, owner, time.time())
+
+    def jobs(self, owner: str, most: int, before: str | None) -> list[sqlite3.Row]:
+        """Returns this owner's newest jobs, or the newest that are older than the job `before`, without pictures."""
+        since = self.job(before, owner) if before else None
+        until = (since["created"], since["id"]) if since else (float("inf"), "")
+        sql = (
+            "SELECT id, status, fields, step, steps, error, created, expires FROM jobs "  # none of its pictures
+            "WHERE owner = ? AND expires > ? AND (created, id) < (?, ?) "
+            "ORDER BY created DESC, id DESC LIMIT ?"
+        )
+        return self._db.execute(sql, (owner, time.time(), *until, most)).fetchall()
+
+    def place(self, name: str) -> tuple[int, int]:
+        """Returns the place of a job among unfinished ones, from 1, and how many they are; (0, 0) if it has ended."""
+        sql = f"SELECT place, waiting FROM ({TURNS}) WHERE id = ?"
+        row = self._one(sql, time.time(), name)
+        return (row["place"], row["waiting"]) if row else (0, 0)
 
     def unfinished(self, owner: str) -> int:
         sql = "SELECT COUNT(*) AS n FROM jobs WHERE owner = ? AND status IN ('queued', 'running')"

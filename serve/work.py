@@ -17,6 +17,8 @@ from v4e.files.results import check_holds, encode
 from v4e.files.video import write_clip
 from v4e.wan import fits_vae
 
+ENLARGED = 2  # times as many pixels as the model's, from which on a result is called enlarged
+
 
 @dataclass(frozen=True, kw_only=True)
 class EditWork:
@@ -33,6 +35,15 @@ class EditWork:
         return f"{self.source.width}x{self.source.height}"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the results that are known before the model runs."""
+        order = self.orders[0]
+        if self.source.width * self.source.height <= ENLARGED * order.width * order.height:
+            return ()
+        small = f"{order.width}x{order.height}"
+        return (f"The model worked at {small}: enlarged to {self.size}, what it made has less detail than the source.",)
+
+    @property
     def pixels(self) -> int:
         return self.source.width * self.source.height * (1 if self.mask is None else 2)
 
@@ -47,7 +58,7 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     _check(fields, settings)
     size = pictures.size_of(fields.size, settings.source_pixels)
     source = pictures.decode(body.source, "image", settings.source_pixels)
-    mask = pictures.decode_mask(body.mask, source.size, settings.source_pixels) if body.mask is not None else None
+    mask = _mask(body, source.size, settings.source_pixels)
     source = pictures.sized(source, size)
     mask = pictures.sized(mask, size) if mask else None
     if fields.output != "clip":
@@ -56,7 +67,7 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     steps = fields.num_inference_steps or (max(1, settings.steps // 2) if fields.quality == "low" else settings.steps)
     # Evenly spread, never the last one: that is the result.
     at = {steps * (k + 1) // (previews + 1) - 1 for k in range(previews)} - {steps - 1, -1}
-    first = secrets.randbelow(2**31) if fields.seed is None else fields.seed
+    first = secrets.randbelow(2**31) if fields.seed in (None, -1) else fields.seed
     orders = tuple(
         Order(
             image=source,
@@ -81,10 +92,26 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     return EditWork(fields=fields, source=source, mask=mask, orders=orders, deadline=time.monotonic() + limit)
 
 
+def check_model(name: str | None, settings: Settings) -> None:
+    """Refuses a name that is not this server's.
+
+    Raises:
+        ApiError: 404 that says which names there are, and how the operator adds one.
+    """
+    if name is not None and name not in settings.names:
+        there = ", ".join(settings.names)
+        message = f"model: there is no {name[:64]!r} here: expected {there}; the server's setting aliases adds names."
+        raise not_found(message, "model_not_found", "model")
+
+
 def shown(preview: Image.Image, work: EditWork) -> Image.Image:
-    """Returns a preview at the result's size, with the source outside the mask."""
-    whole = preview.resize(work.source.size, Image.Resampling.LANCZOS)
-    return pictures.composite(whole, work.source, work.mask)
+    """Returns a preview of the model's area and the result's aspect, with the source outside the mask."""
+    source = work.source
+    scale = min(1.0, (preview.width * preview.height / (source.width * source.height)) ** 0.5)
+    size = max(1, round(source.width * scale)), max(1, round(source.height * scale))
+    still = source.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    where = work.mask and work.mask.resize(size, reducing_gap=2.0)
+    return pictures.composite(preview.resize(size, Image.Resampling.LANCZOS), still, where)
 
 
 def encoded(work: EditWork, done: Done) -> tuple[bytes | None, bytes | None]:
@@ -102,6 +129,17 @@ def encoded(work: EditWork, done: Done) -> tuple[bytes | None, bytes | None]:
     return image, clip
 
 
+def _mask(body: Body, size: tuple[int, int], most_pixels: int) -> Image.Image | None:
+    how = body.fields.mask_from
+    if how == "image":
+        if body.mask is not None:
+            raise invalid("mask_from", "mask_from: image takes the image's own transparency: send no mask with it.")
+        return pictures.transparency(body.source, most_pixels)
+    if body.mask is None:
+        return None
+    return pictures.decode_mask(body.mask, size, most_pixels, white=how == "white")
+
+
 def _check_holds(form: str, size: tuple[int, int]) -> None:
     try:
         check_holds(form, *size, "output_format")
@@ -110,9 +148,7 @@ def _check_holds(form: str, size: tuple[int, int]) -> None:
 
 
 def _check(fields: EditFields, settings: Settings) -> None:
-    if fields.model not in (None, "", settings.model_name):
-        message = f"model: there is no {fields.model[:64]!r} here: expected {settings.model_name!r}."
-        raise not_found(message, "model_not_found", "model")
+    check_model(fields.model, settings)
     if fields.background == "transparent":
         raise invalid("background", "background: results are opaque.", "unsupported_value")
     if (fields.num_inference_steps or 1) > settings.max_steps:
@@ -124,5 +160,3 @@ def _check(fields: EditFields, settings: Settings) -> None:
     if fields.lora is not None and fields.lora not in settings.adapters:
         there = ", ".join(settings.adapters) or "none"
         raise invalid("lora", f"lora: no {fields.lora[:64]!r} here: there is {there}.", "unsupported_value")
-    if fields.stream and fields.n > 1:
-        raise invalid("n", "n: a stream tells of one edit: expected 1.", "unsupported_value")

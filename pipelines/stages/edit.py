@@ -102,6 +102,8 @@ def run(options: Edit) -> None:
     if options.region and edit.region is not None:
         Path(options.region).write_bytes(encode(as_picture(edit.region), "png"))
         written.append(options.region)
+    for note in edit.notes:
+        _say(f"note: {note}")
     how = f", not exact: {', '.join(edit.how)}" if edit.how else ""
     print(f"wrote {', '.join(written)} (seed {seed}, {time.monotonic() - start:.1f} s{how})")
 

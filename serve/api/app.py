@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from serve.api import edits, health, jobs, models, page, results
 from serve.api.failures import HANDLERS
 from serve.guard import Guard
 from serve.jobs import Jobs
 from serve.service import PER_REPLICA, Service
+from serve.settings import listed
 
 
 def create_app(service: Service, alive: Callable[[], Awaitable[int]]) -> Guard:
@@ -27,11 +29,20 @@ def create_app(service: Service, alive: Callable[[], Awaitable[int]]) -> Guard:
     app.state.service, app.state.jobs = service, Jobs(service)
     for topic in (edits, jobs, results, models, health, page):
         app.include_router(topic.router)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=listed(settings.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "x-should-retry", "retry-after", "retry-after-ms"],
+        )
     return Guard(
         app,
         upload_bytes=settings.upload_bytes,
         held_bytes=settings.upload_bytes * (settings.waiting + PER_REPLICA * settings.max_replicas),
         local=not service.keys,
+        hosts=[name.lower() for name in listed(settings.hosts)],
         metrics=service.metrics,
     )
 

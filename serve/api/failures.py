@@ -9,15 +9,19 @@ from serve.api.access import request_id
 from serve.errors import ApiError, crashed
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
+WHERE = "this server edits images that you send, by POST /v1/images/edits; /docs lists all that it has"
+WORDS = {404: f"There is no {{}}: {WHERE}.", 405: f"{{}} is not allowed: {WHERE}."}
 
 
 async def refused(_request: Request, error: ApiError) -> JSONResponse:
     return error.response()
 
 
-async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
+async def http_error(request: Request, error: HTTPException) -> JSONResponse:
     code = CODES.get(error.status_code, "invalid_request")
-    answer = ApiError(error.status_code, str(error.detail), code=code).response()
+    here = f"{request.method} {request.url.path[:128]}"
+    words = WORDS[error.status_code].format(here) if error.status_code in WORDS else str(error.detail)
+    answer = ApiError(error.status_code, words, code=code).response()
     answer.headers.update(error.headers or {})
     return answer
 

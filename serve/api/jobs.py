@@ -1,13 +1,13 @@
-"""Edits that go on without a connection: create, poll, cancel."""
+"""Edits that go on without a connection: create, list, poll, cancel."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 
-from serve.api.access import TheJobs, TheOwner, TheService
+from serve.api.access import TheJobs, TheOwner, TheService, base_url
 from serve.api.docs import ERRORS, request_body
 from serve.fields import JobFields, JsonJob
-from serve.job_answers import shown
+from serve.job_answers import placed, shown
 from serve.parse import read_body
 
 router = APIRouter(prefix="/v1/edits/jobs", tags=["jobs"])
@@ -23,17 +23,31 @@ async def create_job(
 ) -> dict:
     """An edit that goes on without a connection. The same Idempotency-Key gives the same job."""
     body = await read_body(request, JobFields, JsonJob, service.settings, service.store)
-    return shown(await jobs.create(owner, body, idempotency_key), service.store)
+    row = await jobs.create(owner, body, idempotency_key)
+    return shown(row, service.store, base_url(request, service.settings))
+
+
+@router.get("", responses=ERRORS)
+async def list_jobs(
+    service: TheService,
+    owner: TheOwner,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+) -> dict:
+    """The key's jobs, the newest first, without pictures. The next page is that after the last one's id."""
+    rows = service.store.jobs(owner.name, limit + 1, after)
+    data = [placed(row, service.store) for row in rows[:limit]]
+    return {"object": "list", "data": data, "has_more": len(rows) > limit}
 
 
 @router.get("/{job_id}", responses=ERRORS)
-async def read_job(job_id: str, service: TheService, jobs: TheJobs, owner: TheOwner) -> dict:
-    """Status, progress, the newest preview and, when it has ended, the result or the error."""
-    return shown(jobs.find(owner, job_id), service.store)
+async def read_job(request: Request, job_id: str, service: TheService, jobs: TheJobs, owner: TheOwner) -> dict:
+    """Status, place in the queue, progress, the newest preview and, when it has ended, the result or the error."""
+    return shown(jobs.find(owner, job_id), service.store, base_url(request, service.settings))
 
 
 @router.post("/{job_id}/cancel", responses=ERRORS)
-async def cancel_job(job_id: str, service: TheService, jobs: TheJobs, owner: TheOwner) -> dict:
+async def cancel_job(request: Request, job_id: str, service: TheService, jobs: TheJobs, owner: TheOwner) -> dict:
     """Ends a job within one step of the model. One that has ended stays as it is."""
     jobs.cancel(jobs.find(owner, job_id))
-    return shown(jobs.find(owner, job_id), service.store)
+    return shown(jobs.find(owner, job_id), service.store, base_url(request, service.settings))

@@ -1,4 +1,4 @@
-"""The one model of this server, in the form of OpenAI's list of models."""
+"""The one model of this server under each of its names, in the form of OpenAI's list of models."""
 
 import time
 
@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from serve.api.access import TheOwner, TheService
 from serve.api.docs import ERRORS
-from serve.errors import not_found
 from serve.settings import Settings
+from serve.work import check_model
 
 STARTED = int(time.time())
 
@@ -16,21 +16,18 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 @router.get("", responses=ERRORS)
 async def models(service: TheService, _owner: TheOwner) -> dict:
-    return {"object": "list", "data": [_model(service.settings)]}
+    return {"object": "list", "data": [_model(name, service.settings) for name in service.settings.names]}
 
 
 @router.get("/{model_id}", responses=ERRORS)
 async def read_model(model_id: str, service: TheService, _owner: TheOwner) -> dict:
-    settings = service.settings
-    if model_id != settings.model_name:
-        message = f"There is no model {model_id[:64]!r}: expected {settings.model_name!r}."
-        raise not_found(message, "model_not_found", "model")
-    return _model(settings)
+    check_model(model_id, service.settings)
+    return _model(model_id, service.settings)
 
 
-def _model(settings: Settings) -> dict:
+def _model(name: str, settings: Settings) -> dict:
     return {
-        "id": settings.model_name,
+        "id": name,
         "object": "model",
         "created": STARTED,
         "owned_by": "v4e",

@@ -107,10 +107,23 @@ def test_a_stream_is_exactly_as_the_client_types_it(client):
     assert events[-1].b64_json == whole.data[0].b64_json
 
 
+def test_a_stream_of_n_edits_has_each_of_them(client):
+    asked = {"seed": 5, "num_inference_steps": 4}
+    events = list(client.images.edit(image=png(), prompt="x", n=2, stream=True, partial_images=1, extra_body=asked))
+    whole = client.images.edit(image=png(), prompt="x", n=2, extra_body=asked).data
+    done = {event.model_extra["index"]: event for event in events if event.type == "image_edit.completed"}
+    assert [done[k].b64_json for k in range(2)] == [item.b64_json for item in whole]
+    assert [done[k].model_extra["seed"] for k in range(2)] == [5, 6]
+    previews = [event for event in events if event.type == "image_edit.partial_image"]
+    assert sorted(event.model_extra["index"] for event in previews) == [0, 1]
+    assert {event.partial_image_index for event in previews} == {0}
+
+
 def test_progress_is_in_comments(url):
     form = {"prompt": "x", "stream": "true", "num_inference_steps": "3"}
     lines = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).text.splitlines()
-    assert [line for line in lines if line.startswith(":")] == [": step 1/3", ": step 2/3", ": step 3/3"]
+    told = [line for line in lines if line.startswith(":")]
+    assert told == [": running", ": step 1/3", ": step 2/3", ": step 3/3"]
     assert [line for line in lines if line.startswith("event:")] == ["event: image_edit.completed"]
 
 
@@ -159,7 +172,6 @@ def test_a_clip_is_no_source(url, form):
         ({"size": "50x50"}, 400, "invalid_value", "size"),
         ({"size": "1024x16"}, 400, "invalid_value", "size"),
         ({"background": "transparent"}, 400, "unsupported_value", "background"),
-        ({"n": 2, "stream": True}, 400, "unsupported_value", "n"),
         ({"extra_body": {"lora": "../../etc/passwd"}}, 400, "unsupported_value", "lora"),
         ({"extra_body": {"num_frames": 6}}, 400, "invalid_value", "num_frames"),
         ({"extra_body": {"num_inference_steps": 51}}, 400, "invalid_value", "num_inference_steps"),
@@ -260,7 +272,7 @@ def test_a_lost_replicas_edit_is_made_by_another_and_told_once(settings, engine)
     with served(settings, engine, edits) as url:
         form = {"prompt": "x", "stream": "true", "seed": "1"}
         lines = http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).text.splitlines()
-        assert [line for line in lines if line.startswith(":")] == [f": step {k}/8" for k in range(1, 9)]
+        assert [line for line in lines if line.startswith(": step")] == [f": step {k}/8" for k in range(1, 9)]
         assert len(asked) == 3
         whole = json.loads(next(line for line in lines if line.startswith("data:")).removeprefix("data:"))
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")

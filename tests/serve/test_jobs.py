@@ -371,3 +371,39 @@ def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):
     names = [small.keep("image/png", bytes(300)) for _ in range(5)]
     assert small.result(names[0]) is None and small.result(names[-1]) is not None
     assert small._bytes <= 1000
+
+
+def test_jobs_are_listed_newest_first_in_pages_and_without_pictures(settings, engine, tmp_path):
+    keyed = replace(settings, keys=f"ann:{digest('a')},bob:{digest('b')}", state=str(tmp_path))
+    with served(keyed, engine) as url:
+        ann, bob = ({"authorization": f"Bearer {key}"} for key in "ab")
+        form = {"prompt": "x", "num_inference_steps": "1"}
+        made = [
+            http.post(f"{url}/v1/edits/jobs", files={"image": png()}, data=form, headers=ann).json()["id"]
+            for _ in range(5)
+        ]
+        seen, more = [], True
+        while more:
+            asked = {"limit": 2} | ({"after": seen[-1]} if seen else {})
+            page = http.get(f"{url}/v1/edits/jobs", params=asked, headers=ann).json()
+            seen += [job["id"] for job in page["data"]]
+            more = page["has_more"]
+            assert all(job["prompt"] == "x" and "result" not in job for job in page["data"])
+        assert seen == made[::-1]
+        assert http.get(f"{url}/v1/edits/jobs", headers=bob).json() == {"object": "list", "data": [], "has_more": False}
+        assert http.get(f"{url}/v1/edits/jobs", params={"limit": 101}, headers=ann).status_code == 422
+
+
+def test_a_job_that_waits_has_its_place(tmp_path):
+    store = ServerStore(str(tmp_path), 60, 1e9)
+
+    def add(owner: str) -> str:
+        given = {"fingerprint": "", "fields": "{}", "source": b"", "mask": None, "steps": 1, "webhook": None}
+        return store.add_job(owner=owner, idempotency=None, **given)["id"]
+
+    ann, bob = [add("ann") for _ in range(3)], [add("bob")]
+    turns = [ann[0], bob[0], ann[1], ann[2]]  # owners take turns
+    assert [store.place(name) for name in turns] == [(k, 4) for k in (1, 2, 3, 4)]
+    assert [row["id"] for row in store.lease(10, 9)] == sorted(turns, key=[*ann, *bob].index)
+    store.update_job(ann[0], status="succeeded")
+    assert [store.place(name)[0] for name in turns] == [0, 2, 1, 3]

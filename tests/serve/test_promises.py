@@ -124,6 +124,59 @@ def held(settings: Settings, engine: EditEngine, alive=None, **changed) -> Itera
             go.set()
 
 
+def comments(stream: httpx.Response) -> Iterator[str]:
+    return (line for line in stream.iter_lines() if line.startswith(":"))
+
+
+def test_a_stream_answers_at_once_keeps_alive_and_tells_its_place(settings, engine, tmp_path, monkeypatch):
+    monkeypatch.setattr("serve.service.STILL_S", 0.05)
+    asked = {"files": {"image": png()}, "data": {"prompt": "x", "stream": "true", "num_inference_steps": "1"}}
+    with (
+        held(settings, engine, waiting=2, state=str(tmp_path)) as (url, orders, go),
+        ThreadPoolExecutor(2) as threads,
+        httpx.Client(timeout=60) as client,
+    ):
+        ahead = [threads.submit(slow, url, 1) for _ in range(2)]
+        until(lambda: len(orders) == 2)
+        with (
+            client.stream("POST", f"{url}/v1/images/edits", **asked) as third,
+            client.stream("POST", f"{url}/v1/images/edits", **asked) as fourth,
+        ):
+            assert (third.status_code, fourth.status_code) == (200, 200)
+            told, last = comments(third), comments(fourth)
+            for _ in range(3):  # again and again while nothing happens
+                assert next(last) == ": queue 2/2"
+            assert next(told).startswith(": queue 1/")
+            full = client.post(f"{url}/v1/images/edits", **asked)
+            assert (full.status_code, full.json()["error"]["code"]) == (429, "queue_full")
+            go.set()
+            assert ": step 1/1" in list(told) and ": step 1/1" in list(last)
+        assert {answer.result().status_code for answer in ahead} == {200}
+        assert idle(url)
+
+
+def test_a_stream_says_that_nothing_is_there_to_make_it(settings, engine, tmp_path):
+    async def none_there() -> int:
+        return 0
+
+    with held(settings, engine, none_there, state=str(tmp_path)) as (url, _orders, go), httpx.Client() as client:
+        asked = {"files": {"image": png()}, "data": {"prompt": "x", "stream": "true", "num_inference_steps": "1"}}
+        with client.stream("POST", f"{url}/v1/images/edits", **asked) as stream:
+            told = comments(stream)
+            assert next(told) == ": no replica is ready"
+            go.set()
+            assert ": step 1/1" in list(told)
+
+
+def test_previews_of_a_large_picture_are_small(client):
+    source = picture(1, (900, 600))
+    *previews, done = client.images.edit(image=png(source), prompt="x", stream=True, partial_images=3)
+    sizes = {opened(base64.b64decode(event.b64_json)).size for event in previews}
+    assert sizes == {(28, 18)}  # of the model's 512 pixels
+    assert opened(base64.b64decode(done.b64_json)).size == (900, 600)
+    assert "32x16" in done.model_extra["warnings"][0]
+
+
 def test_large_pictures_fill_the_queue_sooner(settings, engine, tmp_path):
     with (
         held(settings, engine, waiting_pixels=32 * 32 + 1, state=str(tmp_path)) as (url, orders, go),

@@ -103,3 +103,22 @@ def test_bounds_hold_and_everybody_is_served(slots, waiting, requests):
         assert (queue.running, queue.waiting, queue._held, queue._pixels) == (0, 0, {}, 0)
 
     asyncio.run(all_of_them())
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12), st.integers(1, 3))
+def test_a_place_is_when_it_goes(owners, slots):
+    """The one at place 1 goes next, and so on, if nobody else comes."""
+    queue = FairQueue(slots, 100, 100)
+    with ExitStack() as stack:
+        turns = [stack.enter_context(queue.turns(owner, 1, 100, 1))[0] for owner in owners]
+        gone = [turn for turn in turns if turn.go.is_set()]
+        assert all(queue.place(turn) == 0 for turn in gone)
+        expected = sorted((turn for turn in turns if not turn.go.is_set()), key=queue.place)
+        assert sorted(map(queue.place, expected)) == list(range(1, len(expected) + 1))
+        order = []
+        while gone:
+            queue.leave(gone.pop(0))
+            gone += (new := [turn for turn in expected if turn.go.is_set() and turn not in order])
+            order += new
+        assert order == expected

@@ -25,8 +25,9 @@ from v4e.method import sampler
 from v4e.method.conditioning import condition, flf_video, i2v_video, tail_video
 from v4e.method.sampler import OnStep
 from v4e.models.dit import DitInputs
-from v4e.models.encoders import decoded, encode_clip, encode_images, encode_text, to_images, to_pixels
+from v4e.models.encoders import beyond, decoded, encode_clip, encode_images, encode_text, to_images, to_pixels
 from v4e.models.framewise import framewise
+from v4e.wan import TEXT_LEN
 from v4e.weights.frozen import Frozen, load_frozen
 from v4e.weights.load import any_device, load_dit, move
 from v4e.weights.lora_files import Adapters
@@ -156,11 +157,20 @@ class Editor:
         clips = [to_images(clip_CPHW.transpose(0, 1)) for part in decoded(self.decoder, z_BCFHW) for clip_CPHW in part]
         kept = self.preview(torch.cat(stills)) if settings.preserve == "auto" else [None] * len(images)
         return [
-            finished(clip, image, settings, sized=sized, still=still, mask=mask, how=self.options.names)
-            for clip, image, sized, still, mask in zip(
-                clips, images, sources, kept, masks or [None] * len(images), strict=True
+            replace(
+                finished(clip, image, settings, sized=sized, still=still, mask=mask, how=self.options.names),
+                notes=self._notes(text),
+            )
+            for clip, image, sized, still, mask, text in zip(
+                clips, images, sources, kept, masks or [None] * len(images), instructions, strict=True
             )
         ]
+
+    def _notes(self, text: str) -> tuple[str, ...]:
+        """Returns a word on a text that is longer than the model reads."""
+        over = beyond(self.frozen.tokenizer, text)
+        words = f"The text has {TEXT_LEN + over} tokens and the model reads {TEXT_LEN}: the last {over} have no effect."
+        return (words,) if over else ()
 
     def sides(self, images: list[Image.Image], settings: EditSettings) -> tuple[int, int]:
         """Returns (height, width) of all `images` on the model's grid."""

@@ -17,6 +17,7 @@ class Edit:
     image: Image.Image  # of the source's size
     clip: list[Image.Image]  # P frames of the model's size, the source's reconstruction first
     how: tuple[str, ...] = ()  # names of the options in use that are not exact
+    notes: tuple[str, ...] = ()  # sentences on what was asked for and has no effect
     region: Image.Image | None = None  # L, of the source's size, 255 where edited; None where nothing was kept
 
 

@@ -72,6 +72,11 @@ def encode_text(text_encoder, tokenizer, texts: list[str], max_length: int = TEX
     return [s[:length] for s, length in zip(states, lengths, strict=True)]
 
 
+def beyond(tokenizer, text: str, max_length: int = TEXT_LEN) -> int:
+    """Returns how many tokens of a text :func:`encode_text` cuts off at its end."""
+    return max(0, len(tokenizer(clean(text), add_special_tokens=True, verbose=False).input_ids) - max_length)
+
+
 def encode_images(image_encoder, image_processor, images: list[Image.Image]) -> Tensor:
     """CLIP's penultimate states (B, I, D)."""
     pixels = image_processor(images=images, return_tensors="pt").pixel_values
