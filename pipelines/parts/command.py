@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,13 +19,15 @@ from v4e.config.commands import OPTIONS, describe_options, read_options, usage
 from v4e.config.reference import describe
 from v4e.faults import Fault
 from v4e.faults.foreign import as_fault
-from v4e.files.uri import check_dir
+from v4e.files.place import check_dir, check_job
 
 PIPELINES = Path(__file__).resolve().parents[1]
 STAGES = PIPELINES / "stages"
 SERVE = PIPELINES.parent / "serve" / "__main__.py"  # a command of its own, whose package nothing here imports
 SECOND_WORDS = {("caption", "audit"): "caption_audit", ("plan", "scale"): "plan_scale"}
 SHORT = {"--json": "plan.json=true"}
+WRITTEN = {"out", "clip", "strip", "sheet", "hashes", "work"}  # options that name what a command writes
+SERVICE = ("A04", "A05", "A07")  # codes of errors of a place
 T = TypeVar("T")
 
 
@@ -86,10 +89,32 @@ def carry_out(argv: list[str], read: Callable[[list[str]], T], run: Callable[[T]
     except ValueError as error:
         fail(Fault("A01", str(error)).line, 2)
     try:
-        if isinstance(settings, Config):
-            check_dir("run.dir", settings.run.dir)
+        check_places(settings)
         run(settings)
     except Exception as error:  # whatever it is, a user reads one line
         if os.environ.get("V4E_DEBUG") == "1":
             raise
-        fail(as_fault(error).line, 1)
+        fail(line_of(error, settings), 1)
+
+
+def check_places(settings: object) -> None:
+    """Refuses places that a command cannot write to, or whose files nobody would find.
+
+    Raises:
+        Fault: naming the first of them.
+    """
+    if isinstance(settings, Config):
+        check_dir("run.dir", settings.run.dir)
+        check_job("data.store", settings.data.store)
+        check_job("data.captions", settings.data.captions)
+    elif is_dataclass(settings):
+        for name in WRITTEN & {one.name for one in fields(settings)}:
+            check_job(name, getattr(settings, name))
+
+
+def line_of(error: Exception, settings: object) -> str:
+    """Returns the line on `error`; it names the run where a storage service does not say what it was asked for."""
+    fault = as_fault(error)
+    if fault.code in SERVICE and isinstance(settings, Config) and settings.run.dir not in fault.message:
+        fault = Fault(fault.code, f"run.dir={settings.run.dir}: {fault.message}")
+    return fault.line

@@ -11,8 +11,8 @@ from pipelines.parts.benchmark_judge import check, judge_all
 from v4e.config import Config
 from v4e.evaluation.suites.places import bench_dir, folder, read
 from v4e.files.manifest import stage
+from v4e.files.place import check_dir
 from v4e.files.progress import plan
-from v4e.files.uri import check_dir
 
 JUDGED = ("gedit", "imgedit", "uge")  # multi-turn edits are judged by people
 

@@ -26,8 +26,9 @@ from v4e.data.sources.files import CorpusFile, Unreadable, corpus_files
 from v4e.data.sources.formats import CORPORA
 from v4e.data.store.paths import heldout_uri, train_uri
 from v4e.files.manifest import stage
+from v4e.files.place import check_dir
 from v4e.files.progress import bar, plan, say
-from v4e.files.uri import check_dir, exists, join, read_json, remove, write_json_atomic
+from v4e.files.uri import exists, join, read_json, remove, write_json_atomic
 
 STAGE = "ingest"
 NONE = np.array([], np.uint64)  # images that must not occur

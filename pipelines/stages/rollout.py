@@ -77,6 +77,7 @@ def draw_lines(config: Config, ids: list[str], rollouts: RolloutStore) -> None:
 def sample(config: Config, todo: list[Chunk], missing: set[str], rollouts: RolloutStore) -> None:
     """Samples the chunks `todo` through a pool of teachers, and writes the rollouts of those that are `missing`."""
     check_transport(config.teacher)
+    startup.check_attention(config)
     startup.check_frames(config)
     startup.check_split(config, dit(startup.dit_config(config.models.teacher, "models.teacher")))
     connect()

@@ -19,6 +19,7 @@ from pipelines.stages import validation
 from v4e.config import Config
 from v4e.files import journal
 from v4e.files.manifest import stage
+from v4e.files.owner import owning
 from v4e.files.progress import plan, say
 from v4e.files.uri import join, remove, write_json_atomic
 from v4e.planning.work_table import compared
@@ -32,14 +33,15 @@ from v4e.weights import needed
 def run(config: Config) -> None:
     """Trains the student of `config` to the end, from the last checkpoint if there is one."""
     prepared = prepare(config)
-    done = trained(config, prepared.ids)
-    plan("training", describe(prepared, done))
-    if done >= config.optim.steps:
-        return
-    check_fits(prepared)
-    enter(config, prepared.ids)
-    validation.run(config)
-    train(prepared, done)
+    with owning(config.run.dir, "train"):
+        done = trained(config, prepared.ids)
+        plan("training", describe(prepared, done))
+        if done >= config.optim.steps:
+            return
+        check_fits(prepared)
+        enter(config, prepared.ids)
+        validation.run(config)
+        train(prepared, done)
     records = journal.read(metrics_uri(config))
     warm = [record for record in records if record["step"] > done + 1]
     if prepared.distils and warm:

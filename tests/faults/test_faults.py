@@ -57,14 +57,14 @@ def test_a_fault_travels_between_processes():
 
 
 class NoCredentialsError(Exception):
-    """As botocore's, which is known by its module."""
+    """One as botocore's, which is known by its module."""
 
 
 NoCredentialsError.__module__ = "botocore.exceptions"
 
 
 class WorkerGroupError(RuntimeError):
-    """As Ray Train's, which holds an error for each worker."""
+    """One as Ray Train's, which holds an error for each worker."""
 
     def __init__(self, failures: dict[int, Exception]) -> None:
         super().__init__("the group failed\nwith\n40 lines")

@@ -3,6 +3,8 @@
 import dataclasses
 import difflib
 import math
+import os
+import re
 import sys
 import types
 import typing
@@ -62,7 +64,7 @@ def read_value(key: str, text: str, hint: Any) -> Any:
         return text
     if origin in (tuple, types.GenericAlias):
         if typing.get_args(hint)[0] is str:
-            return tuple(part.strip() for part in text.split(",") if part.strip())
+            return tuple(at_home(part.strip()) for part in text.split(",") if part.strip())
         try:
             return tuple(int(part) for part in text.split(",") if part)
         except ValueError:
@@ -72,14 +74,20 @@ def read_value(key: str, text: str, hint: Any) -> Any:
             raise ValueError(f"{key}={text}: expected true or false")
         return text == "true"
     if hint is str:
-        return text
+        return at_home(text)
     try:
         value = hint(text.replace("_", ""))
     except ValueError:
-        value = math.nan
-    if value != value:  # nan, said or made here: no setting means anything by it
-        raise ValueError(f"{key}={text}: expected {'an integer' if hint is int else 'a number'}")
+        raise ValueError(f"{key}={text}: expected {'an integer' if hint is int else 'a number'}") from None
+    if math.isnan(value):  # no setting means anything by it
+        raise ValueError(f"{key}={text} must be a number: expected a number, not nan")
     return value
+
+
+def at_home(text: str) -> str:
+    """Returns `text`, such as ``~/x`` or ``NAME:~/x``, with the home folder in it: shells leave it alone there."""
+    found = re.fullmatch(r"([\w-]+:)?(~|~[\w.-]*/.*)", text, re.DOTALL)
+    return (found[1] or "") + os.path.expanduser(found[2]) if found else text
 
 
 def written(value: object) -> str:

@@ -1,5 +1,6 @@
 """The place, the seed and the models of a run."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,7 @@ class Run:
     )
 
     def __post_init__(self):
+        object.__setattr__(self, "dir", os.path.expanduser(self.dir))  # once, for all who read it
         require(bool(self.dir.strip()), "run.dir= is empty: expected a folder or URI, e.g. run.dir=runs/demo")
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
+from v4e.files.owner import owning
 from v4e.files.uri import exists, join, read_json, write_json_atomic
 
 SAMPLE_S = 0.5
@@ -31,7 +32,15 @@ def stage(run_dir: str, name: str) -> Iterator[None]:
     """Records the wall seconds of the body, and the peak of its processes' unshared resident memory.
 
     Seconds add up over restarts. `finished` says whether the stage ever came to its end.
+
+    Raises:
+        Fault: another process is at this stage of the run.
     """
+    with owning(run_dir, name):
+        yield from _measured(run_dir, name)
+
+
+def _measured(run_dir: str, name: str) -> Iterator[None]:
     uri = join(run_dir, "stages.json")
     start, peak, stop = time.monotonic(), [_resident_mib()], threading.Event()
 

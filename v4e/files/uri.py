@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
@@ -38,26 +37,6 @@ def remove(uri: str) -> None:
     fs, path = url_to_fs(uri)
     if fs.exists(path):
         fs.rm(path, recursive=True)
-
-
-def check_dir(key: str, uri: str) -> None:
-    """Refuses a place that cannot be written to, for `key` of the config: of URIs, only an unknown protocol's.
-
-    Raises:
-        ValueError: a file is in the way, the folder that there is may not be written to, or no filesystem is there.
-    """
-    if "://" in uri:
-        try:
-            url_to_fs(uri)
-        except (ValueError, ImportError) as error:
-            raise ValueError(f"{key}={uri} cannot be opened ({error}): choose another {key}") from error
-        return
-    place = Path(uri).absolute()
-    there = next(path for path in (place, *place.parents) if path.exists())
-    if not there.is_dir():
-        raise ValueError(f"{key}={uri}: {there} is a file, expected a folder: choose another {key}")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{key}={uri}: {there} may not be written to: choose another {key}, or change its permissions")
 
 
 def read_text(key: str, uri: str) -> str:
