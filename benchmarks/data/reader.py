@@ -1,0 +1,249 @@
+"""The reader of instructions: how well it reads what it was not trained on, and the command that makes its weights.
+
+`python -m benchmarks.data.reader texts=dev.jsonl,joined.jsonl [make=1] [errors=1]`
+
+The texts are labelled instructions, which must not lie in this repository. Each line is JSON with `instruction`,
+`lang`, `task`, `tasks`, `sure`, `also`, `form`, `source` and `group`. Each source is left out in turn. The head is
+trained on the others, on phrases.txt, on the tiny world's language and on the dev half of blind.txt. `make=1` also
+trains on all of them, and writes the weights with the threshold that the left-out sources gave.
+"""
+
+import json
+import random
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from safetensors.numpy import save_file
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+
+from benchmarks.data.captions import read_blind, read_fresh
+from benchmarks.support.result import write_result
+from v4e.language.clauses import HIDDEN, clauses
+from v4e.language.head import SIZE, WEIGHTS, Head, features
+from v4e.language.reader import ONE, OTHER, language
+from v4e.language.tasks import TASKS
+from v4e.language.words import words_of
+from v4e.tiny.world import edits as world
+from v4e.tiny.world.language import instruction
+
+PHRASES = Path(__file__).resolve().parent.parent / "instructions" / "phrases.txt"
+COMMAND = "python -m benchmarks.data.reader texts=dev.jsonl,joined.jsonl make=1"
+LABELS = (*TASKS, OTHER)
+CLASSES = sorted(
+    words_of(
+        "thing person garment color material surface scene style tone grade body flaw moving pose limb texty whole"
+    )
+)
+PER_PHRASE = 6  # fillings of a phrase of phrases.txt
+DECAY = 3e-5  # of the squared weights
+SURE = 0.98  # share of sure labels that are to be right on left-out sources
+Z = 1.96  # of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clause with its label's distribution over LABELS."""
+
+    text: str
+    labels: np.ndarray
+    weight: float
+
+
+def main() -> None:
+    given = dict(arg.split("=", 1) for arg in sys.argv[1:])
+    rows = [
+        json.loads(line) for path in given["texts"].split(",") for line in Path(path).read_text().split("\n") if line
+    ]
+    own, classes = list(made_up()), word_classes()
+    found = [None] * len(rows)
+    for source in sorted({_fold(row) for row in rows}):
+        at = [i for i, row in enumerate(rows) if _fold(row) == source]
+        near = {rows[i]["group"] for i in at}
+        rest = [row for row in rows if _fold(row) != source and row["group"] not in near]
+        head = fit([*own, *(e for row in rest for e in examples(row))], classes)
+        for i in at:
+            found[i] = predict(rows[i]["instruction"], head)
+    least = threshold(rows, found)
+    if given.get("errors"):
+        for row, (tasks, chance) in zip(rows, found, strict=True):
+            if not right(row, tasks):
+                print(
+                    _fold(row)[:6], row["tasks"], row["also"], "->", tasks, f"{chance:.2f} {row['instruction'][:200]!r}"
+                )
+    figures = measured(rows, found, least)
+    if given.get("make"):
+        head = fit([*own, *(e for row in rows for e in examples(row))], classes)
+        write(head, least)
+        for name, items in (("blind_test", read_blind("test")), ("fresh", read_fresh())):
+            known = [predict(text, head)[0][0] == task for text, task in items]
+            figures.append(share(name, known))
+    write_result("reader", COMMAND, figures, {row["what"]: row["share"] for row in figures})
+
+
+def made_up() -> Iterator[Example]:
+    """Yields phrases with their blanks filled, the worlds' instructions, and the dev half of the blind set."""
+    rng, words = random.Random(0), _words()
+    for line in PHRASES.read_text().splitlines():
+        task, _, phrases = line.partition(": ")
+        for phrase in phrases.split(" ; ") if task in LABELS else ():
+            texts = {_filled(phrase, words, rng) for _ in range(PER_PHRASE)}
+            yield from (Example(text, label(task), 0.5 / len(texts)) for text in texts)
+    for task in TASKS:
+        for seed in range(120):
+            edit = world.make_edit(Random(seed), task)
+            yield Example(_clause(instruction(edit.kind, edit.slots, Random(seed))), label(task), 0.1)
+    yield from (Example(_clause(text), label(task), 0.5) for text, task in read_blind("dev"))
+
+
+def examples(row: dict) -> Iterator[Example]:
+    """Yields the clauses of a labelled instruction, if they can be told apart as its labels are."""
+    parts = clauses(row["instruction"]).edits
+    also = [] if row["sure"] else row["also"]
+    if len(parts) == len(row["tasks"]):
+        yield from (Example(part, label(task, also), 1.0) for part, task in zip(parts, row["tasks"], strict=True))
+    elif len(row["tasks"]) == 1:
+        yield Example(" . ".join(parts), label(row["task"], also), 1.0)
+
+
+def label(task: str, also: Sequence[str] = ()) -> np.ndarray:
+    """Returns a distribution over LABELS that leans to `task` and gives a share to the other defensible ones."""
+    others = [name for name in also if name in LABELS and name != task]
+    found = np.zeros(len(LABELS), np.float32)
+    found[LABELS.index(task)] = 0.65 if others else 1.0
+    for name in others:
+        found[LABELS.index(name)] = 0.35 / len(others)
+    return found
+
+
+def fit(rows: Sequence[Example], classes: dict[str, list[str]]) -> Head:
+    """Fits the softmax head to the distributions, by L-BFGS."""
+    pairs = [features(row.text, classes) for row in rows]
+    ends = np.cumsum([0, *(len(at) for at, _ in pairs)])
+    whole = csr_matrix((np.concatenate([v for _, v in pairs]), np.concatenate([at for at, _ in pairs]), ends))
+    used = np.unique(whole.indices)
+    x, y = whole[:, used], np.stack([row.labels for row in rows])
+    weight = np.array([row.weight for row in rows], np.float32)[:, None]
+    weight, xt, shape = weight / weight.sum(), x.T.tocsr(), (len(used) + 1, len(LABELS))
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        w = flat.reshape(shape).astype(np.float32)
+        scores = x @ w[:-1] + w[-1]
+        scores -= scores.max(1, keepdims=True)
+        log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+        gap = (np.exp(log_p) - y) * weight
+        slope = np.vstack([xt @ gap + 2 * DECAY * w[:-1], gap.sum(0)])
+        return float(-(weight * y * log_p).sum() + DECAY * (w[:-1] ** 2).sum()), slope.ravel().astype(np.float64)
+
+    best = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 60, "maxcor": 8})
+    head = Head.__new__(Head)
+    head.labels, head.classes, head.bias = LABELS, classes, best.x.reshape(shape)[-1].astype(np.float32)
+    head.weights = np.zeros((SIZE, len(LABELS)), np.float32)
+    head.weights[used] = best.x.reshape(shape)[:-1]
+    return head
+
+
+def predict(text: str, head: Head) -> tuple[list[str], float]:
+    """Returns the tasks of an instruction, in order, and the least of their probabilities; 0 in other languages."""
+    chances = head(clauses(text).edits)
+    tasks: list[str] = []
+    for at in chances.argmax(1):
+        if not (tasks and tasks[-1] == LABELS[at] and LABELS[at] in ONE):
+            tasks.append(LABELS[at])
+    return tasks, float(chances.max(1).min()) if language(text) == "en" else 0.0
+
+
+def right(row: dict, tasks: Sequence[str]) -> bool:
+    """True if the task is the row's, or one of `also` where the row is not sure."""
+    task = tasks[0] if len(tasks) == 1 else "compound"
+    also = () if row["sure"] else row["also"]
+    return (
+        task in (row["task"], *also) or "+".join(tasks) in also or (task == "compound" and any("+" in a for a in also))
+    )
+
+
+def threshold(rows: Sequence[dict], found: Sequence[tuple[list[str], float]]) -> float:
+    """Returns the least probability above which SURE of the labels are right."""
+    order = sorted(range(len(rows)), key=lambda i: -found[i][1])
+    good = np.cumsum([right(rows[i], found[i][0]) for i in order]) / np.arange(1, len(order) + 1)
+    return found[order[int(np.flatnonzero(good >= SURE).max())]][1]
+
+
+def measured(rows: Sequence[dict], found: Sequence[tuple[list[str], float]], least: float) -> list[dict]:
+    """Returns the shares of right readings of all kinds of rows."""
+    good = [right(row, tasks) for row, (tasks, _) in zip(rows, found, strict=True)]
+    exact = [
+        tasks == row["tasks"] or (not row["sure"] and "+".join(tasks) in row["also"])
+        for row, (tasks, _) in zip(rows, found, strict=True)
+    ]
+    sure = [chance >= least for _, chance in found]
+
+    def of(what: str, values: Sequence[bool], where) -> dict:
+        return share(what, [v for v, row in zip(values, rows, strict=True) if where(row)])
+
+    return [
+        of("task", good, lambda row: True),
+        of("task_english", good, lambda row: row["lang"] == "en"),
+        of("task_requests", good, lambda row: row["form"] == "request"),
+        of("task_one_edit", good, lambda row: row["task"] != "compound"),
+        of("tasks_of_compounds", exact, lambda row: row["task"] == "compound"),
+        share("sure", sure),
+        share("sure_right", [g for g, s in zip(good, sure, strict=True) if s]),
+        *(
+            of(f"task_of_{fold}", good, lambda row, fold=fold: _fold(row) == fold)
+            for fold in sorted({_fold(r) for r in rows})
+        ),
+    ]
+
+
+def share(what: str, values: Sequence[bool]) -> dict:
+    """Returns a share with its n and Wilson's 95 % interval."""
+    n, p = max(1, len(values)), sum(values) / max(1, len(values))
+    middle, half = p + Z * Z / (2 * n), Z * (p * (1 - p) / n + Z * Z / (4 * n * n)) ** 0.5
+    ends = [round((middle + sign * half) / (1 + Z * Z / n), 4) for sign in (-1, 1)]
+    return {"what": what, "share": round(p, 4), "n": len(values), "from": ends[0], "to": ends[1]}
+
+
+def write(head: Head, least: float) -> None:
+    meta = {"labels": json.dumps(LABELS), "classes": json.dumps(head.classes), "sure": repr(least)}
+    save_file({"weights": head.weights.astype(np.float16), "bias": head.bias}, WEIGHTS, metadata=meta)
+
+
+def word_classes() -> dict[str, list[str]]:
+    """Returns the classes of words: the blanks of phrases.txt that they may fill."""
+    words, found = _words(), {}
+    for kind in CLASSES:
+        for phrase in words[kind]:
+            for word in {phrase.lower().split()[-1]}:
+                found.setdefault(word, [])
+                found[word] += [kind] if len(found[word]) < 2 and kind not in found[word] else []
+    return found
+
+
+def _words() -> dict[str, list[str]]:
+    lines = [line.split(" = ", 1) for line in PHRASES.read_text().splitlines() if " = " in line]
+    return {name: choices.split("|") for name, choices in lines} | {"q": [chr(HIDDEN)]}
+
+
+def _filled(phrase: str, words: dict[str, list[str]], rng: random.Random) -> str:
+    text = re.sub(r"\{(\w+)\}", lambda blank: rng.choice(words[blank[1]]), phrase)
+    return clauses(re.sub(r"\ba (?=[aeiou])", "an ", text)).edits[0] if max(map(ord, text)) < HIDDEN else text
+
+
+def _clause(text: str) -> str:
+    return " . ".join(clauses(text).edits)
+
+
+def _fold(row: dict) -> str:
+    """Returns the source that is left out with a row; small ones are left out together."""
+    name = row["source"].split("/")[1]
+    return name if "nano" not in name.lower() and name != "RISEBench" else "small"
+
+
+if __name__ == "__main__":
+    main()

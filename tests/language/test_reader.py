@@ -1,0 +1,97 @@
+"""Readings of the kinds of instructions that patterns failed on: what stays, lists, quotes, noise, other languages."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from v4e.language.clauses import clauses
+from v4e.language.head import head
+from v4e.language.reader import OTHER, language, read
+from v4e.language.tasks import TASKS
+
+
+def tasks(text: str) -> list[str]:
+    return [edit.task for edit in read(text).edits]
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "keeps"),
+    [
+        ("remove the dog without touching the grass", "removal", "without touching the grass"),
+        ("Make the car red without altering the wheels.", "color", "without altering the wheels"),
+        ("Replace the mug with a vase while keeping the table", "replacement", "keeping the table"),
+        ("add a hat and keep everything else unchanged", "addition", "keep everything else unchanged"),
+        ("Don't change the face, make the jacket blue", "color", "Don't change the face"),
+        ("Keep the man, change the background to a beach", "background", "Keep the man"),
+    ],
+)
+def test_a_clause_about_what_stays_is_no_edit(text: str, task: str, keeps: str):
+    assert (tasks(text), read(text).keeps) == ([task], (keeps,))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("remove the cat, add a dog; then make the sky purple", ["removal", "addition", "color"]),
+        ("1. Remove the car\n2. Add a tree\n3. Replace the dog with a cat", ["removal", "addition", "replacement"]),
+        ("- erase the bench\n- make the door red", ["removal", "color"]),
+        ("\u2022 erase the bench \u2022 make the door red", ["removal", "color"]),
+        ("remove background add hearts on the wall", ["background", "addition"]),
+        ("Remove the man Add a hat", ["removal", "addition"]),
+        ("crop the photo and brighten it", [OTHER, "tone"]),
+        ("smooth the skin and whiten the teeth", ["portrait"]),
+        ("remove the fence and the finger", ["removal"]),
+        ("increase contrast and saturation", ["tone"]),
+    ],
+)
+def test_edits_of_a_list_are_told_apart(text: str, expected: list[str]):
+    assert tasks(text) == expected
+
+
+def test_a_quoted_text_is_byte_for_byte_and_what_it_says_is_no_edit():
+    found = read('write "Remove the dog, and add a cat &amp; \u00e9!" on the sign')
+    assert found.quoted == ("Remove the dog, and add a cat &amp; \u00e9!",) and found.task == "text"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<image> remove the dog",
+        "remove\x00 the\u2028dog \U0001f436",
+        "Salt &amp; pepper: please remove the dog",
+        "[Specific] Hi! Could someone please remove the dog? Thanks so much, my mom will love it!",
+    ],
+)
+def test_noise_hides_no_edit(text: str):
+    assert "removal" in tasks(text)
+
+
+def test_only_english_is_ever_sure():
+    assert [
+        language(text) for text in ("删除左边的树", "猫を追加して", "개를 지워줘", "quita el perro", "remove it")
+    ] == [
+        "zh",
+        "ja",
+        "ko",
+        "und",
+        "en",
+    ]
+    assert not any(read(text).sure for text in ("删除左边的树", "quita el perro"))
+    assert read("remove the dog").sure and not read("a lovely afternoon of theirs").sure
+
+
+def test_the_head_gives_each_clause_a_distribution_of_its_own():
+    texts = ["remove the dog", "make the car red", ""]
+    chances = head()(texts)
+    assert head().labels == (*TASKS, OTHER) and np.allclose(chances.sum(1), 1, atol=1e-5)
+    assert np.allclose(chances[1], head()(texts[1:2])[0])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(max_size=200))
+def test_any_text_has_a_reading(text: str):
+    found = read(text)
+    assert found.edits and {edit.task for edit in found.edits} <= {*TASKS, OTHER}
+    assert all(quote in text for quote in found.quoted if "&" not in text)
+    assert clauses(text).edits

@@ -1,0 +1,143 @@
+"""Cuts an instruction into the clauses that ask for one edit each, and those that say what stays."""
+
+import html
+import re
+from dataclasses import dataclass
+
+from v4e.language.words import QUOTED, words_of
+
+HIDDEN = 0xE000  # first of the characters, in private use, that stand for quoted texts
+VERBS = words_of(
+    "add put place insert draw include introduce create remove delete erase get take eliminate clear wipe make "
+    "turn change convert transform give set switch paint repaint recolor recolour colorize colourize color colour "
+    "tint dye cover let have replace swap apply raise lift lower move smooth brighten darken whiten soften "
+    "sharpen lighten increase decrease reduce enhance adjust crop zoom rotate flip blur cut edit fix restore "
+    "retouch enlarge shrink resize scale expand translate write rewrite fill dress render redraw stylize adopt "
+    "show bring keep leave straighten tilt open close modify alter update correct improve boost desaturate "
+    "saturate use exchange substitute transport shift slide slice light focus slim beautify photoshop combine "
+    "extract mute deform outline hang wrap decorate strengthen intensify balance look extend coat upscale denoise "
+    "trim tone hide shave grow center merge generate animate design relight dim warm cool strip bend cross spread "
+    "stretch pose attach mark touch"
+)
+_VERB = f"(?:{'|'.join(sorted(VERBS, key=lambda verb: (-len(verb), verb)))})"
+# what stands between politeness and the verb, in any order and number
+_LEAD = re.compile(
+    r"^(?:[\s,.:;!*\u2022#>-]+|\(?\d{1,2}[.)]\s+|(?:please|pls|plz|kindly|now|just|hey|hi|hello|ok|okay|then|also|"
+    r"and|but|"
+    r"finally|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|lastly|after that|maybe|perhaps|simply|guys|everyone|if "
+    r"possible|so basically|need to|trying to|try to|help me(?: to)?|feel free to|go ahead and|in addition|"
+    r"additionally|"
+    r"you (?:should|could)|we (?:should|could)|let(?:'|\u2019)s|let us|(?:can|could|would|will|may|might)(?: you| "
+    r"someone| "
+    r"somebody| anyone| anybody| i| we)(?: please| maybe| kindly| possibly| pretty please)*(?: be able to)?|"
+    r"i(?:(?:'|\u2019)d"
+    r"| would)? (?:want|like|love|need|prefer)(?: you)? to|is it possible to|would you mind|hoping to)\b[\s,:]*)+",
+    re.I,
+)
+_TAIL = re.compile(
+    r"[\s,]+(?:please|pls|plz|thanks?(?: you)?(?: so much| very much| in advance)?|for me|if (?:possible|you "
+    r"can))[\s.!?]*$",
+    re.I,
+)
+_STAY = r"(?:keep|keeping|retain|retaining|maintain|maintaining|preserve|preserving|leave|leaving)"
+_TOUCH = r"(?:alter|chang|modify|touch|affect|disturb|mov|damag|ruin)\w*"
+_KEEP = re.compile(
+    rf"^(?:while |and |but |, )*(?:(?:still |always )?{_STAY}\b(?! (?:only|just)\b)|(?:without|not|don't|do not|"
+    rf"never|avoid) "
+    rf"{_TOUCH}|ensur(?:e|ing)\b|mak(?:e|ing) sure\b|(?:everything|all) else\b)",
+    re.I,
+)
+_BEFORE_KEEP = re.compile(
+    rf"(?:[,;.]?\s+(?:while|but|and)|[,;])\s+(?=(?:still |also |please )*{_STAY}\b(?! (?:only|just|it)\b)|"
+    rf"(?:without|don't|"
+    rf"do not) )|\s+(?=without {_TOUCH}|(?:keeping|maintaining|preserving|retaining) )",
+    re.I,
+)
+_JOINT = re.compile(
+    rf"(?:\s*[,;]\s*(?:(?:and|then|also|but)\s+)*|\s+(?:and|then|but|also)\s+(?:(?:then|also|please)\s+)*|"
+    rf"\s*[.!?]+\s+(?:(?:and|then|also|please|next)[\s,]+)*)(?=(?:please\s+)?{_VERB}\b\s+\S)",
+    re.I,
+)
+# people in a hurry write "remove background add hearts"; a capital may stand for the stop
+_BARE = re.compile(
+    r"(?<![,;.:!?])(?<!\bto)(?<!\band)(?<!\bthen)(?<!\bor)(?<!\bplease)(?<!\bnot)(?<!\byou)(?<!\bsomeone)(?<!\banyone)"
+    r"(?<!\balso)(?<!\bi)(?<!n't)\s+(?=(?:add|remove|delete|erase|replace|make|put|turn|change|write|crop|zoom|"
+    r"darken|lighten|brighten)"
+    r"\s+(?:the|an?|colors?|background|his|her|their|its|my|this|that|these|those|all|some|any|it|him|them|me|out|"
+    r"in|more|"
+    r"each|both|one|every|everything)\b|(?:add|remove|replace|delete|erase)\s+\w|(?:Add|Remove|Delete|Erase|Replace|"
+    r"Change|"
+    r"Crop|Zoom|Insert|Eliminate|Swap|Darken|Lighten|Make|Put|Shrink|Touch|Also|Blur)\s)"
+)
+_END = re.compile(
+    r"\s*(?:\n+|;|[.!?\u3002\uff01]+(?=\s+[A-Z\[(]|\s*$|\w*[\u3000-\u9fff])|(?:^|\s)(?:\d{1,2}[.)]|[\u2022*])\s+)\s*"
+)
+_ASIDE = re.compile(r"(?:in|at|on|to|next to|beside|above|behind|below|under|for|with|instead of|if|where) ", re.I)
+_ASKS = re.compile(rf"{_VERB}\b", re.I)
+_MARKS = re.compile(r"<(?:image|img|video)[^>]*>|\[(?:specific|general|serious|request|paid|free)\]", re.I)
+
+
+@dataclass(frozen=True)
+class Clauses:
+    """The clauses of an instruction, in order; a quoted text is one character, and `shown` brings it back."""
+
+    edits: tuple[str, ...]  # never empty; imperatives without politeness where the writer used them
+    keeps: tuple[str, ...]  # what stays, in the writer's words
+    quoted: tuple[str, ...]  # with their quotation marks, byte for byte
+
+    def shown(self, text: str) -> str:
+        for at, quote in enumerate(self.quoted):
+            text = text.replace(chr(HIDDEN + at), quote)
+        return text
+
+
+def clauses(instruction: str) -> Clauses:
+    """Cuts `instruction` before each further imperative, sentence, item of a list, and clause about what stays.
+
+    Entities of HTML, ``<image>``, tags of forums and characters that are not printed are left out, but not from
+    quoted texts. Sentences that ask for nothing ("thanks, my mother will love it") are left out beside those that do.
+    """
+    quoted: list[str] = []
+    text, at = "", 0
+    instruction = instruction.replace("&quot;", '"').replace("&#39;", "'")
+    for found in QUOTED.finditer(instruction):
+        text += _plain(instruction[at : found.start()]) + chr(HIDDEN + len(quoted))
+        quoted.append(found.group())
+        at = found.end()
+    text = re.sub("[ \t]+", " ", text + _plain(instruction[at:])).strip()
+    edits: list[str] = []
+    keeps: list[str] = []
+    for sentence in _END.split(text):
+        for part in _cut(sentence):
+            bare = stripped(part)
+            (keeps if _KEEP.match(bare) or _KEEP.match(part) else edits).append(bare)
+    if len(edits) > 1:
+        edits = [part for part in edits if _ASKS.match(part)] or [max(edits, key=len)]
+    if not edits and keeps:
+        edits = [keeps.pop(0)]
+    return Clauses(tuple(edits) or (text,), tuple(keeps), tuple(quoted))
+
+
+def stripped(text: str) -> str:
+    """Takes politeness, list marks and final stops from a clause."""
+    before = ""
+    while before != text:
+        before, text = text, _TAIL.sub("", _LEAD.sub("", text.strip())).strip(" .!?;,")
+    return text
+
+
+def _plain(text: str) -> str:
+    """Reads entities, and leaves out marks and what is not printed; a line's end stays one."""
+    text = re.sub("[\u2028\u2029\r\v\f]", "\n", _MARKS.sub(" ", html.unescape(text)))
+    return "".join(c if c == "\n" or c.isprintable() else " " for c in text)
+
+
+def _cut(sentence: str) -> list[str]:
+    parts, start = [], 0
+    marks = {found.span() for pattern in (_BEFORE_KEEP, _JOINT, _BARE) for found in pattern.finditer(sentence)}
+    for end, after in sorted(marks):
+        part = stripped(sentence[start:end]) if end >= start else ""
+        if part and (_ASKS.match(part) or not _ASIDE.match(part)):
+            parts.append(sentence[start:end])
+            start = after
+    return [part for part in (*parts, sentence[start:]) if stripped(part)]
