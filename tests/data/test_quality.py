@@ -62,7 +62,7 @@ def test_a_good_row_is_decoded():
         ({"source": encode(PHOTO)[:-40]}, "source: corrupt image"),
         ({"source": encode(PHOTO)[:60] + b"\xff" * 20 + encode(PHOTO)[80:]}, "source: corrupt image"),
         ({"edit": encode(PHOTO.resize((9, 7)))}, "mismatched sizes: source 9 x 6, edit 9 x 7"),
-        ({"source": encode(PHOTO, "TIFF")}, "source: corrupt image (none of PNG, JPEG, WEBP, GIF"),
+        ({"source": encode(PHOTO, "PPM")}, "source: a netpbm file is not read: convert it to PNG"),
         *(({"source": animated(form)}, f"source: an animated {form}") for form in ("GIF", "PNG", "WEBP")),
         ({"source": png_header(30_000, 8)}, f"source: 30000 x 8, limit {MAX_SIDE} pixels a side"),
         ({"source": png_header(30_000, 30_000)}, "source: "),

@@ -7,6 +7,10 @@ from v4e.config.checks import AT_LEAST_1, FINITE, NOT_NEGATIVE, check, require
 from v4e.config.mixture import parse_weights
 from v4e.config.setting import NOTHING, setting
 
+NEEDED = ("source", "edit", "instruction")
+KEPT = ("mask", "rejected", "turns")  # what later stages can use: an image, an edit that lost, earlier instructions
+ROLES = (*NEEDED, "id", "task", *KEPT)  # of the columns of a table of one's own
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest:
@@ -21,8 +25,14 @@ class Ingest:
     magicbrush: tuple[str, ...] = setting((), "MagicBrush", decides="triplets")
     folder: tuple[str, ...] = setting(
         (),
-        "Folders of images with a metadata.jsonl or metadata.csv of source, edit, instruction[, id, task]",
+        "Your own: Parquet, JSON Lines, JSON arrays, CSV or tar shards of source, edit, instruction[, id, task]",
         decides="triplets",
+    )
+    columns: tuple[str, ...] = setting(
+        (),
+        "Columns of ingest.folder that have other names, as source:input_image,edit:output_image,instruction:text",
+        decides="triplets",
+        before=(),
     )
     triplets: tuple[str, ...] = setting(
         (), "Parquet files as ingest or the synthetic world writes them", decides="triplets"
@@ -79,6 +89,11 @@ class Ingest:
     readers: int = setting(2, "Tasks that read labels or images", decides=NOTHING)
 
     def __post_init__(self):
+        pairs = [entry.partition(":") for entry in self.columns]
+        require(
+            all(role in ROLES and column for role, _, column in pairs) and len(self.mapping) == len(pairs),
+            f"ingest.columns={','.join(self.columns)}: expected ROLE:COLUMN, each role once, of {', '.join(ROLES)}",
+        )
         check(self, AT_LEAST_1, "count", "per_instruction", "candidates", "min_side", "max_aspect", "readers")
         check(self, NOT_NEGATIVE, "heldout", "min_o_score", "min_change", "max_outside")
         check(self, FINITE, "candidates", "min_clip_dir")
@@ -89,3 +104,8 @@ class Ingest:
         )
         parse_weights(self.shares, "ingest.shares")
         parse_weights(self.tasks, "ingest.tasks")
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """The columns of ``ingest.folder`` by their roles, where these are not their names."""
+        return dict(entry.split(":", 1) for entry in self.columns)

@@ -22,7 +22,7 @@ from v4e.data.sources import RawTriplet
 from v4e.data.sources.files import CorpusFile
 from v4e.data.sources.formats import CORPORA
 from v4e.data.sources.read import PairPlace, triplets
-from v4e.data.write import SCHEMA, rgb_png
+from v4e.data.write import IMAGE, SCHEMA, rgb_png
 from v4e.files.uri import exists, join, open_atomic
 
 CHUNK = 64  # candidates of one file that a task checks
@@ -39,10 +39,11 @@ COLUMNS = pa.schema(  # of the triplets that ingest writes: OmniEdit's, and wher
         ("edit_hash", pa.uint64()),
     ]
 )
+EXTRAS = pa.schema([("mask_img", IMAGE), ("rejected_img", IMAGE), ("turns", pa.list_(pa.string()))])
+OF_ROLE = {"mask": "mask_img", "rejected": "rejected_img", "turns": "turns"}  # role of ingest.columns to its column
 FOUND = ("id", "corpus", "task", "reason", "file", "row", "pair", "source_hash", "edit_hash")
 ASIDE = pa.schema(
     [
-        *COLUMNS,
         ("id", pa.string()),
         ("reason", pa.string()),  # why it is rejected; empty where it passes
         ("file", pa.int64()),
@@ -108,12 +109,14 @@ def check_chunk(ingest: Ingest, max_pixels: int, chunk: CheckChunk) -> None:
     if exists(chunk.uri):
         return
     wanted = {item.place: item for item in chunk.items}
-    with open_atomic(chunk.uri, f".{uuid.uuid4().hex[:8]}") as file, pq.ParquetWriter(file, ASIDE) as writer:
+    extras = [EXTRAS.field(name) for role, name in OF_ROLE.items() if role in ingest.mapping]
+    schema = pa.schema([*COLUMNS, *extras, *ASIDE])
+    with open_atomic(chunk.uri, f".{uuid.uuid4().hex[:8]}") as file, pq.ParquetWriter(file, schema) as writer:
         for place, row in _rows(chunk, ingest, max_pixels):
             item = wanted.pop(place)
             row |= {"file": chunk.file.number, "row": place[0], "pair": place[1]}
             row |= {"corpus": chunk.file.corpus, "task": item.task, "quality": item.quality}
-            writer.write_table(pa.Table.from_pylist([row], schema=ASIDE))
+            writer.write_table(pa.Table.from_pylist([row], schema=schema))
 
 
 def read_checked(chunk: CheckChunk) -> list[Checked]:
@@ -151,7 +154,7 @@ def _rows(chunk: CheckChunk, ingest: Ingest, max_pixels: int) -> Iterator[tuple[
 
 
 def check(raw: RawTriplet, task: str, ingest: Ingest, max_pixels: int) -> dict:
-    """Returns a row of :data:`ASIDE` except for its place; a rejected one has no images.
+    """Returns a row that is put aside, except for its place; a rejected one has no images.
 
     Bytes are kept unchanged, except for an edit of another size than its source: it is resized and stored as PNG.
     """
@@ -167,8 +170,8 @@ def check(raw: RawTriplet, task: str, ingest: Ingest, max_pixels: int) -> dict:
         "agreement": decide(label, rules_task, sure, ingest).agreement,
     }
     try:
-        source = decode_image(raw.source, "source", max_pixels)
-        edit = decode_image(raw.edit, "edit", max_pixels)
+        source = decode_image(raw.source, "source", max_pixels, raw.source_instead)
+        edit = decode_image(raw.edit, "edit", max_pixels, raw.edit_instead)
         edit_bytes = raw.edit
         for name, image in (("source", source), ("edit", edit)):
             if reason := bad_size(*image.size, ingest):
@@ -188,6 +191,18 @@ def check(raw: RawTriplet, task: str, ingest: Ingest, max_pixels: int) -> dict:
         "edited_img": {"bytes": edit_bytes, "path": None},
         "width": source.width,
         "height": source.height,
+        "mask_img": _kept(raw.mask, max_pixels),
+        "rejected_img": _kept(raw.rejected, max_pixels),
+        "turns": list(raw.turns) or None,
         "source_hash": perceptual_hash(source),
         "edit_hash": perceptual_hash(edit),
     }
+
+
+def _kept(data: bytes | None, max_pixels: int) -> dict | None:
+    """An image that goes along with the pair; None where there is none that can be decoded."""
+    try:
+        decode_image(data, "", max_pixels)
+    except BadTriplet:
+        return None
+    return {"bytes": data, "path": None}

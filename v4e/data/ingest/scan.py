@@ -21,6 +21,8 @@ from v4e.data.sources.formats import CORPORA, Corpus
 from v4e.data.sources.read import Label, label_groups
 from v4e.language.tasks import rule_task
 
+UNREAD = "a row that cannot be read"
+LISTED = 1_000  # rows of a file that cannot be read and are listed; more are counted alone
 FLUSH = 8_192  # new candidates held before the best are picked
 NO_TASK = {
     "differ": "label and rules name different tasks",
@@ -75,6 +77,11 @@ def scan(file: CorpusFile, policy: Policy) -> Scan:
     for number, group in enumerate(label_groups(file)):
         try:
             for label in group:
+                if label.problem:
+                    dropped[corpus.name, UNREAD] += 1
+                    if dropped[corpus.name, UNREAD] <= LISTED:
+                        damaged.append((f"{file.uri} {label.id}", label.problem))
+                    continue
                 words = plain(label.instruction)
                 verdict = classify(label, words, corpus, policy)
                 if verdict.agreement:

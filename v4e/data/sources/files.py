@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
 from v4e.config import Ingest
+from v4e.data.sources.columns import missing
 from v4e.data.sources.find import find_files
-from v4e.data.sources.formats import CORPORA, Corpus
-from v4e.data.sources.listing import count_rows, listings
+from v4e.data.sources.formats import CORPORA, OWN, Corpus
+from v4e.data.sources.listing import ENDINGS, TABLES, count_rows, listings
 
 OPENERS = 16  # files opened at a time: a footer is a round trip to an object store
 
@@ -27,12 +28,20 @@ class CorpusFile:
     size: int  # bytes
     stamp: str  # changes when the file does, as far as its filesystem tells
     rows: int
+    columns: tuple[tuple[str, str], ...] = ()  # role and column, where these differ
 
     @property
     def stem(self) -> str:
         """The name that begins the ids of rows without an id."""
         folder, name = self.uri.rsplit("/", 2)[-2:]
-        return folder if CORPORA[self.corpus].listing else name.removesuffix(".parquet")
+        if CORPORA[self.corpus].listing and (name.endswith(TABLES) or "." not in name):
+            return folder
+        return next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
+
+    @property
+    def parquet(self) -> bool:
+        """True where it is Parquet, whose rows are read by columns."""
+        return not CORPORA[self.corpus].listing or self.uri.endswith(".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +68,7 @@ def corpus_files(ingest: Ingest) -> tuple[list[CorpusFile], list[Unreadable]]:
     for corpus in named:
         uris = sorted({uri for place in getattr(ingest, corpus.name) for uri in _uris(corpus, place)})
         with ThreadPoolExecutor(OPENERS) as threads:
-            found = list(threads.map(lambda uri, corpus=corpus: _open(corpus, uri), uris))
+            found = list(threads.map(lambda uri, corpus=corpus: _open(corpus, uri, ingest), uris))
         good = [file for file in found if isinstance(file, CorpusFile)]
         bad = [file for file in found if isinstance(file, Unreadable)]
         if not good:
@@ -76,7 +85,7 @@ def corpus_files(ingest: Ingest) -> tuple[list[CorpusFile], list[Unreadable]]:
 def _uris(corpus: Corpus, place: str) -> Iterator[str]:
     fix = f"set ingest.{corpus.name} to its files, folder or glob"
     if corpus.listing:
-        found = listings(place, fix)
+        found = listings(place, fix, tables=corpus.name == OWN)
     else:
         fs, paths = find_files(place, (".parquet",), fix)
         found = [fs.unstrip_protocol(path) for path in paths]
@@ -85,23 +94,28 @@ def _uris(corpus: Corpus, place: str) -> Iterator[str]:
     yield from found
 
 
-def _open(corpus: Corpus, uri: str) -> CorpusFile | Unreadable:
-    """Reads a file's footer, or counts its lines."""
+def _open(corpus: Corpus, uri: str, ingest: Ingest) -> CorpusFile | Unreadable:
+    """Reads a file's footer, or counts its rows."""
+    mapping = ingest.mapping if corpus.name == OWN else {}
     try:
-        if corpus.listing:
-            size, rows = 0, count_rows(uri)
+        if corpus.listing and not uri.endswith(".parquet"):
+            size, (rows, names) = 0, count_rows(uri)
+            if names and (reason := missing(mapping, names)):
+                return Unreadable(corpus=corpus.name, uri=uri, reason=reason)
         else:
             fs, path = url_to_fs(uri)
             with fs.open(path) as file, pq.ParquetFile(file) as parquet:
                 size, rows = fs.size(path) or 0, parquet.metadata.num_rows
                 names = parquet.schema_arrow.names
             wanted = [name for pair in corpus.pairs for name in (pair.source, pair.edit, pair.instruction)]
-            if missing := [name for name in (*corpus.id, *wanted) if name not in names]:
-                reason = f"no column {missing[0]!r}, only {', '.join(names)}"
+            lost = [name for name in (*corpus.id, *wanted) if name not in names]
+            reason = f"no column {lost[0]!r}, only {', '.join(names)}" if lost else ""
+            if reason := missing(mapping, names) if corpus.name == OWN else reason:
                 return Unreadable(corpus=corpus.name, uri=uri, reason=reason)
     except (pa.ArrowException, OSError, ValueError) as error:
         return Unreadable(corpus=corpus.name, uri=uri, reason=_line(error))
-    return CorpusFile(number=0, corpus=corpus.name, uri=uri, size=size, stamp=_stamp(uri), rows=rows)
+    columns = tuple(mapping.items())
+    return CorpusFile(number=0, corpus=corpus.name, uri=uri, size=size, stamp=_stamp(uri), rows=rows, columns=columns)
 
 
 def _stamp(uri: str) -> str:

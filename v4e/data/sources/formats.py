@@ -47,6 +47,9 @@ class Corpus:
     judge: Callable[[Scores, str, Ingest], tuple[float, str]] = unscored  # scores and task to quality, and why not
 
 
+OWN = "folder"  # the corpus that is the user's own, with columns of any name
+
+
 def own_tasks(label: str, _id: str) -> Tasks:
     """Returns the tasks of labels that are our tasks' names already."""
     return (label,) if label in TASKS else ()
@@ -144,8 +147,8 @@ _CORPORA = (
         id=("img_id", "turn_index"),
     ),
     Corpus(
-        name="folder",
-        title="images in a folder",
+        name=OWN,
+        title="a table of source, edit and instruction",
         licence="your own",
         listing=True,
         pairs=(PairColumns(source="source", edit="edit", instruction="instruction"),),

@@ -7,10 +7,13 @@ from itertools import groupby
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
+from v4e.config.ingest import KEPT
+from v4e.data.sources.columns import pick, top
 from v4e.data.sources.files import CorpusFile
-from v4e.data.sources.formats import CORPORA, Corpus, Scores
-from v4e.data.sources.images import image_bytes
-from v4e.data.sources.listing import listed, listed_image
+from v4e.data.sources.formats import CORPORA, OWN, Corpus, Scores
+from v4e.data.sources.images import Found, image_of
+from v4e.data.sources.listing import BadRow, listed, listed_image
+from v4e.data.sources.texts import phrasing
 from v4e.data.sources.triplets import READ_ROWS, READ_TEXTS, RawTriplet
 
 PairPlace = tuple[int, int]  # row of a file, pair of the row
@@ -26,6 +29,7 @@ class Label:
     label: str  # the corpus's own
     scores: Scores
     size: tuple[int, int] | None  # (width, height), pixels
+    problem: str = ""  # why the row cannot be read
 
 
 def label_groups(file: CorpusFile) -> Iterator[Iterator[Label]]:
@@ -35,13 +39,20 @@ def label_groups(file: CorpusFile) -> Iterator[Iterator[Label]]:
         pyarrow.ArrowException, OSError: within a group if the file is damaged there; later groups can be read.
     """
     corpus = CORPORA[file.corpus]
-    if corpus.listing:
+    if not file.parquet:
         yield _labels(file, corpus, enumerate(listed(file.uri)))
         return
-    wanted = {*corpus.id, corpus.label, *corpus.scores, *corpus.sizes, *(pair.instruction for pair in corpus.pairs)}
+    wanted = {
+        *corpus.id,
+        corpus.within,
+        corpus.label,
+        *corpus.scores,
+        *corpus.sizes,
+        *(pair.instruction for pair in corpus.pairs),
+    }
     fs, path = url_to_fs(file.uri)
     with fs.open(path) as opened, pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as parquet:
-        columns = [name for name in parquet.schema_arrow.names if name in wanted]
+        columns = _columns(file, parquet, wanted)
         first = 0
         for group in range(parquet.num_row_groups):
             batches = parquet.iter_batches(READ_TEXTS, row_groups=[group], columns=columns)
@@ -62,6 +73,7 @@ def triplets(file: CorpusFile, places: Sequence[PairPlace]) -> Iterator[tuple[Pa
         for index in wanted[number]:
             pair = corpus.pairs[index]
             source, edit = (_image(file, corpus, row.get(name), name) for name in (pair.source, pair.edit))
+            mask, rejected = (_image(file, corpus, row.get(name), name) for name in ("mask", "rejected"))
             yield (
                 (number, index),
                 RawTriplet(
@@ -69,14 +81,19 @@ def triplets(file: CorpusFile, places: Sequence[PairPlace]) -> Iterator[tuple[Pa
                     instruction=_instruction(row.get(pair.instruction)),
                     task=_text(row.get(corpus.label)),
                     corpus=corpus.name,
-                    source=source,
-                    edit=edit,
+                    source=source.data,
+                    edit=edit.data,
+                    source_instead=source.instead,
+                    edit_instead=edit.instead,
+                    mask=mask.data,
+                    rejected=rejected.data,
+                    turns=_turns(row.get("turns")),
                 ),
             )
 
 
 def _labels(file: CorpusFile, corpus: Corpus, rows: Iterable[tuple[int, Mapping[str, object]]]) -> Iterator[Label]:
-    for number, row in rows:
+    for number, row in ((number, _renamed(file, row)) for number, row in rows):
         row_id = _id(file, corpus, row, number)
         label = _text(row.get(corpus.label))
         scores = {name: _number(row.get(name)) for name in corpus.scores}
@@ -84,25 +101,26 @@ def _labels(file: CorpusFile, corpus: Corpus, rows: Iterable[tuple[int, Mapping[
         size = (int(sides[0]), int(sides[1])) if sides and sides[0] and sides[1] else None
         for index, pair in enumerate(corpus.pairs):
             text = _instruction(row.get(pair.instruction))
-            yield Label((number, index), row_id + pair.suffix, text, label, scores, size)
+            problem = row.reason if isinstance(row, BadRow) else ""
+            yield Label((number, index), row_id + pair.suffix, text, label, scores, size, problem)
 
 
 def _image_rows(
     file: CorpusFile, corpus: Corpus, wanted: Mapping[int, list[int]]
 ) -> Iterator[tuple[int, Mapping[str, object]]]:
-    if corpus.listing:
+    if not file.parquet:
         last = max(wanted, default=-1)
         for number, row in enumerate(listed(file.uri)):
             if number in wanted:
-                yield number, row
+                yield number, _renamed(file, row)
             if number >= last:
                 return
         return
     sides = [name for pair in corpus.pairs for name in (pair.source, pair.edit, pair.instruction)]
-    needed = {*corpus.id, corpus.label, *sides}
+    needed = {*corpus.id, corpus.within, corpus.label, *sides}
     fs, path = url_to_fs(file.uri)
     with fs.open(path) as opened, pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as parquet:
-        columns = [name for name in parquet.schema_arrow.names if name in needed]
+        columns = _columns(file, parquet, needed)
         first = 0
         for index in range(parquet.num_row_groups):
             count = parquet.metadata.row_group(index).num_rows
@@ -112,18 +130,33 @@ def _image_rows(
             for batch in batches:
                 for at in range(batch.num_rows):
                     if number + at in wanted:
-                        yield number + at, batch.slice(at, 1).to_pylist()[0]
+                        yield number + at, _renamed(file, batch.slice(at, 1).to_pylist()[0])
                 number += batch.num_rows
                 if number > max(here):
                     break
             first += count
 
 
-def _image(file: CorpusFile, corpus: Corpus, value: object, column: str) -> bytes | None:
-    if corpus.listing:
+def _columns(file: CorpusFile, parquet: pq.ParquetFile, wanted: set[str]) -> list[str]:
+    """The columns of a Parquet file that hold the `wanted` roles."""
+    names, mapping = parquet.schema_arrow.names, dict(file.columns)
+    roles = {*wanted, *(KEPT if file.corpus == OWN and "source" in wanted else ())}
+    held = {top(mapping.get(role, role), names) for role in roles}
+    return [name for name in names if name in held]
+
+
+def _renamed(file: CorpusFile, row: Mapping[str, object]) -> Mapping[str, object]:
+    """The row with its columns under their roles' names."""
+    if not file.columns or isinstance(row, BadRow):
+        return row
+    return {**row, **{role: pick(row, column) for role, column in file.columns}}
+
+
+def _image(file: CorpusFile, corpus: Corpus, value: object, column: str) -> Found:
+    if not file.parquet:
         return listed_image(file.uri, value, column)
     fs, path = url_to_fs(file.uri)
-    return image_bytes(value, fs, path.rsplit("/", 1)[0])
+    return image_of(value, fs, path.rsplit("/", 1)[0])
 
 
 def _id(file: CorpusFile, corpus: Corpus, row: Mapping[str, object], number: int) -> str:
@@ -134,10 +167,11 @@ def _id(file: CorpusFile, corpus: Corpus, row: Mapping[str, object], number: int
 
 
 def _instruction(value: object) -> str:
-    """Returns phrasing 0 of a list of paraphrases, or the only one."""
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return " ".join(_text(value).split())
+    return " ".join(phrasing(value).split())
+
+
+def _turns(value: object) -> tuple[str, ...]:
+    return tuple(text for one in value if (text := phrasing(one))) if isinstance(value, list) else ()
 
 
 def _text(value: object) -> str:

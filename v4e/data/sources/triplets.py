@@ -12,7 +12,8 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from v4e.data.sources.find import find_files
-from v4e.data.sources.images import image_bytes
+from v4e.data.sources.images import image_of
+from v4e.data.sources.texts import phrasing
 
 TEXT_COLUMNS = ("omni_edit_id", "edited_prompt_list")
 LABELS = ("task", "corpus", "turns", "rules_task", "agreement")  # columns that need not be there
@@ -33,6 +34,10 @@ class RawTriplet:
     corpus: str = ""  # the row's origin, in a file mixed from several corpora
     source: bytes | None = None  # None if the row has no image, or if only texts are read
     edit: bytes | None = None
+    source_instead: str = ""  # what was found where the image should be
+    edit_instead: str = ""
+    mask: bytes | None = None  # of the edit, where the corpus has one
+    rejected: bytes | None = None  # an edit that lost against `edit`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,17 +101,18 @@ def _parts_of(fs: AbstractFileSystem, path: str, columns: tuple[str, ...], fix: 
 
 def _row(row: dict, fs: AbstractFileSystem, path: str) -> RawTriplet:
     folder = path.rsplit("/", 1)[0]
-    source, edit = (image_bytes(row.get(name), fs, folder) for name in IMAGE_COLUMNS)
-    phrasings = row["edited_prompt_list"] or [""]
+    source, edit = (image_of(row.get(name), fs, folder) for name in IMAGE_COLUMNS)
     return RawTriplet(
         id=_text(row["omni_edit_id"]),
-        instruction=_text(phrasings[0] if isinstance(phrasings, list) else phrasings),
+        instruction=phrasing(row["edited_prompt_list"]),
         task=_text(row.get("task")),
         by_rules=row.get("agreement") in ("rules", "unsure", "differ") and row["rules_task"] == row.get("task"),
         turns=_turns(row.get("turns")),
         corpus=_text(row.get("corpus")),
-        source=source,
-        edit=edit,
+        source=source.data,
+        edit=edit.data,
+        source_instead=source.instead,
+        edit_instead=edit.instead,
     )
 
 
