@@ -9,10 +9,12 @@ from pipelines.parts import heldout
 from v4e.config import Config
 from v4e.data.store.fingerprint import folder_hash
 from v4e.evaluation.suites import foreign, gedit, imgedit
+from v4e.evaluation.suites.brought import bring
 from v4e.evaluation.suites.editing import SuiteEditor
 from v4e.evaluation.suites.generation import SuiteModel, batches, manifest, size_for
 from v4e.evaluation.suites.items import Suite, SuiteItem, open_image
 from v4e.evaluation.suites.places import folder
+from v4e.faults import Fault
 from v4e.files.progress import bar, say
 from v4e.files.uri import exists, join, read_json, write_json_atomic
 
@@ -28,7 +30,7 @@ def models(config: Config) -> list[SuiteModel]:
     ours = {m.name: m for m in heldout.models(config) if not m.last_image and not m.reconstructs}
     found = []
     for name, place in config.bench.named:
-        if place or "generate" not in config.bench.stages:
+        if name in config.bench.brought or place or "generate" not in config.bench.stages:
             found.append(SuiteModel(name=name, folder=place, ours=bool(place) and foreign.class_of(place) in OURS))
         elif name in ours:
             found.append(SuiteModel(name=name, folder=ours[name].folder, ours=True, text=ours[name].text))
@@ -43,6 +45,8 @@ def models(config: Config) -> list[SuiteModel]:
 def generate_all(config: Config, chosen: Sequence[SuiteModel], suites: Mapping[str, Sequence[Suite]]) -> None:
     """Makes the edits of every model; `suites` holds one suite per model, in their order. A model is loaded once."""
     for at, model in enumerate(chosen):
+        if model.name in config.bench.brought:
+            continue
         with Editors(partial(SuiteEditor, config, model), config.bench.actors, config.bench.gpus) as editors:
             for name, found in suites.items():
                 generate(config, model, name, found[at], editors)
@@ -72,6 +76,27 @@ def generate(
     for turn in range(1, rounds + 1):
         mine = [i for i in suite.items if rounds == 1 or i.key.endswith(f"/turn{turn}")]
         _edit(config, model, name, mine, editors)
+
+
+def bring_all(config: Config, chosen: Sequence[SuiteModel], suites: Mapping[str, Sequence[Suite]]) -> None:
+    """Brings the edits of ``bench.edits`` into the official layout.
+
+    Raises:
+        ValueError: a name is one of a model that edited here.
+    """
+    for at, model in enumerate(chosen):
+        for name, found in suites.items():
+            if not (place := config.bench.brought.get(model.name)):
+                continue
+            root = folder(config, name, model.name)
+            if exists(join(root, "manifest.json")):
+                raise Fault(
+                    "J02", f"bench.edits: {root} has the edits of a model that edited here: choose another name"
+                )
+            count, bad = bring(found[at].items, name, root, place)
+            say(f"{name}: {count} of {len(found[at].items)} edits of {model.name} are in {place}")
+            for problem in bad:
+                say(f"{name}: {problem}")
 
 
 def lay_out_sources(config: Config, name: str, suite: Suite) -> None:

@@ -6,7 +6,7 @@ bench.imgedit_code), writes <bench.dir>/{gedit,imgedit,uge,multiturn}/<model> in
 """
 
 from pipelines.parts import benchmark_report
-from pipelines.parts.benchmark_edits import generate_all, models
+from pipelines.parts.benchmark_edits import bring_all, generate_all, models
 from pipelines.parts.benchmark_judge import check, judge_all
 from v4e.config import Config
 from v4e.evaluation.suites.places import bench_dir, folder, read
@@ -37,7 +37,8 @@ def run(config: Config) -> None:
                 "output": folder(config, name),
             },
         )
-    if "generate" in bench.stages:
+    bring_all(config, chosen, suites)
+    if "generate" in bench.stages and any(model.name not in bench.brought for model in chosen):
         with stage(config.run.dir, "benchmark: edits"):
             generate_all(config, chosen, suites)
     if "judge" in bench.stages:

@@ -13,6 +13,7 @@ from pathlib import Path
 from v4e.config import Config
 from v4e.evaluation.suites.pairs import BadPair, EditedPair, Tools, load_tools, measure, read
 from v4e.evaluation.suites.places import bench_dir
+from v4e.faults import Fault
 from v4e.files.progress import bar, plan, say
 from v4e.files.uri import join, write_atomic, write_json_atomic
 
@@ -32,9 +33,11 @@ def run(config: Config) -> None:
             f"bench.pairs={bench.pairs}: expected a JSON Lines file, or PIE-Bench's mapping_file.json"
         )
     tools = load_tools(bench)
-    pairs = list(read(bench.pairs, bench.edits))[: bench.limit or None]
+    pairs = list(read(bench.pairs, bench.edits.partition(":")[2] or bench.edits))[: bench.limit or None]
     if not pairs:
-        raise ValueError(f"bench.pairs={bench.pairs} names no pair: expected a JSON object with source and edit a line")
+        raise Fault(
+            "P01", f"bench.pairs={bench.pairs} names no pair: expected a JSON object with source and edit a line"
+        )
     rows = []
     with bar("pairs", len(pairs), unit="pairs") as advance:
         for pair in pairs:

@@ -25,6 +25,7 @@ from v4e.data.sources import RawTriplet, parts, rows
 from v4e.data.sources.files import CorpusFile, corpus_files
 from v4e.data.sources.read import label_groups, triplets
 from v4e.data.sources.texts import clean, phrasing
+from v4e.faults import Fault
 
 LIMIT = 1_000_000
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8))
@@ -339,8 +340,9 @@ def test_what_is_no_table_is_told(tmp_path):
         ("c.jsonl.gz", b"no gzip"),
     ):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(ValueError, match=rf"none of 1 files .*{name}: "):
+        with pytest.raises(Fault, match=rf"none of 1 files .*{name}: ") as caught:
             files_of(tmp_path / name)
+        assert caught.value.code == "D01"
 
 
 # What goes along

@@ -31,6 +31,7 @@ from v4e.evaluation.suites.replies import answer
 from v4e.evaluation.suites.scores import ItemScore, summarize
 from v4e.evaluation.suites.silence import EQUAL, Silence
 from v4e.evaluation.suites.tables import csv_text, markdown, tables
+from v4e.faults import Fault
 from v4e.files import progress
 
 FINAL = '{"score": [8, 7], "reasoning": "ok"}'
@@ -193,8 +194,9 @@ def test_many_in_a_row_end_it_and_are_asked_again(benchmarks, run):
 
     args = [*arguments(benchmarks, run, *GEDIT), "judge.give_up=4"]
     with http_judge(lambda r: (down.update(now=len(seen) > 10), moody(r))[1]) as (url, seen):
-        with pytest.raises(ValueError, match=r"4 questions in a row .*503: .*loading.*goes on"):
+        with pytest.raises(Fault, match=r"4 questions in a row .*503: .*loading.*goes on") as caught:
             benchmark.run(parse([*args, f"judge.url={url}"]))
+        assert caught.value.code == "J01"
         assert 14 <= len(seen) <= 15  # one may be under way
     with http_judge(honest, port_of(url)) as (url, seen):
         benchmark.run(parse([*args, f"judge.url={url}"]))
@@ -399,3 +401,46 @@ def test_a_picture_of_one_pixel_is_judged(benchmarks, run):
         Image.new("RGB", (1, 1)).save(item.edited)
     benchmark.run(parse(arguments(benchmarks, run, *GEDIT, "judge.kind=fake")))
     assert {r["status"] for r in records(run, "fake")} == {"scored"}
+
+
+# Edits of other programs in one command (bench.edits)
+
+
+def test_edits_of_another_program_are_brought_and_judged_in_one_command(benchmarks, tmp_path):
+    """Named by key alone, by language and key, or as officially; as PNG, JPEG or WebP; of two suites in one folder."""
+    config = config_of(benchmarks, tmp_path / "planted", "bench.languages=en,cn", "bench.suites=gedit,imgedit")
+    plant(config)
+    place = tmp_path / "theirs"
+    for suite, end in (("gedit", ".jpg"), ("imgedit", ".png")):
+        for n, item in enumerate(read(config, suite, "theirs").items):
+            names = (f"{item.language}/{item.key}", f"x/fullset/{item.group}/{item.language}/{item.key}")
+            name = names[n % 2] if suite == "gedit" else f"imgedit/{item.key}"
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.open(item.edited).convert("RGB").save(place / f"{name}{end}")
+    args = arguments(
+        benchmarks, tmp_path / "run", "bench.languages=en,cn", "bench.suites=gedit,imgedit", "judge.kind=fake"
+    )
+    args = [a for a in args if not a.startswith(("bench.models", "bench.stages"))]
+    benchmark.run(parse([*args, f"bench.edits=other:{place}"]))
+    for suite, total in (("gedit", 44), ("imgedit", 18)):
+        items = scores_of(tmp_path / "run", suite, "fake", "other")["items"]
+        assert len([i for i in items if i["values"]]) == len(items) == total
+    assert (tmp_path / "run" / "bench" / "report.html").exists()
+    assert Image.open(read(parse(args), "gedit", "other").items[0].edited).format == "PNG"
+
+
+def test_edits_that_cannot_be_brought_are_told(benchmarks, run, tmp_path):
+    args = arguments(benchmarks, run, "bench.suites=imgedit", "judge.kind=fake")
+    for name in ("two/a/0.png", "two/b/0.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    (run / "bench/imgedit/mine").mkdir(parents=True)
+    (run / "bench/imgedit/mine/manifest.json").write_text("{}")
+    for edits, words in (
+        (f"x:{tmp_path / 'none'}", "is no folder"),
+        (f"x:{tmp_path / 'two'}", "both named as 0"),
+        (f"mine:{tmp_path / 'two' / 'a'}", "made here"),
+    ):
+        with pytest.raises(Fault, match=words) as caught:
+            benchmark.run(parse([*args, f"bench.edits={edits}"]))
+        assert caught.value.code == "J02"

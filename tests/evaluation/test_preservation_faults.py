@@ -10,6 +10,7 @@ from PIL import Image
 from pipelines.stages import preservation as pipeline
 from v4e.config import parse
 from v4e.evaluation.suites.masks import read_mask
+from v4e.faults import Fault
 
 SIZE = (64, 48)
 
@@ -141,8 +142,9 @@ def test_lines_are_read_as_other_programs_write_them_and_a_bad_one_ends_nothing(
     assert [row["id"] for row in rows] == ["1", "7", "5", "6", "7", "8", "9", "10", "11"]
     assert [bool(row["reason"]) for row in rows] == [False, False, *[True] * 6, False]
     assert rows[1]["group"] == "1.5" and "line 5 is no JSON" in rows[2]["reason"] and "masks" in rows[4]["reason"]
-    with pytest.raises(ValueError, match="names no pair"):
+    with pytest.raises(Fault, match="names no pair") as caught:
         rows_of(tmp_path, b"\n \n")
+    assert caught.value.code == "P01"
 
 
 def test_an_entry_of_pie_bench_that_is_none_ends_nothing(tmp_path):

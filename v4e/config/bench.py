@@ -10,6 +10,7 @@ from v4e.config.setting import NOTHING, setting
 SUITES = ("gedit", "imgedit", "uge", "multiturn")
 STAGES = ("generate", "judge", "report")
 LANGUAGES = ("en", "cn")
+MODELS = ("ema", "native_i2v")
 PARAMETERS = ("max_tokens", "seed", "temperature")  # of requests to a judge, beside its messages
 
 
@@ -24,7 +25,7 @@ class Bench:
         STAGES, "Stages to run; leave generate out if other programs' edits lie in <bench.dir>", decides=NOTHING
     )
     models: tuple[str, ...] = setting(
-        ("ema", "native_i2v"), "Names that evaluate uses, or NAME:FOLDER of a diffusers edit pipeline", decides=NOTHING
+        MODELS, "Names that evaluate uses, or NAME:FOLDER of a diffusers edit pipeline", decides=NOTHING
     )
     dir: str = setting(
         "", "Folder of edits, replies and scores in the official layouts; empty = <run.dir>/bench", decides=NOTHING
@@ -80,7 +81,12 @@ class Bench:
     pairs: str = setting(
         "", "Pairs for v4e preservation: JSON Lines, or PIE-Bench's mapping_file.json", decides="benchmark scores"
     )
-    edits: str = setting("", "Folder of the edits of PIE-Bench", decides="benchmark scores")
+    edits: str = setting(
+        "",
+        "Edits of other programs to judge, as NAME:FOLDER, separated by commas; for v4e preservation the folder of "
+        "PIE-Bench's edits",
+        decides="benchmark scores",
+    )
     clip: str = setting(
         "",
         "Folder of CLIP (ViT-B/32) in transformers' layout; empty = no CLIP-I, CLIP-T and CLIP-dir",
@@ -119,9 +125,20 @@ class Bench:
 
     @property
     def named(self) -> list[tuple[str, str]]:
-        """The (name, folder) of each model. The folder is empty for evaluate's models and for edits made elsewhere."""
+        """The (name, folder) of each model. The folder is empty for evaluate's models and for edits made elsewhere.
+
+        Where edits are brought, they stand for the default models.
+        """
         split = [entry.partition(":") for entry in self.models]
-        return [(name, folder) for name, _, folder in split]
+        models = [(name, folder) for name, _, folder in split]
+        brought = [(name, "") for name in self.brought]
+        return brought + models if not brought or self.models != MODELS else brought
+
+    @property
+    def brought(self) -> dict[str, str]:
+        """The folder of each program's edits that were made elsewhere."""
+        split = [entry.strip().partition(":") for entry in self.edits.split(",")]
+        return {name: folder for name, _, folder in split if folder}
 
 
 @dataclass(frozen=True, kw_only=True)

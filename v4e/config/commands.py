@@ -86,6 +86,18 @@ class Fixtures:
 
 
 @dataclass(frozen=True)
+class Data:
+    """Options of ``v4e data``."""
+
+    what: Literal["look"] = option(MISSING, "look: show what files hold and how they would be read")
+    path: str = option(MISSING, "Parquet, JSON Lines, JSON, CSV or tar: a file, a folder or a glob")
+    columns: tuple[str, ...] = option((), "columns by their roles, as of ingest.columns")
+    pictures: int = option(12, "pictures on the page")
+    max_pixels: int = option(64_000_000, "largest picture that is decoded, in pixels")
+    out: str = option("look.html", "file for the page")
+
+
+@dataclass(frozen=True)
 class Photos:
     """Options of ``v4e photos``."""
 
@@ -125,7 +137,7 @@ class Pretrain:
     until: Literal["vae", "all"] = option("all", "the last stage to make: the VAE, or all of them")
 
 
-OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Photos, Convert, Fixtures, Leakage, Pretrain)}
+OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Data, Photos, Convert, Fixtures, Leakage, Pretrain)}
 
 
 def read_options(kind: type[T], argv: list[str]) -> T:

@@ -28,4 +28,13 @@ CODES: dict[str, str] = {
     "T07": "A relative path in a Ray job would lie in Ray's temporary copy of the code. Give a whole path or a URI.",
     "T10": "Another process is at the same stage of this run. Wait for its end, end it, or choose another `run.dir`. "
     "One that died is followed: at once on the same host, after 35 s without a heartbeat on another.",
+    # J: judging
+    "J01": "The judge replies to no question, or refuses every request. The line has its words. Check its address and "
+    "model, or leave out or rename a parameter with `judge.parameters`.",
+    "J02": "The folder of `bench.edits` is not there, or names two pictures for one edit.",
+    # P: preservation
+    "P01": "`bench.pairs` names no pair of source and edit.",
+    # D: data
+    "D01": "No file of a corpus can be read as what it was given for. The line says which columns were found; "
+    "`ingest.columns` names those of a table of your own.",
 }

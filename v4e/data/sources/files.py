@@ -14,6 +14,7 @@ from v4e.data.sources.columns import missing
 from v4e.data.sources.find import find_files
 from v4e.data.sources.formats import CORPORA, OWN, Corpus
 from v4e.data.sources.listing import ENDINGS, TABLES, count_rows, listings
+from v4e.faults import Fault
 
 OPENERS = 16  # files opened at a time: a footer is a round trip to an object store
 
@@ -72,9 +73,10 @@ def corpus_files(ingest: Ingest) -> tuple[list[CorpusFile], list[Unreadable]]:
         good = [file for file in found if isinstance(file, CorpusFile)]
         bad = [file for file in found if isinstance(file, Unreadable)]
         if not good:
-            raise ValueError(
+            raise Fault(
+                "D01",
                 f"ingest.{corpus.name}: none of {len(bad)} files can be read as {corpus.title}, the first: "
-                f"{bad[0].uri}: {bad[0].reason}"
+                f"{bad[0].uri}: {bad[0].reason}",
             )
         _check_stems(corpus, good)
         files += good

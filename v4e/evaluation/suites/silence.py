@@ -2,6 +2,8 @@
 
 import re
 
+from v4e.faults import Fault
+
 EQUAL = 5  # refusals in equal words, before any reply, that are about the request itself
 
 
@@ -47,10 +49,11 @@ class Silence:
         held, self.held = self.held, []
         return held
 
-    def _error(self, what: str) -> ValueError:
-        return ValueError(
+    def _error(self, what: str) -> Fault:
+        return Fault(
+            "J01",
             f"{what}, the last: {self.held[-1]['reason']}; the same command goes on where this one stopped, and "
-            "judge.parameters leaves out or renames a parameter that the judge does not know"
+            "judge.parameters leaves out or renames a parameter that the judge does not know",
         )
 
 
