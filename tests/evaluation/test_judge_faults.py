@@ -439,7 +439,7 @@ def test_edits_that_cannot_be_brought_are_told(benchmarks, run, tmp_path):
     for edits, words in (
         (f"x:{tmp_path / 'none'}", "is no folder"),
         (f"x:{tmp_path / 'two'}", "both named as 0"),
-        (f"mine:{tmp_path / 'two' / 'a'}", "made here"),
+        (f"mine:{tmp_path / 'two' / 'a'}", "choose another name"),
     ):
         with pytest.raises(Fault, match=words) as caught:
             benchmark.run(parse([*args, f"bench.edits={edits}"]))
