@@ -46,7 +46,11 @@ def with_url(fields: EditFields, item: dict, base_url: str) -> dict:
     """Adds the URL of its file to `item` if the client asked for URLs instead of bytes."""
     if fields.response_format != "url":
         return item
-    urls = {f"{kind}url": f"{base_url}v1/results/{item[f'{kind}id']}" for kind in ("", "clip_") if f"{kind}id" in item}
+    urls = {
+        f"{kind}url": f"{base_url}v1/results/{item[f'{kind}id']}"
+        for kind in ("", "clip_", "region_")
+        if f"{kind}id" in item
+    }
     return item | urls
 
 

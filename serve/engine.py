@@ -14,8 +14,11 @@ from torch import Tensor
 
 from serve.order import Done, Event, Order, Step
 from serve.settings import Settings
+from v4e.editing.crop import edit_crop
 from v4e.editing.editor import Editor
+from v4e.editing.finish import Edit
 from v4e.editing.settings import EditSettings
+from v4e.method.sampler import OnStep
 from v4e.wan import Solver
 from v4e.weights.load import DTYPES
 
@@ -92,7 +95,7 @@ class EditEngine:
                 raise _Stopped
             if order.tell:
                 preview = self._editor.preview(x0_hat_BCFHW)[0] if step in order.preview_at else None
-                tell(Step(step=step + 1, steps=order.steps, preview=preview))
+                tell(Step(step=step + 1, steps=order.all_steps, preview=preview))
 
         try:
             if stop.is_set():
@@ -105,16 +108,11 @@ class EditEngine:
                 guidance=order.guidance,
                 shift=order.shift,
                 solver=cast(Solver, order.solver),
+                preserve=order.preserve,
+                hold=order.hold,
+                strength=order.strength,
             )
-            [edit] = self._editor.edit(
-                [order.image],
-                [order.instruction],
-                [order.seed],
-                settings,
-                negatives=None if order.negative is None else [order.negative],
-                lora=order.lora,
-                on_step=on_step,
-            )
+            edit = self._made(order, settings, on_step)
         finally:
             self._busy_since = None
         return Done(
@@ -123,7 +121,17 @@ class EditEngine:
             how=edit.how,
             notes=edit.notes,
             seconds=time.monotonic() - start,
+            region=edit.region,
         )
+
+    def _made(self, order: Order, settings: EditSettings, on_step: OnStep) -> Edit:
+        more = {"lora": order.lora, "on_step": on_step}
+        what = order.image, order.instruction, order.seed
+        if order.crop:
+            return edit_crop(self._editor, *what, settings, mask=order.mask, negative=order.negative, **more)
+        masks, negatives = order.mask and [order.mask], None if order.negative is None else [order.negative]
+        [edit] = self._editor.edit(*([one] for one in what), settings, negatives=negatives, masks=masks, **more)
+        return edit
 
     def _warm(self, size: tuple[int, int], settings: Settings) -> None:
         """Makes one edit of this size, so that later ones find everything loaded, allocated and compiled."""

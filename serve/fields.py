@@ -51,6 +51,15 @@ class EditFields(BaseModel):
     num_frames: int | None = Field(None, ge=5, description="Pixel frames of the evolution, 4k + 1.")
     solver: Literal["euler", "unipc"] = "euler"
     lora: str | None = Field(None, max_length=256, description="An adapter that this server offers, see /v1/models.")
+    preserve: Literal["off", "auto"] = Field(
+        "off", description="auto: outside the region that the edit changes, the source's pixels to the bit."
+    )
+    hold: bool = Field(False, description="The model too sees the source outside the mask, at each step.")
+    crop: bool = Field(
+        False, description="Edit the part around the mask, or else around what a first edit changes, at its own size."
+    )
+    strength: float = Field(1.0, ge=0, le=1, description="How far the evolution goes: 0 is the source, 1 the edit.")
+    region: bool = Field(False, description="Return the edited region too, as a mask, in region_b64_json.")
     output: Literal["image", "clip", "both"] = Field(
         "image", description="clip: b64_json is the evolution as a clip; both: it is in clip_b64_json beside the image."
     )

@@ -99,7 +99,7 @@ class Jobs:
             fields=fields.model_dump_json(exclude_unset=True),
             source=body.source,
             mask=body.mask,
-            steps=sum(order.steps for order in work.orders),
+            steps=sum(order.all_steps for order in work.orders),
             webhook=fields.webhook_url,
         )
         assert row is not None

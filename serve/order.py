@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from v4e.editing.settings import Preserve
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
@@ -21,9 +23,19 @@ class Order:
     negative: str | None = None
     lora: str | None = None
     shift: float | None = None
+    mask: Image.Image | None = None  # L, of the image's size, 255 where to edit
+    preserve: Preserve = "off"  # this and the next three as in EditSettings and v4e.editing.crop
+    hold: bool = False
+    strength: float = 1.0
+    crop: bool = False
     clip: bool = False  # whether the evolution is wanted, not only where it ends
     tell: bool = False  # whether each step is reported
     preview_at: frozenset[int] = field(default_factory=frozenset)  # steps, from 0, that are reported with a preview
+
+    @property
+    def all_steps(self) -> int:
+        """The steps of all passes: a crop without a mask has a first one, of the whole picture."""
+        return self.steps * (2 if self.crop and self.mask is None else 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +66,7 @@ class Done:
     how: tuple[str, ...]  # inexact options in use
     notes: tuple[str, ...]  # sentences on what had no effect
     seconds: float  # of the model
+    region: Image.Image | None = None  # L, of the order's size, 255 where edited; None: all of it is
 
 
 Event = Step | Done

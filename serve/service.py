@@ -132,19 +132,16 @@ class Service:
     async def item(self, work: EditWork, order: Order, done: Done) -> dict:
         """Returns one item of a response's ``data``; its picture is stored, and ``file_id`` can name it later."""
         with self.metrics.stage_seconds.labels("encode").time():
-            image, clip = await asyncio.to_thread(encoded, work, done)
+            files = await asyncio.to_thread(encoded, work, done)
         fields = work.fields
+        kinds = {"image": pictures.MIME[fields.output_format], "clip": pictures.MIME[fields.clip_format]}
         item: dict = {"seed": order.seed, "revised_prompt": None}
-        if image is not None:
-            item["id"] = self.store.keep(pictures.MIME[fields.output_format], image)
-        if clip is not None:
-            item["clip_id"] = self.store.keep(pictures.MIME[fields.clip_format], clip)
-        if fields.output == "clip":
-            item["id"] = item.pop("clip_id")
-        if fields.response_format == "b64_json":
-            item["b64_json"] = base64.b64encode(image if image is not None else clip or b"").decode()
-            if fields.output == "both":
-                item["clip_b64_json"] = base64.b64encode(clip or b"").decode()
+        for name, blob in files.items():
+            # What stands alone needs no name before its own: a clip without its image.
+            prefix = "" if name == "image" or name == fields.output else f"{name}_"
+            item[f"{prefix}id"] = self.store.keep(kinds.get(name, "image/png"), blob)
+            if fields.response_format == "b64_json":
+                item[f"{prefix}b64_json"] = base64.b64encode(blob).decode()
         if done.how:
             item["how"] = list(done.how)
         if notes := [*work.notes, *done.notes]:

@@ -13,6 +13,7 @@ from serve.order import Done, Order
 from serve.parse import Body
 from serve.settings import Settings
 from v4e.editing.editor import Editor
+from v4e.files.masks import as_picture
 from v4e.files.results import check_holds, encode
 from v4e.files.video import write_clip
 from v4e.wan import fits_vae
@@ -61,6 +62,7 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     mask = _mask(body, source.size, settings.source_pixels)
     source = pictures.sized(source, size)
     mask = pictures.sized(mask, size) if mask else None
+    _check_region(fields, mask)
     if fields.output != "clip":
         _check_holds(fields.output_format, source.size)
     height, width = Editor.size(source, settings.max_pixels)
@@ -82,9 +84,14 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
             negative=fields.negative_prompt,
             lora=fields.lora,
             shift=fields.flow_shift,
+            mask=mask,
+            preserve=fields.preserve,
+            hold=fields.hold,
+            strength=fields.strength,
+            crop=fields.crop,
             clip=fields.output != "image",
             tell=tell,
-            preview_at=frozenset(at),
+            preview_at=frozenset() if fields.crop else frozenset(at),  # a crop's are of a part
         )
         for k in range(fields.n)
     )
@@ -114,19 +121,29 @@ def shown(preview: Image.Image, work: EditWork) -> Image.Image:
     return pictures.composite(preview.resize(size, Image.Resampling.LANCZOS), still, where)
 
 
-def encoded(work: EditWork, done: Done) -> tuple[bytes | None, bytes | None]:
-    """Encodes the image and the clip as files; None for one that the request does not want."""
-    fields, image, clip = work.fields, None, None
+def encoded(work: EditWork, done: Done) -> dict[str, bytes]:
+    """Encodes what the request wants of ``image``, ``clip`` and ``region`` as files."""
+    fields, files = work.fields, {}
     if fields.output != "clip":
-        whole = pictures.composite(done.image, work.source, work.mask)
-        image = encode(whole, fields.output_format, fields.output_compression)
+        files["image"] = encode(done.image, fields.output_format, fields.output_compression)
     if fields.output != "image":
-        where = work.mask and work.mask.resize(done.clip[0].size)
-        still = work.source.resize(done.clip[0].size, Image.Resampling.LANCZOS)
-        clip = write_clip(
-            [pictures.composite(frame, still, where) for frame in done.clip], fields.clip_format, fps=fields.clip_fps
-        )
-    return image, clip
+        size = done.clip[0].size
+        where = None if done.region is None or fields.crop else done.region.resize(size)
+        still = work.source.resize(size, Image.Resampling.LANCZOS)
+        frames = [pictures.composite(frame, still, where) for frame in done.clip]
+        files["clip"] = write_clip(frames, fields.clip_format, fps=fields.clip_fps)
+    if fields.region and done.region is not None:
+        files["region"] = encode(as_picture(done.region), "png")
+    return files
+
+
+def _check_region(fields: EditFields, mask: Image.Image | None) -> None:
+    if fields.hold and mask is None:
+        raise invalid("hold", "hold: it holds what lies outside a mask: give one, or leave it out.")
+    if fields.crop and mask is not None and mask.getbbox() is None:
+        raise invalid("mask", "mask: it is opaque everywhere: expected a part that is transparent, to be edited.")
+    if fields.region and not (fields.crop or mask is not None or fields.preserve == "auto"):
+        raise invalid("region", "region: there is none when all is edited: set preserve=auto, crop, or give a mask.")
 
 
 def _mask(body: Body, size: tuple[int, int], most_pixels: int) -> Image.Image | None:
