@@ -94,7 +94,7 @@ class Service:
         with self.queue.turns(owner.name, len(work.orders), owner.edits, work.pixels) as turns:
             pairs = enumerate(zip(turns, work.orders, strict=True))
             tasks = [asyncio.create_task(self._told(told, work, turn, order, k)) for k, (turn, order) in pairs]
-            left, made, steps = len(tasks), 0, sum(order.steps for order in work.orders)
+            left, made, steps = len(tasks), 0, sum(order.all_steps for order in work.orders)
             try:
                 yield self._wait(turns)
                 while left:

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from v4e.editing import region
-from v4e.editing.finish import finished
+from v4e.editing.finish import Edit, finished
 from v4e.editing.settings import EditSettings
 
 SIDE = 24
@@ -110,11 +110,17 @@ def test_outside_the_region_are_the_sources_bits(pixels, box, strength):
     target = np.array(sized)
     target[block(box)] ^= 128
     clip = [Image.blend(sized, Image.fromarray(target), share) for share in np.linspace(0, 1, 5)]
-    edit = finished(clip, source, EditSettings(preserve="auto", strength=strength), sized=sized, still=sized, mask=None)
+    edit = finished(
+        Edit(image=source, clip=clip),
+        EditSettings(preserve="auto", strength=strength),
+        sized=sized,
+        still=sized,
+        mask=None,
+    )
     assert edit.region is not None
     mask, got = np.asarray(edit.region), np.asarray(edit.image)
     assert (got[mask == 0] == large[mask == 0]).all()
-    whole = np.asarray(finished(clip, source, EditSettings(strength=strength), sized=sized).image)
+    whole = np.asarray(finished(Edit(image=source, clip=clip), EditSettings(strength=strength), sized=sized).image)
     assert (got[mask == 255] == whole[mask == 255]).all()
     assert 0 < (mask > 0).mean() < 0.5
 
@@ -126,8 +132,7 @@ def test_a_given_mask_bounds_the_region():
     left[:, :8] = 255
     for preserve in ("off", "auto"):
         edit = finished(
-            clip,
-            source,
+            Edit(image=source, clip=clip),
             EditSettings(preserve=preserve),
             sized=source,
             still=source if preserve == "auto" else None,
@@ -140,7 +145,7 @@ def test_a_given_mask_bounds_the_region():
 
 def test_a_global_edit_is_left_whole():
     clip, [source] = frames(0, 50, 100, 150, 200), frames(0)
-    edit = finished(clip, source, EditSettings(preserve="auto"), sized=source, still=source)
+    edit = finished(Edit(image=source, clip=clip), EditSettings(preserve="auto"), sized=source, still=source)
     assert edit.image == clip[-1]
     assert edit.region is not None and edit.region.getextrema() == (255, 255)
 

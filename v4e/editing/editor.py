@@ -156,15 +156,10 @@ class Editor:
             )
         clips = [to_images(clip_CPHW.transpose(0, 1)) for part in decoded(self.decoder, z_BCFHW) for clip_CPHW in part]
         kept = self.preview(torch.cat(stills)) if settings.preserve == "auto" else [None] * len(images)
-        return [
-            replace(
-                finished(clip, image, settings, sized=sized, still=still, mask=mask, how=self.options.names),
-                notes=self._notes(text),
-            )
-            for clip, image, sized, still, mask, text in zip(
-                clips, images, sources, kept, masks or [None] * len(images), instructions, strict=True
-            )
-        ]
+        told = [(image, clip, self._notes(text)) for image, clip, text in zip(images, clips, instructions, strict=True)]
+        made = [Edit(image=image, clip=clip, how=self.options.names, notes=notes) for image, clip, notes in told]
+        rows = zip(made, sources, kept, masks or [None] * len(images), strict=True)
+        return [finished(edit, settings, sized=sized, still=still, mask=mask) for edit, sized, still, mask in rows]
 
     def _notes(self, text: str) -> tuple[str, ...]:
         """Returns a word on a text that is longer than the model reads."""

@@ -22,22 +22,20 @@ class Edit:
 
 
 def finished(
-    clip: list[Image.Image],
-    source: Image.Image,
+    edit: Edit,
     settings: EditSettings,
     *,
     sized: Image.Image,
     still: Image.Image | None = None,
     mask: Image.Image | None = None,
-    how: tuple[str, ...] = (),
 ) -> Edit:
-    """Returns the edit that a clip ends in, at the strength and with the pixels kept that `settings` ask for.
+    """Returns `edit`, whose image is the source yet, with the state of its clip that `settings` ask for.
 
     `sized` is the source at the model's size and `still` the VAE's reconstruction of it, needed for
-    ``preserve="auto"``. Outside of `mask`, and of the region, the pixels are those of `source` to the bit.
+    ``preserve="auto"``. Outside of `mask`, and of the region, the pixels are those of the source to the bit.
     """
-    source = rgb(source)
-    edit = Edit(image=region.at_strength(clip, source, settings.strength), clip=clip, how=how)
+    source, clip = rgb(edit.image), edit.clip
+    edit = replace(edit, image=region.at_strength(clip, source, settings.strength))
     if still is not None:
         base, truth = np.asarray(still), np.asarray(sized)
         shown = {len(clip) - 1, *region.frames_at(len(clip), settings.strength)} - {0}
