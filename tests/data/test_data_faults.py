@@ -381,3 +381,92 @@ def test_masks_losing_edits_and_earlier_turns_are_kept_in_columns(tmp_path):
     assert row["mask_img"]["bytes"] == mask and row["rejected_img"] is None and row["turns"] == ["add a mug"]
     [raw] = [raw for part in parts(str(tmp_path / "out.parquet")) for raw in rows(part)]
     assert raw.turns == ("add a mug",)
+
+
+# Corpora of 2025 and 2026, in the columns and layouts of their cards and of public readers
+
+
+def scaleedit(place: Path) -> None:
+    row = {"id": 0, "edit_task": "color_change", "edit_instruction": "make it red"}
+    row |= {"source_image": PNG, "edited_image": PNG[:-1], "instruction_following_score": 3}
+    (place / "3.1_color_change").mkdir()
+    pq.write_table(pa.Table.from_pylist([row]), place / "3.1_color_change" / "color_change_0000.parquet")
+
+
+def humanedit(place: Path) -> None:
+    images = {"INPUT_IMG": {"bytes": PNG}, "OUTPUT_IMG": {"bytes": PNG[:-1]}, "MASK_IMG": {"bytes": PNG[:-2]}}
+    pq.write_table(pa.Table.from_pylist([images | {"EDITING_INSTRUCTION": "make it red"}]), place / "a.parquet")
+
+
+def pico(place: Path) -> None:
+    row = {"open_image_input_url": "https://example.com/1.jpg", "text": "make it red", "edit_type": "Color"}
+    row |= {"output_image": "images/positive-edit/1.png", "local_input_image": "openimages/0.jpg"}
+    for name, data in (("images/positive-edit/1.png", PNG[:-1]), ("openimages/0.jpg", PNG)):
+        (place / name).parent.mkdir(parents=True)
+        (place / name).write_bytes(data)
+    (place / "sft.jsonl").write_text(json.dumps(row))
+
+
+def sharegpt(place: Path) -> None:
+    row = {"input_prompt": "make it red", "input_image": ["image/v2v_0.png"], "output_image": "image/v2v_1.png"}
+    both = row | {"input_image": ["image/v2v_0.png", "image/v2v_1.png"]}
+    (place / "text_and_image_to_image.json").write_text(json.dumps([row, both]))
+    tar_of(place / "text_and_image_to_image_part_0.tar", {"image/v2v_0.png": PNG})
+    tar_of(place / "text_and_image_to_image_part_1.tar", {"image/v2v_1.png": PNG[:-1]})
+
+
+def x2edit(place: Path) -> None:
+    """Archives behind each other, whose names repeat."""
+    whole = b""
+    for text in ("make it red", "make it blue"):
+        told = json.dumps({"instruction": text, "task": "color_change"}).encode()
+        files = {"0.1.0.jpg": PNG, "0.2.jpg": PNG[:-1], "0.json": told, "0.txt": text.encode()}
+        tar_of(place / "part", files)
+        whole += (place / "part").read_bytes()
+    (place / "part").unlink()
+    (place / "0000.tar").write_bytes(whole)
+
+
+def interedit(place: Path) -> None:
+    row = {"sample_id": 0, "instruction": "make it red", "edit_type": "Local", "mask_file": "masks/mask_0.png"}
+    row |= {"source_archive": "source-0.tar", "source_file": "sources/source_0.png"}
+    row |= {"asset_archive": "asset-0.tar", "target_file": "targets/target_0.png"}
+    for name in ("metadata", "source_shards", "asset_shards"):
+        (place / name).mkdir()
+    (place / "manifest.json").write_text('{"num_samples": 1}')
+    (place / "metadata" / "train-0.jsonl.gz").write_bytes(gzip.compress(json.dumps(row).encode()))
+    tar_of(place / "source_shards" / "source-0.tar", {"sources/source_0.png": PNG})
+    tar_of(place / "asset_shards" / "asset-0.tar", {"targets/target_0.png": PNG[:-1], "masks/mask_0.png": PNG[:-2]})
+
+
+BROUGHT = {
+    scaleedit: "source:source_image,edit:edited_image,instruction:edit_instruction",
+    humanedit: "source:INPUT_IMG,edit:OUTPUT_IMG,instruction:EDITING_INSTRUCTION,mask:MASK_IMG",
+    pico: "source:local_input_image,edit:output_image,instruction:text",
+    sharegpt: "source:input_image,edit:output_image,instruction:input_prompt",
+    x2edit: "source:1.0.jpg,edit:2.jpg,instruction:instruction",
+    interedit: "source:source_archive+source_file,edit:asset_archive+target_file,instruction:instruction,"
+    "mask:asset_archive+mask_file",
+}
+
+
+@pytest.mark.parametrize("write", BROUGHT, ids=lambda write: write.__name__)
+def test_corpora_of_2025_and_2026_are_read_by_their_columns(tmp_path, write):
+    write(tmp_path)
+    files = files_of(tmp_path, *BROUGHT[write].split(","))
+    found = [raw for file in files for raw in read(file)]
+    assert (found[0].source, found[0].edit, found[0].instruction) == (PNG, PNG[:-1], "make it red")
+    assert found[0].mask == (PNG[:-2] if "mask:" in BROUGHT[write] else None)
+    if write is x2edit:
+        assert [raw.instruction for raw in found] == ["make it red", "make it blue"]
+    if write is sharegpt:
+        assert found[1].source_instead == "2 images, and an editor takes one"
+
+
+@pytest.mark.parametrize("name", ["../source_shards/source-0.tar", "none.tar", ""])
+def test_an_archive_that_is_not_there_or_leads_out_is_told(tmp_path, name):
+    interedit(tmp_path)
+    row = {"a": name, "b": "sources/source_0.png", "edit": "x", "instruction": "x"}
+    (tmp_path / "metadata" / "x.jsonl").write_text(json.dumps(row))
+    [raw] = read(files_of(tmp_path / "metadata" / "x.jsonl", "source:a+b")[0])
+    assert raw.source is None and "no file sources/source_0.png" in raw.source_instead

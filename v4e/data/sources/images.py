@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fsspec import AbstractFileSystem
 
-from v4e.data.sources.tars import Member, members
+from v4e.data.sources.tars import InArchive, Member, member_named, members
 from v4e.files.uri import open_uri
 
 DATA = re.compile(r"data:[\w/+.-]*;base64,")
@@ -25,10 +25,14 @@ class Found(NamedTuple):
 def image_of(value: object, fs: AbstractFileSystem, folder: str) -> Found:
     """Returns the image of a column.
 
-    It is bytes, base64 text or a path below `folder`, plain, in a struct, or alone in a list; or a tar's member.
+    It is bytes, base64 text or a path below `folder`, plain, in a struct, or alone in a list; or a tar's member. What
+    is not a file is looked for in the tar archives of `folder`.
     """
     if value is None or value == b"" or value == "":
         return Found()
+    if isinstance(value, InArchive):
+        member = member_named(value, fs.unstrip_protocol(folder))
+        return image_of(member, fs, folder) if member else Found(instead=f"no file {value.name} in {value.archive}")
     if isinstance(value, Member):
         with open_uri(value.uri) as file:
             file.seek(value.offset)
@@ -82,5 +86,7 @@ def beside(fs: AbstractFileSystem, folder: str, name: str) -> bytes | None:
     if fs.isfile(f"{folder}/{name}"):
         with open_uri(fs.unstrip_protocol(f"{folder}/{name}")) as file:
             return file.read()
-    member = members(fs.unstrip_protocol(folder)).get(name.removeprefix("./"))
-    return image_of(member, fs, folder).data if member else None
+    for files in members(fs.unstrip_protocol(folder)):
+        if member := files.get(name.removeprefix("./")):
+            return image_of(member, fs, folder).data
+    return None

@@ -141,7 +141,7 @@ def _columns(file: CorpusFile, parquet: pq.ParquetFile, wanted: set[str]) -> lis
     """The columns of a Parquet file that hold the `wanted` roles."""
     names, mapping = parquet.schema_arrow.names, dict(file.columns)
     roles = {*wanted, *(KEPT if file.corpus == OWN and "source" in wanted else ())}
-    held = {top(mapping.get(role, role), names) for role in roles}
+    held = {top(part, names) for role in roles for part in mapping.get(role, role).split("+")}
     return [name for name in names if name in held]
 
 
