@@ -2,10 +2,12 @@
 
 WanImageToVideoPipeline.from_pretrained loads them unchanged; a new run starts from one by models.student=<the folder>.
 Takes the newest checkpoint of run.dir, or the one of export.step. A LoRA run's adapters are merged into its base; the
-adapters alone, for load_lora_weights, are in export/student-lora and export/ema-lora.
+adapters alone are in export/student-lora and export/ema-lora, in the names of diffusers, ComfyUI and kohya. With
+export.single the DiT is written as one file for ComfyUI too.
 """
 
 from v4e.config import Config
+from v4e.faults import Fault
 from v4e.files import journal
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan
@@ -15,6 +17,7 @@ from v4e.training.model_card import card
 from v4e.training.resume import check_export
 from v4e.weights.export import Weights, export_lora, export_pipeline
 from v4e.weights.load import DTYPES
+from v4e.weights.single import STORED, write_single
 
 FOLDERS: dict[str, Weights] = {"student": "model", "ema": "ema"}  # folder to the part of a checkpoint
 
@@ -60,6 +63,10 @@ def run(config: Config) -> None:
                 positions=config.models.positions,
             )
             advance(1)
+            if settings.single != "none":
+                if "://" in out:
+                    raise Fault("A02", f"export.single={settings.single} writes to a folder of this machine, not {out}")
+                write_single(join(out, name), join(out, f"{name}.safetensors"), STORED[settings.single])
             if config.lora.rank:
                 text = card(config, step=step, weights=weights, samples=samples, records=records, lora_file=True)
                 export_lora(path, join(out, f"{name}-lora"), weights=weights, lora=config.lora, card=text)

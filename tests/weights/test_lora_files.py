@@ -114,7 +114,9 @@ def test_what_is_no_lora_of_this_model_is_refused_when_it_is_named(dit, tmp_path
     (tmp_path / "torn.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0not json at all..")
     refused(ValueError, "cannot be read", tmp_path / "torn.safetensors")
     key = "transformer.blocks.0.attn1.to_q.lora_{}.weight"
-    save_file({key.format("A"): torch.zeros(2, 99)}, tmp_path / "wide.safetensors")
+    save_file(
+        {key.format("A"): torch.zeros(2, 99), key.format("B"): torch.zeros(160, 2)}, tmp_path / "wide.safetensors"
+    )
     refused(ValueError, r"\(2, 99\).*160 to 160", tmp_path / "wide.safetensors")
     save_file({key.replace("0", "77").format("A"): torch.zeros(2, 160)}, tmp_path / "deep.safetensors")
     refused(ValueError, "blocks.77", tmp_path / "deep.safetensors")

@@ -70,10 +70,10 @@ class World:
 class Convert:
     """Options of ``v4e convert``."""
 
-    original: str = option(MISSING, "folder or hub id of the model in Wan's original layout")
-    encoders: str = option(MISSING, "a diffusers pipeline, by folder or hub id, to take all else from")
-    out: str = option(MISSING, "the pipeline folder to write")
-    dtype: Literal["float32", "bfloat16"] = option("bfloat16", "dtype of the weights that are written")
+    original: str = option(MISSING, "folder or hub id of the model in Wan's original layout, or one file of ComfyUI's")
+    encoders: str = option(MISSING, "a diffusers pipeline, folder or hub id, to take all else from; - for a file OUT")
+    out: str = option(MISSING, "the pipeline folder to write, or FILE.safetensors of the pipeline ORIGINAL for ComfyUI")
+    dtype: Literal["float32", "bfloat16", "fp8"] = option("bfloat16", "dtype of the weights; fp8 for a file OUT only")
 
 
 @dataclass(frozen=True)

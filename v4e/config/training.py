@@ -147,6 +147,13 @@ class Export:
     dtype: Literal["same", "float32", "bfloat16"] = setting(
         "same", "Precision of the exported DiT; same = models.dtype", decides="export"
     )
+    single: Literal["none", "float32", "bfloat16", "fp8"] = setting(
+        "none",
+        "Whether to write the DiT as one file for ComfyUI as well, <run.dir>/export/NAME.safetensors, and in which "
+        "precision; fp8 = e4m3 for the matrices of the blocks",
+        decides="export",
+        before="none",
+    )
     shard_mb: int = setting(
         2000, "Size of a weights file in MB, which is also the memory that an export takes", decides=NOTHING
     )

@@ -26,6 +26,8 @@ CODES: dict[str, str] = {
     "T05": "Ray did not start on this machine. The line has the cause and the place of its logs. Try again when the "
     "machine is less busy; Ray needs room in /dev/shm and on the disk of its temporary folder.",
     "T07": "A relative path in a Ray job would lie in Ray's temporary copy of the code. Give a whole path or a URI.",
+    "T19": "A LoRA file cannot be used with this model. Expected a safetensors file that was trained on it, in the "
+    "names of diffusers, ComfyUI, kohya or musubi; DoRA, LoHa and LoKr are not read.",
     "T10": "Another process is at the same stage of this run. Wait for its end, end it, or choose another `run.dir`. "
     "One that died is followed: at once on the same host, after 35 s without a heartbeat on another.",
     # J: judging

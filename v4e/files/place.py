@@ -31,11 +31,12 @@ def check_dir(key: str, uri: str) -> None:
     if uri.startswith("~"):
         raise Fault("A03", f"{key}={uri}: there is no such user: write the whole path")
     try:
-        there = next(path for path in (place, *place.parents) if path.exists())
-    except OSError as error:  # a name that is too long, a link to itself
+        there = next(path for path in (place, *place.parents) if path.exists() or path.is_symlink())
+    except OSError as error:  # a name that is too long
         raise Fault("A09", f"{key}={uri} is no place for a folder ({error.strerror}): choose another {key}") from error
     if not there.is_dir():
-        raise Fault("A02", f"{key}={uri}: {there} is a file, expected a folder: choose another {key}")
+        kind = "file" if there.exists() else "link to nowhere"
+        raise Fault("A02", f"{key}={uri}: {there} is a {kind}, expected a folder: choose another {key}")
     if not os.access(there, os.W_OK | os.X_OK):
         remedy = f"choose another {key}, or change its permissions"
         raise Fault("A04", f"{key}={uri}: {there} may not be written to: {remedy}")

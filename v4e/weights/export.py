@@ -34,9 +34,11 @@ from v4e.models.positions import CHRONOEDIT, SKIP
 from v4e.models.stock import WanImageToVideoPipeline
 from v4e.weights.hub import local_folder
 from v4e.weights.lora import adapter_names, is_adapter, merged
+from v4e.weights.lora_names import comfyui_lora, kohya_lora
 from v4e.weights.shard import empty_dit, read_part, weight_files
 
 INDEX = "model_index.json"
+COMFYUI, KOHYA = "comfyui.safetensors", "kohya.safetensors"  # the same LoRA, beside diffusers' file
 Weights = Literal["model", "ema"]  # parts of a checkpoint: as trained, and their moving average
 Tensors = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
@@ -96,7 +98,8 @@ def export_pipeline(
 def export_lora(checkpoint: str, out: str, *, weights: Weights, lora: Lora, card: str) -> None:
     """Writes ``pytorch_lora_weights.safetensors``, which ``load_lora_weights`` of the pipeline reads, and `card`.
 
-    ``lora.scale`` is multiplied into B: then the file means the same to programs that take alpha for the rank.
+    There ``lora.scale`` is multiplied into B: then the file means the same to programs that take alpha for the rank.
+    ``comfyui.safetensors`` and ``kohya.safetensors`` hold the same with alpha, in the names that those programs read.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
@@ -113,6 +116,8 @@ def export_lora(checkpoint: str, out: str, *, weights: Weights, lora: Lora, card
     }
     with replacing(out) as part:
         WanImageToVideoPipeline.save_lora_weights(part, transformer_lora_layers=layers)
+        for file, named in ((COMFYUI, comfyui_lora), (KOHYA, kohya_lora)):
+            save_file(named(adapters, lora.alpha or lora.rank), part / file, metadata={"format": "pt"})
         (part / "README.md").write_text(card)
 
 

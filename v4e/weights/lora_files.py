@@ -1,20 +1,17 @@
 """LoRAs by name on one DiT: read when first asked for, a few held at a time, and none of them left in the base.
 
-Files are those that ``pipelines/export.py`` or ``save_lora_weights`` write, or others' that diffusers converts.
+Files are those that ``v4e export`` writes, or others' in the names of diffusers, ComfyUI, kohya or musubi.
 """
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import cast
 
 from diffusers import WanTransformer3DModel
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
-from v4e.models.stock import WanImageToVideoPipeline
+from v4e.faults import Fault
 from v4e.weights.hub import lora_file
-
-PREFIX = "transformer."
+from v4e.weights.lora_names import LoraFile, read_lora
 
 
 class Adapters:
@@ -89,43 +86,18 @@ def merge(dit: WanTransformer3DModel, file: str, *, key: str) -> None:
     dit.unload_lora()
 
 
-def read(dit: WanTransformer3DModel, name: str, file: str) -> tuple[dict[str, Tensor], dict | None]:
+def read(dit: WanTransformer3DModel, name: str, file: str) -> LoraFile:
     """Weights and metadata of a LoRA file, or of the folder that holds one, in diffusers' names.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no safetensors file, or not of this DiT; names the first weight that does not fit.
+        Fault: it is no safetensors file, or not of this DiT; names the first weight that does not fit.
     """
     path = lora_file(file)
     if not path.exists():
         raise FileNotFoundError(f"lora {name}: there is no {path}: expected a .safetensors file or a folder with one")
     if path.suffix != ".safetensors":
-        raise ValueError(f"lora {name}: {path} is no .safetensors file: others can run code when they are read")
-    try:
-        state, metadata = WanImageToVideoPipeline.lora_state_dict(
-            str(path.parent), weight_name=path.name, use_safetensors=True, return_lora_metadata=True
-        )
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"lora {name}: {path} cannot be read ({error})") from error
-    except Exception as error:  # diffusers' converters raise all kinds over keys that they do not know
-        raise ValueError(
-            f"lora {name}: {path} holds no LoRA of a Wan model that diffusers converts ({error})"
-        ) from error
-    layers = {n.replace(".base_layer", ""): m for n, m in dit.named_modules() if isinstance(m, nn.Linear)}
-    pairs = 0
-    for key, weight in cast(dict[str, Tensor], state).items():
-        layer, _, part = key.removeprefix(PREFIX).partition(".lora_")
-        there = layers.get(layer) if key.startswith(PREFIX) else None
-        ends = {"A.weight": 1, "B.weight": 0, "B.bias": 0}
-        if there is None or part not in ends:
-            raise ValueError(f"lora {name}: {path} holds {key}, which is no LoRA weight of this model's transformer")
-        expected = there.in_features if part == "A.weight" else there.out_features
-        if weight.ndim != (1 if part == "B.bias" else 2) or weight.shape[ends[part]] != expected:
-            raise ValueError(
-                f"lora {name}: {key} is {tuple(weight.shape)}, the model's layer is {there.in_features} to "
-                f"{there.out_features} wide: expected a LoRA that was trained on this model"
-            )
-        pairs += 1
-    if not pairs:
-        raise ValueError(f"lora {name}: {path} holds no weights")
-    return state, metadata
+        raise Fault("T19", f"lora {name}: {path} is no .safetensors file: others can run code when they are read")
+    linear = ((n, m) for n, m in dit.named_modules() if isinstance(m, nn.Linear) and ".lora_" not in n)
+    layers = {n.replace(".base_layer", ""): m for n, m in linear}
+    return read_lora(str(path), layers, f"lora {name}")
