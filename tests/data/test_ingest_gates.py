@@ -14,11 +14,12 @@ from v4e.config import Ingest
 from v4e.data.ingest.check import check
 from v4e.data.ingest.dedupe import hashes_of, perceptual_hash, repeats
 from v4e.data.ingest.drawing import drawn
-from v4e.data.ingest.gates import KEPT, bad_change
+from v4e.data.ingest.gates import KEPT, bad_change, edge_gain, turned_round
 from v4e.data.quality import decode_image
 from v4e.data.sources import RawTriplet
 from v4e.data.write import write_triplets
 from v4e.language.tasks import TASKS
+from v4e.tiny.world import make_record
 from v4e.types import EditTriplet
 
 INGEST = Ingest(min_side=64)
@@ -128,6 +129,23 @@ def test_a_gate_is_met_at_its_threshold():
     assert bad_change(grey, brighter, "color", replace(INGEST, max_outside=0.201)) == ""
     assert bad_change(grey, brighter, "color", replace(INGEST, max_outside=0.199)).startswith("changed outside")
     assert bad_change(grey, brighter, "tone", replace(INGEST, max_outside=0.0)) == "", "tone changes all of it"
+
+
+@pytest.mark.parametrize("task", ["addition", "removal"])
+def test_swapped_pairs_are_told_by_the_edges_of_what_changed(task: str):
+    """Of drawn edits and of the world's, all are right; turned round, nearly all are dropped (D8)."""
+    made = [drawn(task, f"swap{n}", (160, 120)) for n in range(20)]
+    pairs = [(one.source, one.edit) for one in made]
+    for n in range(30):
+        record = make_record("val", task, n, 0)
+        pairs.append((Image.fromarray(np.asarray(record.source)), Image.fromarray(np.asarray(record.edit))))
+    assert not any(turned_round(a, b, task) for a, b in pairs)
+    back = [turned_round(b, a, task) for a, b in pairs]
+    assert all(back[:20]) and sum(back) >= 48
+    drop = replace(INGEST, swapped="drop")
+    assert bad_change(made[0].edit, made[0].source, task, drop) == "source and edit are swapped: ingest.swapped"
+    assert bad_change(made[0].edit, made[0].source, task, INGEST) == ""
+    assert not turned_round(*pairs[0], "color") and edge_gain(COLOR.source, COLOR.source) is None
 
 
 @dataclass(frozen=True)

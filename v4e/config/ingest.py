@@ -83,6 +83,12 @@ class Ingest:
     max_outside: float = setting(
         0.1, "Largest mean change, from 0 to 1, of the part that the task should leave alone", decides="triplets"
     )
+    swapped: Literal["drop", "keep"] = setting(
+        "keep",
+        "What to do with an addition that takes away, or a removal that adds, by the edges of what changed",
+        decides="triplets",
+        before="keep",
+    )
     hash_distance: int = setting(
         4, "Bits of 64 by which the perceptual hashes of one image may differ", decides="triplets"
     )

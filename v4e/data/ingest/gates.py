@@ -2,11 +2,16 @@
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from v4e.config import Ingest
 
 GRID = 64  # cells a side that images are compared in: coarse, so that resampling and noise do not count
 SAME_ASPECT = 0.02  # images whose aspects differ by less are two sizes of one frame
+EDGES = 256  # longest side, in pixels, at which edges are compared
+CHANGED = 0.1  # of 0..1: a pixel that differs by more has changed
+FEWEST, MOST = 4, 0.6  # changed pixels, and share of the image: with fewer or with more no border is to be seen
+SURE = 0.2  # of -1..1: the least gain of edges that tells the direction
 KEPT = {  # the share of an image that an edit of its task leaves alone; style and tone change all of it
     "addition": 0.5,
     "removal": 0.5,
@@ -45,6 +50,8 @@ def bad_change(source: Image.Image, edit: Image.Image, task: str, ingest: Ingest
         return "no visible edit: ingest.min_change"
     if task in KEPT and outside(change, task) > ingest.max_outside:
         return "changed outside the edit: ingest.max_outside"
+    if ingest.swapped == "drop" and turned_round(source, edit, task):
+        return "source and edit are swapped: ingest.swapped"
     return ""
 
 
@@ -60,3 +67,36 @@ def cell_changes(source: Image.Image, edit: Image.Image) -> np.ndarray:
     """Returns the mean absolute change of each cell of a coarse grid, in 0..1, as one row."""
     small = [np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX), np.float32) / 255 for image in (source, edit)]
     return np.abs(small[0] - small[1]).mean(-1).ravel()
+
+
+def edge_gain(source: Image.Image, edit: Image.Image) -> float | None:
+    """Returns how much sharper the border of what changed is in the edit than in the source, in -1..1.
+
+    An object has edges where it ends; the ground that was there before has none. None where nothing has a border: too
+    little changed, or most of the image.
+    """
+    images = []
+    for image in (source, edit):
+        small = image.convert("RGB")
+        small.thumbnail((EDGES, EDGES), Image.Resampling.BOX)
+        images.append(np.asarray(small, np.float32) / 255)
+    changed = np.abs(images[0] - images[1]).max(-1) > CHANGED
+    if min(changed.shape) > GRID:
+        changed = ndimage.binary_opening(changed)  # without specks of compression
+    if changed.sum() < FEWEST or changed.mean() > MOST:
+        return None
+    ring = ndimage.binary_dilation(changed) & ~ndimage.binary_erosion(changed)
+    before, after = (_edges(pixels)[ring].mean() for pixels in images)
+    return float((after - before) / max(1e-6, after + before))
+
+
+def _edges(pixels: np.ndarray) -> np.ndarray:
+    slopes = np.stack(np.gradient(pixels, axis=(0, 1)))
+    return np.sqrt((slopes**2).sum((0, -1)))
+
+
+def turned_round(source: Image.Image, edit: Image.Image, task: str) -> bool:
+    """Returns True where an addition takes something away, or a removal adds something: source and edit are swapped."""
+    sign = {"addition": 1, "removal": -1}.get(task, 0)
+    gain = edge_gain(source, edit) if sign else None
+    return gain is not None and sign * gain < -SURE
