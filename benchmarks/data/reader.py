@@ -72,7 +72,7 @@ def main() -> None:
     least = threshold(rows, found)
     if given.get("errors"):
         for row, (tasks, chance) in zip(rows, found, strict=True):
-            if not right(row, tasks):
+            if not right(row, tasks) or (row["task"] == "compound" and tasks != row["tasks"]):
                 print(
                     _fold(row)[:6], row["tasks"], row["also"], "->", tasks, f"{chance:.2f} {row['instruction'][:200]!r}"
                 )

@@ -7,6 +7,7 @@ before the command is imported, so that a mistake in them is reported at once.
 import ast
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -25,6 +26,7 @@ PIPELINES = Path(__file__).resolve().parents[1]
 STAGES = PIPELINES / "stages"
 SERVE = PIPELINES.parent / "serve" / "__main__.py"  # a command of its own, whose package nothing here imports
 SECOND_WORDS = {("caption", "audit"): "caption_audit", ("plan", "scale"): "plan_scale"}
+TEXT = {"caption": "caption_text"}  # commands that also take a sentence: v4e caption "make it red"
 SHORT = {"--json": "plan.json=true"}
 WRITTEN = {"out", "clip", "strip", "sheet", "hashes", "work"}  # options that name what a command writes
 SERVICE = ("A04", "A05", "A07")  # codes of errors of a place
@@ -47,7 +49,7 @@ def console() -> None:
 def commands() -> dict[str, Path]:
     """File of each command, by name."""
     files = {path.stem: path for path in STAGES.glob("*.py")} | {"serve": SERVE}
-    hidden = ("__init__", *SECOND_WORDS.values())
+    hidden = ("__init__", *SECOND_WORDS.values(), *TEXT.values())
     return {name: files[name] for name in sorted(files) if name not in hidden}
 
 
@@ -67,6 +69,8 @@ def main(name: str, argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     if argv and (name, argv[0]) in SECOND_WORDS:
         name, argv = SECOND_WORDS[name, argv[0]], argv[1:]
+    elif argv and name in TEXT and " " in argv[0] and not re.match(r"[\w.]+=", argv[0]):
+        name = TEXT[name]
     options = OPTIONS.get(name)
     if any(a in ("-h", "--help") for a in argv):
         line = f"usage: v4e {name.replace('_', ' ')} [recipe=NAME] [section.key=value ...]"

@@ -36,9 +36,9 @@ def test_wishes_are_told_as_imperatives(wish: str, told: str):
     assert normalize(told) == told
 
 
-def test_each_half_of_the_blind_set_is_sorted_by_rules_alone():
+def test_each_half_of_the_blind_set_is_sorted_by_the_reader():
     """The README of the set says how it came about; this holds what was measured, with two items to spare."""
-    for half, least in (("dev", 0.95), ("test", 0.9)):
+    for half, least in (("dev", 0.95), ("test", 0.88)):  # the reader is trained on the dev half
         items = read_blind(half)
         assert len(items) == 176 and {task for _, task in items} == set(TASKS)
         right = sum(rule_task(text)[0] == task for text, task in items)

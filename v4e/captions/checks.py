@@ -3,6 +3,7 @@
 import re
 from itertools import pairwise
 
+from v4e.captions.passive import pasted
 from v4e.language.slots import Slots, slots
 from v4e.language.tasks import TASKS, normalize
 from v4e.language.words import FUNCTION, NAMED, QUOTED, REQUEST, content, stem, stems, verbatim, words, words_of
@@ -73,6 +74,7 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
     - ``direction``: the old state stands before the verb, the new state after it.
     - ``repeated``: a word twice in a row, or named more often than in the instruction.
     - ``language``: letters of another script than Latin, outside quotes: captions are English.
+    - ``grammar``: the instruction's imperative, or a bare verb or preposition where a noun belongs.
 
     If the instruction is in another script, only its quoted texts are compared with the English caption.
 
@@ -93,6 +95,7 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
         "direction": _directed(core, instruction, task),
         "repeated": not _repeats(words(core), own_stems),
         "language": not foreign(core),
+        "grammar": not pasted(core, normalize(instruction)),
     }
     return [name for name, passed in tests.items() if not passed]
 
@@ -124,6 +127,7 @@ def reasons(failed: list[str], caption: str, instruction: str) -> str:
         "direction": "what was there comes first, what will be there last",
         "repeated": "it names each thing once",
         "language": "it is in English",
+        "grammar": "it tells what happens and gives no order",
     }
     return ", ".join(wanted[name] for name in failed)
 

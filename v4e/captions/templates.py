@@ -1,8 +1,11 @@
 """Captions from the templates of Table 1, filled with the slots of an instruction, without a model."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from v4e.captions.checks import check_caption
+from v4e.captions.passive import passive, pasted
 from v4e.language.inflection import (
     definite,
     gerund,
@@ -14,9 +17,19 @@ from v4e.language.inflection import (
     with_article,
 )
 from v4e.language.lexicon import MOVE, WHOLE
+from v4e.language.reader import read
 from v4e.language.slots import Slots, slots
 from v4e.language.tasks import TABLE1, TASKS, atoms, normalize, rule_task
 from v4e.language.words import COLORS
+
+# a clause that names a thing that stays; those that name all, or a whole sentence, have no closing of their own
+_KEPT = re.compile(
+    r"(?:(?:while|and|but|still|always|please) )*(?:keep(?:ing)?|retain(?:ing)?|maintain(?:ing)?|preserv(?:e|ing)|"
+    r"(?:without|don't|do not|never|avoid) \w+) (?P<thing>(?!everything|all\b|it\b|them\b)"
+    r"(?:[^\s,.;]+ ){0,5}?[^\s,.;]+?)(?: (?:(?:exactly|completely|still|all) )?"
+    r"(?:unchanged|intact|the same|as is|as (?:it is|they are)|untouched|in place))?",
+    re.I,
+)
 
 
 def template_caption(instruction: str, task: str) -> str:
@@ -32,32 +45,46 @@ def template_caption(instruction: str, task: str) -> str:
     parts = [(part, part_task(part, task, alone=False)) for part in atoms(instruction)]
     if len(parts) == 1:
         parts = [(parts[0][0], task)]
-    return join_atoms([core_caption(*part) for part in parts], [t for _, t in parts], task)
+    return join_atoms([core_caption(*part) for part in parts], [t for _, t in parts], task, read(instruction).keeps)
 
 
 def part_task(part: str, task: str, *, alone: bool) -> str:
-    """Returns the task of an atomic edit: its own if it is one of several and the rules are sure, else `task`."""
-    own, sure = rule_task(part)
-    return own if sure and not alone else task
+    """Returns the task of an atomic edit: its own if it is one of several and the reader knows it, else `task`."""
+    own, _ = rule_task(part)
+    return own if own and not alone else task
 
 
-def join_atoms(cores: list[str], tasks: list[str], task: str) -> str:
-    """Joins captions of atomic edits without closing clauses to one caption with a closing clause."""
+def join_atoms(cores: list[str], tasks: list[str], task: str, keeps: Sequence[str] = ()) -> str:
+    """Joins captions of atomic edits without closing clauses to one caption; its closing names what `keeps` names."""
     closing = TABLE1[task].closing if set(tasks) == {task} else "everything else remains still"
+    things = [definite(found["thing"]) for keep in keeps if (found := _KEPT.fullmatch(keep))]
+    if things:
+        closing = f"{' and '.join(things)} and everything else remain unchanged"
     rest = [core[0].lower() + core[1:] if core.startswith(("The ", "A ", "An ")) else core for core in cores[1:]]
     return f"{', then '.join([cores[0], *rest])}, while {closing}."
 
 
 def core_caption(instruction: str, task: str) -> str:
-    """Returns the caption of one atomic edit without closing clause; it repeats the instruction if no slots fit."""
+    """Returns the caption of one atomic edit without closing clause; in the passive voice if no slots fit."""
     found = slots(instruction, task)
     core = _fill(found, task) if found else ""
-    if not core or "kept" in check_caption(core, instruction, task):
-        return f"The scene gradually changes: {normalize(instruction)}"
+    if not core or pasted(core, normalize(instruction)) or "kept" in check_caption(core, instruction, task):
+        return passive(normalize(instruction), task)
     return core
 
 
+# what stands between a verb and what a thing becomes: "to look like stone", "to be covered in moss"
+_LIKE = re.compile(
+    r"^(?:to )?(?:be(?:come)?|look(?: like| as (?:if|though) (?:it|they) (?:is|are|was|were)(?: made)?(?: of)?)?|"
+    r"appear(?: to be| as (?:if|though) (?:it|they) (?:is|are|was|were))?|resemble|mimic|have|show|made of|"
+    r"the style of) "
+    r"(?:made of )?(?:it(?:'s| is) )?(?:made of )?",
+    re.I,
+)
+
+
 def _fill(found: Slots, task: str) -> str:
+    found = replace(found, target=_LIKE.sub("", found.target), source=re.sub(r" to be$", "", found.source))
     s = "" if plural(found.source) else "s"
     source = sentence(definite(found.source)) if found.source else ""
     if task in ("text", "background") and found.verb in ("appear", "fade away"):
@@ -77,13 +104,17 @@ def _fill(found: Slots, task: str) -> str:
         case "material":
             if re.search(r"\b(?:made|carved|built) ", found.target):
                 return f"{source} gradually turn{s} into {found.target}"
+            if re.search(r"\b(?:texture|pattern|finish|look|surface)$", found.target):
+                return f"{source} gradually take{s} on {with_article(found.target)}"
             return f"{_part(source, 'texture')} gradually becomes {re.sub('^an? ', '', found.target)}"
         case "text":
             return _text(found, source, s)
         case "style":
             if re.match("as (?:if|though)", found.target, re.I):
                 return f"The scene gradually looks {found.target[:1].lower()}{found.target[1:]}"
-            return f"The scene gradually adopts {with_article(re.sub('^the ', '', found.target))} style"
+            named = with_article(re.sub("^the ", "", found.target))
+            whole = re.search(r"\b(?:style|painting|drawing|sketch|art|photo\w*|poster|look|image)\b", named, re.I)
+            return f"The scene gradually adopts {named}{'' if whole else ' style'}"
         case "tone":
             return _tone(found, s)
         case "portrait":
@@ -94,6 +125,8 @@ def _fill(found: Slots, task: str) -> str:
 
 def _part(source: str, part: str) -> str:
     """Returns ``The car's color``, or with a preposition in `source` ``The color of the leaves on the tree``."""
+    if source.endswith((f" {part}", f" {part}s")):
+        return source
     if re.search(r" (?:on|of|in|at|with|behind|under|above|beside|near|next) ", source):
         return f"The {part} of {source[:1].lower()}{source[1:]}"
     return f"{possessive(source)} {part}"
@@ -129,6 +162,8 @@ def _motion(found: Slots, source: str, s: str) -> str:
     if found.verb.endswith("ing"):
         return f"{source} {'is' if s else 'are'} slowly {found.verb.lower()} {found.place}".rstrip()
     first, _, rest = found.verb.lower().partition(" ")
+    if first in ("place", "put"):
+        return passive(f"{first} {found.source} {found.place}".rstrip(), "motion")
     verb = third_person(first) if s else first
     return f"{source} slowly {verb} {rest} {found.place}".replace("  ", " ").rstrip()
 
@@ -145,6 +180,8 @@ def _to(found: Slots) -> str:
 
 def _in_place(place: str) -> str:
     place = place[:1].lower() + place[1:]
+    if re.fullmatch(rf"(?:to|in|into|on) {WHOLE}", place):
+        return ""
     if verb := re.match(rf"{MOVE}\b", place):
         return gerund(verb.group()) + place[verb.end() :]
     if re.match(r"(?:top|bottom|upper|lower)\b", place, re.I):

@@ -9,6 +9,7 @@ from v4e.captions.prompts import Prompt, caption_prompt, read_answer
 from v4e.captions.templates import core_caption, join_atoms, part_task
 from v4e.captions.vote import Bias, Scorer, TaskLabel, VotePolicy, label_all
 from v4e.language.inflection import sentence
+from v4e.language.reader import read
 from v4e.language.tasks import TASKS
 from v4e.language.turns import resolve
 
@@ -146,7 +147,8 @@ def _written(
     edits = [edit for turn in turns for edit in turn]
     done = {edit: cores.get(edit) or (core_caption(*edit), "template") for edit in edits}
     by_turn = [join_atoms([done[e][0] for e in turn], [own for _, own in turn], label.task) for turn in turns]
-    whole = join_atoms([done[e][0] for e in edits], [own for _, own in edits], label.task) if edits else ""
+    keeps = [keep for text in request.turns or [request.instruction] for keep in read(text).keeps]
+    whole = join_atoms([done[e][0] for e in edits], [own for _, own in edits], label.task, keeps) if edits else ""
     failed = [name for edit in edits for name in check_caption(done[edit][0], *edit, new_words)]
     if whole and not states_what_stays(whole):
         failed.append("stays")

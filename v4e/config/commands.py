@@ -55,6 +55,13 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class CaptionText:
+    """Options of ``v4e caption "make it red"``."""
+
+    instruction: str = option(MISSING, 'what to change, such as "make the car blue"')
+
+
+@dataclass(frozen=True)
 class World:
     """Options of ``v4e world``."""
 
@@ -138,6 +145,7 @@ class Pretrain:
 
 
 OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Data, Photos, Convert, Fixtures, Leakage, Pretrain)}
+OPTIONS |= {"caption_text": CaptionText}
 
 
 def read_options(kind: type[T], argv: list[str]) -> T:

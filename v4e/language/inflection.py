@@ -12,10 +12,14 @@ _MASSES = words_of(
     "snow rain fog mist smoke fire water grass sunlight light lipstick makeup make-up mascara text ice dust"
 )
 
-_AFTER_HEAD = re.compile(r" (?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|\w+ing) ")
+_AFTER_HEAD = re.compile(
+    r" (?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|along|around|that|which|who|except|"
+    r"\w+ing|\w+ed (?=in |on |by |at |with |across |around )) ?"
+)
+_PRONOUNS = {"it": "object", "them": "objects", "him": "person", "her": "person", "me": "person"}
 _DETERMINER = (
     r"(?:the|all|both|his|her|their|its|this|that|these|those|every|each|some|another|more|"
-    r"several|many|no|\d+|\w+['\u2019]s)\b"
+    r"several|many|no|one|two|three|four|five|six|seven|eight|nine|ten|\d+|\w+['\u2019]s)\b"
 )
 
 
@@ -39,8 +43,11 @@ def with_article(noun_phrase: str) -> str:
 
 def definite(noun_phrase: str) -> str:
     """Turns ``red circle`` into ``the red circle``; determiners stay, pronouns get a noun."""
-    if noun := {"it": "object", "them": "objects", "him": "person", "her": "person"}.get(noun_phrase.lower()):
+    if noun := {"it": "object", "them": "objects", "him": "person", "her": "person", "me": "person"}.get(
+        noun_phrase.lower()
+    ):
         return f"the {noun}"
+    noun_phrase = re.sub(r"^only (?=the\b)", "", noun_phrase, flags=re.I)
     noun_phrase = re.sub(r"^(?:my|our|your)\b", "the", noun_phrase, flags=re.I)
     if re.match(_DETERMINER, noun_phrase, re.I):
         return noun_phrase

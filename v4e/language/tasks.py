@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 
-from v4e.language.rules import match_rule
+from v4e.language.clauses import clauses
+from v4e.language.reader import read
 from v4e.language.wishes import imperative
-from v4e.language.words import QUOTED, verbatim
+from v4e.language.words import QUOTED
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ TABLE1: dict[str, TaskRow] = {
 }
 TASKS: tuple[str, ...] = tuple(TABLE1)
 
+# (task, pattern of a normalized instruction) that decide before the reader: for tasks that its weights do not know
+DECIDED: tuple[tuple[str, str], ...] = ()
+LIKELY = 0.4  # chance below which a task is a guess
 _HIDDEN = 0xE000  # first of the characters, in private use, that stand for quoted texts
 
 
@@ -106,38 +110,19 @@ def normalize(instruction: str) -> str:
 
 
 def rule_task(instruction: str) -> tuple[str, bool]:
-    """Returns (task, confident) of an instruction by rules alone; ("", False) if no rule applies.
+    """Returns (task, sure) of an instruction by the reader; "" if it is none of the 11 tasks, or a mere guess.
 
     Instructions of several atomic edits get the task of the first one.
     """
-    parts = atoms(instruction)
-    if len(parts) > 1:
-        found = [rule_task(part) for part in parts]
-        return found[0][0], all(sure for _, sure in found)
-    text = normalize(instruction)
-    if QUOTED.search(text) or (verbatim(text) and re.search(r"\b(?:sign|poster|label|banner|shirt|logo)\b", text)):
-        return "text", True
-    return match_rule(text.lower())
-
-
-# verbs that begin a further edit after "and" or a comma; fewer than begin an instruction: many are nouns there
-_JOINT = re.compile(
-    r"(?:\s*[,;]\s*(?:and\s+)?(?:then\s+)?|\s+and\s+then\s+|\s+and\s+(?:also\s+)?|\s+then\s+|"
-    r"\.\s+(?:then\s+)?)(?=(?:add|put|place|insert|draw|include|introduce|create|remove|delete|erase|get rid of|take|"
-    r"eliminate|clear|wipe|make|turn|change|convert|transform|give|set|switch|paint|(?:re)?colou?r|tint|dye|cover|let|have|"
-    r"replace|swap|apply|raise|lift|lower|move|smooth|brighten|darken|whiten|soften|sharpen)\b\s+\w)",
-    re.I,
-)
+    for task, pattern in DECIDED:
+        if re.match(pattern, normalize(instruction), re.I):
+            return task, True
+    found = read(instruction)
+    task = found.edits[0].task
+    return (task if task in TABLE1 and found.chance >= LIKELY else "", found.sure)
 
 
 def atoms(instruction: str) -> list[str]:
-    """Splits an instruction into its atomic edits, in order: before each further imperative outside quotes."""
-    text = normalize(instruction)
-    quoted = [match.span() for match in QUOTED.finditer(text)]
-    parts, start = [], 0
-    for joint in _JOINT.finditer(text):
-        leads = re.match(r"(?:in|at|on|to) the\b", text[start : joint.start()], re.I)  # "in the top left, add ..."
-        if joint.start() > start and not leads and not any(a < joint.start() < b for a, b in quoted):
-            parts.append(text[start : joint.start()].strip())
-            start = joint.end()
-    return [normalize(part) for part in (*parts, text[start:].strip())]
+    """Splits an instruction into its atomic edits, in order, as imperatives; clauses on what stays are left out."""
+    found = clauses(instruction)
+    return [normalize(found.shown(part)) for part in found.edits]
