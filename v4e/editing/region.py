@@ -12,7 +12,7 @@ from v4e.files.images import restore
 
 ERRORS = 2.0  # mean errors of the VAE on this source that a change must exceed (ours, chosen on the validation split)
 LEAST, MOST = 4.0, 32.0  # of 255: what no eye sees is no change, and what every eye sees is one, whatever the VAE
-SURE = 2.0  # a part must reach this many thresholds somewhere: what stays just above one is noise
+SURE = 1.5  # a part must reach this many thresholds somewhere: what stays just above one is noise
 SPECK = 3  # pixels of the model's size: smaller parts are noise
 WHOLE = 0.5  # share of a picture from which an edit is global: style, tone, background
 RIM = 1 / 128  # of the longer side, at least a pixel: the width of the blend around the core
