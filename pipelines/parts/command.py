@@ -67,10 +67,7 @@ def overview() -> str:
 def main(name: str, argv: list[str] | None = None) -> None:
     """Run the command `name`; V4E_DEBUG=1 shows where a user's mistake was raised."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv and (name, argv[0]) in SECOND_WORDS:
-        name, argv = SECOND_WORDS[name, argv[0]], argv[1:]
-    elif argv and name in TEXT and " " in argv[0] and not re.match(r"[\w.]+=", argv[0]):
-        name = TEXT[name]
+    name, argv = command_of(name, argv)
     options = OPTIONS.get(name)
     if any(a in ("-h", "--help") for a in argv):
         line = f"usage: v4e {name.replace('_', ' ')} [recipe=NAME] [section.key=value ...]"
@@ -79,6 +76,14 @@ def main(name: str, argv: list[str] | None = None) -> None:
     else:
         read = parse if options is None else lambda words: read_options(options, words)
         carry_out([SHORT.get(a, a) for a in argv], read, lambda settings: stage(name)(settings))
+
+
+def command_of(name: str, argv: list[str]) -> tuple[str, list[str]]:
+    """The command that `name` and a second word or a sentence mean, and its arguments."""
+    if argv and (name, argv[0]) in SECOND_WORDS:
+        return SECOND_WORDS[name, argv[0]], argv[1:]
+    sentence = bool(argv) and " " in argv[0] and not re.match(r"[\w.]+=", argv[0])
+    return (TEXT[name], argv) if sentence and name in TEXT else (name, argv)
 
 
 def stage(name: str) -> Callable:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.parts.command import SECOND_WORDS
+from pipelines.parts.command import command_of
 from pipelines.parts.command import commands as known
 from tests.support.docs import PAGES, Command, commands
 from tests.support.processes import ROOT
@@ -56,8 +56,7 @@ def check(words: list[str]) -> None:
     """Check ``v4e COMMAND arguments``: the command exists and takes them."""
     name, arguments = words[1], [word for word in words[2:] if word != "--json"]
     assert name in known() or name.startswith("-"), name
-    if arguments and (name, arguments[0]) in SECOND_WORDS:
-        arguments = arguments[1:]
+    name, arguments = command_of(name, arguments)
     if "--help" in words or "-h" in words or name == "serve":
         return
     if name in OPTIONS:
