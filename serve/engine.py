@@ -136,7 +136,7 @@ class EditEngine:
     def _warm(self, size: tuple[int, int], settings: Settings) -> None:
         """Makes one edit of this size, so that later ones find everything loaded, allocated and compiled."""
         start, image = time.monotonic(), Image.new("RGB", size, "gray")
-        height, width = self._editor.size(image, settings.max_pixels)
+        height, width = self._editor.size(image, settings.area)
         order = Order(
             image=image,
             instruction="make it blue",

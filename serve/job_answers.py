@@ -32,18 +32,18 @@ def described(row: sqlite3.Row) -> dict:
     }
 
 
-def placed(row: sqlite3.Row, store: ServerStore) -> dict:
+def placed(row: sqlite3.Row, store: ServerStore, replicas: int) -> dict:
     """Returns a job without pictures, with its instruction and, if it waits, its place among all unfinished ones."""
     place, waiting = store.place(row["id"]) if row["status"] == "queued" else (0, 0)
-    prompt = json.loads(row["fields"])["prompt"]
-    return described(row) | {"prompt": prompt, "queue": {"place": place, "waiting": waiting} if place else None}
+    queue = {"place": place, "waiting": waiting, "replicas": replicas} if place else None
+    return described(row) | {"prompt": json.loads(row["fields"])["prompt"], "queue": queue}
 
 
-def shown(row: sqlite3.Row, store: ServerStore, base_url: str) -> dict:
+def shown(row: sqlite3.Row, store: ServerStore, replicas: int, base_url: str) -> dict:
     """Returns a job with its preview and its result."""
     result = json.loads(row["result"]) if row["result"] else None
     if result is not None:
         fields = JobFields.model_validate_json(row["fields"])
         result["data"] = [with_url(fields, _whole(item, store), base_url) for item in result["data"]]
     preview = base64.b64encode(row["preview"]).decode() if row["preview"] else None
-    return placed(row, store) | {"preview_b64_json": preview, "result": result}
+    return placed(row, store, replicas) | {"preview_b64_json": preview, "result": result}

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from limits import parse as parse_rate
@@ -14,12 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
 from v4e.wan import check_frames
+from v4e.weights.student import card
 
 if TYPE_CHECKING:
     from v4e.editing.inexact import Inexact
 
 PREFIX = "V4E_SERVE_"
-TINY = str(Path(__file__).resolve().parent.parent / "v4e" / "assets" / "tiny-wan-i2v")
+UNKNOWN_PIXELS = 128 * 128  # of the grid of a model that nobody said more of
 Outside = Literal["off", "public", "any"]
 
 
@@ -27,7 +27,7 @@ Outside = Literal["off", "public", "any"]
 class Settings:
     """The settings, each an argument ``name=value`` of the app and a variable ``V4E_SERVE_NAME``; the former wins."""
 
-    model: str = TINY  # a folder that export.py wrote, or any Wan I2V pipeline
+    model: str = ""  # a folder that export.py wrote, or any Wan I2V pipeline; "" is the student that comes with v4e
     model_name: str = "v4e"  # what clients call it
     aliases: str = ""  # other names for it, separated by commas: some clients always ask for gpt-image-1
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -41,7 +41,7 @@ class Settings:
     compile: bool = False
     bf16_decode: bool = False
 
-    max_pixels: int = 128 * 128  # of the model's grid; larger images are edited at this area and brought back
+    max_pixels: int = 0  # of the model's grid; larger images are edited at this area and brought back; 0: as `area`
     steps: int = 8
     max_steps: int = 50
     frames: int = 5
@@ -85,7 +85,10 @@ class Settings:
         check(self, AT_LEAST_1, *at_least_1)
         check(self, POSITIVE, *seconds, "upload_mib", "state_mib")
         check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance", "cache_mib")
-        require(self.max_pixels >= 256, f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell")
+        require(
+            self.max_pixels == 0 or self.max_pixels >= 256,
+            f"settings.max_pixels={self.max_pixels} must be at least 256, one 16 x 16 cell",
+        )
         require(self.max_steps >= self.steps, f"settings.max_steps={self.max_steps} is below steps={self.steps}")
         check_frames("settings.frames", self.frames)
         require(self.max_frames >= self.frames, f"settings.max_frames={self.max_frames} is below frames={self.frames}")
@@ -114,6 +117,11 @@ class Settings:
             _ = self.inexact
         except ValueError as error:
             raise ValueError(f"settings.{error}") from None
+
+    @property
+    def area(self) -> int:
+        """The pixels of the model's grid: `max_pixels`, or what the student that comes with v4e was trained on."""
+        return self.max_pixels or (UNKNOWN_PIXELS if self.model else card().max_pixels)
 
     @property
     def warm_sizes(self) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from v4e.compat import attention_backends
 from v4e.config.checks import require
 from v4e.training.checks import HALF_ONLY
 from v4e.weights.hub import check_folder
+from v4e.weights.student import BASE
 
 
 def check(settings: Settings) -> None:
@@ -18,7 +19,7 @@ def check(settings: Settings) -> None:
         ValueError: one line that names the setting, what was got and what was expected.
     """
     try:
-        check_folder(settings.model)
+        check_folder(settings.model or BASE)
     except FileNotFoundError as error:
         raise ValueError(f"settings.model: {error}") from None
     for name, file in settings.adapters.items():

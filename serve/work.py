@@ -65,7 +65,7 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     _check_region(fields, mask)
     if fields.output != "clip":
         _check_holds(fields.output_format, source.size)
-    height, width = Editor.size(source, settings.max_pixels)
+    height, width = Editor.size(source, settings.area)
     steps = fields.num_inference_steps or (max(1, settings.steps // 2) if fields.quality == "low" else settings.steps)
     # Evenly spread, never the last one: that is the result.
     at = {steps * (k + 1) // (previews + 1) - 1 for k in range(previews)} - {steps - 1, -1}

@@ -20,9 +20,9 @@ import torch
 from benchmarks.support.on_ray import on_ray
 from benchmarks.support.result import write_result
 from benchmarks.support.served import opened, picture, png
-from serve.settings import TINY
 from v4e.editing.editor import Editor
 from v4e.editing.settings import EditSettings
+from v4e.weights.student import BASE
 
 SIDE = 128  # pixels: an edit of the tiny model takes about a second
 CLIENTS = 4
@@ -105,7 +105,7 @@ def cancelled(client: httpx.Client, rounds: int) -> list[dict]:
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     torch.set_num_threads(1)
-    editor = Editor.load(TINY)
+    editor = Editor.load(BASE)
     with (
         on_ray(max_pixels=str(SIDE * SIDE), warm=f"{SIDE}x{SIDE}") as url,
         httpx.Client(base_url=url, timeout=300) as client,

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import psutil
 
+from v4e.weights.student import BASE
+
 PROXY = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 
 
@@ -40,7 +42,7 @@ def on_serve(**settings: str) -> Iterator[str]:
         port = found.getsockname()[1]
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        serve.run(build({"state": tempfile.mkdtemp(), **settings}))
+        serve.run(build({"model": BASE, "state": tempfile.mkdtemp(), **settings}))
         yield f"http://127.0.0.1:{port}"
     finally:
         serve.shutdown()

@@ -27,7 +27,7 @@ STAGES = PIPELINES / "stages"
 SERVE = PIPELINES.parent / "serve" / "__main__.py"  # a command of its own, whose package nothing here imports
 SECOND_WORDS = {("caption", "audit"): "caption_audit", ("plan", "scale"): "plan_scale"}
 TEXT = {"caption": "caption_text"}  # commands that also take a sentence: v4e caption "make it red"
-SHORT = {"--json": "plan.json=true"}
+SHORT = {"--json": "plan.json=true", "--example": "example=1"}
 WRITTEN = {"out", "clip", "strip", "sheet", "hashes", "work"}  # options that name what a command writes
 SERVICE = ("A04", "A05", "A07")  # codes of errors of a place
 T = TypeVar("T")

@@ -1,11 +1,13 @@
 """Edits a picture on this machine: a picture and an instruction in, the edit and its evolution out.
 
 v4e edit photo.jpg "make the car blue" -o out.png clip=out.mp4 strip=strip.png
+v4e edit --example -o out.png
 """
 
 import secrets
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -20,10 +22,10 @@ from v4e.files.masks import as_picture, open_mask
 from v4e.files.pictures import named_strip
 from v4e.files.results import Form, check_holds, encode
 from v4e.files.video import FORMS, write_clip
+from v4e.weights import student
 from v4e.weights.hub import check_trained_frames
 
-TINY = str(Path(__file__).resolve().parents[2] / "v4e" / "assets" / "tiny-wan-i2v")
-TINY_PIXELS, WAN_PIXELS = 128 * 128, 832 * 480
+WAN_PIXELS = 832 * 480
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 STRIP_HEIGHT = 480  # pixels of a source that is taller
 
@@ -34,6 +36,8 @@ def run(options: Edit) -> None:
     Raises:
         ValueError: an option is wrong; nothing has been written.
     """
+    if options.example:
+        options = _of_example(options)
     _check(options)
     image = open_image(options.image)
     check_holds(_form(options.out), image.width, image.height, "out")
@@ -52,7 +56,7 @@ def run(options: Edit) -> None:
     from v4e.editing.crop import edit_crop
     from v4e.editing.editor import Editor  # here, so that what is wrong with the options is reported at once
 
-    check_trained_frames("frames", options.frames, options.model or TINY)
+    check_trained_frames("frames", options.frames, options.model or student.BASE)
     height, width = _size(options, image)
     settings = EditSettings(
         height=height,
@@ -68,7 +72,7 @@ def run(options: Edit) -> None:
     steps = options.steps * (2 if options.crop and mask is None else 1)
     start = time.monotonic()
     editor = Editor.load(
-        options.model or TINY,
+        options.model,
         dtype=getattr(torch, options.dtype),
         loras={options.lora: options.lora} if options.lora else {},
         options=inexact,
@@ -108,6 +112,15 @@ def run(options: Edit) -> None:
     print(f"wrote {', '.join(written)} (seed {seed}, {time.monotonic() - start:.1f} s{how})")
 
 
+def _of_example(options: Edit) -> Edit:
+    """Returns `options` with the picture, the instruction and the seed of the example that they name."""
+    if options.image or options.instruction:
+        raise ValueError(f"example={options.example} has a picture and an instruction: give none, or leave it out")
+    one = student.example(options.example)
+    _say(f'{one.picture}: "{one.instruction}"')
+    return replace(options, image=str(one.picture), instruction=one.instruction, seed=options.seed or one.seed)
+
+
 def _check(options: Edit) -> None:
     """Refuse, before a model is read, what could not be written."""
     if not options.out:
@@ -141,7 +154,8 @@ def _form(name: str) -> Form:
 def _size(options: Edit, image: Image.Image) -> tuple[int, int]:
     """(height, width) in the model."""
     if not options.size:
-        default = TINY_PIXELS if options.model in ("", TINY) else WAN_PIXELS
+        own = options.model in ("", student.BASE)
+        default = student.card().max_pixels if own and not options.max_pixels else WAN_PIXELS
         return grid_size(image.width, image.height, options.max_pixels or default)
     width, by, height = options.size.partition("x")
     if not (by and width.isdecimal() and height.isdecimal()):

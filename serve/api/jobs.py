@@ -24,7 +24,7 @@ async def create_job(
     """An edit that goes on without a connection. The same Idempotency-Key gives the same job."""
     body = await read_body(request, JobFields, JsonJob, service.settings, service.store)
     row = await jobs.create(owner, body, idempotency_key)
-    return shown(row, service.store, base_url(request, service.settings))
+    return shown(row, service.store, service.replicas, base_url(request, service.settings))
 
 
 @router.get("", responses=ERRORS)
@@ -36,18 +36,18 @@ async def list_jobs(
 ) -> dict:
     """The key's jobs, the newest first, without pictures. The next page is that after the last one's id."""
     rows = service.store.jobs(owner.name, limit + 1, after)
-    data = [placed(row, service.store) for row in rows[:limit]]
+    data = [placed(row, service.store, service.replicas) for row in rows[:limit]]
     return {"object": "list", "data": data, "has_more": len(rows) > limit}
 
 
 @router.get("/{job_id}", responses=ERRORS)
 async def read_job(request: Request, job_id: str, service: TheService, jobs: TheJobs, owner: TheOwner) -> dict:
     """Status, place in the queue, progress, the newest preview and, when it has ended, the result or the error."""
-    return shown(jobs.find(owner, job_id), service.store, base_url(request, service.settings))
+    return shown(jobs.find(owner, job_id), service.store, service.replicas, base_url(request, service.settings))
 
 
 @router.post("/{job_id}/cancel", responses=ERRORS)
 async def cancel_job(request: Request, job_id: str, service: TheService, jobs: TheJobs, owner: TheOwner) -> dict:
     """Ends a job within one step of the model. One that has ended stays as it is."""
     jobs.cancel(jobs.find(owner, job_id))
-    return shown(jobs.find(owner, job_id), service.store, base_url(request, service.settings))
+    return shown(jobs.find(owner, job_id), service.store, service.replicas, base_url(request, service.settings))

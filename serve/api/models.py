@@ -8,6 +8,7 @@ from serve.api.access import TheOwner, TheService
 from serve.api.docs import ERRORS
 from serve.settings import Settings
 from serve.work import check_model
+from v4e.weights.student import card
 
 STARTED = int(time.time())
 
@@ -34,5 +35,17 @@ def _model(name: str, settings: Settings) -> dict:
         "loras": list(settings.adapters),
         "steps": settings.steps,
         "max_steps": settings.max_steps,
-        "max_pixels": settings.max_pixels,
-    }
+        "max_pixels": settings.area,
+        "upload_bytes": settings.upload_bytes,
+        "source_pixels": settings.source_pixels,
+    } | ({} if settings.model else _of_the_student())
+
+
+def _of_the_student() -> dict:
+    """Returns what the student that comes with v4e knows, and pictures with instructions that it follows."""
+    own = card()
+    examples = [
+        {"picture": f"page/{one.picture.name}", "instruction": one.instruction, "task": one.task, "seed": one.seed}
+        for one in own.examples
+    ]
+    return {"knows": own.knows, "examples": examples}

@@ -7,10 +7,11 @@ from fastapi.responses import HTMLResponse
 
 from serve.api.docs import page
 from serve.errors import not_found
+from v4e.weights import student
 
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-FOLDER = Path(__file__).resolve().parents[1] / "page"
-FILES = {file.name: file.read_bytes() for file in FOLDER.iterdir() if file.suffix in KINDS}  # read once
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".png": "image/png"}
+FOLDERS = Path(__file__).resolve().parents[1] / "page", student.FOLDER  # the latter's pictures are examples
+FILES = {file.name: file.read_bytes() for folder in FOLDERS for file in folder.iterdir() if file.suffix in KINDS}
 
 router = APIRouter(include_in_schema=False)
 

@@ -1,52 +1,49 @@
-import { ask } from "./ask.js";
-import { keepOnly, urlOf, urlOfBase64 } from "./blobs.js";
-import { events } from "./events.js";
+import { blobOf, keepOnly, urlOf, urlOfBase64 } from "./blobs.js";
+import * as history from "./history.js";
+import { cancel, follow, start, told } from "./jobs.js";
+import * as kept from "./kept.js";
+import * as mask from "./mask.js";
+import { chosen, offered, tasks } from "./options.js";
 import { slider } from "./slider.js";
 import { asCurl, asPython } from "./snippets.js";
+import { check, named, sizeOf } from "./source.js";
 
-const EXAMPLES = [
-  ["Add", "add a red balloon above the boy"], ["Remove", "remove the trash can on the left"],
-  ["Replace", "replace the mug with a teacup"], ["Background", "change background to a beach"],
-  ["Color", "make the car blue"], ["Material", "turn the sofa into leather"], ["Text", "change text to 'OPEN'"],
-  ["Motion", "raise the person's right hand"], ["Portrait", "smooth skin and brighten eyes"], ["Style", "convert to watercolor style"],
-  ["Tone", "apply warm cinematic grade"],
-];
-const HISTORY = 50; // edits that are kept in memory
 const $ = (id) => document.getElementById(id);
-let source = null; // {url, file} or {url, id}: what the next edit starts from
+const key = () => $("key").value;
+const base = () => new URL(".", location.href).href.replace(/\/$/, "");
+let source = null; // {url, name, file or id}: what the next edit starts from
 let shown = null; // the edit that is shown
-let running = null; // AbortController of the request under way
+let running = null; // {id} of the job under way; without an id while it is sent
 let watching = false; // whether its previews are shown: until it ends, or another edit is looked at
+let most = {}; // the server's limits
 
 function say(text, error = false) {
   $("status").textContent = text;
   $("status").classList.toggle("error", error);
 }
 
-function setSource(next, words) {
+function setSource(next, words, [width, height]) {
   source = next;
   $("source").src = next.url;
   $("source").hidden = false;
+  $("source").classList.toggle("small", width < 128);
   $("drop-words").textContent = words;
+  mask.over(next.url, width, height);
   tidy();
 }
 
-function take(file) {
+async function take(file) {
   if (!file) return;
-  if (!file.type.startsWith("image/")) return say(`${file.name} is no image: choose a PNG, JPEG, WebP or GIF.`, true);
-  setSource({ url: urlOf(file), file }, `Source: ${file.name || "pasted image"}`);
-  say("");
-  $("prompt").focus();
-}
-
-/** The fields that differ from the server's defaults. */
-function chosen() {
-  const fields = { prompt: $("prompt").value.trim() };
-  const names = { steps: "num_inference_steps", seed: "seed", guidance: "guidance_scale" };
-  for (const [id, name] of Object.entries(names)) if ($(id).value !== "") fields[name] = Number($(id).value);
-  if ($("negative").value.trim()) fields.negative_prompt = $("negative").value.trim();
-  if ($("lora").value) fields.lora = $("lora").value;
-  return fields;
+  const url = urlOf(file);
+  try {
+    const size = await check(file, url, most);
+    setSource({ url, file, name: file.name || "pasted image" }, `Source: ${file.name || "pasted image"}`, size);
+    say("");
+    $("prompt").focus();
+  } catch (error) {
+    say(error.message, true);
+    tidy();
+  }
 }
 
 async function edit(event) {
@@ -55,54 +52,73 @@ async function edit(event) {
   if (!source) return say("Choose an image first.", true);
   const fields = chosen(), from = source, body = new FormData();
   if (!fields.prompt) return say("Write an instruction first.", true);
+  running = {};
+  busy(true);
+  say("Sending …");
+  const where = await mask.file();
+  if (where) fields.mask_from = "white";
   if (from.id) body.append("file_id", from.id);
   else body.append("image", from.file);
-  const all = { ...fields, stream: true, partial_images: 3, output: "both", clip_format: "mp4" };
-  for (const [name, value] of Object.entries(all)) body.append(name, value);
-  running = new AbortController();
-  watching = true;
-  busy(true);
-  say("Waiting for the model …");
+  if (where) body.append("mask", where, "mask.png");
+  for (const [name, value] of Object.entries({ ...fields, output: "both", clip_format: "mp4" })) body.append(name, value);
   try {
-    const response = await ask("/v1/images/edits", $("key").value, { method: "POST", body, signal: running.signal });
-    let done = null;
-    for await (const told of events(response)) {
-      if (told.error) throw new Error(told.error.message);
-      if (told.steps) {
-        $("progress").max = told.steps;
-        $("progress").value = told.step;
-        say(`Step ${told.step} of ${told.steps}`);
-      } else if (told.type === "image_edit.partial_image") {
-        if (!watching) continue;
-        compare(from.url, urlOfBase64(told.b64_json, "image/png"), "The edit as it evolves");
-        mark(null);
-        if (told.partial_image_index === 0) whenDrawn(() => $("compare").scrollIntoView({ block: "nearest" }));
-      } else {
-        done = {
-          before: from.url,
-          after: urlOfBase64(told.b64_json, "image/png"),
-          clip: urlOfBase64(told.clip_b64_json, "video/mp4"),
-          id: told.id, fields: { ...fields, seed: told.seed }, fromId: from.id,
-        };
-        remember(done);
-        show(done);
-        say("Done.");
-      }
-    }
-    if (!done) throw new Error("The connection was cut before the edit was ready: try again.");
+    const { id } = await start(body, key());
+    const job = { id, fields, name: from.name, fromId: from.id, before: blobOf(from.url) };
+    kept.keepJob(job);
+    await watch(job, from.url);
   } catch (error) {
-    fail(error);
-  } finally {
-    running = null;
-    if (watching) unshow();
-    busy(false);
-    tidy();
+    end(error);
   }
 }
 
-function fail(error) {
-  if (error.needsKey) $("options").open = true;
-  say(error.name === "AbortError" ? "Stopped." : error.message, error.name !== "AbortError");
+/** Shows a job until it ends, and then its edits. */
+async function watch(job, before) {
+  if (running?.stop) await cancel(job.id, key());
+  running = job;
+  watching = true;
+  busy(true);
+  let preview = null;
+  for await (const now of follow(job.id, key())) {
+    say(told(now));
+    $("progress").max = now.progress.steps;
+    $("progress").value = now.progress.step;
+    if (now.status === "cancelled") return end(null, "Stopped.");
+    if (now.status === "failed") return end(Object.assign(new Error(now.error.message), { status: 400 }));
+    if (now.result) return finish(job, before, now.result);
+    if (!now.preview_b64_json || now.preview_b64_json === preview || !watching) continue;
+    const first = preview === null;
+    preview = now.preview_b64_json;
+    compare(before, urlOfBase64(preview, "image/jpeg"), "The edit as it evolves");
+    history.mark(null);
+    if (first) bringIntoView();
+  }
+}
+
+async function finish(job, before, result) {
+  const format = result.output_format;
+  for (const item of result.data.toReversed()) {
+    const { n, ...fields } = job.fields; // each of n edits has a seed of its own
+    const done = {
+      before, after: urlOfBase64(item.b64_json, `image/${format}`), clip: urlOfBase64(item.clip_b64_json, "video/mp4"),
+      id: item.id, fromId: job.fromId, name: job.name, format, fields: { ...fields, seed: item.seed }, notes: item.warnings ?? [],
+    };
+    history.add(done, show);
+    await history.keep(done);
+    if (item === result.data[0]) show(done);
+  }
+  end(null, "Done.");
+  bringIntoView();
+}
+
+/** The end of what was under way, by an error or with words. One that the server still makes is asked for again later. */
+function end(error, words) {
+  if (!error || error.status && !error.needsKey) kept.forgetJob();
+  if (error?.needsKey) $("options").open = true;
+  running = null;
+  if (watching) unshow();
+  busy(false);
+  tidy();
+  say(error ? error.message : words, Boolean(error));
 }
 
 /** In place of the previews of an edit that came to nothing, what was there before. */
@@ -115,9 +131,7 @@ function unshow() {
 
 /** Frees the pictures and clips that cannot be shown any more. */
 function tidy() {
-  if (running) return;
-  const edits = [...$("history").querySelectorAll("button")].map((button) => button.done);
-  keepOnly([source?.url, ...edits.flatMap((done) => [done.before, done.after, done.clip])]);
+  if (!running) keepOnly([source?.url, ...history.urls()]);
 }
 
 function busy(on) {
@@ -126,7 +140,7 @@ function busy(on) {
   $("progress").hidden = !on;
   $("progress").value = 0;
   $("result").setAttribute("aria-busy", on);
-  for (const id of ["actions", "evolution"]) $(id).hidden = on || !shown;
+  for (const id of ["actions", "evolution", "about"]) $(id).hidden = on || !shown;
 }
 
 function compare(before, after, words) {
@@ -140,41 +154,26 @@ function compare(before, after, words) {
 /** Calls `then` when the picture that is now shown has its size, not if another takes its place before. */
 const whenDrawn = (then) => $("after").decode().then(then, () => {});
 
+const bringIntoView = () => whenDrawn(() => $("compare").scrollIntoView({ block: "nearest" }));
+
 function show(done) {
   shown = done;
   watching = false;
   compare(done.before, done.after, `The edit: ${done.fields.prompt}`);
   $("clip").src = done.clip;
   // Its frames have the aspect of the model's grid.
-  whenDrawn(() => { $("clip").style.aspectRatio = `${$("after").naturalWidth} / ${$("after").naturalHeight}`; });
+  whenDrawn(() => {
+    $("clip").style.aspectRatio = `${$("after").naturalWidth} / ${$("after").naturalHeight}`;
+    $("compare").classList.toggle("small", $("after").naturalWidth < 128);
+  });
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) $("clip").play().catch(() => {}); // or by its button
-  $("save").href = done.after;
-  $("save-clip").href = done.clip;
-  for (const id of ["actions", "evolution"]) $(id).hidden = false;
-  mark(done);
-}
-
-/** In the history, which edit is shown. */
-function mark(done) {
-  for (const button of $("history").querySelectorAll("button")) button.setAttribute("aria-current", button.done === done);
-}
-
-function remember(done) {
-  const button = document.createElement("button"), image = new Image(), words = document.createElement("span");
-  image.src = done.after;
-  image.alt = "";
-  image.draggable = false; // else let go of a little aside it would be the next source
-  words.textContent = done.fields.prompt;
-  button.type = "button";
-  button.title = done.fields.prompt;
-  button.done = done;
-  button.append(image, words);
-  button.addEventListener("click", () => show(done));
-  const item = document.createElement("li");
-  item.append(button);
-  $("history").prepend(item);
-  if ($("history").children.length > HISTORY) $("history").lastElementChild.remove();
-  $("history-box").hidden = false;
+  $("about").textContent = [`Seed ${done.fields.seed}.`, ...done.notes].join(" ");
+  for (const [id, url, ending] of [["save", done.after, done.format], ["save-clip", done.clip, "mp4"]]) {
+    $(id).href = url;
+    $(id).download = named(done.name, done.fields, ending);
+  }
+  for (const id of ["actions", "evolution", "about"]) $(id).hidden = false;
+  history.mark(done);
 }
 
 async function copy(text, name) {
@@ -186,32 +185,32 @@ async function copy(text, name) {
   }
 }
 
-/** What the server offers. One that asks for keys tells it only to a key, so each that is entered asks again. */
 async function models() {
-  const key = $("key").value;
+  const asked = key();
   try {
-    const { data: [model] } = await (await ask("/v1/models", key)).json();
-    const picked = $("lora").value;
-    $("lora").length = 1; // none
-    for (const name of model.loras) $("lora").append(new Option(name, name, false, name === picked));
-    $("steps").placeholder = model.steps;
-    $("steps").max = model.max_steps;
+    most = await offered(asked, take);
+    await resume();
   } catch (error) {
-    if (key === $("key").value && !running) fail(error); // else it is told elsewhere
+    if (asked !== key() || running) return; // it is told elsewhere
+    if (error.needsKey) $("options").open = true;
+    say(error.message, true);
   }
 }
 
-for (const [name, text] of EXAMPLES) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = name;
-  button.title = text;
-  button.setAttribute("aria-label", `${name}: ${text}`);
-  button.addEventListener("click", () => { $("prompt").value = text; $("prompt").focus(); });
-  $("examples").append(button);
+/** Goes on with the job that was under way when the page was closed. */
+async function resume() {
+  const job = running ? null : await kept.job();
+  if (!job || running) return;
+  running = job;
+  await watch(job, job.before ? urlOf(job.before) : "").catch(end);
 }
+
+tasks();
 $("form").addEventListener("submit", edit);
-$("stop").addEventListener("click", () => running?.abort());
+$("stop").addEventListener("click", () => {
+  if (running?.id) cancel(running.id, key()).catch((error) => say(error.message, true));
+  else if (running) running.stop = true; // as soon as it has an id
+});
 $("file").addEventListener("click", () => { $("file").value = ""; }); // else the same file again would be no change
 $("file").addEventListener("change", (event) => take(event.target.files[0]));
 // To a field that is wrong the browser can only go if it is visible.
@@ -234,12 +233,19 @@ $("prompt").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("form").requestSubmit(); }
 });
 slider($("compare"), $("slide"));
-$("again").addEventListener("click", () => {
-  setSource({ url: shown.after, id: shown.id }, `Source: the result of “${shown.fields.prompt}”`);
+$("again").addEventListener("click", async () => {
+  const { after: url, id, fields, name } = shown;
+  setSource({ url, id, name }, `Source: the result of “${fields.prompt}”`, await sizeOf(url));
   $("prompt").value = "";
   $("prompt").focus();
   say("The result is the next source.");
 });
-$("curl").addEventListener("click", () => copy(asCurl(location.origin, shown.fields, shown.fromId, $("key").value), "curl"));
-$("python").addEventListener("click", () => copy(asPython(location.origin, shown.fields, shown.fromId), "Python"));
-models();
+$("reuse").addEventListener("click", () => {
+  $("seed").value = shown.fields.seed;
+  $("options").open = true;
+  say(`The next edit has seed ${shown.fields.seed}.`);
+});
+$("forget").addEventListener("click", () => { history.forgetAll(); tidy(); say("The history is empty."); });
+$("curl").addEventListener("click", () => copy(asCurl(base(), shown.fields, shown.fromId, key()), "curl"));
+$("python").addEventListener("click", () => copy(asPython(base(), shown.fields, shown.fromId), "Python"));
+history.restore(show).then((newest) => { if (newest && !shown) show(newest); models(); });

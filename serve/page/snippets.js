@@ -6,6 +6,7 @@ export function asCurl(base, fields, fileId, keyed) {
   const parts = [`curl ${base}/v1/images/edits`];
   if (keyed) parts.push(`-H "Authorization: Bearer $V4E_API_KEY"`);
   parts.push(fileId ? `-F file_id=${fileId}` : "-F image=@photo.png");
+  if (fields.mask_from) parts.push("-F mask=@mask.png");
   for (const [name, value] of Object.entries(fields)) parts.push(`--form-string ${quote(`${name}=${value}`)}`);
   return parts.join(" \\\n  ");
 }
@@ -20,9 +21,9 @@ from openai import OpenAI
 client = OpenAI(base_url="${base}/v1", api_key=os.environ.get("V4E_API_KEY", "none"))
 answer = client.images.edit(
     image=${fileId ? "[]" : 'open("photo.png", "rb")'},
-    prompt=${JSON.stringify(prompt)},
+${fields.mask_from ? '    mask=open("mask.png", "rb"),\n' : ""}    prompt=${JSON.stringify(prompt)},
     extra_body={${body}},
 )
-open("edit.png", "wb").write(base64.b64decode(answer.data[0].b64_json))
+open("edit.${fields.output_format ?? "png"}", "wb").write(base64.b64decode(answer.data[0].b64_json))
 `;
 }

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from pipelines.parts.command import main
-from pipelines.stages.edit import TINY
 from tests.support.loras import write_lora
 from v4e.files.images import open_image
 from v4e.files.masks import open_mask
 from v4e.weights.load import DTYPES, load_dit
+from v4e.weights.student import BASE
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_the_readmes_line(photo, tmp_path):
         "step 1/2",
         "step 2/2",
     ]
-    assert "70x45, edited at 64x32" in done.stderr
+    assert "70x45, edited at 32x16" in done.stderr
     assert done.stdout.startswith(f"wrote {tmp_path}/out.png, {tmp_path}/out.mp4, {tmp_path}/strip.png (seed 0, ")
     assert Image.open(tmp_path / "out.png").size == (70, 45)
     with av.open(f"{tmp_path}/out.mp4") as clip:
@@ -44,7 +44,7 @@ def test_the_readmes_line(photo, tmp_path):
 
 @pytest.mark.slow
 def test_same_seed_same_bytes_and_every_option_reaches_the_editor(photo, tmp_path, random_family, capsys):
-    dit = load_dit(TINY, DTYPES["float32"])
+    dit = load_dit(BASE, DTYPES["float32"])
     lora = write_lora(dit, tmp_path / "ink.safetensors", seed=1)
 
     def edit(**changes: object) -> bytes:
@@ -109,6 +109,7 @@ def test_a_masks_outside_stays_to_the_bit(photo, tmp_path):
         ({"options": ["negative=red"]}, "negative does nothing without guidance"),
         ({"options": ["weights=int8"]}, "weights=int8 needs a CUDA GPU"),
         ({"options": ["step_cache=2"]}, "step_cache=2.0: expected a share"),
+        ({"options": ["example=1"]}, "example=1 has a picture and an instruction: give none"),
         ({"options": ["strength=2"]}, "strength=2.0: expected 0"),
         ({"options": ["mask=none.png"]}, "none.png: no such file"),
         ({"options": ["hold=true"]}, "hold=True"),

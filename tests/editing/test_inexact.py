@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from benchmarks.support.served import SMALL, http, png, served
-from pipelines.stages.edit import TINY
 from serve.engine import EditEngine
 from serve.settings import Settings
 from v4e.editing import inexact
@@ -19,6 +18,7 @@ from v4e.editing.inexact import Inexact
 from v4e.editing.settings import EditSettings
 from v4e.models.attention import blocks
 from v4e.weights.load import load_dit
+from v4e.weights.student import BASE
 
 
 def clip(random_family, options: Inexact, steps: int = 6) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -124,7 +124,7 @@ def test_int8_weights_by_torchao_change_an_edit_a_little(monkeypatch):
     monkeypatch.setattr(inexact, "check", lambda *_: None)  # on a CPU it is right, but slower than what it replaces
     clips = []
     for weights in ("", "int8"):
-        editor = Editor.load(str(TINY), options=Inexact(weights=weights))
+        editor = Editor.load(BASE, options=Inexact(weights=weights))
         image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
         [edit] = editor.edit([image], ["make it blue"], [0], EditSettings(height=64, width=64, steps=6, guidance=2.0))
         assert edit.how == ((f"weights={weights}",) if weights else ())

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.support.served import SMALL, http, opened, picture, png, served
+from serve.__main__ import lacking
+from serve.app import build
 from serve.keys import digest
 from serve.settings import Settings
 
@@ -224,3 +226,13 @@ def test_a_text_that_is_cut_and_a_result_that_is_enlarged_are_told(url):
     item = form(url, {"image": png(picture(0, (64, 48)))}).json()["data"][0]
     assert [note.split(":")[0] for note in item["warnings"]] == ["The model worked at 32x16"]
     assert "warnings" not in form(url).json()["data"][0]
+
+
+def test_one_cpu_is_enough_and_too_few_are_told(tmp_path):
+    front = build({"state": str(tmp_path)})._bound_deployment
+    model = front.init_args[1]._bound_deployment
+    assert [one.ray_actor_options["num_cpus"] for one in (front, model)] == [0, 1]
+    one = Settings(threads=1)
+    assert lacking(one, {"CPU": 1.0}) == ""
+    assert "need 2 CPUs, Ray has 1" in lacking(replace(one, threads=2), {"CPU": 1.0})
+    assert "need 2 GPUs, Ray has 0" in lacking(replace(one, gpus=1, replicas=2, max_replicas=2), {"CPU": 9.0})

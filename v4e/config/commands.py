@@ -27,10 +27,11 @@ class Edit:
     out: str = option("", "file for the edit, also -o FILE: .png, .jpg or .webp")
     clip: str = option("", "file for the evolution: .mp4, .gif or .webp")
     strip: str = option("", "file for a picture of the evolution: source, frames, edit")
-    model: str = option("", "a pipeline folder or hub id; empty = the tiny model that comes with v4e")
+    example: int = option(0, "one of the pictures and instructions that come with v4e, from 1; also --example")
+    model: str = option("", "a pipeline folder or hub id; empty = the tiny student that comes with v4e")
     dtype: Literal["float32", "bfloat16"] = option("float32", "compute dtype")
     size: str = option("", "WIDTHxHEIGHT in the model; empty = the picture's aspect at max_pixels")
-    max_pixels: int = option(0, "area in the model; 0 = 128 x 128 with the tiny model, else 832 x 480")
+    max_pixels: int = option(0, "area in the model; 0 = 32 x 32 with v4e's own student, else 832 x 480")
     seed: int = option(0, "seed of the noise; -1 draws one and says which")
     steps: int = option(8, "sampling steps")
     guidance: float = option(1.0, "classifier-free guidance; 1 needs half the time")
@@ -144,6 +145,7 @@ class Pretrain:
     until: Literal["vae", "all"] = option("all", "the last stage to make: the VAE, or all of them")
 
 
+INSTEAD = {"example"}  # of which one stands for all places
 OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Data, Photos, Convert, Fixtures, Leakage, Pretrain)}
 OPTIONS |= {"caption_text": CaptionText}
 
@@ -173,6 +175,8 @@ def read_options(kind: type[T], argv: list[str]) -> T:
         if key in texts:
             raise ValueError(f"{key} is given twice, {texts[key]!r} and {value!r}: expected once")
         texts[key] = value
+    if INSTEAD & texts.keys():
+        texts = dict.fromkeys(places, "") | texts
     if missing := [name for name in places if name not in texts]:
         raise ValueError(f"{missing[0].upper()} is missing; {usage(kind)}")
     return kind(**{key: read_value(key, text, hints[key]) for key, text in texts.items()})

@@ -28,6 +28,8 @@ from v4e.models.dit import DitInputs
 from v4e.models.encoders import beyond, decoded, encode_clip, encode_images, encode_text, to_images, to_pixels
 from v4e.models.framewise import framewise
 from v4e.wan import TEXT_LEN
+from v4e.weights import student
+from v4e.weights.change import add_change
 from v4e.weights.frozen import Frozen, load_frozen
 from v4e.weights.load import any_device, load_dit, move
 from v4e.weights.lora_files import Adapters
@@ -51,7 +53,7 @@ class Editor:
     @classmethod
     def load(
         cls,
-        folder: str,
+        folder: str = "",
         *,
         dtype: torch.dtype = torch.float32,
         attention: str = "native",
@@ -65,6 +67,7 @@ class Editor:
     ) -> "Editor":
         """Loads a diffusers pipeline folder or hub id onto `device`, by default a GPU if there is one.
 
+        Without a folder it is the student that comes with v4e (:mod:`v4e.weights.student`).
         `positions` are the places in time of two latent frames, by default the folder's own. `loras` are files by the
         names that edits use; at most `held_loras` are in memory. `cache_bytes` of encoded sources and texts are kept
         from edit to edit. VAE and image encoder are float32 in every `dtype`.
@@ -75,12 +78,15 @@ class Editor:
         """
         device = device or any_device()
         inexact.check(options, device)
+        own, folder = not folder, folder or student.BASE
         frozen = load_frozen(folder, dtype)
         frozen = replace(frozen, vae=framewise(move(frozen.vae, device)))
         for model in (frozen.text_encoder, frozen.image_encoder):
             move(model, device)
         dit = load_dit(folder, dtype, attention, fold_pad, positions=positions)
         dit = move(dit, device).eval().requires_grad_(False)
+        if own:
+            add_change(dit, student.CHANGE)
         inexact.apply(dit, options)
         scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
         return cls(
