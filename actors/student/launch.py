@@ -11,6 +11,7 @@ from ray.actor import ActorHandle
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from actors.student.failures import CertainTorchTrainer
 from v4e.config import Config
 from v4e.files.uri import join
 
@@ -20,13 +21,16 @@ GRACE_S = (
 )
 
 
-def student_trainer(config: Config, ids: list[str], pool: ActorHandle | None) -> TorchTrainer:
-    """The run of ``train.workers`` workers on the samples `ids`, with the targets of `pool` if there is one."""
+def student_trainer(config: Config, ids: list[str], pool: ActorHandle | None, stop: str = "") -> TorchTrainer:
+    """The run of ``train.workers`` workers on the samples `ids`, with the targets of `pool` if there is one.
+
+    The workers save and end when there is a file `stop`.
+    """
     gpus, worlds = config.train.gpus_per_worker, config.train.worlds
     filesystem, path = url_to_fs(join(config.run.dir, "ray"))
-    return TorchTrainer(
+    return CertainTorchTrainer(
         train_worker,
-        train_loop_config={"config": config, "ids": tuple(ids), "pool": pool},
+        train_loop_config={"config": config, "ids": tuple(ids), "pool": pool, "stop": stop},
         # Gloo beside NCCL: checkpoints are agreed on, and offloaded gradients reduced, in host memory.
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpus else "gloo"),
         scaling_config=ScalingConfig(

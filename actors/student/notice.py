@@ -13,6 +13,7 @@ import ray.train.collective
 from ray.train import PreemptionInfo
 
 from v4e.config import Train
+from v4e.files.uri import exists
 
 log = logging.getLogger(__name__)
 EVERY_S = 1.0  # between looks, at which all ranks wait for each other
@@ -23,21 +24,23 @@ OVERDUE_S = 120.0  # after the deadline, for Ray Train to end this worker
 class Notices:
     """The notices as one training worker sees them; all workers look at the same steps and get the same answers."""
 
-    def __init__(self, train: Train, step: int) -> None:
-        self.train = train
+    def __init__(self, train: Train, step: int, stop: str = "") -> None:
+        self.train, self.stop = train, stop
+        self.stopped = False  # whether there is a file `stop`, at the last look
         self.seen, self.seen_at = step, time.monotonic()  # the last look: after which step, and when
         self.next = step + 1  # step after which to look again
 
     def after(self, step: int) -> PreemptionInfo | None:
         """The notice that leaves train.notice_s or more to save in, if there is one."""
-        if not self.train.notice or step < self.next:
+        if step < self.next:
             return None
-        found = ray.train.get_preemption_info()  # rank 0's, on all
+        found = ray.train.get_preemption_info() if self.train.notice else None  # rank 0's, on all
         now = time.monotonic()
         steps = int(EVERY_S * (step - self.seen) / max(now - self.seen_at, 1e-6))
         timely = found is not None and _left_s(found) >= self.train.notice_s
         # The clock is rank 0's too.
-        self.next, timely = ray.train.collective.broadcast_from_rank_zero((step + max(1, steps), timely))
+        seen = (step + max(1, steps), timely, bool(self.stop) and exists(self.stop))
+        self.next, timely, self.stopped = ray.train.collective.broadcast_from_rank_zero(seen)
         self.seen, self.seen_at = step, now
         return found if timely else None
 

@@ -2,7 +2,8 @@
 
 for each step:  targets of the teacher  ->  StudentTrainer.step  ->  metrics.jsonl  ->  checkpoint
 
-At the notice that a node is preempted it saves a checkpoint at once; Ray Train then runs it again elsewhere.
+At the notice that a node is preempted it saves a checkpoint at once; Ray Train then runs it again elsewhere. When the
+driver is asked to stop, it saves and ends.
 """
 
 import time
@@ -40,7 +41,7 @@ def train_student(loop: dict[str, Any]) -> None:
     """Trains from the last checkpoint, or from the start, to ``optim.steps``.
 
     `loop` is what the driver passes to every worker: the `config`, the `ids` of the samples to train on, and the
-    teacher `pool`. Without distillation (kd.weight=0) `pool` is None.
+    teacher `pool`. Without distillation (kd.weight=0) `pool` is None. It saves and ends when there is a file `stop`.
     """
     config: Config = loop["config"]
     pool: ActorHandle | None = loop["pool"]
@@ -62,14 +63,16 @@ def train_student(loop: dict[str, Any]) -> None:
     if strips and trainer.step_count == 0:
         strips.after(0, trainer.dit, trainer.ema)
 
+    saver.check_room(trainer.state_dict())
     if pool:
         await_pool(pool, config.teacher)
     ahead = requests(loop["ids"], config, first_step=trainer.step_count, rank=rank, world=world)
     stream = TargetStream(pool, ahead, config.teacher, trainer.device) if pool else None
     batches = Batches(config, stream or ((request, None) for request in ahead))
     source, meter = iter(batches), Meter(stream, batches, world)
-    for_prometheus, notices = StepMetrics(config.run), Notices(config.train, trainer.step_count)
-    for step in range(trainer.step_count + 1, config.optim.steps + 1):
+    for_prometheus, notices = StepMetrics(config.run), Notices(config.train, trainer.step_count, loop.get("stop", ""))
+    due = False
+    for step in range(trainer.step_count + 1, config.optim.total + 1):
         metrics = trainer.step(islice(source, trainer.forwards))
         watch_s = strips.after(step, trainer.dit, trainer.ema) if strips else 0.0
         record = {"step": step, **metrics, **meter.lap(), "watch_s": watch_s}
@@ -77,10 +80,15 @@ def train_student(loop: dict[str, Any]) -> None:
             journal.append(metrics_path, record)
             for_prometheus.record(record)
         notice = notices.after(step)
-        if saver.due(step) or notice:
+        due = saver.due(step) or due
+        # A step that was skipped may be of a sick state: its checkpoint waits for a step that was done.
+        if (due and (not metrics.get("skipped") or step == config.optim.total)) or notice or notices.stopped:
+            due = False
             saver.save(step, trainer.state_dict())
             ray.train.report({"step": step, **metrics})
-        if notice and step < config.optim.steps:
+        if notices.stopped:
+            break
+        if notice and step < config.optim.total:
             saver.wait()
             await_restart(notice, step)
     saver.wait()

@@ -216,19 +216,21 @@ def start_pool(config: Config, load: Load = load_teacher) -> ActorHandle:
 
 
 def await_pool(pool: ActorHandle, teacher: Teacher, report: Callable[[str], None] = log.warning) -> None:
-    """Returns when a replica has loaded; until then reports, every few seconds, what the others wait for.
+    """Returns when a replica has loaded; until then reports what the others wait for, whenever that changes.
 
     Raises:
         RuntimeError: none could load, or none has in ``teacher.start_timeout_s``; the cause is in the message.
     """
-    serving, start = pool.serving.remote(), time.monotonic()
+    serving, start, said = pool.serving.remote(), time.monotonic(), set()
     try:
         while not ray.wait([serving], timeout=min(REPORT_S, teacher.start_timeout_s))[0]:
             lines = ray.get(pool.starting.remote())
             if time.monotonic() - start > teacher.start_timeout_s:
                 raise RuntimeError(f"no teacher after {teacher.start_timeout_s:.0f} s: {'; '.join(lines)}")
             for line in lines:
-                report(line)
+                if line not in said:
+                    report(line)
+            said = set(lines)
         ray.get(serving)
     except (RayActorError, GangFailed) as error:
         raise RuntimeError(f"the teacher pool did not start: {error}") from error

@@ -25,7 +25,7 @@ from v4e.files.place import check_dir, check_job
 PIPELINES = Path(__file__).resolve().parents[1]
 STAGES = PIPELINES / "stages"
 SERVE = PIPELINES.parent / "serve" / "__main__.py"  # a command of its own, whose package nothing here imports
-SECOND_WORDS = {("caption", "audit"): "caption_audit", ("plan", "scale"): "plan_scale"}
+SECOND_WORDS = {("caption", "audit"): "caption_audit", ("plan", "scale"): "plan_scale", ("runs", "clean"): "runs_clean"}
 TEXT = {"caption": "caption_text"}  # commands that also take a sentence: v4e caption "make it red"
 SHORT = {"--json": "plan.json=true", "--example": "example=1"}
 WRITTEN = {"out", "clip", "strip", "sheet", "hashes", "work"}  # options that name what a command writes
@@ -97,9 +97,19 @@ def carry_out(argv: list[str], read: Callable[[list[str]], T], run: Callable[[T]
         settings = read(argv)
     except ValueError as error:
         fail(Fault("A01", str(error)).line, 2)
+    from pipelines.parts.stopping import Stopped, stoppable  # here: help and mistakes need no psutil
+
     try:
-        check_places(settings)
-        run(settings)
+        with stoppable() as stop:
+            try:
+                check_places(settings)
+                run(settings)
+            except (Stopped, KeyboardInterrupt):
+                if not stop.signal:  # not ours, such as a run that another process has taken over
+                    raise
+                fail(stop.fault.line, stop.status)
+    except KeyboardInterrupt as error:
+        fail(line_of(error, settings), 130)
     except Exception as error:  # whatever it is, a user reads one line
         if os.environ.get("V4E_DEBUG") == "1":
             raise
@@ -121,7 +131,7 @@ def check_places(settings: object) -> None:
             check_job(name, getattr(settings, name))
 
 
-def line_of(error: Exception, settings: object) -> str:
+def line_of(error: BaseException, settings: object) -> str:
     """Returns the line on `error`; it names the run where a storage service does not say what it was asked for."""
     fault = as_fault(error)
     if fault.code in SERVICE and isinstance(settings, Config) and settings.run.dir not in fault.message:

@@ -34,8 +34,8 @@ def describe(run: PreparedRun, done: int) -> dict[str, str]:
         "student": f"{config.models.student}, {run.student['num_layers']} blocks of width "
         f"{dit(run.student).width}, {config.train.dtype}",
         "data": f"{len(run.ids)} samples of {data.frames} x {data.height} x {data.width}",
-        "steps": f"{optim.steps} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
-        f"{optim.steps * samples / float(mix.epoch_draws):.1f} epochs",
+        "steps": f"{optim.total} of {samples} samples ({optim.batch} a forward x {optim.accumulate}), "
+        f"{optim.total * samples / float(mix.epoch_draws):.1f} epochs",
         "loss": objective(config.kd, config.tail, config.flow),
         "workers": f"{config.train.workers}",
         "checkpoints": f"every {' and '.join(often)}, the newest {config.train.keep} kept",
@@ -71,7 +71,7 @@ def watching(uri: str, follower: Follower) -> Iterator[None]:
     def watch() -> None:
         offset, shown = 0, done
         window: list[journal.Record] = []
-        with bar("training", config.optim.steps - done, unit="steps") as advance:
+        with bar("training", config.optim.total - done, unit="steps") as advance:
             while True:
                 last_look = finished.is_set()
                 records, offset = journal.follow(uri, offset)
@@ -104,6 +104,6 @@ def summary(window: list[journal.Record], config: Config) -> str:
     seconds = sum(r["seconds"] for r in window)
     samples = len(window) * config.optim.batch * config.optim.accumulate
     return (
-        f"step {window[-1]['step']}/{config.optim.steps}  {'  '.join(means)}  {samples / seconds:.1f} samples/s  "
+        f"step {window[-1]['step']}/{config.optim.total}  {'  '.join(means)}  {samples / seconds:.1f} samples/s  "
         f"{journal.bottleneck(window)}"
     )

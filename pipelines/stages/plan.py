@@ -16,7 +16,7 @@ from dataclasses import asdict
 from v4e.config import Config
 from v4e.files.progress import plan
 from v4e.models.sizes import Pipeline, pipeline
-from v4e.planning.gpus import cluster_of
+from v4e.planning.gpus import check_named, cluster_of
 from v4e.planning.layout import GIB, ClusterPlan, grid_of, parts_gib, plan_cluster, process_gib, work_for
 from v4e.planning.layout_table import cluster_rows, process_rows, verdict_rows
 from v4e.planning.search import Suggestion, nearest
@@ -24,10 +24,12 @@ from v4e.planning.speed import teacher_tflops, training_tflops
 from v4e.planning.work import SampleWork, Speed, pace_of, pool_size, replicas_needed, seconds_of
 from v4e.planning.work_table import balance_row, pace_rows, stream_row, work_row
 from v4e.training import checks as startup
+from v4e.weights.load import any_device
 
 
 def run(config: Config) -> None:
     """Prints the plan of `config`."""
+    check_named(config, any_device().type == "cuda")
     student = pipeline(config.models.student, "models.student")
     teacher = pipeline(config.models.teacher, "models.teacher")
     startup.check_models(config, student.dit, teacher.dit)

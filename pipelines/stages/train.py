@@ -15,16 +15,16 @@ from actors.teacher.pool import teacher_pool
 from actors.teacher.pool_metrics import endpoints
 from pipelines.parts.prepared import PreparedRun, check_fits, prepare
 from pipelines.parts.run_view import describe, report_start, watching
+from pipelines.parts.stopping import saving
 from pipelines.stages import validation
 from v4e.config import Config
 from v4e.files import journal
 from v4e.files.manifest import stage
 from v4e.files.owner import owning
 from v4e.files.progress import plan, say
-from v4e.files.uri import join, remove, write_json_atomic
+from v4e.files.uri import join, remove, write_atomic, write_json_atomic
 from v4e.planning.work_table import compared
-from v4e.training.resume import check_resume, memory, remember
-from v4e.training.steps import steps_of
+from v4e.training.resume import check_resume, chosen_step, go_back, memory, remember
 from v4e.watch.follow import Follower
 from v4e.watch.trackers import trackers
 from v4e.weights import needed
@@ -36,7 +36,7 @@ def run(config: Config) -> None:
     with owning(config.run.dir, "train"):
         done = trained(config, prepared.ids)
         plan("training", describe(prepared, done))
-        if done >= config.optim.steps:
+        if done >= config.optim.total:
             return
         check_fits(prepared)
         enter(config, prepared.ids)
@@ -57,15 +57,16 @@ def trained(config: Config, ids: list[str]) -> int:
     if config.run.overwrite:
         return 0
     check_resume(config, ids)
-    return (steps_of(checkpoints_uri(config)) or [0])[-1]
+    return chosen_step(config)
 
 
 def enter(config: Config, ids: list[str]) -> None:
     """Leaves the run's settings in ``run.dir``, once nothing refuses it; ``run.overwrite`` empties it."""
-    folder = config.run.dir
+    folder, resumed = config.run.dir, join(config.run.dir, "resumed.json")
     if config.run.overwrite:
-        for uri in (checkpoints_uri(config), metrics_uri(config), memory(folder), join(folder, "ray")):
+        for uri in (checkpoints_uri(config), metrics_uri(config), memory(folder), join(folder, "ray"), resumed):
             remove(uri)
+    go_back(config)
     remember(config, ids)
     write_json_atomic(join(folder, "config.json"), asdict(config))
 
@@ -80,11 +81,17 @@ def train(prepared: PreparedRun, done: int) -> None:
     with stage(config.run.dir, "train"), teachers as pool:
         from actors.student.launch import student_trainer  # here: the pool starts meanwhile
 
-        trainer = student_trainer(config, prepared.ids, pool)
+        stop = join(config.run.dir, "stop")  # a file, which all workers see, on any filesystem
+        remove(stop)
+        trainer = student_trainer(config, prepared.ids, pool, stop)
         if pool is not None:
             report_start(pool, config.teacher)
         with trackers(config, done) as tracks, watching(metrics_uri(config), Follower(config, done, tracks, say)):
-            trainer.fit()
+            try:
+                with saving(lambda: write_atomic(stop, b"")):
+                    trainer.fit()
+            finally:
+                remove(stop)
 
 
 def checkpoints_uri(config: Config) -> str:

@@ -3,6 +3,7 @@
 An option without a default is given by its place, all others as ``key=value``.
 """
 
+import re
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -146,8 +147,30 @@ class Pretrain:
 
 
 INSTEAD = {"example"}  # of which one stands for all places
-OPTIONS = {kind.__name__.lower(): kind for kind in (Edit, World, Data, Photos, Convert, Fixtures, Leakage, Pretrain)}
-OPTIONS |= {"caption_text": CaptionText}
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Options of ``v4e runs``."""
+
+    where: str = option("runs", "folder or URI of a run or of several")
+
+
+@dataclass(frozen=True)
+class RunsClean:
+    """Options of ``v4e runs clean``."""
+
+    where: str = option("runs", "folder or URI of a run or of several")
+    remove: bool = option(False, "whether to remove what is shown")
+
+
+def name_of(kind: type) -> str:
+    """Returns the command of a class of options, with an underscore between its words."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+
+
+KINDS = (Edit, World, Data, Photos, Convert, Fixtures, Leakage, Pretrain, CaptionText, Runs, RunsClean)
+OPTIONS = {name_of(kind): kind for kind in KINDS}
 
 
 def read_options(kind: type[T], argv: list[str]) -> T:
@@ -185,7 +208,7 @@ def read_options(kind: type[T], argv: list[str]) -> T:
 def usage(kind: type) -> str:
     """Returns the command line of `kind` in one line."""
     keys = "[key=value ...]" if len(_places(kind)) < len(fields(kind)) else ""
-    return " ".join(["usage: v4e", kind.__name__.lower(), *map(str.upper, _places(kind)), keys]).rstrip()
+    return " ".join(["usage: v4e", name_of(kind).replace("_", " "), *map(str.upper, _places(kind)), keys]).rstrip()
 
 
 def describe_options(kind: type) -> str:

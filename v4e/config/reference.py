@@ -103,7 +103,7 @@ def page() -> str:
             found.append(f"| `{line.key}` | {default} | {cell(line.text)} | {', '.join(line.decides) or 'nothing'} |")
     found += ["", OTHERS]
     for command, options in OPTIONS.items():
-        found += [f"### v4e {command}", "", *table("option", "meaning")]
+        found += [f"### v4e {command.replace('_', ' ')}", "", *table("option", "meaning")]
         found += [*(f"| `{how}` | {cell(text)} |" for how, text in rows(options)), ""]
     return "\n".join(found)
 

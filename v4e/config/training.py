@@ -27,6 +27,13 @@ class Optim:
     batch: int = setting(1, "Samples in one forward of one worker", decides="training")
     accumulate: int = setting(8, "Forwards in one step, over all workers", decides="training")
     steps: int = setting(1250, "Optimizer steps of the run", decides="training")
+    extend: tuple[int, ...] = setting(
+        (),
+        "Further steps after optim.steps, to train longer than was planned: each number is a cycle of its own, over "
+        "which the learning rate rises and falls as over optim.steps. An ended run goes on with one more number",
+        decides="training",
+        before=(),
+    )
 
     def __post_init__(self):
         check(self, AT_LEAST_1, "batch", "accumulate", "steps")
@@ -34,6 +41,12 @@ class Optim:
         check(self, ABOVE_0, "clip")
         check(self, NOT_NEGATIVE, "weight_decay")
         check(self, BELOW_1, "beta1", "beta2", "ema", "warmup")
+        require(min(self.extend, default=1) > 0, f"optim.extend={self.extend}: every number of steps is at least 1")
+
+    @property
+    def total(self) -> int:
+        """All steps of the run, those of ``extend`` included."""
+        return self.steps + sum(self.extend)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +90,12 @@ class Train:
         0.0, "Minutes between checkpoints; 0 = use checkpoint_every alone", decides=NOTHING
     )
     keep: int = setting(2, "Checkpoints to keep", decides=NOTHING)
+    resume: int = setting(
+        0,
+        "Step of an older checkpoint to go on from, once; later ones are dropped. 0 = the newest. train.keep says how "
+        "many there are",
+        decides=NOTHING,
+    )
     notice: bool = setting(
         True, "Whether to save at once on a preemption notice and continue on the remaining nodes", decides=NOTHING
     )
@@ -111,6 +130,7 @@ class Train:
     def __post_init__(self):
         check(self, AT_LEAST_1, "workers", "keep", "log_every")
         check(self, NOT_NEGATIVE, "checkpoint_every", "checkpoint_minutes", "max_failures", "gpus_per_worker", "shard")
+        check(self, NOT_NEGATIVE, "resume")
         check(self, NOT_NEGATIVE, "notice_s")
         require(
             self.checkpoint_every > 0 or self.checkpoint_minutes > 0,

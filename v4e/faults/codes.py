@@ -28,6 +28,10 @@ CODES: dict[str, str] = {
     "T07": "A relative path in a Ray job would lie in Ray's temporary copy of the code. Give a whole path or a URI.",
     "T19": "A LoRA file cannot be used with this model. Expected a safetensors file that was trained on it, in the "
     "names of diffusers, ComfyUI, kohya or musubi; DoRA, LoHa and LoKr are not read.",
+    "T12": "`train.resume` names a step that has no checkpoint. Choose one of those that the line lists.",
+    "T13": "The disk has no room for a checkpoint. Free some, lower `train.keep`, or move `run.dir`; then the same "
+    "command goes on.",
+    "T14": "A plan for a cluster needs the name of its GPU: set `plan.gpu`, such as `plan.gpu=h100`.",
     "T10": "Another process is at the same stage of this run. Wait for its end, end it, or choose another `run.dir`. "
     "One that died is followed: at once on the same host, after 35 s without a heartbeat on another.",
     # J: judging

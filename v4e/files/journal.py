@@ -5,6 +5,7 @@ every checkpoint, just before that exists: a published journal reaches at least 
 """
 
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from fsspec.core import url_to_fs
 from v4e.files.uri import write_atomic
 
 Record = dict[str, float | int]
+WORDS = "not_finite"  # in a line: which of its numbers are null, and what they are
 
 
 def read(uri: str | Path) -> list[Record]:
@@ -38,7 +40,7 @@ def follow(uri: str | Path, offset: int) -> tuple[list[Record], int]:
         file.seek(start)
         text = file.read()
     end = text.rfind(b"\n") + 1
-    return [json.loads(line) for line in text[:end].splitlines()], start + end
+    return [_record(line) for line in text[:end].splitlines()], start + end
 
 
 def working_copy(uri: str) -> Path:
@@ -61,7 +63,7 @@ def publish(copy: Path, uri: str) -> None:
 
 def rewind(path: Path, step: int) -> None:
     """Drops the records after `step`: the run goes on from its checkpoint and will write them again."""
-    kept = [json.dumps(record) + "\n" for record in read(path) if record["step"] <= step]
+    kept = [_line(record) for record in read(path) if record["step"] <= step]
     part = path.with_suffix(".part")
     part.write_text("".join(kept))
     os.replace(part, path)
@@ -70,7 +72,20 @@ def rewind(path: Path, step: int) -> None:
 def append(path: Path, record: Record) -> None:
     """Adds one step's record."""
     with path.open("a") as file:
-        file.write(json.dumps(record) + "\n")
+        file.write(_line(record))
+
+
+def _line(record: Record) -> str:
+    """A record as JSON that every parser reads: ``NaN`` and ``Infinity`` are none, so these are null and named."""
+    words = {name: str(value) for name, value in record.items() if not math.isfinite(value)}
+    line: dict[str, object] = {name: None if name in words else value for name, value in record.items()}
+    return json.dumps(line | ({WORDS: words} if words else {}), allow_nan=False) + "\n"
+
+
+def _record(line: str | bytes) -> Record:
+    """The record of a line, with its numbers as they were."""
+    record = json.loads(line)
+    return record | {name: float(word) for name, word in record.pop(WORDS, {}).items()}
 
 
 def bottleneck(records: list[Record]) -> str:

@@ -1,6 +1,7 @@
 """Small files on any filesystem: a local path or an fsspec URI (s3://, gs://, memory://)."""
 
 import json
+import math
 import os
 import re
 import uuid
@@ -89,7 +90,17 @@ def open_atomic(uri: str, mark: str = "") -> Iterator[BinaryIO]:
 
 
 def write_json_atomic(uri: str, value: Any) -> None:
-    write_atomic(uri, (json.dumps(value, indent=2) + "\n").encode())
+    """Writes `value` as JSON that every parser reads; a number that is not finite becomes null."""
+    write_atomic(uri, (json.dumps(finite(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def finite(value: Any) -> Any:
+    """`value` with null for every number in it that is not finite: JSON has none such."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(uri: str) -> Any:

@@ -5,7 +5,8 @@ Figures are the vendors': dense bfloat16 without sparsity, links one way. Nothin
 
 from dataclasses import dataclass
 
-from v4e.config import Plan
+from v4e.config import Config, Plan
+from v4e.faults import Fault
 
 RESERVE_GIB, RESERVE_SHARE = 2.0, 0.06  # of a GPU: CUDA and NCCL themselves, and what the allocator cannot use (ours)
 
@@ -48,6 +49,27 @@ class Cluster:
     def usable(self) -> float:
         """Bytes of a GPU that a plan may fill."""
         return ((1 - RESERVE_SHARE) * self.gpu.gib - RESERVE_GIB) * 2**30
+
+
+OF_CLUSTER = ("gpus", "gpu_gib", "host_gib", "nvlink_gb_s", "storage_gib", "price")  # settings of a plan that need one
+
+
+def check_named(config: Config, here: bool) -> None:
+    """Refuses to plan for a cluster whose GPU nobody named; `here` says whether this machine has one to measure.
+
+    Raises:
+        Fault: naming what asks for a GPU.
+    """
+    plan = config.plan
+    given = [f"plan.{name}={getattr(plan, name)}" for name in OF_CLUSTER if getattr(plan, name)]
+    trains = f"train.gpus_per_worker={config.train.gpus_per_worker}" if config.train.gpus_per_worker else ""
+    timed = plan.train_tflops and (plan.infer_tflops or config.kd.weight == 0)
+    if not plan.gpu and (given or (trains and not here and not timed)):
+        raise Fault(
+            "T14",
+            f"{(given or [trains])[0]} without plan.gpu: name the GPU to plan for, such as plan.gpu=h100, one of "
+            f"{', '.join(GPUS)}" + ("" if given else "; or give plan.train_tflops and plan.infer_tflops"),
+        )
 
 
 def cluster_of(plan: Plan, gpu: str = "", gib: float = 0.0) -> Cluster | None:

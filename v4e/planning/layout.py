@@ -141,7 +141,7 @@ def plan_cluster(
     rolled = rollout_flops(config, teacher, work)
     rollout_s = triplets * rolled / 1e12 / speed.infer / config.teacher.tp
     pool = config.teacher.most_replicas  # also without distillation rollouts are the teacher's
-    rollout_h, training_h = rollout_s / pool / 3600, config.optim.steps * pace.step_s / 3600
+    rollout_h, training_h = rollout_s / pool / 3600, config.optim.total * pace.step_s / 3600
     paid_h = rollout_h * pool * config.teacher.tp + training_h * (training_gpus + teacher_gpus)
     checkpoint = checkpoint_bytes(config, student.dit, student.image_tokens)
     return ClusterPlan(

@@ -50,7 +50,7 @@ def cluster_rows(config: Config, found: ClusterPlan, cluster: Cluster) -> dict[s
         "pace": f"{pace.step_s:.3g} s a step, {pace.samples_per_s:.4g} samples/s, students wait {pace.wait:.0%}",
         "rollouts": rollout_row(config, found),
         "time": f"rollouts {duration(3600 * found.rollout_h)} on {config.teacher.most_replicas} replicas (rollout.py "
-        f"may have more), {config.optim.steps} steps {duration(3600 * found.training_h)}; plan.py scale has the rest",
+        f"may have more), {config.optim.total} steps {duration(3600 * found.training_h)}; plan.py scale has the rest",
         "checkpoints": f"one of {found.checkpoint / GIB:.4g} GiB every {duration(found.checkpoint_every_s)}: storage "
         f"must take {found.checkpoint_gb_s:.2g} GB/s; training stands still {found.staging_s:.2g} s",
         "disk": f"{held.store / GIB:.0f} GiB of store, {held.checkpoints / GIB:.0f} GiB of checkpoints",

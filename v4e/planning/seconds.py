@@ -85,6 +85,6 @@ def offload_seconds(config: Config, student: Pipeline, cluster: Cluster) -> floa
 
 def checkpoint_seconds(config: Config, step_s: float) -> float:
     """Returns the seconds between two checkpoints, or those of the whole run where it is shorter."""
-    train, run_s = config.train, config.optim.steps * step_s
+    train, run_s = config.train, config.optim.total * step_s
     every = (train.checkpoint_every * step_s, 60 * train.checkpoint_minutes)
     return min([run_s, *(seconds for seconds in every if seconds)])

@@ -46,7 +46,7 @@ def work_row(reads: Reads, flops: int, samples_a_step: int) -> str:
 
 def pace_rows(pace: Pace, config: Config, replicas: int) -> dict[str, str]:
     """Returns the rows of a predicted pace with `replicas`."""
-    steps = config.optim.steps
+    steps = config.optim.total
     least, most = config.teacher.replicas, config.teacher.most_replicas
     has = f"{least}" if least == most else f"{least} to {most}"
     rows = {

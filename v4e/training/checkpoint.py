@@ -10,6 +10,7 @@ are pure functions of the seed and the step, for any number of workers. So there
 See :mod:`v4e.training.schedule`, :mod:`v4e.method.flow` and :func:`v4e.training.student.learning_rate`.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,9 +23,11 @@ import torch.distributed.checkpoint as dcp
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
+from torch.utils._pytree import tree_leaves
 
 from v4e.compat import FsspecReader, FsspecWriter
 from v4e.config import Config
+from v4e.faults import Fault
 from v4e.training.steps import path_of, prune, steps_of
 from v4e.training.student import State
 
@@ -55,7 +58,7 @@ class Saver:
         publish: Callable[[], None] = lambda: None,
         device: torch.device | None = None,
     ) -> None:
-        self.folder, self.train, self.last = folder, config.train, config.optim.steps
+        self.folder, self.train, self.last = folder, config.train, config.optim.total
         self.publish = publish
         # From a GPU into pinned memory that is made once: new memory takes several times as long as the bus.
         on_gpu = device is not None and device.type == "cuda"
@@ -92,9 +95,31 @@ class Saver:
             CheckpointException: the checkpoint before could not be written.
         """
         self.wait()
+        self.check_room(state)
         self.since = time.monotonic()
         keep, group = self.train.keep, self.writers
         self.saving = _start(self.folder, step, state, keep, group, self.publish, self.stager)
+
+    def check_room(self, state: State) -> None:
+        """Refuses to save where the disk has no room for one more checkpoint; rank 0 looks, on a local disk.
+
+        Raises:
+            Fault: names what is needed and what is free.
+        """
+        fs, path = url_to_fs(self.folder)
+        if _rank() != 0 or not isinstance(fs, LocalFileSystem):
+            return
+        tensors = (one for one in tree_leaves(dict(state)) if isinstance(one, torch.Tensor))
+        needed = sum(one.numel() * one.element_size() for one in tensors)
+        there = next(place for place in (Path(path), *Path(path).parents) if place.exists())
+        free = shutil.disk_usage(there).free
+        if free < needed:
+            raise Fault(
+                "T13",
+                f"a checkpoint needs {needed / 2**30:.2f} GiB below {self.folder}, {free / 2**30:.2f} GiB are free: "
+                f"make room, set train.keep below {self.train.keep}, or move run.dir to a larger disk; the same "
+                "command goes on from the newest checkpoint",
+            )
 
     def wait(self) -> None:
         """Waits until the checkpoint under way, if any, is written.

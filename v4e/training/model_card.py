@@ -38,7 +38,7 @@ def card(
         "weights": WHAT[weights].lower(),
         "recipe": " ".join([f"recipe={config.recipe}", *changes(config)]),
         "loss": objective(config.kd, config.tail, config.flow),
-        "step": f"{step} of {config.optim.steps}",
+        "step": f"{step} of {config.optim.total}",
         "data": f"samples {samples} (hash of their ids), {config.data.frames} x {config.data.height} x "
         f"{config.data.width}",
     }

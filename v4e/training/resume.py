@@ -6,8 +6,8 @@ from v4e.config import Config, decided_by, differing
 from v4e.data.store.fingerprint import lora_hash, sketch
 from v4e.data.store.ids import ids_hash
 from v4e.faults import Fault
-from v4e.files.uri import exists, join, read_json, write_json_atomic
-from v4e.training.steps import steps_of
+from v4e.files.uri import exists, join, read_json, remove, write_json_atomic
+from v4e.training.steps import drop, steps_of
 from v4e.weights.hub import lora_file
 
 SAMPLES = "the samples of data.train"  # their hash, among the settings that a run remembers
@@ -39,12 +39,65 @@ def check_resume(config: Config, ids: Sequence[str]) -> None:
         return
     now = _deciding(config, ids)
     before = {SAMPLES: now[SAMPLES]} | read_json(uri)
+    done = (steps_of(join(folder, "checkpoints")) or [0])[-1]
     for key, (had, has) in _changed(before, now).items():
+        if key == "optim.extend" and done <= config.optim.steps + _shared(had or [], has or []):
+            continue  # what was trained so far is the same
+        longer = f"; to train longer, set optim.steps={had} optim.extend={has - had}" if _longer(key, had, has) else ""
         raise Fault(
             "T02",
             f"{folder} was trained with {key}={had}, this recipe has {key}={has}: "
-            f"set {key} back, choose another run.dir, or start anew with run.overwrite=true",
+            f"set {key} back, choose another run.dir, or start anew with run.overwrite=true{longer}",
         )
+
+
+def chosen_step(config: Config) -> int:
+    """The step that the run goes on from: the newest checkpoint's, or ``train.resume``, once; 0 for a new run.
+
+    Raises:
+        Fault: ``train.resume`` names no checkpoint.
+    """
+    folder, wanted = config.run.dir, config.train.resume
+    steps = steps_of(join(folder, "checkpoints"))
+    if not wanted or _resumed(folder) == wanted:
+        return (steps or [0])[-1]
+    if wanted not in steps:
+        there = ", ".join(map(str, steps)) or "none"
+        raise Fault("T12", f"train.resume={wanted}: {folder} has checkpoints of steps {there}: choose one of them")
+    return wanted
+
+
+def go_back(config: Config) -> None:
+    """Drops the checkpoints after ``train.resume``, and remembers that, so that the same command goes on later."""
+    folder, wanted = config.run.dir, config.train.resume
+    uri = join(folder, "resumed.json")
+    if not wanted:
+        remove(uri)
+    elif _resumed(folder) != wanted:
+        for step in steps_of(join(folder, "checkpoints")):
+            if step > wanted:
+                drop(join(folder, "checkpoints"), step)
+        write_json_atomic(uri, {"step": wanted})
+
+
+def _resumed(folder: str) -> int:
+    """The step that the run in `folder` has gone back to already; 0 if to none."""
+    uri = join(folder, "resumed.json")
+    return read_json(uri)["step"] if exists(uri) else 0
+
+
+def _shared(had: Sequence[int], has: Sequence[int]) -> int:
+    """The steps of the cycles with which both begin."""
+    same = 0
+    for one, other in zip(had, has, strict=False):
+        if one != other:
+            break
+        same += one
+    return same
+
+
+def _longer(key: str, had: object, has: object) -> bool:
+    return key == "optim.steps" and isinstance(had, int) and isinstance(has, int) and has > had
 
 
 def check_export(config: Config) -> str:

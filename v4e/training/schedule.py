@@ -33,7 +33,7 @@ def requests(
     """
     accumulate, seed = config.optim.accumulate, config.run.seed
     forwards = Forwards(mix_of(ids, config, headers), config.optim.batch, seed)
-    for step in range(first_step, config.optim.steps):
+    for step in range(first_step, config.optim.total):
         for forward in range(rank, accumulate, world):
             draws = forwards.at(step * accumulate + forward)
             yield TargetRequest(

@@ -14,6 +14,11 @@ def steps_of(folder: str | Path) -> list[int]:
     return _steps(folder)[0]
 
 
+def torn_steps(folder: str | Path) -> list[int]:
+    """Steps of what a crash left half written below `folder`, rising."""
+    return _steps(folder)[1]
+
+
 def path_of(folder: str | Path, step: int) -> str:
     """Path or URI of the checkpoint of `step`."""
     return join(str(folder), f"step-{step:06d}")
@@ -23,8 +28,13 @@ def prune(folder: str | Path, keep: int) -> None:
     """Drops all but the newest `keep` checkpoints, and what is no checkpoint yet or any more."""
     finished, torn = _steps(folder)
     for step in finished[:-keep] + torn:
-        remove(join(path_of(folder, step), LAST_FILE))  # first: half a checkpoint must not exist as one
-        remove(path_of(folder, step))
+        drop(folder, step)
+
+
+def drop(folder: str | Path, step: int) -> None:
+    """Drops the checkpoint of `step`."""
+    remove(join(path_of(folder, step), LAST_FILE))  # first: half a checkpoint must not exist as one
+    remove(path_of(folder, step))
 
 
 def _steps(folder: str | Path) -> tuple[list[int], list[int]]:

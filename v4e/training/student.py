@@ -59,11 +59,17 @@ class Batch:
 
 
 def learning_rate(step: int, optim: Optim) -> float:
-    """Returns the rate of `step`, counted from 0: linear over the warm-up share, then a cosine down to 0."""
-    warmup = max(1, round(optim.warmup * optim.steps))
+    """Returns the rate of `step`, counted from 0: linear over the warm-up share, then a cosine down to 0.
+
+    Each number of steps in ``optim.extend`` is one more cycle of this kind.
+    """
+    cycles, steps = iter(optim.extend), optim.steps
+    while step >= steps and (longer := next(cycles, 0)):
+        step, steps = step - steps, longer
+    warmup = max(1, round(optim.warmup * steps))
     if step < warmup:
         return optim.lr * (step + 1) / warmup
-    return optim.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, optim.steps - warmup)))
+    return optim.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 class StudentTrainer:

@@ -5,7 +5,7 @@ import re
 
 from v4e.config import Config
 from v4e.files.journal import Record, read
-from v4e.files.uri import join, numbers_in, remove, write_atomic
+from v4e.files.uri import finite, join, numbers_in, remove, write_atomic
 
 NAME = re.compile(r"step-(\d{6,})\.png")
 
@@ -46,4 +46,4 @@ def _curves_uri(config: Config) -> str:
 
 
 def _write_curves(config: Config, records: list[Record]) -> None:
-    write_atomic(_curves_uri(config), "".join(json.dumps(record) + "\n" for record in records).encode())
+    write_atomic(_curves_uri(config), "".join(json.dumps(finite(record)) + "\n" for record in records).encode())

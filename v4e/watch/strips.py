@@ -76,7 +76,7 @@ class Strips:
 
     def due(self, step: int) -> bool:
         """Returns whether this step has a strip: the start, every ``watch.samples_every`` and the end have one."""
-        return step % self.config.watch.samples_every == 0 or step == self.config.optim.steps
+        return step % self.config.watch.samples_every == 0 or step == self.config.optim.total
 
     def after(self, step: int, dit: WanTransformer3DModel, ema: EMA) -> float:
         """Makes the strip of `step` if it is due; the seconds that took. Changes nothing about the training."""
