@@ -31,7 +31,7 @@ from v4e.files.uri import join, remove
 from v4e.language.tasks import TASKS
 from v4e.weights import needed
 
-NO_TASK = "no task: the rules know none, and the model does not vote (caption.vote=never)"
+NO_TASK = "no task: the reader finds none of the 11 in it, and the model did not vote (caption.vote)"
 DISAGREE = "task labels disagree: corpus or decision {task}, rules {rule_task}, model {llm_task}"
 
 

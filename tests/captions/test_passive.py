@@ -38,6 +38,15 @@ def test_a_pasted_order_is_refused(caption: str):
     assert "grammar" in check_caption(caption, "lighten the floor", "tone")
 
 
+def test_the_worlds_put_is_a_motion():
+    for text, told in (
+        ("put the left arm up", "The left arm slowly goes up"),
+        ("Put his arms down", "His arms slowly go down"),
+    ):
+        caption = template_caption(text, "motion")
+        assert caption.startswith(f"{told}, while") and check_caption(caption, text, "motion") == []
+
+
 def test_what_stays_ends_the_caption():
     assert template_caption("remove the dog without touching the grass", "removal") == (
         "The dog gradually fades away, while the grass and everything else remain unchanged."

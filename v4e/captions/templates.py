@@ -162,6 +162,8 @@ def _motion(found: Slots, source: str, s: str) -> str:
     if found.verb.endswith("ing"):
         return f"{source} {'is' if s else 'are'} slowly {found.verb.lower()} {found.place}".rstrip()
     first, _, rest = found.verb.lower().partition(" ")
+    if first in ("place", "put") and found.place in ("up", "down"):
+        return f"{source} slowly move{s} {found.place}"
     if first in ("place", "put"):
         return passive(f"{first} {found.source} {found.place}".rstrip(), "motion")
     verb = third_person(first) if s else first
