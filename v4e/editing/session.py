@@ -1,4 +1,4 @@
-"""Several turns on one picture, without decay: what a turn does not change is carried on to the bit."""
+"""Several turns on one picture: what a turn does not change is carried on to the bit."""
 
 from dataclasses import dataclass, field, replace
 
