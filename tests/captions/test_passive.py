@@ -39,12 +39,10 @@ def test_a_pasted_order_is_refused(caption: str):
 
 
 def test_the_worlds_put_is_a_motion():
-    for text, told in (
-        ("put the left arm up", "The left arm slowly goes up"),
-        ("Put his arms down", "His arms slowly go down"),
-    ):
+    told = {"put the left arm up": "The left arm slowly moves up", "Put his arms down": "His arms slowly move down"}
+    for text, core in told.items():
         caption = template_caption(text, "motion")
-        assert caption.startswith(f"{told}, while") and check_caption(caption, text, "motion") == []
+        assert caption.startswith(f"{core}, while") and check_caption(caption, text, "motion") == []
 
 
 def test_what_stays_ends_the_caption():

@@ -72,8 +72,9 @@ def _known(word: str) -> bool:
 
 def language(text: str) -> str:
     """Returns the language of a text by its script; "und" in Latin letters without one common English word."""
-    names = [unicodedata.name(letter, "").split(" ", 1)[0] for letter in text if letter.isalpha()]
+    letters = "" if text.isascii() else text
+    names = [unicodedata.name(letter, "").split(" ", 1)[0] for letter in letters if letter.isalpha()]
     kinds = [_SCRIPTS[name] for name in names if name in _SCRIPTS]
-    if len(kinds) > len(names) / 3:
+    if kinds and len(kinds) > len(names) / 3:
         return "ja" if "ja" in kinds else max(set(kinds), key=kinds.count)
     return "en" if _ENGLISH & set(words(re.sub(r"[^\w\s'-]", " ", text))) else "und"
