@@ -3,7 +3,7 @@
 Writes two diffusers folders below v4e/assets. Takes hours on two cores; every stage checkpoints to work/, and the
 same command goes on from there.
 
-v4e pretrain start_from=v4e/assets keeps the VAE and trains the DiTs on from there.
+v4e pretrain start_from=v4e/assets trains on from there; with vae_steps=0 the VAE stays as it is.
 """
 
 from dataclasses import asdict, fields, replace
@@ -29,10 +29,11 @@ def run(options: Pretrain) -> None:
     sizes = sizes_of(options)
     write_corpus(work / "corpus", options.clips, 0, options.workers, options.world, sizes)
     if start_from and not (work / "vae.safetensors").exists():
-        start.take_vae(start_from / "tiny-wan-i2v", work, options.vae_steps)
+        start.take_vae(start_from / "tiny-wan-i2v", work, frozen=options.vae_steps == 0)
     if start_from and not (work / "base.safetensors").exists():
-        start.take_dit(start_from / "tiny-wan-i2v", work, "base")
-    spawn(vae.train, options.workers, work, options.vae_steps, 4, sizes)
+        start.take_dit(start_from / "tiny-wan-i2v", work, "base", sizes)
+    warmup = 0 if start_from else vae.WARMUP
+    spawn(vae.train, options.workers, work, options.vae_steps, 4, sizes, warmup)
     if not (work / "latent-stats.json").exists():
         latents.measure_stats(work, sizes)
     if options.until == "vae":

@@ -136,13 +136,13 @@ class Pretrain:
     vae_steps: int = option(6_000, "training steps of the VAE")
     base_steps: int = option(30_000, "training steps of the I2V base")
     teacher_steps: int = option(6_000, "training steps of the FLF2V teacher")
-    start_from: str = option("", "folder of an earlier run's out: its VAE is kept, its base trained on")
+    start_from: str = option("", "folder of an earlier run's out, to train on from; vae_steps=0 keeps its VAE")
     world: Literal["world", "world2"] = option("world", "what the clips show: the evolution world, or World 2")
-    pixels: int = option(0, "side of a clip in pixels; 0 = the world's own, 32 or 64")
+    pixels: int = option(0, "side of a clip in pixels; 0 = the world's own, 32 or 48")
     frames: int = option(0, "pixel frames of a clip; 0 = the world's own, 5 or 9")
     stride: int = option(0, "pixels along a latent's side, 4 or 8; 0 = the world's own")
-    z: int = option(0, "channels of a latent; 0 = the world's own, 16 or 48")
-    base: int = option(0, "channels of the VAE's first layer; 0 = the world's own, 16 or 32")
+    z: int = option(0, "channels of a latent; 0 = the world's own, 16")
+    base: int = option(0, "channels of the VAE's first layer; 0 = the world's own, 16")
     until: Literal["vae", "all"] = option("all", "the last stage to make: the VAE, or all of them")
 
 

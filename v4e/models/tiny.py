@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from v4e.models.stock import WanImageToVideoPipeline
-from v4e.models.tiny_sizes import FIRST, IMAGE_PATCHES, VOCAB, TinySizes
+from v4e.models.tiny_sizes import FIRST, IMAGE_PATCHES, IMAGE_PIXELS, VOCAB, TinySizes
 from v4e.models.tiny_sizes import IMAGE_WIDTH as IMAGE_WIDTH
 from v4e.models.tiny_sizes import TEXT_WIDTH as TEXT_WIDTH
 from v4e.wan import TRAINED_FRAMES
@@ -74,7 +74,7 @@ def build_dit(sizes: TinySizes = FIRST, *, last_frame: bool = False) -> WanTrans
     return WanTransformer3DModel(**sizes.dit, pos_embed_seq_len=pos_embed_seq_len)
 
 
-def image_processor(pixels: int = PIXELS) -> transformers.CLIPImageProcessor:
+def image_processor(pixels: int = IMAGE_PIXELS) -> transformers.CLIPImageProcessor:
     """Brings any image to the encoder's size, as CLIP's own does."""
     return transformers.CLIPImageProcessor(
         size={"shortest_edge": pixels},

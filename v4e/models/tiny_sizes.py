@@ -7,7 +7,8 @@ from v4e.wan import latent_frames
 
 TEXT_WIDTH = 96
 IMAGE_WIDTH = 96
-IMAGE_PATCHES = 4  # along the image encoder's side
+IMAGE_PIXELS = 32  # side to which any image is brought for the image encoder, as CLIP brings it to 224
+IMAGE_PATCHES = 4  # along that side
 VOCAB = 1024
 
 
@@ -92,10 +93,10 @@ class TinySizes:
             "intermediate_size": 192,
             "num_hidden_layers": 3,  # the pipeline reads the penultimate states
             "num_attention_heads": 4,
-            "image_size": self.pixels,
-            "patch_size": self.pixels // IMAGE_PATCHES,
+            "image_size": IMAGE_PIXELS,
+            "patch_size": IMAGE_PIXELS // IMAGE_PATCHES,
         }
 
 
 FIRST = TinySizes()  # of the committed family
-SECOND = TinySizes(pixels=64, frames=9, z=48, stride=8, base=32)  # of World 2
+SECOND = TinySizes(pixels=48, frames=9)  # of World 2

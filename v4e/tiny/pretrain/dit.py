@@ -140,7 +140,7 @@ def train(
     optimizer = MuonAdamW(family, muon_lr=MUON_LR * lr, adamw_lr=ADAMW_LR * lr)
     ema = {k: v.detach().clone() for k, v in family.state_dict().items()}
     start = resume(path, family, ema, optimizer.load)
-    processor = tiny.image_processor(sizes.pixels)
+    processor = tiny.image_processor()
     frames_F, likely = sizes.latent_frames, chances(texts[:latents], stage)
     meter = PretrainMeter(stage, steps, 100, batch * workers, work / f"{stage}.log")
     for step in range(start, steps):

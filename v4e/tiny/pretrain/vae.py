@@ -2,7 +2,8 @@
 
 A plain start sits on a plateau for hundreds of steps. So the first steps regress the encoder onto a PCA code, fitted in
 closed form: one for frame 0, one for each later block of 4 frames. They teach the decoder to read it; then both train
-together. The posterior's variance is not used: Gaussian noise on the mean smooths the code instead.
+together. A VAE that is trained on from another's weights needs none of this. The posterior's variance is not used:
+Gaussian noise on the mean smooths the code instead.
 """
 
 from functools import partial
@@ -30,7 +31,7 @@ from v4e.wan import TEMPORAL
 NOISE = 0.04
 LR = 1.5e-3
 EMA = 0.998
-WARMUP = 500  # steps on the PCA code; a fifth of all where that is less
+WARMUP = 500  # steps on the PCA code
 PCA_CLIPS = 1000
 
 
@@ -85,8 +86,13 @@ def validate(vae, x_BCPHW: Tensor) -> Tensor:
     return psnr(torch.cat(out), x_BCPHW)
 
 
-def train(rank: int, workers: int, work: Path, steps: int, batch: int, sizes: TinySizes = FIRST) -> None:
-    """Train to `steps`; rank 0 checkpoints to ``work/vae.safetensors`` and writes the log."""
+def train(
+    rank: int, workers: int, work: Path, steps: int, batch: int, sizes: TinySizes = FIRST, warmup: int = WARMUP
+) -> None:
+    """Train to `steps`; rank 0 checkpoints to ``work/vae.safetensors`` and writes the log.
+
+    The first `warmup` steps, or a fifth of all where that is less, are on the PCA code.
+    """
     clips = np.load(work / "corpus/clips.npy", mmap_mode="r")
     held, data = clips[-128:], clips[:-128]
     torch.manual_seed(0)
@@ -106,7 +112,7 @@ def train(rank: int, workers: int, work: Path, steps: int, batch: int, sizes: Ti
             group["lr"] = LR * factor
         torch.manual_seed(step * workers + rank)
         z = vae.encode(x, return_dict=False)[0].mean
-        if step < min(WARMUP, steps // 5):
+        if step < min(warmup, steps // 5):
             code = pca(x)
             y = vae.decode(code + NOISE * torch.randn_like(code), return_dict=False)[0]
             code_loss = F.mse_loss(z, code)
