@@ -12,10 +12,12 @@ from torch import nn
 from tests.support import ranks
 from v4e.models import tiny
 from v4e.models.tiny_sizes import TinySizes
-from v4e.tiny.pretrain import dit, latents, open_gate, vae
+from v4e.tiny.pretrain import dit, latents, open_gate, start, vae
 from v4e.tiny.pretrain.corpus import write_corpus
 from v4e.tiny.pretrain.optim import MuonAdamW, hidden_matrices
 from v4e.tiny.world2.edits import SPATIAL
+from v4e.weights.frozen import load_frozen
+from v4e.weights.load import load_dit
 
 CLIPS = 24
 
@@ -101,6 +103,25 @@ def test_every_stage_takes_world_2_whose_base_rarely_sees_spatial_edits(tmp_path
     missed = open_gate.shortfalls(results["vae"], results["teacher"], results["base"], results["base"])
     assert any("VAE: last frame" in text for text in missed)
     assert [len(result.rulings) for result in results.values()] == [11] * 3
+
+
+@pytest.mark.slow
+def test_a_family_is_trained_on_from_another_ones_folder(tmp_path, group, random_family):
+    sizes, folder = TinySizes(pixels=48, frames=9), random_family / "tiny-wan-i2v"
+    write_corpus(tmp_path / "corpus", 130, 0, 1, "world2", sizes)  # of which the VAE holds 128 out
+    for frozen in (True, False):
+        (tmp_path / "latent-stats.json").unlink(missing_ok=True)
+        start.take_vae(folder, tmp_path, frozen=frozen)
+        assert (tmp_path / "latent-stats.json").exists() == frozen
+    start.take_dit(folder, tmp_path, "base", sizes)
+    taken = load_frozen(str(folder), torch.float32)
+    theirs = {"vae": taken.vae.state_dict(), "base": load_dit(str(folder), torch.float32).state_dict()}
+    for stage, part in (("vae", ""), ("base", "dit.")):
+        ours = load_file(tmp_path / f"{stage}.safetensors")
+        assert all(torch.equal(ours[f"model/{part}{name}"], value) for name, value in theirs[stage].items()), stage
+    vae.train(0, 1, tmp_path, 1, 1, sizes, warmup=0)
+    moved = load_file(tmp_path / "vae.safetensors")["model/decoder.conv_out.weight"]
+    assert not torch.equal(moved, theirs["vae"]["decoder.conv_out.weight"])
 
 
 def test_latents_that_change_weigh_more_block_by_block():
