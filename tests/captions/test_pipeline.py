@@ -31,14 +31,17 @@ ROWS = [
 ]
 
 
-def write_triplets(path: Path, rows: list[tuple[str, str, str]]) -> str:
+READ = [(identity, text.strip() or "another phrasing", task) for identity, text, task in ROWS]
+
+
+def write_triplets(path: Path, rows: list[tuple[str, str, str]], second: str = "another phrasing") -> str:
     """OmniEdit's columns, as far as captions need them, and an image column that must not be read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = {
         "omni_edit_id": [row[0] for row in rows],
         "task": [row[2] for row in rows],
         "src_img": [{"bytes": b"not an image", "path": ""} for _ in rows],
-        "edited_prompt_list": [[row[1], "another phrasing"] for row in rows],
+        "edited_prompt_list": [[row[1], second] for row in rows],
     }
     pq.write_table(pa.table(table), path)
     return str(path)
@@ -64,13 +67,13 @@ def caption_row(identity: str, **changed) -> dict:
     return row | changed
 
 
-def test_instructions_are_the_first_phrasing(tmp_path: Path):
+def test_instructions_are_the_first_phrasing_that_says_something(tmp_path: Path):
     uri = write_triplets(tmp_path / "train.parquet", ROWS)
-    assert read_instructions(uri) == ROWS
-    assert read_instructions(uri, limit=2) == ROWS[:2]
+    assert read_instructions(uri) == READ
+    assert read_instructions(uri, limit=2) == READ[:2]
     write_triplets(tmp_path / "folder" / "0.parquet", ROWS[:3])
     write_triplets(tmp_path / "folder" / "1.parquet", ROWS[3:])
-    assert read_instructions(str(tmp_path / "folder")) == ROWS
+    assert read_instructions(str(tmp_path / "folder")) == READ
 
 
 def test_instructions_are_read_as_triplets_are(tmp_path: Path):
@@ -79,7 +82,7 @@ def test_instructions_are_read_as_triplets_are(tmp_path: Path):
     uri = write_triplets(tmp_path / "0.parquet", ROWS[:3])
     pq.write_table(pq.read_table(uri).drop_columns(["task"]), uri)
     (tmp_path / "README.md").write_text("not Parquet")
-    expected = [(row[0], row[1], "") for row in ROWS[:3]] + ROWS[3:]
+    expected = [(row[0], row[1], "") for row in READ[:3]] + READ[3:]
     assert read_instructions(str(tmp_path)) == expected
     assert read_instructions(f"{tmp_path}/*.parquet", limit=4) == expected[:4]
 
@@ -163,7 +166,7 @@ def test_bad_rows_are_recorded_and_the_first_of_an_id_is_captioned(tmp_path: Pat
     monkeypatch.setattr(caption, "write_batches", answers)
     config = Config(recipe="test", run=Run(dir=str(tmp_path)))
     rows = [("a", "make it night", ""), (None, "make it day", ""), ("a", "make it dawn", ""), ("b", " ", "")]
-    uri = write_triplets(tmp_path / "triplets" / "train.parquet", rows)  # pyright: ignore[reportArgumentType]
+    uri = write_triplets(tmp_path / "triplets" / "train.parquet", rows, second="")  # pyright: ignore[reportArgumentType]
     run(config)
     captions = read_captions(str(tmp_path / "captions.parquet"))
     assert {key: row["instruction"] for key, row in captions.items()} == {"a": "make it night"}
