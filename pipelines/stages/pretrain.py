@@ -28,12 +28,14 @@ def run(options: Pretrain) -> None:
     work.mkdir(parents=True, exist_ok=True)
     sizes = sizes_of(options)
     write_corpus(work / "corpus", options.clips, 0, options.workers, options.world, sizes)
-    if start_from and not (work / "vae.safetensors").exists():
-        start.take_vae(start_from / "tiny-wan-i2v", work, frozen=options.vae_steps == 0)
+    vae_folder = Path(options.vae) if options.vae else start_from and start_from / "tiny-wan-i2v/vae"
+    vae_steps = 0 if options.vae else options.vae_steps
+    if vae_folder and not (work / "vae.safetensors").exists():
+        start.take_vae(vae_folder, work, frozen=vae_steps == 0)
     if start_from and not (work / "base.safetensors").exists():
         start.take_dit(start_from / "tiny-wan-i2v", work, "base", sizes)
     warmup = 0 if start_from else vae.WARMUP
-    spawn(vae.train, options.workers, work, options.vae_steps, 4, sizes, warmup)
+    spawn(vae.train, options.workers, work, vae_steps, 4, sizes, warmup)
     if not (work / "latent-stats.json").exists():
         latents.measure_stats(work, sizes)
     if options.until == "vae":

@@ -111,7 +111,7 @@ def test_a_family_is_trained_on_from_another_ones_folder(tmp_path, group, random
     write_corpus(tmp_path / "corpus", 130, 0, 1, "world2", sizes)  # of which the VAE holds 128 out
     for frozen in (True, False):
         (tmp_path / "latent-stats.json").unlink(missing_ok=True)
-        start.take_vae(folder, tmp_path, frozen=frozen)
+        start.take_vae(folder / "vae", tmp_path, frozen=frozen)
         assert (tmp_path / "latent-stats.json").exists() == frozen
     start.take_dit(folder, tmp_path, "base", sizes)
     taken = load_frozen(str(folder), torch.float32)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKLWan
 
 from v4e.models.tiny_sizes import TinySizes
 from v4e.tiny.pretrain.dit import Family, tokenizer_and_concepts
@@ -13,8 +14,8 @@ from v4e.weights.load import load_dit
 
 
 def take_vae(folder: Path, work: Path, *, frozen: bool) -> None:
-    """``work/vae.safetensors`` at step 0 from the folder's VAE, and ``latent-stats.json`` where it stays `frozen`."""
-    vae = load_frozen(str(folder), torch.float32).vae
+    """``work/vae.safetensors`` at step 0 from the VAE in `folder`; where it is `frozen`, ``latent-stats.json`` too."""
+    vae = AutoencoderKLWan.from_pretrained(folder, torch_dtype=torch.float32)
     save(work / "vae.safetensors", vae, vae.state_dict(), {}, 0)
     if not frozen:
         return
