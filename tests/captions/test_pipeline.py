@@ -189,7 +189,7 @@ def test_a_run_is_complete_resumable_and_idempotent(
 ):
     settings = Caption(url=scripted.url, model="any", vote="never", batch=2, candidates=3)
     config = Config(recipe="test", run=Run(dir=str(tmp_path)), data=Data(frames=5), caption=settings)
-    write_triplets(tmp_path / "triplets" / "train.parquet", ROWS)
+    write_triplets(tmp_path / "triplets" / "train.parquet", ROWS, second="")
     out = tmp_path / "captions.parquet"
     run(config)
     first = pq.read_table(out).to_pylist()

@@ -115,7 +115,7 @@ def test_a_masks_outside_stays_to_the_bit(photo, tmp_path):
         ({"options": ["hold=true"]}, "hold=True"),
         ({"options": ["region=region.png"]}, "region=region.png: there is none when all is edited"),
         ({"options": ["preserve=auto", "region=region.jpg"]}, "region=region.jpg: expected a name that ends in .png"),
-        ({"options": ["guidance=nan"], "status": 2}, "guidance=nan: expected a number"),
+        ({"options": ["guidance=nan"], "status": 2}, "guidance=nan must be a number"),
         ({"options": ["guidance=inf"]}, "guidance=inf: expected a number, not negative"),
         ({"options": ["guidance=-1"]}, "guidance=-1.0: expected a number, not negative"),
         ({"options": ["steps=0"]}, "steps=0: expected at least 1"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,11 @@ def test_what_a_crash_left_in_the_file_stops_nobody(left, tmp_path, monkeypatch)
         pass
 
 
-def test_a_process_that_another_one_has_followed_ends(tmp_path, monkeypatch):
+def test_a_process_that_another_one_has_followed_ends(tmp_path, monkeypatch, request):
     """A process that stood still for a minute must not write any more, since its run goes on elsewhere."""
     monkeypatch.setattr(owner, "BEAT_S", 0.05)
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts the tests may ignore it
     with pytest.raises(KeyboardInterrupt), owning(str(tmp_path), "train"):
         file = elsewhere(tmp_path, token="other")
         until(lambda: False)

@@ -78,8 +78,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_a_kill_leaves_the_on
     folder = join(settings.run.dir, "checkpoints")
     s3.hold("step-000004/__0_0.distcp")
     process = ranks.start(alone, settings)
-    until(lambda: len(journal.read(seen)) == 6, while_alive=process)  # two steps while step 4 was being written
-    assert s3.reached.is_set()
+    until(lambda: len(journal.read(seen)) == 6 and s3.reached.is_set(), while_alive=process)  # while 4 is written
     assert not any("step-000006" in path for path in s3.uploads)  # which waits for step 4
     process.kill()
     process.join()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.parts.command import command_of
+from pipelines.parts.command import SHORT, command_of
 from pipelines.parts.command import commands as known
 from tests.support.docs import PAGES, Command, commands
 from tests.support.processes import ROOT
@@ -54,7 +54,7 @@ def test_files_that_a_page_names_exist(page):
 
 def check(words: list[str]) -> None:
     """Check ``v4e COMMAND arguments``: the command exists and takes them."""
-    name, arguments = words[1], [word for word in words[2:] if word != "--json"]
+    name, arguments = words[1], [SHORT.get(word, word) for word in words[2:] if word != "--json"]
     assert name in known() or name.startswith("-"), name
     name, arguments = command_of(name, arguments)
     if "--help" in words or "-h" in words or name == "serve":

@@ -180,7 +180,7 @@ def test_by_keyboard_alone(page, photo):
 
 def test_everything_has_a_name_for_a_screen_reader(page, photo):
     edit(page, photo, "make it blue")
-    page.locator("summary").click()
+    page.locator("summary", has_text="Options").click()
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('button, input, textarea, select, a, video')]
         .filter(e => e.checkVisibility())
@@ -194,7 +194,7 @@ def test_everything_has_a_name_for_a_screen_reader(page, photo):
 def test_stop_and_errors_are_said(page, photo):
     page.locator("#file").set_input_files(photo)
     page.locator("#prompt").fill("make it blue")
-    page.locator("summary").click()
+    page.locator("summary", has_text="Options").click()
     page.locator("#steps").fill("50")
     page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_role("button", name="Stop").click()
@@ -323,10 +323,10 @@ def test_memory_is_of_what_can_be_shown(page, photo):
 def test_a_wrong_option_is_shown(page, photo):
     page.locator("#file").set_input_files(photo)
     page.locator("#prompt").fill("make it blue")
-    page.locator("summary").click()
+    page.locator("summary", has_text="Options").click()
     page.locator('#steps[max="50"]').wait_for()  # as the server says
     page.locator("#steps").fill("51")
-    page.locator("summary").click()
+    page.locator("summary", has_text="Options").click()
     page.get_by_role("button", name="Edit", exact=True).click()
     page.locator("#steps:focus").wait_for()
 
