@@ -34,8 +34,9 @@ def run(options: Pretrain) -> None:
         start.take_vae(vae_folder, work, frozen=vae_steps == 0)
     if start_from and not (work / "base.safetensors").exists():
         start.take_dit(start_from / "tiny-wan-i2v", work, "base", sizes)
-    warmup = 0 if start_from else vae.WARMUP
-    spawn(vae.train, options.workers, work, vae_steps, 4, sizes, warmup)
+    if vae_steps:
+        warmup = 0 if start_from else vae.WARMUP
+        spawn(vae.train, options.workers, work, vae_steps, 4, sizes, warmup)
     if not (work / "latent-stats.json").exists():
         latents.measure_stats(work, sizes)
     if options.until == "vae":

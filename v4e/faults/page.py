@@ -11,7 +11,7 @@ Whatever goes wrong ends in one line on standard error: what it is about, what w
 to do. The line ends with a code:
 
 ```text
-error: run.dir=/root/x: /root is a file, expected a folder: choose another run.dir [V4E-A02]
+error: run.dir=/data/x: /data is a file, expected a folder: choose another run.dir [V4E-A02]
 ```
 
 Exit statuses are 2 for a mistake in the arguments, 1 for all other errors, 130 after Ctrl-C and 143 after SIGTERM.
