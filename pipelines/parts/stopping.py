@@ -63,9 +63,11 @@ def stoppable() -> Iterator[Stop]:
         yield stop
         return
     before, outer, current = {number: signal.signal(number, stop.handle) for number in SIGNALS}, current, stop
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # some supervisors start us with a signal blocked
     try:
         yield stop
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         current = outer
         if stop.timer is not None:
             stop.timer.cancel()

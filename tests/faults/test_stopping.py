@@ -50,14 +50,22 @@ def begin(tmp_path):
 
     def start(kind: str) -> tuple[subprocess.Popen, psutil.Process]:
         words = [sys.executable, "-c", COMMAND, str(tmp_path / "run"), kind]
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # as some supervisors start commands
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         begun.append(process)
         return process, psutil.Process(int(process.stdout.readline()))
 
     yield start
     for process in begun:
-        process.kill()
+        for left in [*children(process), process]:
+            left.kill()
         process.communicate()
+
+
+def children(process: subprocess.Popen) -> list[psutil.Process]:
+    """What a command started and left."""
+    return psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
 
 
 def ended(process: subprocess.Popen, child: psutil.Process) -> tuple[int, str, list[str]]:
