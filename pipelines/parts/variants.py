@@ -6,7 +6,7 @@ from statistics import fmean
 
 from pipelines.parts.heldout import WEIGHTS
 from v4e.config import Config, Data, Outcome, decided_by, differing
-from v4e.data.store.fingerprint import folder_hash
+from v4e.data.store.fingerprint import folder_hash, loras_hash
 from v4e.data.store.paths import captions_uri, heldout_uri, store_uri, train_uri
 from v4e.evaluation.verdict import over_seeds
 from v4e.files.uri import exists, join, read_json
@@ -77,7 +77,8 @@ def deciding_settings(config: Config) -> dict[str, object]:
         "the weights of models.student": folder_hash(config.models.student, WEIGHTS),
         "the weights of models.teacher": folder_hash(config.models.teacher, ("transformer",)),
     }
-    return decided_by(config, *FIGURES) | weights
+    loras = {"the files of models.lora": loras_hash(config.models.lora)} if config.models.lora else {}
+    return decided_by(config, *FIGURES) | weights | loras
 
 
 def finished(run: VariantRun) -> bool:

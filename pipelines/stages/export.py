@@ -3,7 +3,7 @@
 WanImageToVideoPipeline.from_pretrained loads them unchanged; a new run starts from one by models.student=<the folder>.
 Takes the newest checkpoint of run.dir, or the one of export.step. A LoRA run's adapters are merged into its base; the
 adapters alone are in export/student-lora and export/ema-lora, in the names of diffusers, ComfyUI and kohya. With
-export.single the DiT is written as one file for ComfyUI too.
+export.single the DiT is written as one file for ComfyUI too. export.loras merges further LoRAs, each with its weight.
 """
 
 from v4e.config import Config
@@ -42,7 +42,8 @@ def run(config: Config) -> None:
         "export",
         {
             "checkpoint": path,
-            "base": config.models.student,
+            "base": " + ".join([config.models.student, *config.models.lora]),
+            "merged": ", ".join(settings.loras) or "nothing more",
             "dtype": dtype,
             "files": f"up to {settings.shard_mb} MB of weights each",
             "output": ", ".join(join(out, name) for name in made),
@@ -61,6 +62,8 @@ def run(config: Config) -> None:
                 lora=config.lora,
                 card=card(config, step=step, weights=weights, samples=samples, records=records),
                 positions=config.models.positions,
+                start=config.models.lora,
+                loras=settings.loras,
             )
             advance(1)
             if settings.single != "none":

@@ -6,7 +6,7 @@ from dataclasses import Field, fields
 from v4e.config.schema import Config
 from v4e.config.setting import Outcome, before, decides, has_effect
 
-MODELS = ("models.student", "models.teacher")
+MODELS = ("models.student", "models.teacher", "models.lora")
 
 
 def decided_by(config: Config, *outcomes: Outcome, models: bool = True) -> dict[str, object]:

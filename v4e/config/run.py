@@ -37,6 +37,13 @@ class Models:
         "or a hub id",
         decides=("features", "training", "edits", "benchmark edits"),
     )
+    lora: tuple[str, ...] = setting(
+        (),
+        "LoRAs that are merged into models.student before training starts, each FILE or FILE:WEIGHT, in the names of "
+        "diffusers, ComfyUI, kohya or musubi. The native baseline is without them",
+        decides="training",
+        before=(),
+    )
     teacher: str = setting(
         "v4e/assets/tiny-wan-flf2v",
         "First-and-last-frame model, frozen; a diffusers pipeline folder or a hub id",

@@ -174,6 +174,13 @@ class Export:
         decides="export",
         before="none",
     )
+    loras: tuple[str, ...] = setting(
+        (),
+        "Further LoRAs to merge into the exported folders, each FILE or FILE:WEIGHT, in the names of diffusers, "
+        "ComfyUI, kohya or musubi; a run's own adapters are merged in any case",
+        decides="export",
+        before=(),
+    )
     shard_mb: int = setting(
         2000, "Size of a weights file in MB, which is also the memory that an export takes", decides=NOTHING
     )

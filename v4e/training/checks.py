@@ -29,6 +29,11 @@ def check_run(config: Config) -> tuple[DitConfig, DitConfig]:
         from v4e.weights.lora import check_targets  # diffusers and peft, which no other check needs
 
         check_targets(config.lora, student)
+    if config.models.lora:
+        from v4e.weights.lora_merge import read_changes
+        from v4e.weights.shard import empty_dit
+
+        read_changes(empty_dit(config.models.student), config.models.lora, "models.lora")
     for key in ("train", "heldout"):
         if uri := getattr(config.data, key):
             parts(uri, key=f"data.{key}")

@@ -7,10 +7,12 @@ from v4e.config import RECIPES, Config, decided_by, objective, written
 from v4e.files.journal import Record
 from v4e.method.losses import TERMS
 from v4e.models.positions import CHRONOEDIT, SKIP
-from v4e.weights.export import Weights
+from v4e.weights.export import COMFYUI, KOHYA, Weights
+from v4e.weights.hub import LORA, named_loras
 
 LAST = 100  # records that the card's metrics are means of
 FIGURES = ("loss", *TERMS, "grad_norm")
+NAMES = {"model": "student", "ema": "ema"}  # of folders
 WHAT = {"model": "The weights as trained", "ema": "The moving average of the weights"}
 
 
@@ -33,7 +35,7 @@ def card(
         mode = f"adapters of rank {config.lora.rank} on {', '.join(config.lora.targets)}"
         mode += "" if lora_file else ", merged"
     facts = {
-        "base": name,
+        "base": name + "".join(f" + {one}" for one in _begun(config)),
         "trained": mode,
         "weights": WHAT[weights].lower(),
         "recipe": " ".join([f"recipe={config.recipe}", *changes(config)]),
@@ -55,6 +57,8 @@ def card(
             *(_use_lora(config, name) if lora_file else _use(config)),
             "```",
             *_placed(config),
+            "",
+            *(_files_of_lora(config) if lora_file else _files(config, weights)),
             "",
             "| | |",
             "|---|---|",
@@ -111,6 +115,46 @@ def _placed(config: Config) -> list[str]:
         return []
     places = " and ".join(map(str, config.models.positions))
     return ["", f"Its two latent frames are at places {places} in time: diffusers' class for that is `{CHRONOEDIT}`."]
+
+
+def _begun(config: Config) -> list[str]:
+    """The LoRAs that training began with: names of files without their folders, and weights other than 1."""
+    return [_weighted(*one) for one in named_loras(config.models.lora, "models.lora")]
+
+
+def _weighted(file: str, weight: float) -> str:
+    return f"{Path(file).name} x {weight:g}" if weight != 1 else Path(file).name
+
+
+def _files(config: Config, weights: Weights) -> list[str]:
+    """A table of the tools that load what, for the export of a whole student."""
+    single = config.export.single
+    comfyui = "none: export again with `export.single=bfloat16` or `fp8`"
+    if single != "none":
+        comfyui = f"`{NAMES[weights]}.safetensors` beside this folder ({single}), in `models/diffusion_models`"
+    added = named_loras(config.export.loras, "export.loras")
+    merged = [f"Merged into it: {', '.join(_weighted(*one) for one in added)}.", ""]
+    return [
+        *(merged if added else []),
+        "| tool | loads |",
+        "|---|---|",
+        "| diffusers, v4e | this folder |",
+        f"| ComfyUI, for the transformer | {comfyui} |",
+    ]
+
+
+def _files_of_lora(config: Config) -> list[str]:
+    """A table of the tools that load what, for an export of adapters."""
+    begun = _begun(config)
+    first = [f"Trained on the base with {' and '.join(begun)} merged: load that too, with its weight.", ""]
+    return [
+        *(first if begun else []),
+        "| tool | loads |",
+        "|---|---|",
+        f"| diffusers, v4e | `{LORA}` |",
+        f"| ComfyUI | `{COMFYUI}` or `{KOHYA}` |",
+        f"| kohya's scripts, musubi-tuner | `{KOHYA}` |",
+    ]
 
 
 def _metrics(step: int, records: Sequence[Record]) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from v4e.config import Config, decided_by, differing
-from v4e.data.store.fingerprint import lora_hash, sketch
+from v4e.data.store.fingerprint import lora_hash, loras_hash, sketch
 from v4e.data.store.ids import ids_hash
 from v4e.faults import Fault
 from v4e.files.uri import exists, join, read_json, remove, write_json_atomic
@@ -106,14 +106,14 @@ def check_export(config: Config) -> str:
     Where :func:`remember` left nothing, nothing is refused and the hash is "unknown".
 
     Raises:
-        Fault: the run started from another student, had other places in time, or adapters of another scale.
+        Fault: the run started from another student or LoRA, had other places in time, or adapters of another scale.
     """
     uri = memory(config.run.dir)
     if not exists(uri):
         return "unknown"
     trained = read_json(uri)
     changes = _changed(trained, _deciding(config, []))
-    for key in ("models.student", "models.positions", "lora.rank", "lora.alpha"):
+    for key in ("models.student", "models.lora", "models.positions", "lora.rank", "lora.alpha"):
         had, has = changes.get(key, (None, None))
         if had is not None and key in trained:  # a run that remembers no such setting is taken at the recipe's word
             raise Fault("T02", f"the run was trained with {key}={had}, this recipe has {key}={has}: set it back")
@@ -132,6 +132,7 @@ def _contents(config: Config) -> dict[str, str]:
     return {
         "models.student": sketch(config.models.student),
         "models.teacher": sketch(config.models.teacher),
+        "models.lora": loras_hash(config.models.lora),
         "teacher.lora": lora_hash(lora) if lora and lora_file(lora).is_file() else "",
     }
 

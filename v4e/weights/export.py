@@ -34,6 +34,7 @@ from v4e.models.positions import CHRONOEDIT, SKIP
 from v4e.models.stock import WanImageToVideoPipeline
 from v4e.weights.hub import local_folder
 from v4e.weights.lora import adapter_names, is_adapter, merged
+from v4e.weights.lora_merge import Changes, changed, read_changes
 from v4e.weights.lora_names import comfyui_lora, kohya_lora
 from v4e.weights.shard import empty_dit, read_part, weight_files
 
@@ -55,12 +56,15 @@ def export_pipeline(
     lora: Lora,
     card: str,
     positions: tuple[int, ...] = (),
+    start: tuple[str, ...] = (),
+    loras: tuple[str, ...] = (),
 ) -> None:
     """Writes a pipeline folder that ``WanImageToVideoPipeline.from_pretrained`` and ``Editor.load`` read.
 
     The DiT comes from `checkpoint`; all else is copied from the pipeline `base` (folder or hub id) that the student
     started from. Adapters, trained under the settings `lora`, are merged into base's weights. Modules that diffusers
-    keeps in float32 stay so in every `dtype`. A file holds up to `shard_bytes` of weights, or one that is larger.
+    keeps in float32 stay so in every `dtype`. `start` are the LoRAs that the student began with, ``models.lora``, and
+    `loras` those to add now, ``export.loras``. A file holds up to `shard_bytes` of weights, or one that is larger.
     `card` becomes the README.md. With `positions` of two latent frames the transformer is of the class that has them.
     `out` is replaced when the new folder is complete.
 
@@ -71,7 +75,8 @@ def export_pipeline(
     saved = saved_shapes(checkpoint, weights)
     source = local_folder(base, ignore=("transformer/*.safetensors",))
     settings = cast(dict, WanTransformer3DModel.load_config(source / "transformer"))
-    shapes = {name: tuple(weight.shape) for name, weight in empty_dit(str(source)).state_dict().items()}
+    empty = empty_dit(str(source))
+    shapes = {name: tuple(weight.shape) for name, weight in empty.state_dict().items()}
     expected = adapter_shapes(shapes, saved, lora.rank) if lora.rank else shapes
     if saved != expected:
         raise ValueError(
@@ -80,7 +85,9 @@ def export_pipeline(
         )
     read = partial(read_whole, checkpoint, weights)
     if lora.rank:
-        read = partial(read_merged, checkpoint, weights, saved, weight_files(base), lora.scale)
+        begun = read_changes(empty, start, "models.lora")
+        read = partial(read_merged, checkpoint, weights, saved, weight_files(base), lora.scale, begun)
+    read = partial(read_changed, read, read_changes(empty, loras, "export.loras"))
     layout = {name: torch.empty(shape, dtype=dtype_of(name, dtype), device="meta") for name, shape in shapes.items()}
     with replacing(out) as part:
         shutil.copytree(source, part, ignore=shutil.ignore_patterns("transformer", "*.md", ".*"))
@@ -161,19 +168,33 @@ def read_whole(checkpoint: str, weights: Weights, layout: Tensors) -> Tensors:
 
 
 def read_merged(
-    checkpoint: str, weights: Weights, saved: Shapes, files: dict[str, Path], scale: float, layout: Tensors
+    checkpoint: str,
+    weights: Weights,
+    saved: Shapes,
+    files: dict[str, Path],
+    scale: float,
+    begun: Changes,
+    layout: Tensors,
 ) -> Tensors:
-    """The weights that `layout` describes, from the base's `files`, with the checkpoint's adapters in them."""
+    """The weights that `layout` describes: the base's `files`, what was `begun` with, and the checkpoint's adapters."""
     wanted = {adapter for name in layout for adapter in adapter_names(name)}
     adapters = {name: torch.empty(shape) for name, shape in saved.items() if name in wanted}
     load(checkpoint, weights, adapters)
     tensors = {}
     for name, like in layout.items():
-        weight = read_part(files[name], name, 0, 1)
+        weight = changed(read_part(files[name], name, 0, 1), begun.get(name, ()))
         a, b = adapter_names(name)
         if a in adapters:
             weight = merged(weight, adapters[a], adapters[b], scale)
         tensors[name] = weight.to(like.dtype)
+    return tensors
+
+
+def read_changed(read: Callable[[Tensors], Tensors], changes: Changes, layout: Tensors) -> Tensors:
+    """The weights that `layout` describes, by `read`, with `changes` added before they are rounded."""
+    tensors = read({name: like.float() if name in changes else like for name, like in layout.items()})
+    for name in changes.keys() & tensors.keys():
+        tensors[name] = changed(tensors[name], changes[name]).to(layout[name].dtype)
     return tensors
 
 

@@ -1,11 +1,14 @@
 """Files of a pipeline, wherever it is: a folder of this machine, or a repository of the Hugging Face hub."""
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+from v4e.faults import Fault
 from v4e.wan import TRAINED_FRAMES
 
 ORIGINAL = "WanModel"  # in config.json of the layout that Wan published first
@@ -66,6 +69,25 @@ def lora_file(place: str) -> Path:
     """Returns the file of a LoRA: `place` itself, or what diffusers calls it in a folder."""
     path = Path(place)
     return path / LORA if path.is_dir() else path
+
+
+def named_loras(setting: Sequence[str], key: str) -> list[tuple[str, float]]:
+    """File and weight of each LoRA that the setting `key` names; FILE alone has the weight 1.
+
+    Raises:
+        Fault: a weight is not finite.
+    """
+    found = []
+    for one in setting:
+        file, _, end = one.rpartition(":")
+        try:
+            weight = float(end) if file else 1.0
+        except ValueError:  # a colon of the file's own name
+            file, weight = one, 1.0
+        if not math.isfinite(weight):
+            raise Fault("T19", f"{key}={one}: a weight of {end}: expected a number, such as {file}:0.8")
+        found.append((file or one, weight))
+    return found
 
 
 def check_trained_frames(key: str, frames: int, folder: str) -> None:

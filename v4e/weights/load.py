@@ -14,7 +14,8 @@ from v4e.models.positions import place_frames
 from v4e.parallel.fsdp import shard_student
 from v4e.weights.hub import check_folder
 from v4e.weights.lora import start_dtype, trainable
-from v4e.weights.shard import empty_dit, fill_shards, load_shard
+from v4e.weights.lora_merge import add_changes, read_changes
+from v4e.weights.shard import empty_dit, fill_shards, load_shard, read_part, weight_files
 
 M = TypeVar("M", bound=nn.Module)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # as configs spell them
@@ -62,14 +63,19 @@ def load_student(config: Config, device: torch.device, mesh: DeviceMesh | None) 
     if mesh is None:
         kept = start_dtype(config.lora, dtype)
         dit = load_dit(models.student, kept, models.attention, models.fold_pad, positions=models.positions)
+        if models.lora:
+            files = weight_files(models.student)
+            changes = read_changes(dit, models.lora, "models.lora")
+            add_changes(dit, changes, lambda name: read_part(files[name], name, 0, 1))
         return move(dit, device)
     check_folder(models.student)
     dit = place_frames(empty_dit(models.student), models.positions)
     dit = set_attention(dit, models.attention, models.fold_pad)
     dit = trainable(dit, config.lora, dtype, config.run.seed)
+    changes = read_changes(dit, models.lora, "models.lora")
     offload = config.train.offload == "all"
     shard_student(dit, mesh, dtype, offload=offload)
-    fill_shards(dit, models.student, device, config.run.seed, offload=offload)
+    fill_shards(dit, models.student, device, config.run.seed, offload=offload, changes=changes)
     return dit
 
 

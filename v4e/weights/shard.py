@@ -21,6 +21,7 @@ from v4e.parallel.local import local
 from v4e.parallel.tensor_parallel import put, split
 from v4e.weights.hub import TRANSFORMER, local_folder
 from v4e.weights.lora import base_name, is_adapter, start_value
+from v4e.weights.lora_merge import NO_CHANGES, Changes, changed
 
 
 def load_shard(folder: str, dtype: torch.dtype, group: dist.ProcessGroup) -> WanTransformer3DModel:
@@ -42,13 +43,19 @@ def load_shard(folder: str, dtype: torch.dtype, group: dist.ProcessGroup) -> Wan
 
 
 def fill_shards(
-    dit: WanTransformer3DModel, folder: str, device: torch.device, seed: int, *, offload: bool = False
+    dit: WanTransformer3DModel,
+    folder: str,
+    device: torch.device,
+    seed: int,
+    *,
+    offload: bool = False,
+    changes: Changes = NO_CHANGES,
 ) -> None:
     """Gives a `dit` that FSDP2 has sharded on the meta device its weights from a pipeline folder or hub id.
 
     Each rank reads its own rows, straight into its shard: neither the model nor a second copy of the shard is ever in
     memory. Shards lie on `device`, or with `offload` in host memory; what is not sharded lies on `device` in any case.
-    Adapters are in no file: they start as `seed` has it.
+    Adapters are in no file: they start as `seed` has it. To the weights that `changes` name these are added.
 
     Raises:
         ValueError: the checkpoint is not of the model's config.
@@ -68,6 +75,7 @@ def fill_shards(
         else:
             stored = base_name(name)
             value = read_slice(file_of(files, stored), stored, lambda shape, mesh=mesh: own_rows(shape, mesh))
+            value = changed(value, changes.get(stored, ()), *own_rows(parameter.shape, mesh))
         check_shape(name, value, own)
         own.copy_(value)
 

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
 from v4e.config import Config, decided_by
-from v4e.weights.hub import local_folder, lora_file
+from v4e.weights.hub import local_folder, lora_file, named_loras
 
 SCHEMA = 1  # of the files below a store: raise it when their meaning changes
 REMEMBER = 64 << 20  # bytes from which a file's hash is kept in the user's cache
@@ -52,6 +53,13 @@ def lora_hash(place: str) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"teacher.lora: there is no {path}: expected a .safetensors file or a folder with one")
     return file_hash(path)
+
+
+def loras_hash(setting: Sequence[str]) -> str:
+    """Returns the hash of each LoRA of ``models.lora`` with its weight; empty where one is not on this machine."""
+    named = named_loras(setting, "models.lora")
+    there = all(lora_file(file).is_file() for file, _ in named)
+    return " ".join(f"{lora_hash(file)}:{weight}" for file, weight in named) if there else ""
 
 
 def rollout_fingerprint(config: Config) -> str:
