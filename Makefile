@@ -60,6 +60,7 @@ bench: install ## every claim with a number, measured again (hours), into benchm
 	$(PY) -m benchmarks.studies.demo
 	$(PY) -m benchmarks.serving.edit
 	$(PY) -m benchmarks.serving.throughput
+	$(PY) -m benchmarks.serving.sign
 	$(PY) -m benchmarks.serving.soak
 	$(PY) -m benchmarks.serving.soak 20 64 0
 	$(PY) -m benchmarks.serving.fuzz

@@ -6,20 +6,20 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from serve.order import Done, Event, Order, Step
+from serve.order import Done, Event, Maker, Order, Step
 from serve.settings import Settings
 from v4e.editing.crop import edit_crop
 from v4e.editing.editor import Editor
 from v4e.editing.finish import Edit
+from v4e.editing.record import made_on
 from v4e.editing.settings import EditSettings
 from v4e.method.sampler import OnStep
-from v4e.wan import Solver
+from v4e.weights.digest import adapter_sha256, weights_sha256
 from v4e.weights.load import DTYPES
 
 log = logging.getLogger("ray.serve")
@@ -34,7 +34,9 @@ class EditEngine:
 
     def __init__(self, settings: Settings, device: torch.device | None = None):
         torch.set_num_threads(settings.threads)
-        self._stall_s = settings.stall_s
+        self._settings = settings
+        if settings.sign != "off":
+            weights_sha256(settings.model)  # seconds for a large model, which no edit need wait for
         self._editor = Editor.load(
             settings.model,
             dtype=DTYPES[settings.dtype],
@@ -82,8 +84,8 @@ class EditEngine:
     def check_health(self) -> None:
         """Raises an error if the model has stalled; Serve then replaces the replica."""
         since = self._busy_since
-        if since is not None and time.monotonic() - since > self._stall_s:
-            raise RuntimeError(f"the model has made no step for more than stall_s={self._stall_s} s")
+        if since is not None and time.monotonic() - since > self._settings.stall_s:
+            raise RuntimeError(f"the model has made no step for more than stall_s={self._settings.stall_s} s")
 
     def _edit(self, order: Order, stop: threading.Event, tell: Callable[[Step], None]) -> Done:
         start = self._busy_since = time.monotonic()
@@ -100,19 +102,7 @@ class EditEngine:
         try:
             if stop.is_set():
                 raise _Stopped
-            settings = EditSettings(
-                height=order.height,
-                width=order.width,
-                frames=order.frames,
-                steps=order.steps,
-                guidance=order.guidance,
-                shift=order.shift,
-                solver=cast(Solver, order.solver),
-                preserve=order.preserve,
-                hold=order.hold,
-                strength=order.strength,
-            )
-            edit = self._made(order, settings, on_step)
+            edit = self._made(order, order.settings, on_step)
         finally:
             self._busy_since = None
         return Done(
@@ -122,6 +112,15 @@ class EditEngine:
             notes=edit.notes,
             seconds=time.monotonic() - start,
             region=edit.region,
+            maker=self._maker(order) if order.told else None,
+        )
+
+    def _maker(self, order: Order) -> Maker:
+        place = self._settings.adapters.get(order.lora or "")
+        return Maker(
+            weights_sha256=weights_sha256(self._settings.model),
+            lora_sha256=adapter_sha256(place) if place else None,
+            on=made_on(self._editor.device),
         )
 
     def _made(self, order: Order, settings: EditSettings, on_step: OnStep) -> Edit:
@@ -130,7 +129,8 @@ class EditEngine:
         if order.crop:
             return edit_crop(self._editor, *what, settings, mask=order.mask, negative=order.negative, **more)
         masks, negatives = order.mask and [order.mask], None if order.negative is None else [order.negative]
-        [edit] = self._editor.edit(*([one] for one in what), settings, negatives=negatives, masks=masks, **more)
+        lists = [order.image], [order.instruction], [order.seed]
+        [edit] = self._editor.edit(*lists, settings, negatives=negatives, masks=masks, **more)
         return edit
 
     def _warm(self, size: tuple[int, int], settings: Settings) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SIZE = r"^(auto|[1-9]\d{1,4}[xX][1-9]\d{1,4})$"
+Sign = Literal["off", "hash", "text"]
 Text = Annotated[str, Field(max_length=32_000)]
 
 
@@ -60,6 +61,9 @@ class EditFields(BaseModel):
     )
     strength: float = Field(1.0, ge=0, le=1, description="How far the evolution goes: 0 is the source, 1 the edit.")
     region: bool = Field(False, description="Return the edited region too, as a mask, in region_b64_json.")
+    sign: Sign | None = Field(
+        None, description="Content credentials (C2PA) in the result, with the instruction's hash or text."
+    )
     output: Literal["image", "clip", "both"] = Field(
         "image", description="clip: b64_json is the evolution as a clip; both: it is in clip_b64_json beside the image."
     )

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from serve.fair import FairQueue
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-STAGES = ("parse", "queue", "model", "encode")
+STAGES = ("parse", "queue", "model", "encode", "sign")
 
 
 class Metrics:

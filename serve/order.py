@@ -1,10 +1,12 @@
 """The messages between the front and a replica of the model: an order one way, steps and the result back."""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from PIL import Image
 
-from v4e.editing.settings import Preserve
+from v4e.editing.settings import EditSettings, Preserve
+from v4e.wan import Solver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,25 @@ class Order:
     strength: float = 1.0
     crop: bool = False
     clip: bool = False  # whether the evolution is wanted, not only where it ends
+    told: bool = False  # whether what made it is wanted, for content credentials
     tell: bool = False  # whether each step is reported
     preview_at: frozenset[int] = field(default_factory=frozenset)  # steps, from 0, that are reported with a preview
+
+    @property
+    def settings(self) -> EditSettings:
+        """The part of the order that is not about pictures, words and noise."""
+        return EditSettings(
+            height=self.height,
+            width=self.width,
+            frames=self.frames,
+            steps=self.steps,
+            guidance=self.guidance,
+            shift=self.shift,
+            solver=cast(Solver, self.solver),
+            preserve=self.preserve,
+            hold=self.hold,
+            strength=self.strength,
+        )
 
     @property
     def all_steps(self) -> int:
@@ -58,6 +77,15 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Maker:
+    """The model that made an edit, and where."""
+
+    weights_sha256: str
+    lora_sha256: str | None
+    on: str  # versions and device
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done:
     """The completed edit."""
 
@@ -67,6 +95,7 @@ class Done:
     notes: tuple[str, ...]  # sentences on what had no effect
     seconds: float  # of the model
     region: Image.Image | None = None  # L, of the order's size, 255 where edited; None: all of it is
+    maker: Maker | None = None  # if the order wants it told
 
 
 Event = Step | Done

@@ -5,10 +5,11 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from serve.errors import ApiError, invalid
 from v4e.files.images import FORMATS, rgb, upright
+from v4e.files.masks import transparent
 from v4e.wan import GRID, on_grid
 
 WHITE = "expected a PNG that is transparent where to edit; if yours is white there instead, send mask_from=white"
@@ -63,7 +64,7 @@ def _light(image: Image.Image) -> Image.Image:
 def _transparent(image: Image.Image, param: str, words: str) -> Image.Image:
     if not image.has_transparency_data:
         raise invalid(param, f"{param}: it has no alpha channel: {words}.")
-    return ImageOps.invert(image.convert("RGBA").getchannel("A"))
+    return transparent(image)
 
 
 def _opened(blob: bytes, param: str, most_pixels: int, to: Callable[[Image.Image], Image.Image]) -> Image.Image:
@@ -123,11 +124,6 @@ def size_of(text: str, most_pixels: int) -> tuple[int, int] | None:
     if width * height > most_pixels:
         raise invalid("size", f"size: {text} is more than {most_pixels} pixels.")
     return width, height
-
-
-def sized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
-    """Returns `image`, or its center, cropped to the aspect of `size` and resized to it."""
-    return image if size is None else ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
 def composite(edited: Image.Image, source: Image.Image, where: Image.Image | None) -> Image.Image:

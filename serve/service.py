@@ -3,12 +3,12 @@
 import asyncio
 import base64
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 
-from serve import pictures
+from serve import pictures, signing
 from serve.errors import ApiError, ReplicaLost, overloaded
 from serve.fair import FairQueue, Turn
 from serve.fields import EditFields
@@ -129,10 +129,14 @@ class Service:
         except BaseException as error:
             told.put_nowait(error)
 
-    async def item(self, work: EditWork, order: Order, done: Done) -> dict:
+    async def item(self, work: EditWork, order: Order, done: Done, taken_s: float) -> dict:
         """Returns one item of a response's ``data``; its picture is stored, and ``file_id`` can name it later."""
-        with self.metrics.stage_seconds.labels("encode").time():
+        seconds = {"queue": max(0.0, taken_s - done.seconds), "model": done.seconds}
+        with self._timed("encode", seconds):
             files = await asyncio.to_thread(encoded, work, done)
+        if work.sign != "off":
+            with self._timed("sign", seconds):
+                files = await asyncio.to_thread(signing.signed, files, work, order, done, self.settings)
         fields = work.fields
         kinds = {"image": pictures.MIME[fields.output_format], "clip": pictures.MIME[fields.clip_format]}
         item: dict = {"seed": order.seed, "revised_prompt": None}
@@ -142,20 +146,30 @@ class Service:
             item[f"{prefix}id"] = self.store.keep(kinds.get(name, "image/png"), blob)
             if fields.response_format == "b64_json":
                 item[f"{prefix}b64_json"] = base64.b64encode(blob).decode()
+        item["metrics"] = {"stage_seconds": {stage: round(spent, 4) for stage, spent in seconds.items()}}
         if done.how:
             item["how"] = list(done.how)
         if notes := [*work.notes, *done.notes]:
             item["warnings"] = notes
         return item
 
+    @contextmanager
+    def _timed(self, stage: str, seconds: dict[str, float]) -> Iterator[None]:
+        """Measures its body as a stage of an edit, for the answer and for /metrics."""
+        start = time.monotonic()
+        yield
+        seconds[stage] = time.monotonic() - start
+        self.metrics.stage_seconds.labels(stage).observe(seconds[stage])
+
     async def _item(
         self, work: EditWork, turn: Turn, order: Order, told: Callable[[Step], Awaitable[None]] | None
     ) -> dict:
+        arrived = time.monotonic()
         async with aclosing(self._run(turn, order, work)) as events:
             async for event in events:
                 if isinstance(event, Done):
                     self.queue.leave(turn)  # the next edit need not wait for this one's encoding
-                    return await self.item(work, order, event)
+                    return await self.item(work, order, event, time.monotonic() - arrived)
                 if told is not None:
                     await told(await self._shown(work, event))
         raise overloaded("The model gave no result: try again.")

@@ -63,6 +63,9 @@ class Settings:
     drain_s: float = 60.0  # time for running edits when a replica stops; after it, another replica makes them again
     surge: bool = False  # a redeploy starts new replicas before old ones stop, and waits until there is room for them
 
+    sign: Literal["off", "hash", "text"] = "off"  # results, with the instruction's hash or text; a request may differ
+    signer: str = ""  # PEM file of a key and its certificates; "" is a signer of this machine, for tests
+
     upload_mib: float = 20.0  # of one request's body
     source_pixels: int = 40_000_000  # of one picture, before it is decoded
     urls: Outside = "off"  # pictures by URL: off, public = addresses of the internet only, any = also private ones

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from serve.keys import Keys
 from serve.settings import Settings
+from serve.signing import check_signing
 from v4e.compat import attention_backends
 from v4e.config.checks import require
 from v4e.training.checks import HALF_ONLY
@@ -34,6 +35,8 @@ def check(settings: Settings) -> None:
     # The replica checks the rest: this machine may be of another kind.
     message = f"settings.weights={settings.weights} needs a CUDA GPU: set gpus=1, or leave it out"
     require(not settings.weights or settings.gpus > 0, message)
+    if settings.sign != "off" or settings.signer:
+        check_signing(settings)
     try:
         Keys(settings)
     except (OSError, UnicodeDecodeError) as error:

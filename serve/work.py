@@ -8,11 +8,13 @@ from PIL import Image
 
 from serve import pictures
 from serve.errors import invalid, not_found
-from serve.fields import EditFields
+from serve.fields import EditFields, Sign
 from serve.order import Done, Order
 from serve.parse import Body
 from serve.settings import Settings
 from v4e.editing.editor import Editor
+from v4e.files import credentials
+from v4e.files.images import sized
 from v4e.files.masks import as_picture
 from v4e.files.results import check_holds, encode
 from v4e.files.video import write_clip
@@ -30,6 +32,8 @@ class EditWork:
     mask: Image.Image | None  # L, 255 where to edit
     orders: tuple[Order, ...]
     deadline: float  # of time.monotonic()
+    sign: Sign = "off"
+    original: bytes = b""  # the file that was sent, for credentials
 
     @property
     def size(self) -> str:
@@ -60,8 +64,8 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     size = pictures.size_of(fields.size, settings.source_pixels)
     source = pictures.decode(body.source, "image", settings.source_pixels)
     mask = _mask(body, source.size, settings.source_pixels)
-    source = pictures.sized(source, size)
-    mask = pictures.sized(mask, size) if mask else None
+    source = sized(source, size)
+    mask = sized(mask, size) if mask else None
     _check_region(fields, mask)
     if fields.output != "clip":
         _check_holds(fields.output_format, source.size)
@@ -69,6 +73,7 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     steps = fields.num_inference_steps or (max(1, settings.steps // 2) if fields.quality == "low" else settings.steps)
     # Evenly spread, never the last one: that is the result.
     at = {steps * (k + 1) // (previews + 1) - 1 for k in range(previews)} - {steps - 1, -1}
+    sign = _sign(fields, settings)
     first = secrets.randbelow(2**31) if fields.seed in (None, -1) else fields.seed
     orders = tuple(
         Order(
@@ -90,13 +95,16 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
             strength=fields.strength,
             crop=fields.crop,
             clip=fields.output != "image",
+            told=sign != "off",
             tell=tell,
             preview_at=frozenset() if fields.crop else frozenset(at),  # a crop's are of a part
         )
         for k in range(fields.n)
     )
     limit = min(settings.deadline_s, fields.deadline_s or settings.deadline_s)
-    return EditWork(fields=fields, source=source, mask=mask, orders=orders, deadline=time.monotonic() + limit)
+    deadline, original = time.monotonic() + limit, b"" if sign == "off" else body.source
+    pair = {"source": source, "mask": mask}
+    return EditWork(fields=fields, **pair, orders=orders, deadline=deadline, sign=sign, original=original)
 
 
 def check_model(name: str | None, settings: Settings) -> None:
@@ -155,6 +163,14 @@ def _mask(body: Body, size: tuple[int, int], most_pixels: int) -> Image.Image | 
     if body.mask is None:
         return None
     return pictures.decode_mask(body.mask, size, most_pixels, white=how == "white")
+
+
+def _sign(fields: EditFields, settings: Settings) -> Sign:
+    """Returns how the results of a request are signed."""
+    sign = settings.sign if fields.sign is None else fields.sign
+    if sign != "off" and not credentials.installed():
+        raise invalid("sign", "sign: this server has no c2pa-python.", "unsupported_value")
+    return sign
 
 
 def _check_holds(form: str, size: tuple[int, int]) -> None:

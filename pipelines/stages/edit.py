@@ -14,6 +14,7 @@ from typing import Literal, cast
 import torch
 from PIL import Image
 
+from pipelines.parts.signing import require_signing, signed_edit
 from v4e.config.commands import Edit
 from v4e.editing.inexact import Inexact
 from v4e.editing.settings import EditSettings, check_seed
@@ -91,7 +92,10 @@ def run(options: Edit) -> None:
         lists = [image], [options.instruction], [seed]
         negatives = [options.negative] if options.negative else None
         [edit] = editor.edit(*lists, settings, negatives=negatives, masks=mask and [mask], **more)
-    Path(options.out).write_bytes(encode(edit.image, _form(options.out)))
+    blob = encode(edit.image, _form(options.out))
+    if options.sign != "off":
+        blob = signed_edit(blob, options, _form(options.out), image, mask, edit, settings, seed)
+    Path(options.out).write_bytes(blob)
     written = [options.out]
     if options.clip:
         form = cast(Literal["mp4", "gif", "webp"], Path(options.clip).suffix.lower()[1:])
@@ -136,6 +140,8 @@ def _check(options: Edit) -> None:
             raise ValueError(f"{name}={path}: expected a name that ends in {', '.join(kinds)}")
         if file and not path.parent.is_dir():
             raise ValueError(f"{name}={path}: {path.parent} is no folder: make it first, or choose another")
+    if options.sign != "off":
+        require_signing()
     if options.negative and options.guidance == 1:
         raise ValueError("negative does nothing without guidance: set guidance above 1, such as guidance=4")
     if options.region and not (options.mask or options.crop or options.preserve == "auto"):

@@ -48,12 +48,30 @@ class Edit:
         False, "edit the part around the mask, or else around what a first edit changes, at its own size"
     )
     strength: float = option(1.0, "how far the evolution goes: 0 is the source, 1 the edit")
+    sign: Literal["off", "hash", "text"] = option(
+        "off", "content credentials in OUT, with the hash or the text of the instruction; needs c2pa-python"
+    )
+    signer: str = option("", "PEM file of a key and its certificates that sign; empty = one of this machine, for tests")
     fps: int = option(8, "frames a second of the clip")
     threads: int = option(0, "CPU threads; 0 = one for each core")
     step_cache: float = option(0.0, "not exact: skip blocks whose input changed by less than this share")
     weights: Literal["", "int8", "fp8"] = option("", "not exact: quantized weights; needs torchao and a GPU")
     compile: bool = option(False, "not exact to the bit: torch.compile of the blocks")
     bf16_decode: bool = option(False, "not exact: the VAE decodes in bfloat16")
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Options of ``v4e verify``."""
+
+    file: str = option(MISSING, "a signed picture or clip: .png, .jpg, .webp or .mp4")
+    trust: str = option("", "PEM file of certificates that you trust; a file signed by any other is refused")
+    source: str = option("", "the picture that was edited: the edit is derived again from it and compared to the bit")
+    mask: str = option("", "the mask that was edited by, if there was one")
+    model: str = option("", "the pipeline folder or hub id that edited; empty = the tiny student that comes with v4e")
+    lora: str = option("", "the LoRA's file or folder, if there was one")
+    instruction: str = option("", "the instruction, where the file tells its hash alone")
+    negative: str = option("", "the negative text, where the file tells its hash alone")
 
 
 @dataclass(frozen=True)
@@ -171,7 +189,7 @@ def name_of(kind: type) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
 
-KINDS = (Edit, World, Data, Photos, Convert, Fixtures, Leakage, Pretrain, CaptionText, Runs, RunsClean)
+KINDS = (Edit, Verify, World, Data, Photos, Convert, Fixtures, Leakage, Pretrain, CaptionText, Runs, RunsClean)
 OPTIONS = {name_of(kind): kind for kind in KINDS}
 
 

@@ -142,3 +142,18 @@ def fit(images: list[Image.Image], height: int, width: int) -> list[Image.Image]
 def restore(edited: Image.Image, source: Image.Image) -> Image.Image:
     """An edit at the size of its source."""
     return edited if edited.size == source.size else edited.resize(source.size, Image.Resampling.LANCZOS)
+
+
+def mime_of(blob: bytes) -> str:
+    """The media type of a picture file, by its bytes.
+
+    Raises:
+        UnidentifiedImageError: it is no picture.
+    """
+    form = Image.open(io.BytesIO(blob)).format
+    return "image/jpeg" if form in JPEGS else Image.MIME[form or ""]
+
+
+def sized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
+    """`image`, or its center, cropped to the aspect of `size` (width, height) and resized to it."""
+    return image if size in (None, image.size) else ImageOps.fit(image, size, Image.Resampling.LANCZOS)

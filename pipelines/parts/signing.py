@@ -1,0 +1,86 @@
+"""The content credentials of an edit that was made on the command line."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+
+from v4e.config.commands import Edit
+from v4e.editing.settings import EditSettings
+from v4e.files import credentials
+from v4e.files.images import mime_of
+from v4e.files.results import Form
+from v4e.weights.digest import adapter_sha256, weights_sha256
+from v4e.weights.load import any_device
+
+if TYPE_CHECKING:
+    from v4e.editing.finish import Edit as Made
+
+OWN = "runs/signer.pem"
+
+
+def require_signing() -> None:
+    """Refuses to sign where the package is missing.
+
+    Raises:
+        ValueError: how to get it.
+    """
+    if not credentials.installed():
+        raise ValueError(credentials.NEEDED)
+
+
+def signed_edit(
+    blob: bytes,
+    options: Edit,
+    form: Form,
+    image: Image.Image,
+    mask: Image.Image | None,
+    made: "Made",
+    settings: EditSettings,
+    seed: int,
+) -> bytes:
+    """Returns the file of an edit with credentials that say how `options` made it of `image`.
+
+    Raises:
+        ValueError: the signer cannot sign.
+    """
+    from v4e.editing.record import EditRecord, changed_box, made_on, pixels_sha256, words_sha256
+    from v4e.files.signers import open_signer, own_signer
+
+    signer = open_signer(options.signer) if options.signer else own_signer(OWN)
+    credentials.check_signer(signer)
+    told, source = options.sign == "text", Path(options.image).read_bytes()
+    record = EditRecord(
+        instruction=options.instruction if told else None,
+        negative=options.negative or None if told else None,
+        words_sha256=words_sha256(options.instruction, options.negative),
+        seed=seed,
+        settings=settings,
+        crop=options.crop,
+        width=image.width,
+        height=image.height,
+        source_sha256=pixels_sha256(image),
+        mask_sha256=mask and pixels_sha256(mask),
+        model=Path(options.model).name or "v4e",
+        weights_sha256=weights_sha256(options.model),
+        lora_sha256=adapter_sha256(options.lora) if options.lora else None,
+        how=made.how,
+        dtype=options.dtype,
+        attention="native",
+        threads=torch.get_num_threads(),
+        made_on=made_on(any_device()),
+        form=form,
+        quality=100,
+    )
+    return credentials.signed(
+        blob,
+        f"image/{form}",
+        signer,
+        record.plain(),
+        source=source,
+        source_mime=mime_of(source),
+        by=f"v4e {version('v4e')}",
+        region=changed_box(made.image, image, made.region),
+    )
