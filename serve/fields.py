@@ -44,6 +44,9 @@ class EditFields(BaseModel):
         description="Where to edit. alpha: where the mask is transparent, as OpenAI's. white: where the mask is white. "
         "image: where the image itself is transparent, without a mask.",
     )
+    enhance: bool = Field(
+        False, description="The model gets the prompt in plain words; revised_prompt says what was understood."
+    )
     seed: int | None = Field(None, ge=-1, le=2**53 - 11, description="Random without, and for -1.")
     num_inference_steps: int | None = Field(None, ge=1)
     guidance_scale: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)

@@ -139,7 +139,7 @@ class Service:
                 files = await asyncio.to_thread(signing.signed, files, work, order, done, self.settings)
         fields = work.fields
         kinds = {"image": pictures.MIME[fields.output_format], "clip": pictures.MIME[fields.clip_format]}
-        item: dict = {"seed": order.seed, "revised_prompt": None}
+        item: dict = {"seed": order.seed, "revised_prompt": order.instruction if fields.enhance else None}
         for name, blob in files.items():
             # What stands alone needs no name before its own: a clip without its image.
             prefix = "" if name == "image" or name == fields.output else f"{name}_"

@@ -18,6 +18,7 @@ from v4e.files.images import sized
 from v4e.files.masks import as_picture
 from v4e.files.results import check_holds, encode
 from v4e.files.video import write_clip
+from v4e.language.tasks import understood
 from v4e.wan import fits_vae
 
 ENLARGED = 2  # times as many pixels as the model's, from which on a result is called enlarged
@@ -74,11 +75,12 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     # Evenly spread, never the last one: that is the result.
     at = {steps * (k + 1) // (previews + 1) - 1 for k in range(previews)} - {steps - 1, -1}
     sign = _sign(fields, settings)
+    instruction = understood(fields.prompt) if fields.enhance else fields.prompt
     first = secrets.randbelow(2**31) if fields.seed in (None, -1) else fields.seed
     orders = tuple(
         Order(
             image=source,
-            instruction=fields.prompt,
+            instruction=instruction,
             seed=first + k,
             height=height,
             width=width,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from actors.llm.captioner import CaptionBatch
 from pipelines.stages import caption, caption_audit
 from tests.support.browser import HOSTILE, PROBE, QUOTING, needs_chromium
 from tests.support.triplets import image
+from v4e.captions.corrections import Correction, read_csv
 from v4e.captions.vote import TaskLabel
 from v4e.captions.write import CaptionRequest, WrittenCaption
 from v4e.config import Caption, Config, Run
@@ -72,7 +74,9 @@ def test_the_page_shows_samples_images_agreement_and_runs_nothing(browse, tmp_pa
     page = (tmp_path / "run" / "captions_audit.html").read_text() + PROBE
     dom = browse(page, 1200)
     assert dom.seen["images"] == [[40, 30]] * (2 * PER_TASK * len(TASKS)) and dom.seen["fetched"] == []
-    assert dom.texts["title"] == [f"captions: {config.run.dir}"] and len(dom.texts["script"]) == 1  # the probe's
+    assert (
+        dom.texts["title"] == [f"captions: {config.run.dir}"] and len(dom.texts["script"]) == 2
+    )  # the page's and the probe's
     assert not [key for _, attrs in dom.tags for key in attrs if key.startswith("on")]
     shown = [text for text in dom.texts["p"] if HOSTILE in text and "gradually" not in text]
     assert len(shown) == PER_TASK * len(TASKS) and all(text.endswith(f"{HOSTILE} {QUOTING}") for text in shown)
@@ -87,6 +91,29 @@ def test_the_page_shows_samples_images_agreement_and_runs_nothing(browse, tmp_pa
         assert line[0] == task and counts[task] == ("5" if task == "style" else "4") and line[at]
     assert [text.strip() for text in dom.texts["b"][:5]] == ["55", "80.0 %", "20.0 %", "80.0 %", "81.8 %"]
     assert browse(page, 500).seen["widths"][1] <= 500
+
+
+@needs_chromium
+def test_corrections_made_on_the_page_come_back_through_its_csv(browse, tmp_path: Path):
+    config = audited(tmp_path / "run")
+    caption_audit.run(config)
+    act = """<script>
+        const [first, second] = document.querySelectorAll("article");
+        first.querySelector("select").value = "tone";
+        second.querySelector("textarea").value = "=1, \\"a\\"\\nb";
+        const told = document.createElement("pre");
+        told.textContent = JSON.stringify([corrections(), first.dataset.id, second.dataset.id]);
+        document.body.append(told);
+        </script>"""
+    dom = browse((tmp_path / "run" / "captions_audit.html").read_text() + act + PROBE, 1200)
+    text, first, second = json.loads(dom.texts["pre"][0])
+    (tmp_path / "back.csv").write_bytes(text.encode())
+    assert read_csv(str(tmp_path / "back.csv")) == {
+        first: Correction(task="tone"),
+        second: Correction(caption='=1, "a"\nb'),
+    }
+    read_as = [text for text in dom.texts["small"] if text.startswith("read as ")]
+    assert len(read_as) == PER_TASK * len(TASKS) <= len(dom.texts["li"])
 
 
 def test_the_sample_does_not_look_at_how_captions_came_out(tmp_path: Path):

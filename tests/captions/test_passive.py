@@ -5,13 +5,13 @@ import pytest
 from pipelines.parts.command import main
 from v4e.captions.checks import check_caption
 from v4e.captions.passive import passive, pasted
-from v4e.captions.templates import template_caption
+from v4e.captions.templates import core_caption, template_caption
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("adjust the hair color to a red gradient", "The hair color is gradually adjusted to a red gradient"),
+        ("adjust the hair color to a red gradient", "The hair color gradually adjusts to a red gradient"),
         ("eradicate the river", "The river is gradually eradicated"),
         ("make the colors more vibrant", "The colors gradually become more vibrant"),
         ("enlarge both eyes slightly", "Both eyes are gradually enlarged slightly"),
@@ -19,6 +19,14 @@ from v4e.captions.templates import template_caption
         ("zoom in on the flower", "The view gradually zooms in on the flower"),
         ("to the left of the man, include a girl", "A girl is gradually included to the left of the man"),
         ("the sign should be larger", "The sign gradually becomes larger"),
+        ("swap the lamps for candles", "The lamps gradually turn into candles"),
+        ("change to a bird's-eye view", "The image gradually changes to a bird's-eye view"),
+        (
+            "rotate the arrow counterclockwise by 30 degrees",
+            "The arrow is gradually rotated counterclockwise by 30 degrees",
+        ),
+        ("let the girl sits on the bench", "The girl gradually sits on the bench"),
+        ("apply a soft filter to the whole photo", "A soft filter is gradually applied to the whole photo"),
     ],
 )
 def test_an_order_is_told_as_what_happens(text: str, told: str):
@@ -36,6 +44,77 @@ def test_an_order_is_told_as_what_happens(text: str, told: str):
 )
 def test_a_pasted_order_is_refused(caption: str):
     assert "grammar" in check_caption(caption, "lighten the floor", "tone")
+
+
+# kinds of faults that were read in captions of instructions of others
+@pytest.mark.parametrize(
+    ("text", "task", "core"),
+    [
+        (
+            "Replace the background with a library setting",
+            "background",
+            "The background slowly transforms into a library setting",
+        ),
+        (
+            "Replace the meadow background with a busy port",
+            "background",
+            "The meadow background slowly transforms into a busy port",
+        ),
+        ("Color the jar on the right to green", "color", "The color of the jar on the right gradually shifts to green"),
+        ("The roof must take on a golden hue", "color", "The roof's color gradually shifts to golden"),
+        ("Add an owl perched on the fence", "addition", "An owl gradually appears perched on the fence"),
+        (
+            "Apply a faded sepia tone to the entire image to give it an old feel",
+            "tone",
+            "The image gradually shifts to a faded sepia tone",
+        ),
+        ("Delete the boat so that the lake is empty", "removal", "The boat gradually fades away"),
+        ("Remove the black and white dog", "removal", "The black and white dog gradually fades away"),
+        ("Erase the two small buildings in the picture", "removal", "The two small buildings gradually fade away"),
+        ("The kite shall be deleted from the picture", "removal", "The kite gradually fades away"),
+        ("Turn the clay pot into a copper pot", "material", "The clay pot gradually turns into a copper pot"),
+        (
+            "Change the texture of the towers' roofs to look like moss",
+            "material",
+            "The towers' roofs' texture gradually becomes moss",
+        ),
+        ("Turn this into a charcoal drawing", "style", "The scene gradually adopts a charcoal drawing style"),
+        ("Change the plum into peach", "replacement", "The plum gradually turns into a peach in place"),
+    ],
+)
+def test_kinds_that_templates_got_wrong(text: str, task: str, core: str):
+    assert core_caption(text, task) == core and check_caption(core, text, task) == []
+
+
+def test_what_follows_in_a_compound_goes_on_in_small_letters():
+    whole = template_caption("Remove the cup and move her hand to the left", "removal")
+    assert ", then her hand" in whole
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "The two towers gradually fades away",
+        "The gray and white cat gradually fade away",
+        "A him with a can gradually appears",
+        "A bird perched gradually appears on the roof",
+        "The houses' walls's texture gradually becomes marble",
+        "The image gradually becomes a sepia filter to the entire image",
+        "The girl gradually begins to sits on the wall",
+    ],
+)
+def test_faults_of_grammar_are_refused(caption: str):
+    assert "grammar" in check_caption(caption, "paint the floor", "removal")
+
+
+def test_a_word_may_be_lost_but_none_of_a_list_and_no_color_or_place():
+    def kept(caption: str, instruction: str) -> bool:
+        return "kept" not in check_caption(caption, instruction, "removal")
+
+    assert kept("The antler headpiece gradually fades away", "remove the antler headpiece of the woman")
+    assert not kept("The cat and the dog gradually fade away", "remove the cat, the dog and the bird")
+    assert not kept("The tall lamp gradually fades away", "remove the tall lamp on the left")
+    assert not kept("The cat gradually fades away", "remove the big cat basket lid")
 
 
 def test_the_worlds_put_is_a_motion():

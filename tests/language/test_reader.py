@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v4e.language.clauses import clauses
-from v4e.language.head import head
+from v4e.language.head import NOTHING, head
 from v4e.language.reader import OTHER, language, read
-from v4e.language.tasks import TASKS
+from v4e.language.tasks import TASKS, understood
 
 
 def tasks(text: str) -> list[str]:
@@ -49,6 +49,36 @@ def test_edits_of_a_list_are_told_apart(text: str, expected: list[str]):
     assert tasks(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "edits"),
+    [
+        ("Please delete the truck. It is a present for my dad! Many thanks", ["delete the truck"]),
+        ("adjust the overall lighting and tone to match", ["adjust the overall lighting and tone to match"]),
+        ("Brighten and whiten her skin", ["Brighten and whiten her skin"]),
+        ("1. Crop\n2. Add a tree", ["Crop", "Add a tree"]),
+        ("Darken the sky.Remove the car", ["Darken the sky", "Remove the car"]),
+        ("make it 3.5 m tall", ["make it 3.5 m tall"]),
+    ],
+)
+def test_remarks_are_no_edits_and_nouns_no_verbs(text: str, edits: list[str]):
+    assert [part.text for part in read(text).parts] == edits
+
+
+def test_a_wish_after_a_comma_is_a_clause_of_its_own():
+    assert clauses("We drove far to see this, trying to remove the bus").edits[-1] == "remove the bus"
+
+
+def test_a_remark_alone_still_has_a_reading_that_is_not_sure():
+    found = read("Thank you so much")
+    assert found.task in {*TASKS, OTHER} and not found.sure
+
+
+def test_understood_is_the_request_in_plain_words():
+    said = understood("Hi! Could you please remove the dog, and make the door red? Keep the fence as it is. Thanks!")
+    assert said == "remove the dog, then make the door red, Keep the fence as it is"
+    assert understood("删除左边的树") == "删除左边的树" and understood("x" * 9000 + " remove it").startswith("x" * 9000)
+
+
 def test_a_quoted_text_is_byte_for_byte_and_what_it_says_is_no_edit():
     found = read('write "Remove the dog, and add a cat &amp; \u00e9!" on the sign')
     assert found.quoted == ("Remove the dog, and add a cat &amp; \u00e9!",) and found.task == "text"
@@ -84,7 +114,7 @@ def test_only_english_is_ever_sure():
 def test_the_head_gives_each_clause_a_distribution_of_its_own():
     texts = ["remove the dog", "make the car red", ""]
     chances = head()(texts)
-    assert head().labels == (*TASKS, OTHER) and np.allclose(chances.sum(1), 1, atol=1e-5)
+    assert head().labels == (*TASKS, OTHER, NOTHING) and np.allclose(chances.sum(1), 1, atol=1e-5)
     assert np.allclose(chances[1], head()(texts[1:2])[0])
 
 

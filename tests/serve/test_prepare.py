@@ -57,6 +57,17 @@ def test_heic_is_named_where_it_is_not(monkeypatch):
     assert (error.code, error.param) == ("invalid_image", "image") and "HEIC" in error.message
 
 
+def test_enhance_gives_the_model_the_prompt_in_plain_words():
+    def order(**fields):
+        fields = EditFields(prompt="Hey, could you please remove the dog? My mum will love it.", **fields)
+        return prepare(Body(fields=fields, source=file(picture(0, (64, 48))), mask=None), Settings(), 0, False).orders[
+            0
+        ]
+
+    assert order(enhance=True).instruction == "remove the dog"
+    assert order().instruction.startswith("Hey, could you")
+
+
 def test_a_jpeg_without_its_last_bytes_is_a_source():
     assert prepared(file(picture(0, (64, 48)), "JPEG")[:-2]).source.size == (64, 48)
 

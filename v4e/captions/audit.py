@@ -1,4 +1,4 @@
-"""The page of an audit, which shows the captions to a person. It is one file and fetches nothing."""
+"""The page of an audit: captions for a person to see and to correct. It is one file and fetches nothing."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from v4e.captions.summary import BY_MODEL, agreement, fallback
 from v4e.data.quality import decode_image
 from v4e.data.sources import RawTriplet
 from v4e.files.pictures import data_uri, webp
+from v4e.language.reader import read
 from v4e.language.tasks import TABLE1, TASKS
 
 TEMPLATE = Path(__file__).with_name("audit.html.j2")
@@ -33,7 +34,11 @@ def render(page: AuditPage) -> str:
     matrix = agreement([*page.rows, *page.dropped])
     seen = {label for found in matrix.values() for label in found}
     samples = {
-        task: [row | {"pictures": _pictures(page, row["id"])} for row in page.shown if row["task"] == task]
+        task: [
+            row | {"pictures": _pictures(page, row["id"]), "reading": read(row["instruction"])}
+            for row in page.shown
+            if row["task"] == task
+        ]
         for task in TASKS
     }
     count = max(1, len(page.rows))

@@ -16,7 +16,12 @@ _IRREGULAR = dict(
     )
 )
 _INTRANSITIVE = words_of("zoom look focus")
-_ADDS = words_of("add put place insert draw include introduce write hang attach bring move shift slide")
+_ADDS = words_of("add put place insert draw include introduce write hang attach bring move shift slide apply")
+# verbs whose object changes by itself: "the dress gradually changes to ..."
+_CHANGES = dict.fromkeys(words_of("change alter modify edit update set switch vary redo"), "change") | {
+    verb: verb for verb in words_of("turn transform convert morph shift adjust")
+}
+_SWAPS = words_of("replace swap exchange substitute")
 _BECOMES = words_of("make turn paint color colour dye get")
 _INTO = r"(?:into|to|with|as|from|for|using|so|by|like|instead|until|without)\b"
 _AT = (
@@ -37,8 +42,8 @@ _OBJECT = re.compile(
     r"(?:the|an?|this|that|these|those|his|her|their|its|my|some|all|both|him|them|it|two|three)\b", re.I
 )
 _FIRST = re.compile(r"(?P<place>(?:in|on|at|to|next to|beside|above|below|behind|under) [^,]+), (?P<rest>.+)", re.I)
-_HOW_FIRST = re.compile(r"(?P<how>\w+ly) (?P<rest>.+)", re.I)
-_HOW = re.compile(r"(?P<thing>.+) (?P<how>slightly|a bit|a little(?: bit)?|a lot|completely|\w+ly)", re.I)
+_HOW_FIRST = re.compile(r"(?P<how>(?!apply\b)\w+ly) (?P<rest>.+)", re.I)
+_HOW = re.compile(r"(?P<thing>.+) (?P<how>a bit|a little(?: bit)?|a lot|(?:counter)?clockwise|upside down|\w+ly)", re.I)
 _WISH = re.compile(
     r"(?P<thing>.+?) (?:should|must|shall|could|would|might|may|can|needs? to|ha(?:s|ve) to|ought to|(?:is|are) to)"
     r"(?P<be> be)? (?P<rest>.+)",
@@ -55,7 +60,8 @@ def pasted(caption: str, instruction: str) -> bool:
     if not words:
         return False
     first = words[0].strip(",.:;")
-    again = bool(first) and re.search(rf"(?<=\S ){re.escape(first)}\b", bare, re.I)
+    noun = first.lower() in ("color", "colour", "text")  # "the color of the door": no order
+    again = bool(first) and not noun and re.search(rf"(?<=\S ){re.escape(first)}\b", bare, re.I)
     verb = first.lower() in VERBS or (first.istitle() and first.lower() not in ("the", "a", "an"))
     if again and verb and not any(word.lower() == first.lower() for word in words[1:]):
         return True
@@ -77,6 +83,8 @@ def passive(text: str, task: str) -> str:
     if low in ("make", "let", "have") and (found := _SEEMS.fullmatch(rest)):
         return f"{_named(found['thing'])} gradually {_s('begin', found['thing'])} to look {found['rest']}"
     if low in ("let", "have") and (found := _HAS.fullmatch(rest)):
+        if re.match(r"\w+[^s\W]s ", found["rest"]):
+            return f"{_named(found['thing'])} gradually {found['rest']}"
         return f"{_named(found['thing'])} gradually {_s('begin', found['thing'])} to {found['rest']}"
     if low == "give" and (found := _GIVES.fullmatch(rest)):
         return f"{_is(definite(found['thing']))} given {found['rest']}"
@@ -85,7 +93,13 @@ def passive(text: str, task: str) -> str:
     done = _IRREGULAR.get(low) or participle(low)
     if particle := re.match(r"(?:in|out|up|off|down|away|back) ", rest):
         done, rest = f"{done} {particle.group().strip()}", rest[particle.end() :]
+    if low in _CHANGES and re.match(r"(?:to|into) ", rest):
+        return f"The image gradually {third_person(_CHANGES[low])} {rest}"
     thing, tail = _split(rest, low)
+    if low in _SWAPS and (into := re.fullmatch(r"(?:with|by|for|to) (.+)", tail)):
+        return f"{_named(thing)} gradually {_s('turn', thing)} into {into[1]}"
+    if low in _CHANGES and re.match(r"(?:to|into|from) ", tail):
+        return f"{_named(thing)} gradually {_s(_CHANGES[low], thing)} {tail}"
     if how := _HOW.fullmatch(thing):
         thing, tail = how["thing"], f"{how['how']} {tail}".rstrip()
     new = low in _ADDS and not re.match(r"(?:the|it|them|him|her)\b", thing)

@@ -20,13 +20,13 @@ from v4e.language.lexicon import MOVE, WHOLE
 from v4e.language.reader import read
 from v4e.language.slots import Slots, slots
 from v4e.language.tasks import TABLE1, TASKS, atoms, normalize, rule_task
-from v4e.language.words import COLORS
+from v4e.language.words import COLORS, FUNCTION
 
 # a clause that names a thing that stays; those that name all, or a whole sentence, have no closing of their own
 _KEPT = re.compile(
     r"(?:(?:while|and|but|still|always|please) )*(?:keep(?:ing)?|retain(?:ing)?|maintain(?:ing)?|preserv(?:e|ing)|"
     r"(?:without|don't|do not|never|avoid) \w+) (?P<thing>(?!everything|all\b|it\b|them\b)"
-    r"(?:[^\s,.;]+ ){0,5}?[^\s,.;]+?)(?: (?:(?:exactly|completely|still|all) )?"
+    r"(?:[^\s,.;]+ ){0,9}?[^\s,.;]+?)(?: (?:(?:exactly|completely|still|all) )?"
     r"(?:unchanged|intact|the same|as is|as (?:it is|they are)|untouched|in place))?",
     re.I,
 )
@@ -60,7 +60,7 @@ def join_atoms(cores: list[str], tasks: list[str], task: str, keeps: Sequence[st
     things = [definite(found["thing"]) for keep in keeps if (found := _KEPT.fullmatch(keep))]
     if things:
         closing = f"{' and '.join(things)} and everything else remain unchanged"
-    rest = [core[0].lower() + core[1:] if core.startswith(("The ", "A ", "An ")) else core for core in cores[1:]]
+    rest = [core[0].lower() + core[1:] if core.split(" ", 1)[0].lower() in FUNCTION else core for core in cores[1:]]
     return f"{', then '.join([cores[0], *rest])}, while {closing}."
 
 
@@ -96,13 +96,16 @@ def _fill(found: Slots, task: str) -> str:
         case "removal":
             return f"{source} gradually fade{s} away"
         case "replacement":
-            return f"{source} gradually turn{s} into {found.target} in place"
+            return f"{source} gradually turn{s} into {_one(found.target)} in place"
         case "background":
             return _background(found, source, s)
         case "color":
             return f"{_part(source, 'color')} gradually shifts {_to(found)}"
         case "material":
-            if re.search(r"\b(?:made|carved|built) ", found.target):
+            if re.search(
+                r"\b(?:made|carved|built) |^(?:an?|another) (?!.*(?:texture|pattern|finish|look|surface)$)",
+                found.target,
+            ):
                 return f"{source} gradually turn{s} into {found.target}"
             if re.search(r"\b(?:texture|pattern|finish|look|surface)$", found.target):
                 return f"{source} gradually take{s} on {with_article(found.target)}"
@@ -113,7 +116,7 @@ def _fill(found: Slots, task: str) -> str:
             if re.match("as (?:if|though)", found.target, re.I):
                 return f"The scene gradually looks {found.target[:1].lower()}{found.target[1:]}"
             named = with_article(re.sub("^the ", "", found.target))
-            whole = re.search(r"\b(?:style|painting|drawing|sketch|art|photo\w*|poster|look|image)\b", named, re.I)
+            whole = re.search(r"\b(?:style|photo\w*|poster|look|image)\b", named, re.I)
             return f"The scene gradually adopts {named}{'' if whole else ' style'}"
         case "tone":
             return _tone(found, s)
@@ -121,6 +124,11 @@ def _fill(found: Slots, task: str) -> str:
             return _portrait(found, source, s)
         case _:
             return _motion(found, source, s)
+
+
+def _one(target: str) -> str:
+    """Gives a short noun phrase its article; longer ones may be plural or have a name."""
+    return with_article(target) if re.fullmatch(r"[a-z-]+(?: [a-z-]+)?", target) else target
 
 
 def _part(source: str, part: str) -> str:
@@ -133,7 +141,9 @@ def _part(source: str, part: str) -> str:
 
 
 def _background(found: Slots, source: str, s: str) -> str:
-    if re.search(r"\b(?:behind|surroundings?|environment|landscape|view|setting|scenery|location)\b", source):
+    if re.search(
+        r"\b(?:background|behind|surroundings?|environment|landscape|view|setting|scenery|location)\b", source
+    ):
         return f"{source} slowly transform{s} into {found.target}"
     around = f" around {source[:1].lower()}{source[1:]}" if source else ""
     return f"The background{around} slowly transforms into {_scene(found.target)}"
@@ -194,7 +204,9 @@ def _in_place(place: str) -> str:
 
 def _scene(target: str) -> str:
     bare = re.sub(r"^an? ", "", target, flags=re.I)
-    bare = re.sub(r" (?:scene|background|backdrop|setting)$", "", bare, flags=re.I)
+    bare = re.sub(r" (?:scene|background|backdrop)$", "", bare, flags=re.I)
+    if bare.endswith(" setting"):
+        return with_article(bare)
     if re.match(r"(?:the|some|its|his|her)\b", bare, re.I) or len(bare.split()) > 3 or bare.lower() in COLORS:
         return target
     return with_article(f"{bare} scene")

@@ -44,18 +44,28 @@ _TOUCH = r"(?:alter|chang|modify|touch|affect|disturb|mov|damag|ruin)\w*"
 _KEEP = re.compile(
     rf"^(?:while |and |but |, )*(?:(?:still |always )?{_STAY}\b(?! (?:only|just)\b)|(?:without|not|don't|do not|"
     rf"never|avoid) "
-    rf"{_TOUCH}|ensur(?:e|ing)\b|mak(?:e|ing) sure\b|(?:everything|all) else\b)",
+    rf"{_TOUCH}|ensur(?:e|ing)\b|mak(?:e|ing) sure\b|(?:everything|all) else\b|"
+    rf"(?:the|his|her|its|their|all) [^,]*\b(?:stays?|remains?|(?:is|are) kept)\b)",
     re.I,
 )
 _BEFORE_KEEP = re.compile(
     rf"(?:[,;.]?\s+(?:while|but|and)|[,;])\s+(?=(?:still |also |please )*{_STAY}\b(?! (?:only|just|it)\b)|"
     rf"(?:without|don't|"
-    rf"do not) )|\s+(?=without {_TOUCH}|(?:keeping|maintaining|preserving|retaining) )",
+    rf"do not) )|(?:,\s*|\s+)(?=without {_TOUCH}|(?:keeping|maintaining|preserving|retaining|ensuring|making sure) )",
     re.I,
+)
+# nouns more often than verbs: an imperative only before what it is done to
+_NOUNS = (
+    "tone|colou?r|light|focus|design|cover|look|cross|mark|touch|cool|warm|dim|slide|shift|cut|balance|trim|tint|pose"
+)
+_IT = (
+    r"(?:the|an?|this|that|these|those|his|her|their|its|my|some|all|both|each|every|it|him|them|me|at|up|down|out|in)"
 )
 _JOINT = re.compile(
     rf"(?:\s*[,;]\s*(?:(?:and|then|also|but)\s+)*|\s+(?:and|then|but|also)\s+(?:(?:then|also|please)\s+)*|"
-    rf"\s*[.!?]+\s+(?:(?:and|then|also|please|next)[\s,]+)*)(?=(?:please\s+)?{_VERB}\b\s+\S)",
+    rf"\s*[.!?]+\s+(?:(?:and|then|also|please|next)[\s,]+)*)"
+    rf"(?=(?:(?:please|trying to|(?:i|we) (?:want|need) to|(?:can|could) (?:you|someone))\s+)*"
+    rf"(?!(?:{_NOUNS})\s(?!{_IT}\b)){_VERB}\b\s+\S)",
     re.I,
 )
 # people in a hurry write "remove background add hearts"; a capital may stand for the stop
@@ -70,8 +80,10 @@ _BARE = re.compile(
     r"Crop|Zoom|Insert|Eliminate|Swap|Darken|Lighten|Make|Put|Shrink|Touch|Also|Blur)\s)"
 )
 _END = re.compile(
-    r"\s*(?:\n+|;|[.!?\u3002\uff01]+(?=\s+[A-Z\[(]|\s*$|\w*[\u3000-\u9fff])|(?:^|\s)(?:\d{1,2}[.)]|[\u2022*])\s+)\s*"
+    r"\s*(?:\n+\s*(?:\d{1,2}[.)]\s+)?|;|[.!?\u3002\uff01]+(?=\s+[A-Z\[(]|\s*$|\w*[\u3000-\u9fff])|(?<=[a-z]{3})[.!?]+(?=\s+[a-z]|[A-Z][a-z])|"
+    r"(?:^|\s)(?:\d{1,2}[.)]|[\u2022*])\s+)\s*"
 )
+_LONE = re.compile(r"(?:\w+ly )?\w+(?: \w+ly)?")  # a verb whose object follows with the next verb
 _ASIDE = re.compile(r"(?:in|at|on|to|next to|beside|above|behind|below|under|for|with|instead of|if|where) ", re.I)
 _ASKS = re.compile(rf"{_VERB}\b", re.I)
 _MARKS = re.compile(r"<(?:image|img|video)[^>]*>|\[(?:specific|general|serious|request|paid|free)\]", re.I)
@@ -81,7 +93,7 @@ _MARKS = re.compile(r"<(?:image|img|video)[^>]*>|\[(?:specific|general|serious|r
 class Clauses:
     """The clauses of an instruction, in order; a quoted text is one character, and `shown` brings it back."""
 
-    edits: tuple[str, ...]  # never empty; imperatives without politeness where the writer used them
+    edits: tuple[str, ...]  # never empty, without politeness; some may ask for nothing
     keeps: tuple[str, ...]  # what stays, in the writer's words
     quoted: tuple[str, ...]  # with their quotation marks, byte for byte
 
@@ -95,7 +107,7 @@ def clauses(instruction: str) -> Clauses:
     """Cuts `instruction` before each further imperative, sentence, item of a list, and clause about what stays.
 
     Entities of HTML, ``<image>``, tags of forums and characters that are not printed are left out, but not from
-    quoted texts. Sentences that ask for nothing ("thanks, my mother will love it") are left out beside those that do.
+    quoted texts.
     """
     quoted: list[str] = []
     text, at = "", 0
@@ -110,12 +122,16 @@ def clauses(instruction: str) -> Clauses:
     for sentence in _END.split(text):
         for part in _cut(sentence):
             bare = stripped(part)
-            (keeps if _KEEP.match(bare) or _KEEP.match(part) else edits).append(bare)
-    if len(edits) > 1:
-        edits = [part for part in edits if _ASKS.match(part)] or [max(edits, key=len)]
+            if any(c.isalpha() or ord(c) >= HIDDEN for c in bare):
+                (keeps if _KEEP.match(bare) or _KEEP.match(part) else edits).append(bare)
     if not edits and keeps:
         edits = [keeps.pop(0)]
     return Clauses(tuple(edits) or (text,), tuple(keeps), tuple(quoted))
+
+
+def asks(clause: str) -> bool:
+    """True if a clause begins with a verb of requests."""
+    return bool(_ASKS.match(clause))
 
 
 def stripped(text: str) -> str:
@@ -137,7 +153,8 @@ def _cut(sentence: str) -> list[str]:
     marks = {found.span() for pattern in (_BEFORE_KEEP, _JOINT, _BARE) for found in pattern.finditer(sentence)}
     for end, after in sorted(marks):
         part = stripped(sentence[start:end]) if end >= start else ""
-        if part and (_ASKS.match(part) or not _ASIDE.match(part)):
+        lone = end > start and _LONE.fullmatch(part) and _ASKS.match(part) and after < len(sentence)
+        if part and not lone and (_ASKS.match(part) or not _ASIDE.match(part)):
             parts.append(sentence[start:end])
             start = after
     return [part for part in (*parts, sentence[start:]) if stripped(part)]

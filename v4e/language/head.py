@@ -19,6 +19,7 @@ from v4e.language.clauses import HIDDEN
 WEIGHTS = Path(__file__).with_name("head.safetensors")
 SIZE = 1 << 15  # rows of the weights
 SCALE = 8.0  # length of a clause's feature vector
+NOTHING = "nothing"  # the last label: a clause that asks for no edit
 LONGEST = 60  # words that are read of a clause
 _TOKEN = re.compile(
     r"[\ue000-\uf8ff]|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['\u2019-][^\W_]+)*|->|=>|\u2192"

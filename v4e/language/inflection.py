@@ -6,15 +6,16 @@ calls "bus" a plural. ``lemminflect`` 0.2 agrees on all verbs but "beautify" tha
 
 import re
 
-from v4e.language.words import words, words_of
+from v4e.language.words import COLORS, MATERIALS, words, words_of
 
 _MASSES = words_of(
     "snow rain fog mist smoke fire water grass sunlight light lipstick makeup make-up mascara text ice dust"
 )
 
+_ONE_IN_S = words_of("lens canvas gas iris atlas christmas texas paris")
 _AFTER_HEAD = re.compile(
-    r" (?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|along|around|that|which|who|except|"
-    r"\w+ing|\w+ed (?=in |on |by |at |with |across |around )) ?"
+    r" (?:(?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|along|around|that|which|who|except|"
+    r"\w+ing)\b|\w+ed (?=in |on |by |at |with |across |around )) ?"
 )
 _PRONOUNS = {"it": "object", "them": "objects", "him": "person", "her": "person", "me": "person"}
 _DETERMINER = (
@@ -29,7 +30,10 @@ def plural(noun_phrase: str) -> bool:
     if re.match(r"(?:all|both|two|three|four|five|several|many|some (?=\w+s\b))\b", noun_phrase, re.I):
         return True
     last = (words(head) or [""])[-1]
-    return " and " in head or bool(re.search(r"(?<![su])s$|^(?:people|men|women|children|feet|teeth)$", last))
+    pair = re.search(r"(\w+) and ", head)  # "the gray and white cat" is one
+    if pair and pair[1].lower() not in COLORS | MATERIALS:
+        return True
+    return bool(re.search(r"(?<![su])s$|^(?:people|men|women|children|feet|teeth)$", last)) and last not in _ONE_IN_S
 
 
 def with_article(noun_phrase: str) -> str:
@@ -47,6 +51,7 @@ def definite(noun_phrase: str) -> str:
         noun_phrase.lower()
     ):
         return f"the {noun}"
+    noun_phrase = re.sub(r"^(?:him|them|her(?= \w+ing\b)|me) ", "the person ", noun_phrase, flags=re.I)
     noun_phrase = re.sub(r"^only (?=the\b)", "", noun_phrase, flags=re.I)
     noun_phrase = re.sub(r"^(?:my|our|your)\b", "the", noun_phrase, flags=re.I)
     if re.match(_DETERMINER, noun_phrase, re.I):

@@ -6,7 +6,10 @@ from v4e.language.lexicon import ADD, COLOR, MATERIAL, MOVE, REMOVE, WHOLE
 PLACE = (
     r"(?:(?:in|on|at|onto|into|above|below|under|underneath|beneath|behind|beside|near|over|between|around|inside|"
     r"next to|in front of|to the (?:left|right|top|bottom)|to|by|against|within|along|across|leaning on|leaning "
-    r"against|hanging from|floating over|floating above|standing on|sitting on)\s.+|(?:top|bottom|upper|lower)[ -](?"
+    r"against|hanging from|(?:perched|seated|sitting|standing|lying|floating|flying|hanging|resting|parked|placed|"
+    r"hovering|growing|swimming|sleeping|mounted|attached|tied|running|walking) (?:\w+ )?(?:in|on|at|above|below|under|"
+    r"behind|beside|near|over|between|around|inside|next to|in front of|to|by|against|within|along|across))\s.+|"
+    r"(?:top|bottom|upper|lower)[ -](?"
     r":left|right|center|middle)(?: corner)?)"
 )
 _COLOR = rf"(?:#[0-9a-f]{{6}}|(?:an? )?(?:\w+ )?shade of {COLOR}|(?:{COLOR} )?{COLOR})"
@@ -23,14 +26,14 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"(?P<place>(?:in|on|at|above|below|under|behind|near|next to|beside) .+?),? {ADD} (?P<target>.+)",
         r"(?:decorate|equip|fill|adorn|furnish) (?P<on>.+?) with (?P<target>.+)",
         rf"(?:make|have|let|get) (?P<target>{_NEW} .+?) (?P<place>{MOVE}\b.*)",
-        rf"(?:{ADD}|show) (?P<target>.+?) (?P<place>{PLACE})",
-        rf"(?:{ADD}|show) (?P<target>.+)",
+        rf"(?:{ADD}|show(?= (?:{_NEW}|two)\b)) (?P<target>.+?) (?P<place>{PLACE})",
+        rf"(?:{ADD}|show(?= (?:{_NEW}|two)\b)) (?P<target>.+)",
         r"give (?P<on>(?:the |a |an |his |her )?\w+(?: \w+)??) (?P<target>(?:an? |some ).+)",
         r"(?P<target>(?:an? |some |one |two |three ).+?) (?:should|must) (?:be|appear) (?P<place>.+)",
     ),
     "removal": (
         rf"(?:strip|peel|pluck) (?P<source>.+?) (?:off|from) (?P<holder>(?!{WHOLE}$).+)",
-        rf"{REMOVE} (?P<source>.+?)(?: (?:from|in) {WHOLE})?",
+        rf"{REMOVE} (?P<source>.+?)(?: (?:seamlessly|completely|entirely|fully))?(?: (?:from|in) {WHOLE})?",
         rf"take (?P<source>.+?) (?:away|out)(?: (?:of|from) {WHOLE})?",
         rf"(?:cut|edit|crop|photoshop|wipe|clip) (?P<source>.+?) (?:away|out|off)(?: (?:of|from) {WHOLE})?",
         r"(?:make|let) (?P<source>.+) (?:disappear|vanish|go away)",
@@ -45,7 +48,9 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "background": (
         r"(?:\w+) (?:the |its )?(?:background|backdrop|scenery|setting)(?: scene| setting)? (?:in|into|to|with|by|"
         r"for|be|become|as|to be) (?P<target>.+)",
-        r"(?:\w+) (?:the |its )?(?:background|backdrop) (?P<target>.+)",
+        r"(?:\w+) (?:the |its )?(?:background|backdrop) (?P<target>(?!of|around|behind|in|on|from).+)",
+        r"(?:replace|change|swap|turn|convert|transform) (?P<source>(?:the |its )?(?:[\w-]+ ){1,3}background)"
+        r" (?:with|to|into|by|for) (?P<target>.+)",
         r"(?:use|add|give (?:it|the \w+)|set) (?P<target>.+?) (?:as |for )?(?:the |its )?(?:background|backdrop)",
         rf"(?:put|place|move|set|take|bring|transport) (?:{WHOLE}|them|everything) (?:in|on|at|into|onto|to) (?"
         rf"P<target>.+)",
@@ -101,7 +106,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"(?:give|lend) {WHOLE} (?P<target>.+)",
         rf"(?:make|turn|change|convert|shift|set|switch) {WHOLE} (?:(?:into|in|to|look like|look|feel|be) )?(?"
         rf"P<target>.+)",
-        rf"(?:apply|use|add) (?P<target>.+?)(?: (?:to|on|over) {WHOLE})?",
+        rf"(?:apply|use|add) (?P<target>(?:(?! (?:to|on|over) ).)+)(?: (?:to|on|over) {WHOLE})?",
         r"(?:change|set|switch|turn) the (?:weather|season|time of day|lighting|light|tone|mood|grade|atmosphere) (?"
         r":in|into|to) (?P<target>.+)",
         rf"(?P<verb>relight|colou?ri[sz]e|restore|enhance|grade|brighten|darken|light|tint|retouch) {WHOLE} (?"

@@ -5,8 +5,10 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from v4e.language.clauses import VERBS, clauses
-from v4e.language.head import head
+from v4e.language.head import NOTHING, Head, head
 from v4e.language.words import FUNCTION, words
 
 OTHER = "other"  # the label of edits that none of the 11 tasks is: crops, reasoning, resolution
@@ -29,6 +31,7 @@ class Reading:
     """The content of an instruction."""
 
     edits: tuple[EditRead, ...]  # in order, never empty
+    parts: tuple[EditRead, ...]  # the same, where imperatives in a row of one kind count one by one
     keeps: tuple[str, ...]  # clauses that say what stays
     quoted: tuple[str, ...]  # texts in quotation marks, byte for byte, without the marks
     language: str  # "en", "zh", "ja", "ko", "ru", "ar", or "und"
@@ -44,30 +47,40 @@ class Reading:
 @lru_cache(1 << 13)  # corpora repeat themselves
 def read(instruction: str) -> Reading:
     """Reads `instruction`; any text gives a reading, and one that nobody understands is not sure."""
+    return reading(instruction, head())
+
+
+def reading(instruction: str, by: Head) -> Reading:
+    """Reads `instruction` by a head of one's own; clauses that ask for nothing ("thanks") are left out."""
     found = clauses(instruction)
-    chances = head()(found.edits)
-    labels = [head().labels[at] for at in chances.argmax(1)]
+    chances = by(found.edits)
+    edit_chances = chances[:, : by.labels.index(NOTHING)]
+    if not (asks := np.flatnonzero(chances.argmax(1) < edit_chances.shape[1])).size:
+        chances = edit_chances[asks := edit_chances.max(1).argmax(keepdims=True)]
+    labels = [by.labels[at] for at in edit_chances[asks].argmax(1)]
+    parts = tuple(EditRead(label, found.shown(found.edits[at])) for label, at in zip(labels, asks, strict=True))
     edits: list[EditRead] = []
-    for label, text in zip(labels, map(found.shown, found.edits), strict=True):
-        if edits and label == edits[-1].task and label in ONE:
-            edits[-1] = EditRead(label, f"{edits[-1].text} and {text}")
+    for part in parts:
+        if edits and part.task == edits[-1].task and part.task in ONE:
+            edits[-1] = EditRead(part.task, f"{edits[-1].text} and {part.text}")
         else:
-            edits.append(EditRead(label, text))
+            edits.append(part)
     tongue = language(instruction)
-    known = found.quoted or tongue not in ("en", "und") or any(_known(word) for word in words(instruction))
+    known = found.quoted or tongue not in ("en", "und") or any(_known(word, by) for word in words(instruction))
     least = float(chances.max(1).min()) if known else 0.0
     return Reading(
         tuple(edits),
+        parts,
         tuple(map(found.shown, found.keeps)),
         tuple(quote[1:-1] for quote in found.quoted),
         tongue,
         least,
-        least >= head().sure and tongue == "en",
+        least >= by.sure and tongue == "en",
     )
 
 
-def _known(word: str) -> bool:
-    return word in VERBS or word in head().classes
+def _known(word: str, by: Head) -> bool:
+    return word in VERBS or word in by.classes
 
 
 def language(text: str) -> str:

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from v4e.language.clauses import clauses
 from v4e.language.reader import read
 from v4e.language.wishes import imperative
 from v4e.language.words import QUOTED
@@ -118,11 +117,21 @@ def rule_task(instruction: str) -> tuple[str, bool]:
         if re.match(pattern, normalize(instruction), re.I):
             return task, True
     found = read(instruction)
-    task = found.edits[0].task
+    task = found.parts[0].task
     return (task if task in TABLE1 and found.chance >= LIKELY else "", found.sure)
 
 
 def atoms(instruction: str) -> list[str]:
     """Splits an instruction into its atomic edits, in order, as imperatives; clauses on what stays are left out."""
-    found = clauses(instruction)
-    return [normalize(found.shown(part)) for part in found.edits]
+    return [normalize(part.text) for part in read(instruction).parts]
+
+
+def understood(instruction: str) -> str:
+    """Returns an instruction in plain words: its edits in order, as imperatives, then what stays, in its own words.
+
+    An instruction in another language, or of more than a thousand characters, stays as it is.
+    """
+    found = read(instruction[:1000])
+    if found.language != "en" or len(instruction) > 1000:
+        return instruction
+    return ", ".join([", then ".join(atoms(instruction)), *found.keeps])

@@ -17,7 +17,8 @@ _LEAD = re.compile(
 _TAIL = re.compile(
     r"[ ,]+(?:please|pls|plz|thanks?(?: you)?|for me|if (?:possible|you can)|would be (?:nice|great|good|lovely)|and "
     r"nothing else|instead|in (?:this|the) (?:image|picture|photo|shot)|so that it's not in the (?:image|picture|"
-    r"photo) anymore)$",
+    r"photo) anymore|so (?:that )?(?:i|we|it|he|she|they|the|you|there|this)\b.+|"
+    r"(?:giving|to give) (?:it|them|the (?:image|photo|picture|scene))\b.+)$",
     re.I,
 )
 # put in lower case, as it may end up inside the text
@@ -121,6 +122,10 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"(?:i )?(?:don't|do not|didn't) (?:want|need|like)(?: to see| to have)? (?P<x>.+)", r"remove \g<x>"),
     (_X + " " + _MODAL + r" (?:be )?(?:completely |totally |all )?" + _GONE + r"\b.*", r"remove \g<x>"),
     (
+        _X + " " + _MODAL + r" be \w+(?:ed|n) (?:from|out of) (?:the|this|my) (?:image|picture|photo|scene|shot)",
+        r"remove \g<x>",
+    ),
+    (
         _X + r" (?:has to|have to|must|should|needs? to|can|could|ought to) (?:go|disappear|vanish|leave|go away|fade "
         r"away)",
         r"remove \g<x>",
@@ -211,6 +216,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"made of|being) (?P<y>.+)",
         r"make \g<x> \g<y>",
     ),
+    (_X + " " + _MODAL + r" (?:adopt|assume|take on|display|feature|wear|get) (?P<y>an? .+)", r"give \g<x> \g<y>"),
     (_X + " " + _MODAL + r" have (?P<y>.+)", r"give \g<x> \g<y>"),
     (_X + " " + _MODAL + r" (?P<v>" + _BE + r") (?P<y>.+)", r"make \g<x> \g<v> \g<y>"),
     (r"(?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*?) " + _MODAL + r" (?P<y>[a-z]+\b.*)", r"make \g<x> \g<y>"),

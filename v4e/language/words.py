@@ -54,6 +54,7 @@ REQUEST = words_of(
     "style effect tone text word words letter letters texture material pattern finish surface made corner "
     "area side place position same grade cinematic version clean photoshop strip cut edit crop vanish decorate "
     "superimpose equip relocate transport morph adjust hue built build carved insert shade everything thing bit "
+    "posture pose expression gesture everyone process highlight worn part "
     "slightly lot switch move caption trade use fill hang stick draw attach mount alter update translate wish prefer",
 )
 
