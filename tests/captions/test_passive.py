@@ -4,7 +4,8 @@ import pytest
 
 from pipelines.parts.command import main
 from v4e.captions.checks import check_caption
-from v4e.captions.passive import passive, pasted
+from v4e.captions.grammar import pasted
+from v4e.captions.passive import passive
 from v4e.captions.templates import core_caption, template_caption
 
 

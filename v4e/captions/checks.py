@@ -3,8 +3,7 @@
 import re
 from itertools import pairwise
 
-from v4e.captions.passive import pasted
-from v4e.language.inflection import plural, third_person
+from v4e.captions.grammar import odd, pasted
 from v4e.language.slots import Slots, slots
 from v4e.language.tasks import TASKS, normalize
 from v4e.language.words import FUNCTION, NAMED, QUOTED, REQUEST, content, stem, stems, verbatim, words, words_of
@@ -100,7 +99,7 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
         "direction": _directed(core, instruction, task),
         "repeated": not _repeats(words(core), own_stems),
         "language": not foreign(core),
-        "grammar": not (pasted(core, normalize(instruction)) or _odd(core)),
+        "grammar": not (pasted(core, normalize(instruction)) or odd(core)),
     }
     return [name for name, passed in tests.items() if not passed]
 
@@ -200,28 +199,6 @@ def _passive(core: str, instruction: str) -> bool:
     """True if the caption says that the instruction's verb is done: "the door is gradually painted"."""
     done = re.search(r"\b(?:is|are) (?:gradually|slowly|gently) (\w+)", core)
     return bool(done and instruction and stem(done[1]) == stem(instruction.split()[0].lower()))
-
-
-_ODD = re.compile(
-    r"\b(?:perched|seated|standing|sitting|lying|wearing|holding),? (?:gradually|slowly|gently)\b|[^s]s's\b|"
-    r"\b(?:becomes?|adopts?) .* to the (?:entire|whole|image|picture|photo)\b|\bbegins? to \w+[^\Ws]s\b|\bso that\b|"
-    r"\b(?:an?|the) (?:him|them|me|it|her \w+ing)\b|^[^(]*\)|\([^)]*$",
-    re.I,
-)
-_SUBJECT = re.compile(r"(?P<who>.+?) (?P<is>is |are )?(?:gradually|slowly|gently) (?P<verb>[a-z]+)\b", re.I)
-_PRESENT = {third_person(verb): verb for verb in sorted({v for line in _VERBS.values() for v in line.split()})}
-
-
-def _odd(core: str) -> bool:
-    """True if a caption has a fault of grammar that templates and small models make."""
-    bare = QUOTED.sub(" ", core)
-    if _ODD.search(bare):
-        return True
-    if not (found := _SUBJECT.match(bare)) or re.search(r"\b(?:sheep|fish|deer|people|everyone)\b", found["who"]):
-        return False
-    one = found["is"] == "is " if found["is"] else found["verb"] in _PRESENT
-    many = found["is"] == "are " if found["is"] else found["verb"] in _PRESENT.values()
-    return (many and not plural(found["who"])) or (one and plural(found["who"]))
 
 
 _LISTS = re.compile(r",|\b(?:and|or|except|but|not|without)\b", re.I)  # each word of such instructions counts

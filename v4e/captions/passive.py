@@ -4,7 +4,7 @@ import re
 
 from v4e.language.clauses import VERBS
 from v4e.language.inflection import definite, participle, plural, sentence, third_person, with_article
-from v4e.language.words import FUNCTION, QUOTED, words_of
+from v4e.language.words import FUNCTION, words_of
 
 _IRREGULAR = dict(
     pair.split("/")
@@ -49,23 +49,6 @@ _WISH = re.compile(
     r"(?P<be> be)? (?P<rest>.+)",
     re.I,
 )
-_TAKES_NO_VERB = r"(?:becomes?|into|takes? on|adopts?|shifts? to|changes? to|turns?)(?: an?)? "
-_VERB_FORM = r"(?:be|look|appear|resemble|mimic|of|from|him|them|under|behind|around)\b"
-_NO_NOUN = r"|^the (?:at|to|in|on|of|down|up|out|into|me|them|him|it)\b|\bfrom an? to\b|\badopts .* into "
-
-
-def pasted(caption: str, instruction: str) -> bool:
-    """True if a caption has the instruction's imperative in it, or a verb's bare form where a noun belongs."""
-    bare, words = QUOTED.sub(" ", caption), instruction.split()
-    if not words:
-        return False
-    first = words[0].strip(",.:;")
-    noun = first.lower() in ("color", "colour", "text")  # "the color of the door": no order
-    again = bool(first) and not noun and re.search(rf"(?<=\S ){re.escape(first)}\b", bare, re.I)
-    verb = first.lower() in VERBS or (first.istitle() and first.lower() not in ("the", "a", "an"))
-    if again and verb and not any(word.lower() == first.lower() for word in words[1:]):
-        return True
-    return bool(re.search(_TAKES_NO_VERB + _VERB_FORM + _NO_NOUN, bare, re.I))
 
 
 def passive(text: str, task: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from v4e.captions.checks import check_caption
-from v4e.captions.passive import passive, pasted
+from v4e.captions.grammar import pasted
+from v4e.captions.passive import passive
 from v4e.language.inflection import (
     definite,
     gerund,
