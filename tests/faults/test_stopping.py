@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -21,17 +22,18 @@ from v4e.config import parse
 
 def run(config):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    print(child.pid, flush=True)
     kind = sys.argv[2]
     stopping.END_S = 0.5 if kind == "stuck" else 20.0
     try:
         if kind == "saves":
             stop = []
             with stopping.saving(lambda: stop.append(1)):
+                print(child.pid, flush=True)
                 while not stop:
                     time.sleep(0.01)
                 print("saved", flush=True)
         else:
+            print(child.pid, flush=True)
             time.sleep(600)
     finally:
         if kind in ("stuck", "slow"):
@@ -53,19 +55,15 @@ def begin(tmp_path):
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # as some supervisors start commands
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        begun.append(process)
-        return process, psutil.Process(int(process.stdout.readline()))
+        begun.append((process, psutil.Process(int(process.stdout.readline()))))
+        return begun[-1]
 
     yield start
-    for process in begun:
-        for left in [*children(process), process]:
-            left.kill()
+    for process, child in begun:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()  # it holds the pipe that is read to its end
+        process.kill()
         process.communicate()
-
-
-def children(process: subprocess.Popen) -> list[psutil.Process]:
-    """What a command started and left."""
-    return psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
 
 
 def ended(process: subprocess.Popen, child: psutil.Process) -> tuple[int, str, list[str]]:
