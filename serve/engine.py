@@ -45,6 +45,7 @@ class EditEngine:
             loras=settings.adapters,
             cache_bytes=settings.cache_mib << 20,
             options=settings.inexact,
+            away=settings.away,
             device=device,
         )
         self._thread = ThreadPoolExecutor(1, "model")

@@ -36,10 +36,12 @@ class Settings:
     threads: int = 1  # CPU threads of a replica's model
     cache_mib: int = 256  # of encodings that a replica keeps, for sources and texts that come again
     gpus: float = 0.0  # of a replica
-    step_cache: float = 0.0  # this and the next three are not exact; v4e/editing/inexact.py says what each does
+    step_cache: float = 0.0  # this and the next four are not exact; v4e/editing/inexact.py says what each does
     weights: Literal["", "int8", "fp8"] = ""
     compile: bool = False
     bf16_decode: bool = False
+    tiles: bool = False
+    away: Literal["", "models", "blocks"] = ""  # what leaves the GPU between its uses, for small ones; exact
 
     max_pixels: int = 0  # of the model's grid; larger images are edited at this area and brought back; 0: as `area`
     steps: int = 8

@@ -25,7 +25,12 @@ from v4e.files.place import check_dir, check_job
 PIPELINES = Path(__file__).resolve().parents[1]
 STAGES = PIPELINES / "stages"
 SERVE = PIPELINES.parent / "serve" / "__main__.py"  # a command of its own, whose package nothing here imports
-SECOND_WORDS = {("caption", "audit"): "caption_audit", ("plan", "scale"): "plan_scale", ("runs", "clean"): "runs_clean"}
+SECOND_WORDS = {
+    ("caption", "audit"): "caption_audit",
+    ("plan", "scale"): "plan_scale",
+    ("plan", "edit"): "plan_edit",
+    ("runs", "clean"): "runs_clean",
+}
 TEXT = {"caption": "caption_text"}  # commands that also take a sentence: v4e caption "make it red"
 SHORT = {"--json": "plan.json=true", "--example": "example=1"}
 WRITTEN = {"out", "clip", "strip", "sheet", "hashes", "work"}  # options that name what a command writes

@@ -50,6 +50,7 @@ def run(options: Edit) -> None:
         weights=options.weights,
         compile=options.compile,
         bf16_decode=options.bf16_decode,
+        tiles=options.tiles,
     )
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -77,6 +78,7 @@ def run(options: Edit) -> None:
         dtype=getattr(torch, options.dtype),
         loras={options.lora: options.lora} if options.lora else {},
         options=inexact,
+        away=options.away,
     )
     _say(f"{options.image}: {image.width}x{image.height}, edited at {width}x{height}; {time.monotonic() - start:.1f} s")
     start = time.monotonic()

@@ -58,6 +58,10 @@ class Edit:
     weights: Literal["", "int8", "fp8"] = option("", "not exact: quantized weights; needs torchao and a GPU")
     compile: bool = option(False, "not exact to the bit: torch.compile of the blocks")
     bf16_decode: bool = option(False, "not exact: the VAE decodes in bfloat16")
+    tiles: bool = option(False, "not exact: the VAE works in tiles of 256 pixels, for large pictures on small GPUs")
+    away: Literal["", "models", "blocks"] = option(
+        "", "what leaves the GPU between its uses: models, one at a time, or the DiT's blocks too; exact and slower"
+    )
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,19 @@ class Verify:
     lora: str = option("", "the LoRA's file or folder, if there was one")
     instruction: str = option("", "the instruction, where the file tells its hash alone")
     negative: str = option("", "the negative text, where the file tells its hash alone")
+
+
+@dataclass(frozen=True)
+class PlanEdit:
+    """Options of ``v4e plan edit``."""
+
+    gpu: str = option("rtx4090", "GPU type, such as rtx4090, rtx3090, l4 or h100")
+    gpu_gib: float = option(0.0, "memory of the GPU in GiB; 0 = that of gpu")
+    size: str = option("832x480", "WIDTHxHEIGHT in the model")
+    frames: int = option(5, "pixel frames of the clip: 5, 9, 13, ...")
+    steps: int = option(8, "sampling steps")
+    guidance: float = option(1.0, "classifier-free guidance; 1 needs half the time")
+    json: bool = option(False, "whether to print the plan as JSON, for programs")
 
 
 @dataclass(frozen=True)
@@ -189,7 +206,10 @@ def name_of(kind: type) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
 
-KINDS = (Edit, Verify, World, Data, Photos, Convert, Fixtures, Leakage, Pretrain, CaptionText, Runs, RunsClean)
+KINDS = (
+    *(Edit, Verify, PlanEdit, World, Data, Photos, Convert),
+    *(Fixtures, Leakage, Pretrain, CaptionText, Runs, RunsClean),
+)
 OPTIONS = {name_of(kind): kind for kind in KINDS}
 
 

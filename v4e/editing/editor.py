@@ -5,6 +5,7 @@ images, T of text. D is the width.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -13,8 +14,10 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from PIL import Image
 from torch import Tensor
 
+from v4e.editing import away as places
 from v4e.editing import inexact
 from v4e.editing.arguments import check_counts, check_masks
+from v4e.editing.away import Away, present
 from v4e.editing.finish import Edit, finished
 from v4e.editing.inexact import Inexact
 from v4e.editing.masks import held
@@ -49,6 +52,8 @@ class Editor:
     adapters: Adapters
     cache: TensorCache[Tensor]
     options: Inexact = EXACT
+    away: Away = ""
+    home: torch.device | None = None  # where models compute; None: where the DiT is
 
     @classmethod
     def load(
@@ -63,6 +68,7 @@ class Editor:
         held_loras: int = 4,
         cache_bytes: int = CACHE_BYTES,
         options: Inexact = EXACT,
+        away: Away = "",
         device: torch.device | None = None,
     ) -> "Editor":
         """Loads a diffusers pipeline folder or hub id onto `device`, by default a GPU if there is one.
@@ -70,7 +76,8 @@ class Editor:
         Without a folder it is the student that comes with v4e (:mod:`v4e.weights.student`).
         `positions` are the places in time of two latent frames, by default the folder's own. `loras` are files by the
         names that edits use; at most `held_loras` are in memory. `cache_bytes` of encoded sources and texts are kept
-        from edit to edit. VAE and image encoder are float32 in every `dtype`.
+        from edit to edit. VAE and image encoder are float32 in every `dtype`. With ``away="models"`` one of the four
+        models is on `device` at a time, and with "blocks" only a block or two of the DiT (:mod:`v4e.editing.away`).
 
         Raises:
             FileNotFoundError: the folder or a LoRA's file is not there.
@@ -78,16 +85,19 @@ class Editor:
         """
         device = device or any_device()
         inexact.check(options, device)
+        places.check(away, bool(loras), bool(options.weights or options.compile))
         own, folder = not folder, folder or student.BASE
         frozen = load_frozen(folder, dtype)
-        frozen = replace(frozen, vae=framewise(move(frozen.vae, device)))
+        waits = places.HOST if away else device
+        frozen = replace(frozen, vae=inexact.tiled(framewise(move(frozen.vae, waits)), options))
         for model in (frozen.text_encoder, frozen.image_encoder):
-            move(model, device)
+            move(model, waits)
         dit = load_dit(folder, dtype, attention, fold_pad, positions=positions)
-        dit = move(dit, device).eval().requires_grad_(False)
+        dit = move(dit, waits).eval().requires_grad_(False)
         if own:
             add_change(dit, student.CHANGE)
         inexact.apply(dit, options)
+        places.place(dit, away, device)
         scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
         return cls(
             dit=dit,
@@ -97,6 +107,8 @@ class Editor:
             adapters=Adapters(dit, loras or {}, most=held_loras),
             cache=TensorCache(cache_bytes),
             options=options,
+            away=away,
+            home=device,
         )
 
     @staticmethod
@@ -107,11 +119,17 @@ class Editor:
     @torch.no_grad()
     def preview(self, x0_hat_BCFHW: Tensor) -> list[Image.Image]:
         """The tail of each prediction as an image."""
-        return [image for part in decoded(self.decoder, x0_hat_BCFHW) for image in to_images(part[:, :, -1])]
+        with self._there(self.decoder):
+            return [image for part in decoded(self.decoder, x0_hat_BCFHW) for image in to_images(part[:, :, -1])]
 
     @property
     def device(self) -> torch.device:
-        return self.dit.patch_embedding.weight.device
+        return self.home or self.dit.patch_embedding.weight.device
+
+    def _there(self, model: torch.nn.Module) -> AbstractContextManager[None]:
+        """Keeps a model where it computes, for the body of ``with``; the DiT's blocks may come by themselves."""
+        by_itself = model is self.dit and self.away == "blocks"
+        return present(model, "" if by_itself else self.away, self.device)
 
     @torch.no_grad()
     def edit(
@@ -146,7 +164,8 @@ class Editor:
         inputs = self._inputs(sources, instructions, frames, last_images)
         needs_still = settings.preserve == "auto" or settings.hold
         stills = [self._still(source, frames) for source in sources] if needs_still else []
-        with inexact.step_cache(self.dit, self.options):
+        empty = [self._text(t) for t in negatives or [""] * len(images)] if settings.guidance != 1 else None
+        with self._there(self.dit), inexact.step_cache(self.dit, self.options):
             z_BCFHW = sampler.sample(
                 self.dit,
                 inputs,
@@ -156,11 +175,13 @@ class Editor:
                 solver=settings.solver,
                 scheduler=self.scheduler,
                 guidance=settings.guidance,
-                empty=[self._text(t) for t in negatives or [""] * len(images)] if settings.guidance != 1 else None,
+                empty=empty,
                 held=held(torch.cat(stills), masks) if settings.hold and masks else None,
                 on_step=on_step,
             )
-        clips = [to_images(clip_CPHW.transpose(0, 1)) for part in decoded(self.decoder, z_BCFHW) for clip_CPHW in part]
+        with self._there(self.decoder):
+            parts = decoded(self.decoder, z_BCFHW)
+            clips = [to_images(clip_CPHW.transpose(0, 1)) for part in parts for clip_CPHW in part]
         kept = self.preview(torch.cat(stills)) if settings.preserve == "auto" else [None] * len(images)
         told = [(image, clip, self._notes(text)) for image, clip, text in zip(images, clips, instructions, strict=True)]
         made = [Edit(image=image, clip=clip, how=self.options.names, notes=notes) for image, clip, notes in told]
@@ -222,7 +243,8 @@ class Editor:
             width, height = source.size
             pixels = [to_pixels([image], height, width).to(self.device) for image in (source, *last)]
             video = flf_video(pixels[0], pixels[1], frames) if last else i2v_video(pixels[0], frames)
-            return encode_clip(self.frozen.vae, video)
+            with self._there(self.frozen.vae):
+                return encode_clip(self.frozen.vae, video)
 
         return self.cache.get(content_key(f"condition of {frames} frames", source, *last), encode)
 
@@ -231,21 +253,27 @@ class Editor:
 
         def encode() -> Tensor:
             pixels = to_pixels([source], source.height, source.width).to(self.device)
-            return encode_clip(self.frozen.vae, tail_video(pixels, pixels, frames))
+            with self._there(self.frozen.vae):
+                return encode_clip(self.frozen.vae, tail_video(pixels, pixels, frames))
 
         return self.cache.get(content_key(f"still of {frames} frames", source), encode)
 
     def _image(self, image: Image.Image) -> Tensor:
         """image_BID of one image."""
         frozen = self.frozen
-        return self.cache.get(
-            content_key("image", image),
-            lambda: encode_images(frozen.image_encoder, frozen.image_processor, [image]),
-        )
+
+        def encode() -> Tensor:
+            with self._there(frozen.image_encoder):
+                return encode_images(frozen.image_encoder, frozen.image_processor, [image])
+
+        return self.cache.get(content_key("image", image), encode)
 
     def _text(self, text: str) -> Tensor:
         """text_TD without pads."""
         frozen = self.frozen
-        return self.cache.get(
-            content_key("text", text), lambda: encode_text(frozen.text_encoder, frozen.tokenizer, [text])[0]
-        )
+
+        def encode() -> Tensor:
+            with self._there(frozen.text_encoder):
+                return encode_text(frozen.text_encoder, frozen.tokenizer, [text])[0]
+
+        return self.cache.get(content_key("text", text), encode)

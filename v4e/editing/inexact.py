@@ -25,6 +25,7 @@ class Inexact:
     weights: Literal["", "int8", "fp8"] = ""  # linear layers of the blocks, by torchao
     compile: bool = False  # the blocks, one at a time, by torch.compile
     bf16_decode: bool = False  # the VAE's decoder; encoding stays in float32
+    tiles: bool = False  # the VAE, in tiles of 256 x 256 pixels that overlap
 
     def __post_init__(self):
         if not 0 <= self.step_cache < 1:
@@ -40,6 +41,7 @@ class Inexact:
             f"weights={self.weights}": bool(self.weights),
             "compile": self.compile,
             "bf16_decode": self.bf16_decode,
+            "tiles": self.tiles,
         }
         return tuple(name for name, on in named.items() if on)
 
@@ -75,6 +77,13 @@ def apply(dit: WanTransformer3DModel, options: Inexact) -> None:
         quantize_(dit.blocks, config)
     if options.compile:
         dit.compile_repeated_blocks()
+
+
+def tiled(vae: AutoencoderKLWan, options: Inexact) -> AutoencoderKLWan:
+    """The VAE, in tiles where asked for: it holds as little of any picture as of a small one."""
+    if options.tiles:
+        vae.enable_tiling()
+    return vae
 
 
 def decoder_of(vae: AutoencoderKLWan, options: Inexact) -> AutoencoderKLWan:

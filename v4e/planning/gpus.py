@@ -31,6 +31,10 @@ GPUS = {
     "l40s": Gpu(gib=45.0, tflops=362, link_gb_s=25, host_gb_s=25),
     "a10g": Gpu(gib=22.5, tflops=70, link_gb_s=25, host_gb_s=25),
     "l4": Gpu(gib=22.5, tflops=121, link_gb_s=25, host_gb_s=25),
+    "rtx5090": Gpu(gib=31.8, tflops=209, link_gb_s=50, host_gb_s=50),
+    "rtx4090": Gpu(gib=24.0, tflops=165, link_gb_s=25, host_gb_s=25),
+    "rtx3090": Gpu(gib=24.0, tflops=71, link_gb_s=25, host_gb_s=25),
+    "rtx4080": Gpu(gib=16.0, tflops=97, link_gb_s=25, host_gb_s=25),
 }
 
 
