@@ -7,7 +7,7 @@ from fsspec.core import url_to_fs
 
 from v4e.files import journal
 from v4e.files.owner import owner_of
-from v4e.files.uri import exists, join, read_json
+from v4e.files.uri import exists, join, of_v4e, read_json
 from v4e.training.steps import path_of, steps_of, torn_steps
 
 FILES = ("config.json", "training.json", "stages.json")  # by which a folder is known as a run
@@ -41,7 +41,9 @@ def runs_below(where: str) -> Iterator[RunState]:
     """Yields the runs in `where`, which may be one itself, and in its subfolders, by name."""
     for place in (where, *_folders(where)):
         if any(exists(join(place, name)) for name in FILES):
-            yield state_of(place)
+            with of_v4e(place):
+                state = state_of(place)
+            yield state
 
 
 def state_of(place: str) -> RunState:

@@ -16,7 +16,7 @@ from v4e.data.reject import read_rejected
 from v4e.data.store.paths import captions_uri
 from v4e.files import journal
 from v4e.files.progress import say
-from v4e.files.uri import exists, join, read_json, write_atomic
+from v4e.files.uri import exists, join, of_v4e, read_json, write_atomic
 from v4e.language.tasks import TASKS
 from v4e.types import EditTriplet
 from v4e.watch.files import read_curves, strip_steps, strip_uri
@@ -35,9 +35,11 @@ def run(config: Config) -> None:
     """
     if not exists(config.run.dir):
         raise FileNotFoundError(f"no run at {config.run.dir}: set run.dir to the folder of one")
-    config = saved(config)
     uri = join(config.run.dir, "report.html")
-    write_atomic(uri, render(config, find(config)).encode())
+    with of_v4e(config.run.dir):
+        config = saved(config)
+        page = render(config, find(config))
+    write_atomic(uri, page.encode())
     say(f"report: {uri}")
 
 
@@ -49,7 +51,7 @@ def saved(config: Config) -> Config:
     values = read_json(uri)
     here = config.run.dir  # the folder may have been moved since
     sections = {name: _known(section, values.get(name, {})) for name, section in config.sections().items()}
-    config = dataclasses.replace(config, recipe=values["recipe"], **sections)
+    config = dataclasses.replace(config, recipe=values.get("recipe", config.recipe), **sections)
     return dataclasses.replace(config, run=dataclasses.replace(config.run, dir=here))
 
 

@@ -142,10 +142,12 @@ class Train:
             f"train.min_workers={self.min_workers} must be in 0..{self.workers}, train.workers: "
             f"set train.min_workers={self.workers}, or 0 for a fixed number",
         )
+        worlds = self.worlds  # neighbours share no divisor but 1
+        counts = f"{worlds[0]}" if worlds[0] == worlds[-1] else f"{worlds[0]} to {worlds[-1]}"
         require(
-            self.shard == 0 or all(world % self.shard == 0 for world in self.worlds),
-            f"train.shard={self.shard} does not divide every number of workers that the run may have, "
-            f"{', '.join(map(str, self.worlds))}: set train.shard to a divisor of them, or to 0 to shard over all",
+            self.shard in (0, 1) or (worlds[0] == worlds[-1] and worlds[0] % self.shard == 0),
+            f"train.shard={self.shard} does not divide every number of workers that the run may have, {counts}: "
+            "set train.shard to a divisor of them, or to 0 to shard over all",
         )
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fsspec.core import url_to_fs
 
-from v4e.files.uri import write_atomic
+from v4e.files.uri import json_object, of_v4e, write_atomic
 
 Record = dict[str, float | int]
 WORDS = "not_finite"  # in a line: which of its numbers are null, and what they are
@@ -25,6 +25,9 @@ def read(uri: str | Path) -> list[Record]:
 
 def follow(uri: str | Path, offset: int) -> tuple[list[Record], int]:
     """The complete records behind byte `offset`, and the offset to follow from.
+
+    Raises:
+        Fault: a line is no record.
 
     A file that was rewritten is read anew, as far as that shows: no line of it ends at `offset`.
     """
@@ -40,7 +43,7 @@ def follow(uri: str | Path, offset: int) -> tuple[list[Record], int]:
         file.seek(start)
         text = file.read()
     end = text.rfind(b"\n") + 1
-    return [_record(line) for line in text[:end].splitlines()], start + end
+    return [_record(line, f"{uri}, line {line!r:.60}") for line in text[:end].split(b"\n") if line], start + end
 
 
 def working_copy(uri: str) -> Path:
@@ -82,10 +85,11 @@ def _line(record: Record) -> str:
     return json.dumps(line | ({WORDS: words} if words else {}), allow_nan=False) + "\n"
 
 
-def _record(line: str | bytes) -> Record:
-    """The record of a line, with its numbers as they were."""
-    record = json.loads(line)
-    return record | {name: float(word) for name, word in record.pop(WORDS, {}).items()}
+def _record(line: bytes, told: str) -> Record:
+    """The record of a line, with its numbers as they were; `told` names the line."""
+    record = json_object(line, told)
+    with of_v4e(told):
+        return record | {name: float(word) for name, word in record.pop(WORDS, {}).items()}
 
 
 def bottleneck(records: list[Record]) -> str:

@@ -12,6 +12,10 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.core import url_to_fs
 
+from v4e.faults import Fault
+
+RESTORE = "restore it, or remove it if it is of a run"
+
 
 def join(uri: str, *parts: str) -> str:
     """`uri` with `parts` below it."""
@@ -103,6 +107,43 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_json(uri: str) -> Any:
+def read_json(uri: str) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Fault: it holds something else; names the file.
+    """
     with open_uri(uri) as f:
-        return json.load(f)
+        return json_object(f.read(), uri)
+
+
+def json_object(text: bytes, told: str) -> dict[str, Any]:
+    """The JSON object in `text`, which `told` names in errors.
+
+    Raises:
+        Fault: it holds something else.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Fault("A12", f"{told} is no JSON ({error}): {RESTORE}") from error
+    if not isinstance(found, dict):
+        raise Fault("A12", f"{told} holds {str(found)[:60]!r}, no JSON object: {RESTORE}")
+    return found
+
+
+@contextmanager
+def of_v4e(place: str) -> Iterator[None]:
+    """Tells what is wrong with a file in `place` that v4e wrote: a key that is missing, a value of another kind.
+
+    Raises:
+        Fault: in place of the errors that these are.
+    """
+    try:
+        yield
+    except Fault:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise Fault("A12", f"{place}: a file there is not as v4e wrote it ({why}): restore or remove it") from error

@@ -3,11 +3,12 @@
 The hub's Wan2.1-14B pipelines are known here, so that a plan for them needs no network.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from v4e.files.uri import read_json
 
 DitConfig = Mapping[str, Any]  # a transformer's config.json
 
@@ -95,7 +96,7 @@ def pipeline(folder: str, key: str) -> Pipeline:
             f"download it and set {key} to the folder that holds its model_index.json"
         )
     transformer, vae, image = (
-        json.loads((path / part / "config.json").read_text()) for part in ("transformer", "vae", "image_encoder")
+        read_json(str(path / part / "config.json")) for part in ("transformer", "vae", "image_encoder")
     )
     return Pipeline(
         transformer=transformer,

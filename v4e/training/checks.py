@@ -1,10 +1,9 @@
 """Checks before a training run starts anything: each refusal names the difference and what to do."""
 
-import json
-
 from v4e.config import Config
 from v4e.data.sources import parts
 from v4e.faults import Fault
+from v4e.files.uri import read_json
 from v4e.models.sizes import DitConfig, DitSizes, dit
 from v4e.parallel.cuts import check_degree
 from v4e.weights.hub import TRANSFORMER, check_folder, check_trained_frames, local_folder
@@ -52,7 +51,7 @@ def dit_config(folder: str, key: str) -> DitConfig:
         raise FileNotFoundError(f"{key}: {error}") from error
     try:
         path = local_folder(folder, TRANSFORMER[:1]) / "transformer" / "config.json"
-        return json.loads(path.read_text())
+        return read_json(str(path))
     except OSError as error:
         raise FileNotFoundError(
             f"{key}={folder} has no transformer/config.json, or huggingface.co was not reached: "

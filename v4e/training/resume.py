@@ -83,7 +83,7 @@ def go_back(config: Config) -> None:
 def _resumed(folder: str) -> int:
     """The step that the run in `folder` has gone back to already; 0 if to none."""
     uri = join(folder, "resumed.json")
-    return read_json(uri)["step"] if exists(uri) else 0
+    return read_json(uri).get("step", 0) if exists(uri) else 0
 
 
 def _shared(had: Sequence[int], has: Sequence[int]) -> int:

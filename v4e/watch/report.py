@@ -87,23 +87,28 @@ def render(config: Config, found: Found) -> str:
     alarms = alarms_of(found.records, found.samples, config.watch)
     events = [(step, plots.EVENTS[key], count) for step, key, count in plots.pool_events(found.records)]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text()).render(
-        config=config,
-        found=found,
-        names={n: MODEL_NAMES[n] for n in table if n in MODEL_NAMES},
-        labels={t: TABLE1[t].label for t in next(iter(table.values()))["by_task"]} if table else {},
-        examples=shown,
-        figures={int(record["step"]): record for record in found.samples},
-        alarms=alarms,
-        events=events,
-        losses=plots.losses(found.records, alarms),
-        objective=objective(config.kd, config.tail, config.flow),
-        sample_curves=plots.samples(found.samples, alarms),
-        time_shares=plots.time_shares(found.records),
-        pool=plots.pool(found.records),
-        cost=_cost(found),
-        settings=json.dumps({k: vars(v) for k, v in config.sections().items()}, indent=1, default=str),
-    )
+    template = environment.from_string(TEMPLATE.read_text())
+    values = {
+        "config": config,
+        "found": found,
+        "names": {n: MODEL_NAMES[n] for n in table if n in MODEL_NAMES},
+        "labels": {t: TABLE1[t].label for t in next(iter(table.values()))["by_task"]} if table else {},
+        "examples": shown,
+        "figures": {int(record["step"]): record for record in found.samples},
+        "alarms": alarms,
+        "events": events,
+        "losses": plots.losses(found.records, alarms),
+        "objective": objective(config.kd, config.tail, config.flow),
+        "sample_curves": plots.samples(found.samples, alarms),
+        "time_shares": plots.time_shares(found.records),
+        "pool": plots.pool(found.records),
+        "cost": _cost(found),
+        "settings": json.dumps({k: vars(v) for k, v in config.sections().items()}, indent=1, default=str),
+    }
+    try:
+        return template.render(values)
+    except jinja2.UndefinedError as error:  # what the run's files lack
+        raise KeyError(str(error)) from error
 
 
 def _strip_uri(frames: list[np.ndarray]) -> str:

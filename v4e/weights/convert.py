@@ -14,6 +14,7 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import WanTransformer3DModel
 
+from v4e.files.uri import read_json
 from v4e.models.dtype import dtype_of
 from v4e.models.sizes import WAN14B_I2V
 from v4e.weights.export import INDEX, Tensors, replacing, write_sharded
@@ -68,7 +69,7 @@ def convert(original: str, encoders: str, out: str, *, dtype: torch.dtype, shard
         settings = dit_config_of(local_folder(encoders, TRANSFORMER[:1]))
     else:
         source = local_folder(original, ("*.json", "*.safetensors"))
-        settings = transformer_config(json.loads((source / "config.json").read_text()))
+        settings = transformer_config(read_json(str(source / "config.json")))
     rest = local_folder(encoders, ignore=("transformer/*",))
     if not (rest / INDEX).exists():
         raise FileNotFoundError(f"{encoders} has no {INDEX}: expected a diffusers pipeline to copy the encoders from")
@@ -105,4 +106,4 @@ def dit_config_of(pipeline: Path) -> dict[str, Any]:
     path = pipeline / "transformer" / "config.json"
     if not path.exists():
         raise FileNotFoundError(f"{pipeline} has no transformer/config.json, which says what a single file holds")
-    return json.loads(path.read_text())
+    return read_json(str(path))

@@ -1,6 +1,5 @@
 """Files of a pipeline, wherever it is: a folder of this machine, or a repository of the Hugging Face hub."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from v4e.faults import Fault
+from v4e.files.uri import read_json
 from v4e.wan import TRAINED_FRAMES
 
 ORIGINAL = "WanModel"  # in config.json of the layout that Wan published first
@@ -99,7 +99,7 @@ def check_trained_frames(key: str, frames: int, folder: str) -> None:
         ValueError: names the setting `key`, the family and its lengths.
     """
     config = Path(folder) / "vae" / "config.json"
-    known = json.loads(config.read_text()).get(TRAINED_FRAMES, []) if config.exists() else []
+    known = read_json(str(config)).get(TRAINED_FRAMES, []) if config.exists() else []
     if known and frames not in known:
         lengths = " or ".join(map(str, known))
         raise ValueError(
@@ -111,4 +111,4 @@ def check_trained_frames(key: str, frames: int, folder: str) -> None:
 def is_original(folder: Path) -> bool:
     """Returns whether `folder` holds a model in the layout that v4e/weights/convert.py reads."""
     config = folder / "config.json"
-    return config.exists() and json.loads(config.read_text()).get("_class_name") == ORIGINAL
+    return config.exists() and read_json(str(config)).get("_class_name") == ORIGINAL

@@ -1,6 +1,5 @@
 """A rank's part of a DiT, read from its checkpoint without the rest of it."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
+from v4e.files.uri import read_json
 from v4e.models.dtype import dtype_of
 from v4e.parallel.cuts import own_part
 from v4e.parallel.local import local
@@ -113,7 +113,7 @@ def weight_files(folder: str) -> dict[str, Path]:
     root = local_folder(folder, TRANSFORMER) / "transformer"
     index = root / SAFE_WEIGHTS_INDEX_NAME
     if index.exists():
-        return {name: root / file for name, file in json.loads(index.read_text())["weight_map"].items()}
+        return {name: root / file for name, file in read_json(str(index))["weight_map"].items()}
     path = root / SAFETENSORS_WEIGHTS_NAME
     with safe_open(path, framework="pt") as file:
         return dict.fromkeys(file.keys(), path)
