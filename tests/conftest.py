@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+RAY = "ray"
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
 )  # of what they start
@@ -34,14 +35,14 @@ def on_ray(file: Path) -> tuple[bool, frozenset[str]]:
     return "mark.ray" in "".join(marks), frozenset(named)
 
 
-def group_of(nodeid: str) -> tuple[str, bool]:
-    """The group that a test belongs to, which one worker runs whole: its file, and whether it needs Ray.
+def group_of(nodeid: str) -> str:
+    """The group that a test belongs to, which one worker runs whole: RAY, so that one cluster serves all, or its file.
 
     xdist's own ``loadgroup`` does nothing under pytest 9.2.
     """
     name, _, test = nodeid.partition("::")
     every, named = on_ray(ROOT / name)
-    return name, every or test.partition("[")[0] in named
+    return RAY if every or test.partition("[")[0] in named else name
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
@@ -50,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
     class Groups(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return str(group_of(nodeid))
+            return group_of(nodeid)
 
     return Groups(config, log)
 
@@ -60,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     order = {}
     for item in items:
-        _, ray = group_of(item.nodeid)
+        ray = group_of(item.nodeid) == RAY
         order[item] = 0 if ray else 1 if item.path in slow else 2
         if ray:
             item.fixturenames.insert(0, "forked_workers")  # pyright: ignore[reportAttributeAccessIssue]

@@ -148,7 +148,14 @@ def test_training_lets_go_of_a_target_before_the_next_is_asked_for(run):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("options", [{"payload": "bf16"}, {"payload": "fp8"}, {"payload": "fp8", "tokens": "tail"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"payload": "bf16"}, marks=pytest.mark.long),
+        pytest.param({"payload": "fp8"}, marks=pytest.mark.long),
+        {"payload": "fp8", "tokens": "tail"},
+    ],
+)
 def test_the_object_store_holds_at_most_ranks_x_prefetch_x_bytes(run, cluster, options):
     import ray
     from ray._private.internal_api import get_memory_info_reply, get_state_from_address

@@ -293,6 +293,7 @@ def test_a_pool_that_cannot_start_says_why(cluster, tmp_path, random_family):
     ray.kill(pool)
 
 
+@pytest.mark.long
 @pytest.mark.ray
 def test_rollouts_are_restartable_to_the_bit(cluster, tmp_path, random_family, teacher):
     from pipelines.stages.rollout import run

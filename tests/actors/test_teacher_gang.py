@@ -165,6 +165,7 @@ def test_a_rank_that_hangs_is_replaced_after_the_timeout(settings, pool_of):
     assert ray.get(pool.status.remote()).restarts >= 1
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 def test_giving_up_names_the_dead_rank_and_its_log(settings, pool_of):
@@ -207,6 +208,7 @@ def test_a_killed_pool_finds_its_room_again_and_a_stopped_one_leaves_it(settings
     assert rooms().count("CREATED") == free
 
 
+@pytest.mark.long
 @pytest.mark.ray
 def test_ranks_that_do_not_divide_the_heads_do_not_start(settings, cluster):
     from actors.teacher.pool import await_pool, start_pool, stop_pool

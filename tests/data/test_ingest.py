@@ -111,6 +111,7 @@ def outputs(run_dir: Path) -> dict[str, bytes]:
     return {name: data.replace(str(run_dir).encode(), b"RUN") for name, data in made.items()}
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_killed_run_ends_in_the_same_bytes_and_precompute_reads_them(

@@ -287,6 +287,7 @@ def test_other_settings_of_the_sampler_make_new_edits_and_no_new_reconstructions
     assert list(read_json(f"{folder}/metrics.json")) == ["native_i2v", "vae", "copy", "seconds"]
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 def test_sigkill_and_the_same_command_give_the_same_clips_and_figures(cluster, tmp_path):

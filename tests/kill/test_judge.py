@@ -33,6 +33,7 @@ def whole(benchmarks, random_family, cluster, tmp_path_factory) -> dict[str, byt
     return outputs(run)
 
 
+@pytest.mark.long
 def test_a_killed_driver_s_command_goes_on(benchmarks, random_family, whole, tmp_path):
     args = command(benchmarks, random_family, tmp_path)
     kill_once(start("benchmark.py", args), lambda: len(made(tmp_path)) > BATCH)

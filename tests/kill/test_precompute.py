@@ -61,6 +61,7 @@ def store_bytes(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "store" / "samples").glob("*.safetensors")}
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_the_same(random_family: Path, tmp_path: Path, cluster):

@@ -113,6 +113,7 @@ def rank_main(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_workers_one_and_two_again_train_the_same_steps(tmp_path, expected):
     ranks.run(rank_main, 2, str(tmp_path))

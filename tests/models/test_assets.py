@@ -45,7 +45,7 @@ def test_teacher_and_student_share_their_encoders(part):
 
 def test_every_text_survives_the_tokenizer():
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]  # all but surrogates
-    Random(0).shuffle(characters)
+    characters = Random(0).sample(characters, 100_000)
     assert TOKENIZER.unk_token is None
     for at in range(0, len(characters), 101):
         text = "".join(characters[at : at + 101])

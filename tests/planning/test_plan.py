@@ -67,7 +67,12 @@ def on_meta(transformer, grid_FHW, image_tokens: int, batch: int, text: list[int
     return model, inputs, of, reads
 
 
-@pytest.mark.parametrize("name", MODELS)
+LARGE_AND_LONG = [
+    pytest.param(n, marks=pytest.mark.long) if n == "14B I2V" else n for n in MODELS
+]  # FLF2V has its parts
+
+
+@pytest.mark.parametrize("name", LARGE_AND_LONG)
 @torch.no_grad()
 @pytest.mark.slow
 def test_forwards_are_counted_exactly(name):
@@ -90,7 +95,7 @@ def test_a_teachers_forward_is_counted_to_its_last_tap(name, taps):
     assert counter.get_total_flops() == tapped_flops(of, reads, taps) < plan.forward_flops(of, reads)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", LARGE_AND_LONG)
 @torch.no_grad()
 @pytest.mark.slow
 def test_folded_pads_are_no_work(name):
@@ -101,7 +106,7 @@ def test_folded_pads_are_no_work(name):
     assert counter.get_total_flops() == 2 * plan.forward_flops(of, reads)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_backward_is_two_forwards_but_for_what_needs_no_gradient(recompute):
     """Nothing flows back into the inputs, and the embeddings are not computed twice: a per mille less."""
     transformer, *shapes = MODELS["14B I2V"]

@@ -76,6 +76,7 @@ def test_a_mistake_in_a_page_would_be_seen(words):
         check(words)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]

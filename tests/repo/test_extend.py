@@ -69,6 +69,7 @@ def test_the_diffs_fit_the_code(extended):
     assert "camera" in (extended / "v4e/language/tasks.py").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_extensions_work(extended):
     folder = extended / "tests/extend"

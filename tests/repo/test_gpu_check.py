@@ -87,6 +87,7 @@ def test_a_gpus_data_sheet_is_found_by_its_name(monkeypatch, name, sheet):
     assert block.sheet() == sheet and (not sheet or sheet in GPUS)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_vae_of_true_size_is_timed_and_its_pixel_tail_has_a_gradient():
     found = vae.check("cpu", SMALL)

@@ -97,6 +97,7 @@ def test_what_is_copied_runs(page, photo, tmp_path):
     assert run_copied(page, folder) == (shown(page), shown(page))
 
 
+@pytest.mark.long
 def test_a_file_is_dropped_anywhere(page, photo):
     """By the browser itself, which would open a file that the page does not take."""
     devtools = page.context.new_cdp_session(page)
@@ -116,6 +117,7 @@ def test_a_file_is_dropped_anywhere(page, photo):
     assert size(page, "before") == [48, 32]
 
 
+@pytest.mark.long
 def test_an_image_is_pasted(page, photo):
     page.evaluate(
         """async base64 => {
@@ -130,6 +132,7 @@ def test_an_image_is_pasted(page, photo):
     assert size(page, "before") == [48, 32]
 
 
+@pytest.mark.long
 def test_the_bar_is_dragged_with_the_mouse(page, photo):
     edit(page, photo, "make it blue")
     page.locator("#compare").scroll_into_view_if_needed()
@@ -201,7 +204,9 @@ def test_stop_and_errors_are_said(page, photo):
     page.get_by_text("Stopped.").wait_for()
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1200, False), (1200, True), (375, False)])
+@pytest.mark.parametrize(
+    ("width", "dark"), [*(pytest.param(1200, dark, marks=pytest.mark.long) for dark in (False, True)), (375, False)]
+)
 def test_it_fits_and_is_readable(page, photo, width, dark):
     page.set_viewport_size({"width": width, "height": 800})
     if dark:
@@ -218,6 +223,7 @@ def test_it_fits_and_is_readable(page, photo, width, dark):
     assert is_dark(page) == dark
 
 
+@pytest.mark.long
 def test_it_is_dark_as_the_system_until_somebody_chooses(browser, url):
     with visit(browser, url, "dark") as page:
         assert is_dark(page)
@@ -269,9 +275,11 @@ def test_an_api_key_opens_the_server(browser, keyed, photo, tmp_path):
     ("path", "how", "words"),
     [
         ("jobs", {"body": "Internal Server Error", "status": 500}, "The server answered with status 500"),
-        ("jobs", None, "The server cannot be reached"),
+        pytest.param("jobs", None, "The server cannot be reached", marks=pytest.mark.long),
         ("jobs/*", None, "The server cannot be reached"),
-        ("jobs/*", {"body": "{}", "status": 404}, "The server answered with status 404"),
+        pytest.param(
+            "jobs/*", {"body": "{}", "status": 404}, "The server answered with status 404", marks=pytest.mark.long
+        ),
     ],
 )
 def test_a_server_that_dies_is_told_and_the_page_goes_on(page, photo, path, how, words):
@@ -288,6 +296,7 @@ def test_a_server_that_dies_is_told_and_the_page_goes_on(page, photo, path, how,
     page.problems.clear()  # the browser itself reports the 500 and the connection
 
 
+@pytest.mark.long
 def test_another_edit_is_looked_at_while_one_evolves(page, photo):
     edit(page, photo, "make it blue")
     alts = page.evaluate_handle(
@@ -302,6 +311,7 @@ def test_another_edit_is_looked_at_while_one_evolves(page, photo):
     assert alts.json_value() == [0, "The edit: make it blue", "The edit: make it blue", "The edit: and now red"]
 
 
+@pytest.mark.long
 def test_memory_is_of_what_can_be_shown(page, photo):
     live = page.evaluate_handle(
         """() => { const live = new Set(), {createObjectURL: make, revokeObjectURL: drop} = URL;

@@ -19,7 +19,7 @@ from v4e.editing.settings import EditSettings
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-STEPS = 40
+STEPS = 40  # enough to act meanwhile
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,7 @@ def test_hostile_files_break_nothing(url):
     assert http.get(f"{url}/readyz").status_code == 200
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_generated_requests_break_nothing(url):
     pytest.importorskip("schemathesis")

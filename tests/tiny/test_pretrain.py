@@ -105,6 +105,7 @@ def test_every_stage_takes_world_2_whose_base_rarely_sees_spatial_edits(tmp_path
     assert [len(result.rulings) for result in results.values()] == [11] * 3
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_family_is_trained_on_from_another_ones_folder(tmp_path, group, random_family):
     sizes, folder = TinySizes(pixels=48, frames=9), random_family / "tiny-wan-i2v"

@@ -235,20 +235,9 @@ def test_a_run_received_the_bytes_that_were_planned_for_it(undisturbed):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_sigkill_and_the_same_command_give_the_same_losses(cluster, place, undisturbed):
+def test_a_killed_driver_and_then_a_killed_teacher_change_no_loss(cluster, place, undisturbed, monkeypatch):
     folder = place / "killed"
-    for killed_after in (1, 5):  # before the first checkpoint, and between two
-        process = start("train.py", command(folder))
-        kill_once(process, lambda n=killed_after: len(journal.read(folder / "metrics.jsonl")) >= n)
-    train.run(parse(command(folder)))
-    assert losses(folder) == losses(undisturbed[0])
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, undisturbed, monkeypatch):
-    folder = place / "teacher-killed"
-    settings = parse(command(folder))
+    kill_once(start("train.py", command(folder)), lambda: len(journal.read(folder / "metrics.jsonl")) >= 4)
     pools = []
 
     @contextmanager
@@ -261,17 +250,29 @@ def test_a_teacher_killed_mid_run_changes_nothing(cluster, place, undisturbed, m
     monkeypatch.setattr(train, "teacher_pool", remembered)
     killed = threading.Event()
 
-    def kill_after_three_steps():
+    def kill_after_five_steps():
         import ray
 
-        until(lambda: len(journal.read(folder / "metrics.jsonl")) >= 3)
+        until(lambda: pools and max((r["step"] for r in journal.read(folder / "metrics.jsonl")), default=0) >= 5)
         [replica] = ray.get(pools[0].ready.remote())
         os.kill(replica["pid"], signal.SIGKILL)
         killed.set()
 
-    threading.Thread(target=kill_after_three_steps, daemon=True).start()
-    train.run(settings)
+    threading.Thread(target=kill_after_five_steps, daemon=True).start()
+    train.run(parse(command(folder)))
     assert killed.is_set()
+    assert losses(folder) == losses(undisturbed[0])
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.ray
+def test_two_kills_and_the_same_command_give_the_same_losses(cluster, place, undisturbed):
+    folder = place / "killed-twice"
+    for killed_after in (1, 5):  # before the first checkpoint, and between two
+        process = start("train.py", command(folder))
+        kill_once(process, lambda n=killed_after: len(journal.read(folder / "metrics.jsonl")) >= n)
+    train.run(parse(command(folder)))
     assert losses(folder) == losses(undisturbed[0])
 
 
@@ -301,6 +302,7 @@ def test_two_workers_do_the_same_run(cluster, place, undisturbed):
         assert ours == pytest.approx(single, rel=2e-3)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 def test_controls_need_no_teacher(cluster, place):

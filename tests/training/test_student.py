@@ -281,6 +281,7 @@ def half_spoiled_run(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_all_workers_skip_a_step_that_is_bad_on_one(tmp_path):
     ranks.run(half_spoiled_run, 2, str(tmp_path))

@@ -309,6 +309,7 @@ def sharded_watch(rank: int, made: Config, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_sharded_student_makes_the_same_strips_and_trains_on_as_if_it_had_not(ready, tmp_path):
     single = trainer_of(ready)
