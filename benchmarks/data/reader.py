@@ -248,7 +248,8 @@ def _words() -> dict[str, list[str]]:
 
 
 def _filled(phrase: str, words: dict[str, list[str]], rng: random.Random) -> str:
-    text = re.sub(r"\{(\w+)\}", lambda blank: rng.choice(words[blank[1]]), phrase)
+    thing = rng.choice(words["thing"])  # of {same}, twice in a phrase
+    text = re.sub(r"\{(\w+)\}", lambda at: thing if at[1] == "same" else rng.choice(words[at[1]]), phrase)
     return clauses(re.sub(r"\ba (?=[aeiou])", "an ", text)).edits[0] if max(map(ord, text)) < HIDDEN else text
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.data.checks import sessions
 from v4e.language.tasks import atoms
 from v4e.language.turns import resolve
 
@@ -29,6 +30,30 @@ from v4e.language.turns import resolve
 )
 def test_references_are_resolved(turns: list[str], resolved: list[str]):
     assert [edit for turn in resolve(turns)[1:] for edit in turn] == resolved
+
+
+def test_a_hundred_turns_mean_what_was_measured():
+    """Benchmarks keep the share of each run; this holds it, with two turns to spare."""
+    pairs = [(told, means) for said, right in sessions() for told, means in zip(resolve(said), right, strict=True)]
+    assert len(pairs) == 100
+    assert sum("; ".join(edits).lower() == means.lower() for edits, means in pairs) >= 92
+
+
+@pytest.mark.parametrize(
+    ("turns", "last"),
+    [
+        (["add a cup", "give the cup a lid", "remove it again"], "remove the cup"),
+        (["make the woman wave", "add a bird", "make her smile"], "make the woman smile"),
+        (["add two kites", "add another one"], "add another kite"),
+        (["remove the red van", "then the blue one"], "remove the blue van"),
+        (["add a pot on the stove", "add a pan", "remove the former"], "remove the pot"),
+        (["remove the vase from the shelf", "hang a mirror in the same place"], "hang a mirror in the same place"),
+        (['write "9" on the bus', "make it turn left"], "make the bus turn left"),
+        (["turn the chair into leather", "make it darker"], "make the chair darker"),
+    ],
+)
+def test_kinds_of_references(turns: list[str], last: str):
+    assert resolve(turns)[-1] == [last]
 
 
 def test_references_within_one_instruction_are_resolved_too():

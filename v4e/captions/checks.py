@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 from v4e.captions.grammar import odd, pasted
-from v4e.language.slots import Slots, slots
+from v4e.language.slots import slots
 from v4e.language.tasks import TASKS, normalize
 from v4e.language.words import FUNCTION, NAMED, QUOTED, REQUEST, content, stem, stems, verbatim, words, words_of
 
@@ -189,9 +189,10 @@ def _keeps(core: str, instruction: str) -> bool:
     plain = QUOTED.sub(" ", normalize(instruction))
     if foreign(instruction):
         return all(text in core for text in texts)
-    wanted = content(plain)
+    wanted = content(re.sub(r"\b(an? [\w-]+) one\b", r"\1", plain))
     lost = {word for word in wanted if not _covered(word, present)}
     spare = 0 if _LISTS.search(plain) else len(wanted) // 3
+    texts = texts[len(texts) > 1 and bool(_FROM_TO.match(plain)) :]  # the old text may be known by its place
     return all(text in core for text in texts) and len(lost) <= spare and not lost & _NAMED
 
 
@@ -201,14 +202,17 @@ def _passive(core: str, instruction: str) -> bool:
     return bool(done and instruction and stem(done[1]) == stem(instruction.split()[0].lower()))
 
 
-_LISTS = re.compile(r",|\b(?:and|or|except|but|not|without)\b", re.I)  # each word of such instructions counts
+_FROM_TO = re.compile(r"(?:change|replace|turn|swap|edit) ", re.I)
+_LISTS = re.compile(
+    r", (?:the|an?) |\b(?:and|or|except|but|not|without)\b", re.I
+)  # each word of such instructions counts
 
 
 def _true_to(core: str, instruction: str, task: str) -> bool:
     """True if the caption invents nothing."""
     allowed = {*stems(instruction), stem(task)}  # a background change may say background
     named = {word for word in words(QUOTED.sub(" ", core.replace("over time", ""))) if word in NAMED}
-    texts = [next(group for group in match.groups() if group) for match in QUOTED.finditer(core)]
+    texts = (match.group()[1:-1] for match in QUOTED.finditer(core))
     return all(_covered(stem(word), allowed) for word in named) and all(text in instruction for text in texts)
 
 
@@ -227,7 +231,7 @@ def _directed(core: str, instruction: str, task: str) -> bool:
         and before[1].strip("'\"\u201c\u201d") not in instruction
     ):
         return False
-    found: Slots | None = slots(instruction, task)
+    found = slots(instruction, task)
     if found is None or task not in ("replacement", "color", "material", "portrait", "background"):
         return True
     source, target = content(found.source), [s for s in stems(found.target) if s in content(found.target)]

@@ -4,7 +4,7 @@ import re
 
 from v4e.language.clauses import VERBS
 from v4e.language.inflection import plural, third_person
-from v4e.language.words import QUOTED, words_of
+from v4e.language.words import NAMED, QUOTED, words_of
 
 _TAKES_NO_VERB = r"(?:becomes?|into|takes? on|adopts?|shifts? to|changes? to|turns?)(?: an?)? "
 _VERB_FORM = r"(?:be|look|appear|resemble|mimic|of|from|him|them|under|behind|around)\b"
@@ -12,7 +12,8 @@ _NO_NOUN = r"|^the (?:at|to|in|on|of|down|up|out|into|me|them|him|it)\b|\bfrom a
 _ODD = re.compile(
     r"\b(?:perched|seated|standing|sitting|lying|wearing|holding),? (?:gradually|slowly|gently)\b|[^s]s's\b|"
     r"\b(?:becomes?|adopts?) .* to the (?:entire|whole|image|picture|photo)\b|\bbegins? to \w+[^\Ws]s\b|\bso that\b|"
-    r"\b(?:an?|the) (?:him|them|me|it|her \w+ing)\b|^[^(]*\)|\([^)]*$",
+    r"\b(?:an?|the) (?:him|them|me|it|her \w+ing)\b|^[^(]*\)|\([^)]*$|"
+    r"\b(?:into|onto|from|of|with|the|an?|and|becomes?|adopts?)$",
     re.I,
 )
 _SUBJECT = re.compile(r"(?P<who>.+?) (?P<is>is |are )?(?:gradually|slowly|gently) (?P<verb>[a-z]+)\b", re.I)
@@ -46,7 +47,7 @@ def pasted(caption: str, instruction: str) -> bool:
     first = words[0].strip(",.:;")
     noun = first.lower() in ("color", "colour", "text")  # "the color of the door": no order
     again = bool(first) and not noun and re.search(rf"(?<=\S ){re.escape(first)}\b", bare, re.I)
-    verb = first.lower() in VERBS or (first.istitle() and first.lower() not in ("the", "a", "an"))
+    verb = first.lower() in VERBS or (first.istitle() and first.lower() not in {"the", "a", "an"} | NAMED)
     if again and verb and not any(word.lower() == first.lower() for word in words[1:]):
         return True
     return bool(re.search(_TAKES_NO_VERB + _VERB_FORM + _NO_NOUN, bare, re.I))

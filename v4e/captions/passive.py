@@ -12,7 +12,8 @@ _IRREGULAR = dict(
         "make/made put/put give/given take/taken draw/drawn write/written get/brought bring/brought keep/kept set/set "
         "hide/hidden cut/cut show/shown hang/hung bend/bent spread/spread rewrite/rewritten redraw/redrawn leave/left "
         "swap/swapped crop/cropped flip/flipped wrap/wrapped drop/dropped strip/stripped dim/dimmed apply/applied "
-        "blur/blurred shrink/shrunk modify/modified intensify/intensified beautify/beautified grow/grown let/let"
+        "blur/blurred shrink/shrunk modify/modified intensify/intensified beautify/beautified grow/grown "
+        "let/let wear/worn"
     )
 )
 _INTRANSITIVE = words_of("zoom look focus")
@@ -23,7 +24,8 @@ _CHANGES = dict.fromkeys(words_of("change alter modify edit update set switch va
 }
 _SWAPS = words_of("replace swap exchange substitute")
 _BECOMES = words_of("make turn paint color colour dye get")
-_INTO = r"(?:into|to|with|as|from|for|using|so|by|like|instead|until|without)\b"
+_INTO = r"(?:into|to|with|as|from|for|using|so|by|like|instead|until|without|about)\b"
+_INTO = rf"(?!to the (?:left|right|top|bottom|side|front|back)\b){_INTO}"
 _AT = (
     r"(?:in|on|at|onto|into|to|near|next|behind|above|below|under|over|beside|between|around|inside|across|along|with|"
     r"from|for|as|against)\b"
@@ -32,7 +34,7 @@ _NOUN = (
     r"(?P<thing>(?:(?:the|an?|his|her|their|its|my|this|that|these|those|both|all) )?[\w'\u2019-]+"
     r"(?: (?:in|on|of) (?:the|an?) \w+)?)"
 )
-_HAS = re.compile(rf"{_NOUN} (?P<rest>.+)", re.I)
+_HAS = re.compile(rf"{_NOUN} (?P<rest>(?!(?:an?|the|on|in|at|to)\b).+)", re.I)
 _SEEMS = re.compile(r"(?P<thing>.+?) (?:to )?(?:look|appear|seem|feel) (?P<rest>.+)", re.I)
 _GIVES = re.compile(r"(?P<thing>(?:the|an?|this|my) [\w'-]+|\w+) (?P<rest>.+)", re.I)
 _DEGREE = r"(?:much|very|slightly|a bit|a little)"
@@ -74,6 +76,10 @@ def passive(text: str, task: str) -> str:
     if low == "make" and (found := _MORE.fullmatch(rest)):
         return f"{_named(found['thing'])} gradually {_s('become', found['thing'])} {found['rest']}"
     done = _IRREGULAR.get(low) or participle(low)
+    if (both := re.fullmatch(r"and ((\w+)( .+)?)", rest)) and (second := both[2].lower()) in VERBS:
+        if both[3] and second != "make":
+            return passive(both[1], task).replace("gradually ", f"gradually {done} and ", 1)
+        return f"The image is gradually {done} and {_IRREGULAR.get(second) or participle(second)}{both[3] or ''}"
     if particle := re.match(r"(?:in|out|up|off|down|away|back) ", rest):
         done, rest = f"{done} {particle.group().strip()}", rest[particle.end() :]
     if low in _CHANGES and re.match(r"(?:to|into) ", rest):
@@ -95,7 +101,7 @@ def _split(rest: str, verb: str) -> tuple[str, str]:
         return rest[: found.start()], rest[found.end() :]
     last = rf"(?:an? .+|(?:(?:{_DEGREE}|bright|dark|light|pale) )*\S+)"
     if verb in _BECOMES and (found := re.fullmatch(rf"(\S+(?: \S+)*?) ({last})", rest)):
-        return found[1], found[2]
+        return (rest, "") if found[1].lower() in FUNCTION else (found[1], found[2])
     return rest, ""
 
 

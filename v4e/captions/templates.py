@@ -21,7 +21,7 @@ from v4e.language.lexicon import MOVE, WHOLE
 from v4e.language.reader import read
 from v4e.language.slots import Slots, slots
 from v4e.language.tasks import TABLE1, TASKS, atoms, normalize, rule_task
-from v4e.language.words import COLORS, FUNCTION
+from v4e.language.words import COLORS, FUNCTION, QUOTED
 
 # a clause that names a thing that stays; those that name all, or a whole sentence, have no closing of their own
 _KEPT = re.compile(
@@ -103,6 +103,7 @@ def _fill(found: Slots, task: str) -> str:
         case "color":
             return f"{_part(source, 'color')} gradually shifts {_to(found)}"
         case "material":
+            found = replace(found, target=re.sub(r"^an? (.+) one$", r"\1", found.target))
             if re.search(
                 r"\b(?:made|carved|built) |^(?:an?|another) (?!.*(?:texture|pattern|finish|look|surface)$)",
                 found.target,
@@ -116,8 +117,10 @@ def _fill(found: Slots, task: str) -> str:
         case "style":
             if re.match("as (?:if|though)", found.target, re.I):
                 return f"The scene gradually looks {found.target[:1].lower()}{found.target[1:]}"
+            if QUOTED.search(found.target) or "'s " in found.target:
+                return f"The scene gradually adopts the style of {found.target}"
             named = with_article(re.sub("^the ", "", found.target))
-            whole = re.search(r"\b(?:style|photo\w*|poster|look|image)\b", named, re.I)
+            whole = re.search(r"\b(?:style|photo\w*|poster|look|image|filter|effect)\b", named, re.I)
             return f"The scene gradually adopts {named}{'' if whole else ' style'}"
         case "tone":
             return _tone(found, s)
@@ -134,7 +137,7 @@ def _one(target: str) -> str:
 
 def _part(source: str, part: str) -> str:
     """Returns ``The car's color``, or with a preposition in `source` ``The color of the leaves on the tree``."""
-    if source.endswith((f" {part}", f" {part}s")):
+    if re.search(rf"\b{part}s?\b", source):
         return source
     if re.search(r" (?:on|of|in|at|with|behind|under|above|beside|near|next) ", source):
         return f"The {part} of {source[:1].lower()}{source[1:]}"
@@ -143,7 +146,7 @@ def _part(source: str, part: str) -> str:
 
 def _background(found: Slots, source: str, s: str) -> str:
     if re.search(
-        r"\b(?:background|behind|surroundings?|environment|landscape|view|setting|scenery|location)\b", source
+        r"\b(?:background|backdrop|behind|surroundings?|environment|landscape|view|setting|scenery|location)\b", source
     ):
         return f"{source} slowly transform{s} into {found.target}"
     around = f" around {source[:1].lower()}{source[1:]}" if source else ""
@@ -157,9 +160,7 @@ def _text(found: Slots, source: str, s: str) -> str:
                 return f"{source} gradually change{s} to {found.target}"
             if re.search(r"\btext\b|\bletters?\b|\bwords?\b|\u201c", source):
                 after = f" {found.place}" if not found.place.startswith("from") and found.place else ""
-                if after:
-                    return f"{source} gradually change{s} to {found.target}{after}"
-                return f"{source} gradually change{s} {_to(found)}"
+                return f"{source} gradually change{s} {f'to {found.target}{after}' if after else _to(found)}"
             return f"{possessive(source)} text gradually changes {_to(found)}"
         case "become":
             return f"{source} gradually become{s} {found.target}"
@@ -173,6 +174,8 @@ def _motion(found: Slots, source: str, s: str) -> str:
     if found.verb.endswith("ing"):
         return f"{source} {'is' if s else 'are'} slowly {found.verb.lower()} {found.place}".rstrip()
     first, _, rest = found.verb.lower().partition(" ")
+    if " to " in found.place and first in ("change", "turn", "adjust"):
+        return ""
     if first in ("place", "put") and found.place in ("up", "down"):
         return f"{source} slowly move{s} {found.place}"
     if first in ("place", "put"):

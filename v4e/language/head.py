@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from v4e.language.clauses import HIDDEN
+from v4e.language.clauses import HIDDEN, asks
+from v4e.language.words import FUNCTION
 
 WEIGHTS = Path(__file__).with_name("head.safetensors")
 SIZE = 1 << 15  # rows of the weights
@@ -70,7 +71,11 @@ def features(text: str, classes: dict[str, list[str]]) -> tuple[np.ndarray, np.n
     names += [f"t {a} {b} {c}" for a, b, c in zip(stems, stems[1:], stems[2:], strict=False)]
     names += [f"c {part}" for word in words if len(word) > 3 for part in _letters(f"<{word}>")]
     if stems:
-        first, last = stems[0], stems[-1]
+        first, last, long = stems[0], stems[-1], [stem for stem in stems if len(stem) > 2 and stem != "the"]
+        names += [
+            f"asks {asks(text)}",
+            f"again {len(set(long)) < len(long)}",
+        ]
         names += [f"f {first}", f"l {last}", f"fl {first} {last}", *(f"kl {kind} {first}" for kind in kinds[-1])]
         names += [f"f2 {first} {stem}" for stem in stems[1:]]
         names += [f"k {kind}" for found in kinds for kind in found]
@@ -90,7 +95,7 @@ def _word(token: str) -> str:
     """Returns a token's features' name: a quoted text and words in capitals are what they are, whatever they say."""
     if HIDDEN <= ord(token[0]) < 0xF900:
         return "<q>"
-    if token.isupper() and len(token) > 2:
+    if token.isupper() and len(token) > 2 and token.lower() not in FUNCTION:
         return "<caps>"
     return token.lower().removesuffix("'s").removesuffix("\u2019s")
 

@@ -12,12 +12,12 @@ _MASSES = words_of(
     "snow rain fog mist smoke fire water grass sunlight light lipstick makeup make-up mascara text ice dust"
 )
 
-_ONE_IN_S = words_of("lens canvas gas iris atlas christmas texas paris")
+_ONE_IN_S = words_of("this its his lens canvas gas iris atlas christmas texas paris")
 _AFTER_HEAD = re.compile(
     r" (?:(?:in|on|at|of|with|above|below|under|behind|beside|near|next|from|to|along|around|that|which|who|except|"
     r"\w+ing)\b|\w+ed (?=in |on |by |at |with |across |around )) ?"
 )
-_PRONOUNS = {"it": "object", "them": "objects", "him": "person", "her": "person", "me": "person"}
+_PRONOUNS = {"it": "object", "them": "objects", "him": "person", "her": "person", "me": "person", "this": "image"}
 _DETERMINER = (
     r"(?:the|all|both|his|her|their|its|this|that|these|those|every|each|some|another|more|"
     r"several|many|no|one|two|three|four|five|six|seven|eight|nine|ten|\d+|\w+['\u2019]s)\b"
@@ -40,16 +40,14 @@ def with_article(noun_phrase: str) -> str:
     """Turns ``beach`` into ``a beach``; plurals, mass nouns and phrases with a determiner stay."""
     if re.match(rf"an?\b|{_DETERMINER}", noun_phrase, re.I) or plural(noun_phrase):
         return noun_phrase
-    if (words(noun_phrase) or [""])[-1] in _MASSES:
+    if (words(noun_phrase) or [""])[-1] in _MASSES or re.fullmatch(r"[A-Z][a-z]+", noun_phrase):
         return noun_phrase
     return f"{'an' if noun_phrase[:1].lower() in 'aeiou' else 'a'} {noun_phrase}"
 
 
 def definite(noun_phrase: str) -> str:
     """Turns ``red circle`` into ``the red circle``; determiners stay, pronouns get a noun."""
-    if noun := {"it": "object", "them": "objects", "him": "person", "her": "person", "me": "person"}.get(
-        noun_phrase.lower()
-    ):
+    if noun := _PRONOUNS.get(noun_phrase.lower()):
         return f"the {noun}"
     noun_phrase = re.sub(r"^(?:him|them|her(?= \w+ing\b)|me) ", "the person ", noun_phrase, flags=re.I)
     noun_phrase = re.sub(r"^only (?=the\b)", "", noun_phrase, flags=re.I)

@@ -46,6 +46,9 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"{_MAKE} (?P<source>.+?) (?P<target>an? .+)",
     ),
     "background": (
+        r"(?:\w+) (?P<source>(?:the |its )?(?:[\w-]+ )?(?:background|backdrop|scenery|setting|surroundings)"
+        r"(?: (?:of|in) (?:this|the) \w+)?) to (?:portray|depict|show(?:case)?|illustrate|evoke|feature|display|"
+        r"reflect|represent|be|become|resemble|look like) (?P<target>.+)",
         r"(?:\w+) (?:the |its )?(?:background|backdrop|scenery|setting)(?: scene| setting)? (?:in|into|to|with|by|"
         r"for|be|become|as|to be) (?P<target>.+)",
         r"(?:\w+) (?:the |its )?(?:background|backdrop) (?P<target>(?!of|around|behind|in|on|from).+)",
@@ -106,7 +109,8 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"(?:give|lend) {WHOLE} (?P<target>.+)",
         rf"(?:make|turn|change|convert|shift|set|switch) {WHOLE} (?:(?:into|in|to|look like|look|feel|be) )?(?"
         rf"P<target>.+)",
-        rf"(?:apply|use|add) (?P<target>(?:(?! (?:to|on|over) ).)+)(?: (?:to|on|over) {WHOLE})?",
+        rf"(?:apply|use|add(?= (?:an?|the|some|more) )) (?P<target>(?:(?! (?:to|on|over) ).)+)"
+        rf"(?: (?:to|on|over) {WHOLE})?",
         r"(?:change|set|switch|turn) the (?:weather|season|time of day|lighting|light|tone|mood|grade|atmosphere) (?"
         r":in|into|to) (?P<target>.+)",
         rf"(?P<verb>relight|colou?ri[sz]e|restore|enhance|grade|brighten|darken|light|tint|retouch) {WHOLE} (?"
@@ -115,11 +119,14 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         r"(?:make|turn) (?P<source>the (?:mood|atmosphere|lighting|light|sky|weather|colou?rs|contrast|tone|shadows|"
         r"highlights)) (?:more )?(?P<target>.+)",
         r"(?P<verb>increase|decrease|boost|reduce|lower|raise|lift|soften|adjust|fix|correct|improve|enhance|balance|"
-        r"brighten|darken|remove)(?: up)? (?P<source>the .+)",
+        r"brighten|darken|remove)(?: up)? "
+        r"(?P<source>the (?:(?! (?:to|into|by|so|about|a lot|a bit|a little|slightly)\b).)+)",
         r"let it (?P<target>snow|rain)",
         rf"(?!(?:{_MAKE}|{ADD}|{REMOVE}|give|fix|adjust)\b)(?P<target>.+)",
     ),
     "portrait": (
+        rf"give (?:him|her|me|(?:the|my|this) \w+) (?P<target>{_COLOR}) "
+        r"(?P<source>eyes|hair|lips|skin|teeth|eyebrows|beard|nails)",
         r"(?P<verb>smooth|brighten|whiten|soften|lighten|darken|enhance|reduce|slim|thin|clear|retouch|sharpen|plump|"
         r"shorten|lengthen|straighten|curl|trim|tan|define)(?: (?:out|up))? (?P<source>.+)",
         rf"{REMOVE} (?P<gone>.+)",

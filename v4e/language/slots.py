@@ -33,6 +33,8 @@ def slots(instruction: str, task: str) -> Slots | None:
             continue
         if match := re.fullmatch(pattern, text, re.I):
             found = {name: value.strip() for name, value in match.groupdict().items() if value}
+            if re.search(r"\bby \w+ing\b|^and\b", found.get("source", "")):
+                continue
             if "on" in found:
                 found["place"] = f"on {definite(found.pop('on'))}"
             if "holder" in found:

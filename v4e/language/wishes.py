@@ -3,19 +3,13 @@
 import re
 from functools import lru_cache
 
-from v4e.language.lexicon import COLOR, MATERIAL
-from v4e.language.words import words_of
+from v4e.language.clauses import VERBS, stripped
+from v4e.language.inflection import participle
+from v4e.language.lexicon import COLOR, MATERIAL, MOVE
+from v4e.language.words import spelled, words_of
 
-_LEAD = re.compile(
-    r"^(?:please|pls|plz|kindly|now|just|hey|hi|ok(?:ay)?|then|also|and|finally|next|first|maybe|perhaps|simply|(?"
-    r":can|could|would|will) you(?: please| maybe| kindly| possibly)?|would you mind|you (?:should|could|can)|i(?:'d|"
-    r" would)? (?:want|like|love|need) you to|i(?:'d| would)? (?:want|like|love) to(?! (?:see|have|get|change))|i (?"
-    r":want|need) to(?! (?:see|have|get))|let's(?! (?:see|have))|try to|go ahead and|help me(?: to)?|feel free to)[ "
-    r",]+",
-    re.I,
-)
 _TAIL = re.compile(
-    r"[ ,]+(?:please|pls|plz|thanks?(?: you)?|for me|if (?:possible|you can)|would be (?:nice|great|good|lovely)|and "
+    r"[ ,]+(?:would be (?:nice|great|good|lovely)|and "
     r"nothing else|instead|in (?:this|the) (?:image|picture|photo|shot)|so that it's not in the (?:image|picture|"
     r"photo) anymore|so (?:that )?(?:i|we|it|he|she|they|the|you|there|this)\b.+|"
     r"(?:giving|to give) (?:it|them|the (?:image|photo|picture|scene))\b.+)$",
@@ -23,34 +17,16 @@ _TAIL = re.compile(
 )
 # put in lower case, as it may end up inside the text
 _DETERMINER = re.compile(r"^(?:The|An?|My|His|Her|Their|Its|Our|This|That|These|Those|Another|Some)\b")
-# long words of requests, whose misspellings are corrected; those of short words are often other words
-_SPELLED = words_of(
-    "remove delete replace change convert transform increase brighten background exchange substitute please whiten"
-)
-
-
-def _deletions(word: str) -> list[str]:
-    """Returns `word` without each one of its inner letters."""
-    return [word[:at] + word[at + 1 :] for at in range(1, len(word) - 1)]
-
-
-def _swaps(word: str) -> list[str]:
-    """Returns `word` with each two neighbouring letters swapped."""
-    return [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
-
-
-_SLIPS = {"teh": "the"} | {slip: word for word in _SPELLED for slip in _deletions(word) + _swaps(word)}
-
 _X = r"(?P<x>(?:(?!\b(?:that|which|who|so)\b).)+?)"  # a subject, up to its verb
 _DEF = r"(?:the|this|that|these|those|my|his|her|their|its|our|both|all|everything)\b"
 _PRONOUN = r"(?:it|they|he|she|them|him|her|me|i)\b"
 _NEW = r"(?:an?|another|some|more|one|two|three|four|several|many|a few|a couple of|additional|extra)\b"
 _MODAL = r"(?:should|ought to|must|needs? to|has to|have to|could|shall|might|can|would)"
 _WANT = (
-    r"(?:i(?:'d| would)? (?:really |rather )?(?:want|like|love|prefer|need|wish(?: for)?)(?: to (?:see|have|get))?|i "
-    r"would rather (?:see|have)|(?:can|could|may) (?:we|i) (?:have|get|see)|let(?:'s| us) (?:see|have)|let me see|"
-    r"how about|it (?:would|might) be (?:nice|great|good|cool) (?:to have|to see|with|if there (?:was|were)|if we "
-    r"had)|imagine|what about|we need|give me)"
+    r"(?:(?:i(?:'d| would)?|would) (?:really |rather )?(?:want|like|love|prefer|need|wish(?: for)?)"
+    r"(?: to (?:see|have|get))?|i would rather (?:see|have)|(?:can|could|may) (?:we|i) (?:have|get|see)|"
+    r"let(?:'s| us) (?:see|have)|let me see|how about|it (?:would|might) be (?:nice|great|good|cool) (?:to have|to see|"
+    r"with|if there (?:was|were)|if we had)|imagine|what about|we need|give me)"
 )
 _GONE = r"(?:gone|removed|deleted|erased|taken away|taken out|invisible|absent|edited out|cut out|away)"
 _BE = r"(?:be|become|look like|look|appear|turn into|get|turn)"
@@ -204,6 +180,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"turn \g<x> into \g<y>",
     ),
     (_WANT + r" (?P<x>" + _NEW + r" .+)", r"add \g<x>"),
+    (rf"(?:see|have(?!.* {MOVE}\b)) (?P<x>{_NEW} .+)", r"add \g<x>"),
     (_WANT + r" (?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*)", r"\g<x>"),
     (_WANT + r" (?P<x>.+)", r"add \g<x>"),
     (
@@ -223,6 +200,12 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"(?:let|have) (?P<x>.+?) (?:be|become|appear) (?P<y>.+)", r"make \g<x> \g<y>"),
     (r"(?P<v>make|get) (?P<x>.+?) (?:be|become|appear)(?P<l> like)? (?P<y>.+)", r"make \g<x>\g<l> \g<y>"),
 )
+# "the leaves should be dyed yellow"
+_DONE = re.compile(
+    _X + " " + _MODAL + r" be (?P<v>\w+)(?P<p> up| down| out| off)?(?P<r> (?!by|with|for|from|out of).+)?", re.I
+)
+_GOT = re.compile(rf"(?:get|have) (?P<x>{_DEF} .+?) (?P<v>\w+ed)(?P<p> up| down| out| off)?(?P<r> .+)?", re.I)
+_VERB_OF = {participle(verb): verb for verb in VERBS - words_of("remove replace delete erase swap exchange substitute")}
 _COMPILED = tuple((re.compile(pattern, re.I), replacement) for pattern, replacement in _REWRITES)
 
 
@@ -230,6 +213,8 @@ _COMPILED = tuple((re.compile(pattern, re.I), replacement) for pattern, replacem
 def imperative(text: str) -> str:
     """Returns a one-line request as an imperative; an imperative stays."""
     text = _bare(text)
+    if (done := _DONE.fullmatch(text) or _GOT.fullmatch(text)) and done["v"].lower() in _VERB_OF:
+        return f"{_VERB_OF[done['v'].lower()]}{done['p'] or ''} {done['x']}{done['r'] or ''}"
     for pattern, replacement in _COMPILED:
         if match := pattern.fullmatch(text):
             text = _bare(match.expand(replacement))
@@ -241,16 +226,5 @@ def _bare(text: str) -> str:
     before, text = "", _DETERMINER.sub(lambda first: first.group().lower(), text.strip())
     while before != text:
         before = text
-        text = _TAIL.sub("", _LEAD.sub("", text.strip())).rstrip(" .!?;,")
-    return re.sub(r"[A-Za-z]{3,}", lambda word: _spelled(word.group()), text, count=3) if text else before
-
-
-def _spelled(word: str) -> str:
-    """Corrects a request's verb that has two letters swapped, one missing or one too many."""
-    if word.isupper():  # perhaps a text to write
-        return word
-    low = word.lower()
-    right = _SLIPS.get(low) or next((cut for cut in _deletions(low) if cut in _SPELLED), "")
-    if not right or low in _SPELLED:
-        return word
-    return right.capitalize() if word[0].isupper() else right
+        text = _TAIL.sub("", stripped(text))
+    return re.sub(r"[A-Za-z]{3,}", lambda word: spelled(word.group()), text, count=3) if text else before

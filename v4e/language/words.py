@@ -54,7 +54,10 @@ REQUEST = words_of(
     "style effect tone text word words letter letters texture material pattern finish surface made corner "
     "area side place position same grade cinematic version clean photoshop strip cut edit crop vanish decorate "
     "superimpose equip relocate transport morph adjust hue built build carved insert shade everything thing bit "
-    "posture pose expression gesture everyone process highlight worn part "
+    "portray depict showcase illustrate evoke feature display reflect represent revise redesign revamp rearrange "
+    "mimic resemble seamlessly completely entirely fully posture pose expression gesture everyone process highlight "
+    "highlighting featuring "
+    "worn part "
     "slightly lot switch move caption trade use fill hang stick draw attach mount alter update translate wish prefer",
 )
 
@@ -89,4 +92,35 @@ def verbatim(instruction: str) -> list[str]:
     rest = QUOTED.sub(" ", instruction)
     if rest.isupper():  # a shouted instruction singles out nothing
         return quoted
-    return quoted + re.findall(r"\b[A-Z][A-Z0-9]+\b", rest)
+    shouted = re.findall(r"\b[A-Z][A-Z0-9]+\b", rest)
+    return quoted + [word for word in shouted if word.lower() not in FUNCTION]
+
+
+# long words of requests, whose misspellings are corrected; those of short words are often other words
+_SPELLED = words_of(
+    "remove delete replace change convert transform increase brighten background exchange substitute please whiten"
+)
+
+
+def _deletions(word: str) -> list[str]:
+    """Returns `word` without each one of its inner letters."""
+    return [word[:at] + word[at + 1 :] for at in range(1, len(word) - 1)]
+
+
+def _swaps(word: str) -> list[str]:
+    """Returns `word` with each two neighbouring letters swapped."""
+    return [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
+
+
+_SLIPS = {"teh": "the"} | {slip: word for word in _SPELLED for slip in _deletions(word) + _swaps(word)}
+
+
+def spelled(word: str) -> str:
+    """Corrects a request's verb that has two letters swapped, one missing or one too many."""
+    if word.isupper():  # perhaps a text to write
+        return word
+    low = word.lower()
+    right = _SLIPS.get(low) or next((cut for cut in _deletions(low) if cut in _SPELLED), "")
+    if not right or low in _SPELLED:
+        return word
+    return right.capitalize() if word[0].isupper() else right
