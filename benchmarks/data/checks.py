@@ -3,9 +3,9 @@
 `python -m benchmarks.data.checks texts=dev.jsonl [errors=1]`
 
 The texts are labelled instructions with reference captions, which must not lie in this repository. The references are
-good captions. Bad ones are made of them by the faults that were read in captions: half a phrase, a wrong number, the
-order pasted, another edit, the opposite, a color that nobody named, a word twice. A caption is rejected if a check
-fails. The turns are those of benchmarks/instructions/sessions.txt.
+good captions. Bad ones are made of them by faults that were read in captions: half a phrase, a wrong number, the
+order pasted. Others name another edit, the opposite, a color that nobody named, or a word twice. A caption is rejected
+if a check fails. The turns are those of benchmarks/instructions/sessions.txt.
 """
 
 import json
