@@ -1,12 +1,18 @@
 """The resources that actors ask for, and the device that follows from what Ray reserved."""
 
+import re
+from pathlib import Path
+
 import pytest
 import ray
 import torch
 
 from actors import reserved
 from actors.teacher.gang import needs
+from tests.support.processes import ROOT
 from v4e.config import Teacher
+
+FOUND = re.compile(r"any_device|cuda\.(is_available|device_count)")  # what torch finds on a node
 
 
 def test_a_gpu_that_torch_cannot_use_is_named(monkeypatch):
@@ -30,3 +36,8 @@ def test_a_replica_asks_for_what_it_says_and_for_nothing_else(gpus, tp, words):
     assert needs(Teacher(gpus=gpus, tp=tp)) == words
     asked = {f"num_{kind.lower()}s": number for kind, number in reserved.resources(gpus).items()}
     assert {"num_cpus": 0, "num_gpus": 0} | asked == reserved.options(gpus)
+
+
+def test_no_actor_uses_a_gpu_because_torch_finds_one():
+    asking = {file.name for file in Path(ROOT, "actors").rglob("*.py") if FOUND.search(file.read_text())}
+    assert asking == {"reserved.py"}

@@ -288,6 +288,12 @@ def test_storage_takes_a_checkpoint_before_the_next_is_due():
         assert plan.checkpoint_gb_s * 1e9 * shortest == pytest.approx(size)
 
 
+def test_no_large_recipe_asks_storage_for_more_than_a_gigabyte_a_second():
+    """One checkpoint of 244 GiB every 100 steps would need 2.7 GB/s."""
+    for recipe in LARGE:
+        assert planned(f"recipe={recipe}", "plan.gpu=h100", "plan.gpus=10")[2].checkpoint_gb_s < 1
+
+
 def test_a_replica_is_no_faster_than_its_targets_leave_it():
     """Each target is copied to pinned memory and then into the object store, beside the next forward."""
     _, cluster, plan = planned("recipe=wan14b_480p", "plan.gpu=h100")

@@ -21,6 +21,7 @@ from v4e.method.inputs import noised
 from v4e.method.losses import TERMS, kd_tokens
 from v4e.models import tiny
 from v4e.models.dit import DitInputs, predict
+from v4e.models.encoders import decode_clip
 from v4e.parallel.fsdp import shard_student
 from v4e.training.ema import EMA
 from v4e.training.student import Batch, StudentTrainer, learning_rate
@@ -258,6 +259,21 @@ def test_a_step_that_is_not_finite_changes_nothing_and_the_next_one_does():
     [metrics] = run(trainer, range(2, 3))
     assert "skipped" not in metrics and math.isfinite(metrics["grad_norm"])
     assert not torch.equal(trainer.state_dict()["model"]["proj_out.weight"], before["model"]["proj_out.weight"])
+
+
+def test_a_tail_in_pixels_keeps_a_fraction_of_what_the_vae_computes():
+    vae = tiny.build_vae().requires_grad_(False)
+    z_BCFHW = torch.randn(1, *LATENT, requires_grad=True)
+
+    def kept() -> int:
+        numbers: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: numbers.append(t.numel()) or t, lambda t: t):
+            decode_clip(vae, z_BCFHW)
+        return sum(numbers)
+
+    whole = kept()
+    StudentTrainer(config(tail={"space": "pixel"}), make_dit(), device=CPU, vae=vae)
+    assert kept() < 0.5 * whole
 
 
 def test_too_many_bad_steps_in_a_row_end_the_run():

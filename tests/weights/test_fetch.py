@@ -14,8 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from pipelines.stages import rollout
 from tests.support.processes import ROOT
 from v4e.config import parse
+from v4e.data.store.store import RolloutStore
 from v4e.weights import needed
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -120,3 +122,25 @@ def test_a_recipe_of_14b_needs_student_teacher_and_captioner():
     assert not needed.student(parse(["recipe=tiny"]))
     assert not needed.teacher(parse(["recipe=tiny"]))
     assert not needed.captioner(parse(["recipe=tiny"]))
+
+
+def test_a_teacher_is_fetched_before_a_replica_has_to_be_up_in_time(monkeypatch, tmp_path, random_family):
+    """``teacher.start_timeout_s`` is for loading."""
+    happened = []
+
+    def started(*_: object) -> None:
+        happened.append("start")
+        raise InterruptedError
+
+    def fetched(downloads, **_) -> None:
+        happened.extend(download.model for download in downloads)
+
+    monkeypatch.setattr(needed, "teacher", lambda config: [needed.Download(model=config.models.teacher)])
+    monkeypatch.setattr(rollout, "connect", lambda: None)
+    monkeypatch.setattr(rollout, "fetch_everywhere", fetched)
+    monkeypatch.setattr(rollout, "teacher_pool", started)
+    teacher = str(random_family / "tiny-wan-flf2v")
+    config = parse([f"run.dir={tmp_path}", f"models.teacher={teacher}"])
+    with pytest.raises(InterruptedError):
+        rollout.sample(config, [("a",)], {"a"}, RolloutStore.open(config))
+    assert happened == [teacher, "start"]

@@ -4,9 +4,9 @@ Functions of ``server``: each is run in a process of its own.
 """
 
 import math
-import os
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import diffusers
 import flash_attn
@@ -14,16 +14,15 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from PIL import Image
-from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from actors.stream.transport import Offers
 from actors.teacher import actor
 from benchmarks.support.pretended import models
 from benchmarks.support.pretended.device import replaced
-from benchmarks.support.pretended.models import CUDA
+from benchmarks.support.pretended.models import CUDA, EXPLAIN, config_of, ranks
 from benchmarks.support.pretended.seen import Case, Seen
 from benchmarks.support.pretended.watch import watched
-from v4e.config import Config, parse
+from v4e.config import parse
 from v4e.data.store.features import encode_samples
 from v4e.data.store.store import Texts
 from v4e.editing.editor import Editor
@@ -36,30 +35,15 @@ from v4e.models import sizes
 from v4e.models.encoders import decode_clip, encode_clip
 from v4e.models.framewise import framewise
 from v4e.models.recompute import recompute_vae
-from v4e.parallel.fsdp import student_mesh
 from v4e.planning.frozen_memory import editor_memory, encoder_memory
-from v4e.planning.memory import student_memory, teacher_memory
+from v4e.planning.memory import teacher_memory
 from v4e.planning.work import Reads
-from v4e.training.student import StudentTrainer
 from v4e.types import TargetRequest
-from v4e.weights.load import DTYPES, load_dit, load_student
-from v4e.weights.lora_files import Adapters
+from v4e.weights import lora_files
+from v4e.weights.load import DTYPES, load_dit
 
-EXPLAIN = bool(os.environ.get("PRETENDED_EXPLAIN"))  # at the cost of time, the notes tell what was there at each peak
 # It looks for a time among times, which fake tensors do not have.
 diffusers.UniPCMultistepScheduler.index_for_timestep = lambda *_, **__: 0
-
-
-def config_of(arguments: tuple[str, ...], layers: int) -> Config:
-    """The recipe of `arguments` with taps that `layers` blocks have."""
-    config = parse(list(arguments))
-    return replace(config, kd=replace(config.kd, taps=tuple(range(layers))[-4:]))
-
-
-def ranks(size: int) -> None:
-    """Makes this process one of `size` ranks, whose collectives do nothing."""
-    dist.init_process_group("fake", rank=0, world_size=size, store=FakeStore())
-    dist.get_backend_config = lambda *_: "cpu:gloo,cuda:nccl"
 
 
 def teacher(*arguments: str, layers: int = 2, rollout: bool = False) -> Case:
@@ -103,34 +87,6 @@ def teacher(*arguments: str, layers: int = 2, rollout: bool = False) -> Case:
     weights, more = teacher_memory(config, sizes.dit(of), reads, image_tokens=models.IMAGE)
     notes = {"shape": shape, "flash": sorted(flash_attn.SEEN)}
     return Case(parts=parts, planned=weights + more, notes=notes)
-
-
-def student(*arguments: str, layers: int = 2, steps: int = 2, world: int = 8, bad: bool = False) -> Case:
-    """Steps of the student on one of `world` ranks; with `bad`, of which the last has no finite loss."""
-    config, parts = config_of((*arguments, f"train.workers={world}"), layers), {}
-    of = models.transformer("i2v", layers)
-    ranks(world)
-    mesh = student_mesh(config.train, "cuda", world)
-    with watched() as watch, models.reading_nothing(of):
-        with watch.part() as parts["load"]:
-            dit = load_student(config, CUDA, mesh)
-            vae = models.made_vae().to(CUDA) if config.tail.space == "pixel" else None
-            trainer = StudentTrainer(config, dit, device=CUDA, mesh=mesh, vae=vae)
-        models.collected()
-        for step in range(1, steps + 1):
-            batches = [models.batch_of(config) for _ in range(trainer.forwards)]
-            watch.number = math.nan if bad and step == steps else watch.number
-            with watch.part(parts=EXPLAIN) as parts[f"step {step}"]:
-                metrics = trainer.step(batches)
-            models.collected()
-        at_peak = {name: round(gib, 2) for name, gib in watch.at_peak().most_common(14)}
-        host = watch.held["cpu"]
-        frames, height, width = models.grid_of(config)
-    reads = Reads(clip=frames * height * width // 4, text=512, image=models.IMAGE)
-    plan = student_memory(config, sizes.dit(of), reads, workers=world, image_tokens=models.IMAGE)
-    notes = {"metrics": metrics, "at peak": at_peak, "plan": vars(plan), "host": host}
-    notes |= {"flash": sorted(flash_attn.SEEN)}
-    return Case(parts=parts, planned=plan.total - plan.in_host_memory(config.train.offload), notes=notes)
 
 
 def pixel_tail(height: int, width: int, *, frames: int = 5) -> Case:
@@ -189,11 +145,21 @@ def precompute(*arguments: str) -> Case:
     return Case(parts=parts, planned=planned, notes={"at peak": at_peak, "sample": kinds})
 
 
-def editor(*arguments: str, layers: int = 2, options: Inexact | None = None, preview: bool = True) -> Case:
-    """An edit, as a replica of the server and evaluation make it; sampled as ``sample.*`` says, in two steps."""
+def editor(
+    *arguments: str,
+    layers: int = 2,
+    preview: bool = True,
+    lora: bool = False,
+    steps: int = 2,
+    **inexact: Any,
+) -> Case:
+    """An edit, as a replica of the server and evaluation make it; sampled as ``sample.*`` says.
+
+    With `lora` it is the first edit with one, which brings it to the device. `inexact` are options of ``Inexact``.
+    """
     config, parts = config_of(arguments, layers), {}
-    options, data = options or Inexact(), config.data
-    with watched() as watch:
+    options, data = Inexact(**inexact), config.data
+    with watched() as watch, replaced(lora_files, read=lambda dit, *_: models.lora_of(dit)):
         with watch.part() as parts["load"]:
             frozen = models.made_frozen(DTYPES[config.models.dtype])
             vae = framewise(frozen.vae.to(CUDA))
@@ -204,13 +170,13 @@ def editor(*arguments: str, layers: int = 2, options: Inexact | None = None, pre
                 frozen=replace(frozen, vae=vae),
                 decoder=decoder_of(vae, options),
                 scheduler=models.unipc(),
-                adapters=Adapters(dit, {}, most=4),
+                adapters=lora_files.Adapters(dit, {"style": ""} if lora else {}),
                 cache=TensorCache(256 << 20),
                 options=options,
             )
         models.collected()
         image, count = Image.new("RGB", (data.width, data.height), "gray"), config.eval.batch
-        settings = replace(EditSettings.of(config, data.height, data.width), steps=2)
+        settings = replace(EditSettings.of(config, data.height, data.width), steps=steps)
         shown: list[Seen] = []
 
         def on_step(_step: int, x0_hat_BCFHW: torch.Tensor) -> bool:
@@ -222,7 +188,12 @@ def editor(*arguments: str, layers: int = 2, options: Inexact | None = None, pre
 
         with watch.part(parts=EXPLAIN) as parts["edit"]:
             [edit, *_] = edits.edit(
-                [image] * count, ["make the car red"] * count, list(range(count)), settings, on_step=on_step
+                [image] * count,
+                ["make the car red"] * count,
+                list(range(count)),
+                settings,
+                lora="style" if lora else None,
+                on_step=on_step,
             )
         at_peak = {name: round(gib, 2) for name, gib in watch.at_peak().most_common(14)}
         parts |= {f"preview {n}": seen for n, seen in enumerate(shown)}

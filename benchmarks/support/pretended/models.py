@@ -7,19 +7,23 @@ T of text, I of images. D is the width.
 """
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import diffusers
 import torch
+import torch.distributed as dist
 import torch.distributed.fsdp._fully_shard._fsdp_init as fsdp_init
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import (
     AutoTokenizer,
     CLIPImageProcessor,
@@ -32,7 +36,7 @@ from transformers import (
 import v4e.parallel.fsdp as fsdp
 from benchmarks.support.ledger import UMT5_XXL, VIT_H
 from benchmarks.support.pretended.device import replaced
-from v4e.config import Config
+from v4e.config import Config, parse
 from v4e.models import sizes
 from v4e.models.dtype import dtype_of
 from v4e.training.student import Batch
@@ -40,10 +44,24 @@ from v4e.types import Sample, TeacherTarget
 from v4e.weights import load, shard
 from v4e.weights.frozen import Frozen
 from v4e.weights.load import set_attention
+from v4e.weights.lora_names import LoraFile
 
 CUDA = torch.device("cuda")
 TOKENIZER = "v4e/assets/tiny-wan-i2v"
 TEXT, CAPTION, IMAGE = 12, 27, 257  # tokens
+EXPLAIN = bool(os.environ.get("PRETENDED_EXPLAIN"))  # at the cost of time, the notes tell what was there at each peak
+
+
+def config_of(arguments: tuple[str, ...], layers: int) -> Config:
+    """The recipe of `arguments` with taps that `layers` blocks have."""
+    config = parse(list(arguments))
+    return replace(config, kd=replace(config.kd, taps=tuple(range(layers))[-4:]))
+
+
+def ranks(size: int) -> None:
+    """Makes this process one of `size` ranks, whose collectives do nothing."""
+    dist.init_process_group("fake", rank=0, world_size=size, store=FakeStore())
+    dist.get_backend_config = lambda *_: "cpu:gloo,cuda:nccl"
 
 
 def transformer(kind: str, layers: int) -> dict[str, Any]:
@@ -74,6 +92,17 @@ def made_frozen(dtype: torch.dtype) -> Frozen:
         image_encoder=image.requires_grad_(False),
         image_processor=CLIPImageProcessor(),
     )
+
+
+def lora_of(dit: WanTransformer3DModel, rank: int = 32) -> LoraFile:
+    """A LoRA on the attention of every block, as a file of it is read."""
+    state = {}
+    for n in range(len(dit.blocks)):
+        for layer in ("to_q", "to_k", "to_v", "to_out.0"):
+            place = f"transformer.blocks.{n}.attn1.{layer}.lora_"
+            state[f"{place}A.weight"] = torch.empty(rank, 5120)
+            state[f"{place}B.weight"] = torch.empty(5120, rank)
+    return LoraFile(state, None)
 
 
 def unipc(shift: float = 5.0) -> diffusers.UniPCMultistepScheduler:

@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks.support.pretended.device import build, pretend
 
 ROOT = Path(__file__).resolve().parents[3]
-CASES = "benchmarks.support.pretended.cases"  # where functions are without a module
+# Where functions are without a module.
+CASES = ("benchmarks.support.pretended.cases", "benchmarks.support.pretended.training")
 
 
 class PretendedError(RuntimeError):
@@ -41,7 +42,7 @@ class Server:
             self.process.wait()
 
     def __call__(self, name: str, *arguments: object, **options: object) -> Any:
-        """Returns what the function `name`, such as "teacher" of ``cases`` or "tests.gpu.own:function", returns.
+        """Returns what the function `name` returns, such as "teacher" of :data:`CASES` or "tests.gpu.own:function".
 
         It is not looked up here: its module may need the device. Arguments and result travel by pickle.
 
@@ -84,7 +85,9 @@ def _answer(connection: Connection, work: bytes) -> None:
     try:
         name, arguments, options = pickle.loads(work)
         module, _, function = name.rpartition(":")
-        answer = True, getattr(import_module(module or CASES), function)(*arguments, **options)
+        places = map(import_module, [module] if module else CASES)
+        owner = next(place for place in places if hasattr(place, function))
+        answer = True, getattr(owner, function)(*arguments, **options)
         pickle.dumps(answer)
     except BaseException:
         answer = False, traceback.format_exc()
@@ -94,5 +97,6 @@ def _answer(connection: Connection, work: bytes) -> None:
 
 if __name__ == "__main__":
     pretend(Path(sys.argv[1]))
-    import_module(CASES)
+    for place in CASES:
+        import_module(place)
     serve(Connection(int(sys.argv[2])))

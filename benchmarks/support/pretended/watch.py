@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._sharding_prop import ShardingPropagator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
@@ -28,7 +29,8 @@ ROOT = str(Path(__file__).resolve().parents[3]) + "/"
 OURS = tuple(ROOT + folder for folder in ("v4e/", "actors/", "serve/"))
 aten = torch.ops.aten
 NUMBERS = {aten._local_scalar_dense, aten.item, aten.is_nonzero}  # device to host, by their results
-COUNTS = {aten.nonzero, aten.masked_select, aten._unique2, aten.unique_dim}  # whose shape is known on the device only
+# Whose shape is known on the device only, or whether they raise.
+COUNTS = {aten.nonzero, aten.masked_select, aten._unique2, aten.unique_dim, aten._linalg_check_errors}
 PRODUCTS = {
     aten.mm,
     aten.addmm,
@@ -58,8 +60,11 @@ class Watch(TorchDispatchMode):
         self.parts: dict[int, int] | None = None  # bytes of storages at the peak, where asked for
         self.last = self.parts  # of the part that ended last
         self.made_by: dict[int, str] = {}
+        self.paused = False
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if self.paused:
+            return function(*args, **(kwargs or {}))
         if any(issubclass(one, DTensor) for one in types):
             return NotImplemented  # it comes again as operators on local parts
         kwargs, packet = dict(kwargs or {}), function.overloadpacket
@@ -191,6 +196,7 @@ def watched() -> Iterator[Watch]:
     """Tensors made inside are fake, and the operators on them are watched."""
     watch, resize = Watch(), torch.UntypedStorage.resize_
     to_list, of_tensor = torch.Tensor.tolist, torch.Tensor.numpy
+    shapes_of = ShardingPropagator._propagate_tensor_meta_non_cached
 
     def resized(storage: torch.UntypedStorage, size: int) -> torch.UntypedStorage:
         if storage._cdata in watch.sizes:  # FSDP lets go of gathered weights in this way
@@ -209,7 +215,15 @@ def watched() -> Iterator[Watch]:
             return of_tensor(tensor)
         return np.zeros(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
+    def shapes_alone(propagator: ShardingPropagator, schema: Any) -> Any:
+        watch.paused = True  # whole tensors that no device holds: DTensor works out what comes of them
+        try:
+            return shapes_of(propagator, schema)
+        finally:
+            watch.paused = False
+
     with (
+        replaced(ShardingPropagator, _propagate_tensor_meta_non_cached=shapes_alone),
         replaced(torch.UntypedStorage, resize_=resized),
         replaced(torch.Tensor, tolist=listed, numpy=to_numpy),
         replaced(FakeTensor, tolist=listed),  # which has its own, one element after the other
