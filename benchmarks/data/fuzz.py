@@ -258,6 +258,8 @@ KINDS: dict[Callable[[Callable, Path], str], int] = {  # to the share of the cas
 def fuzz(cases: int, number: int = 0) -> dict[str, Tally]:
     """Runs so many cases, the same ones for the same `number`, and returns what came of each kind."""
     whole = sum(KINDS.values())
+    for name in REAL:
+        command.stage(name)  # an import is no case: on a busy machine it may take a minute
     return {kind.__name__: fuzz_kind(kind, max(1, cases * share // whole), number) for kind, share in KINDS.items()}
 
 

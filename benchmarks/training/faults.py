@@ -9,9 +9,11 @@ losses of each step are the undisturbed run's, bit for bit. The kd loss of a ste
 and through the weights on all targets before it. Third, the last checkpoint is equal byte for byte. It holds
 the weights, their average and the optimizer with its count of updates, which the last step's targets changed too.
 
-A hang is a run that makes no new step for BOUND_S. `python -m benchmarks.training.faults [moments]`.
+A hang is a run that makes no new step for BOUND_S. `python -m benchmarks.training.faults [moments]`. The rows of other
+stages and signals in the same file are those of `python -m benchmarks.training.faults stages KILLS [STAGE ...]`.
 """
 
+import json
 import random
 import shutil
 import statistics
@@ -25,8 +27,9 @@ from itertools import count, pairwise
 from pathlib import Path
 
 from benchmarks.support.nodes import Nodes, processes_of
-from benchmarks.support.result import write_result
+from benchmarks.support.result import RESULTS, write_result
 from benchmarks.support.watched import Outcome, WatchedTraining, outcome
+from benchmarks.training import stage_faults
 from tests.support.synthetic import rolled_out, stored
 from v4e.config import Config, Run
 from v4e.data.store.paths import store_uri
@@ -187,8 +190,15 @@ def main(moments: int = 20) -> None:
     }
     for kind in KINDS:
         summary[f"{kind}_s"] = statistics.median(float(row["recovered_s"]) for row in rows if row["kind"] == kind)
+    stored = json.loads((RESULTS / "faults.json").read_text())
+    rows += [row for row in stored["rows"] if row["kind"] == "stage"]
+    summary |= {key: value for key, value in stored["summary"].items() if key.startswith("stage_")}
     write_result("faults", f"python -m benchmarks.training.faults {moments}", rows, summary)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1:2] == ["stages"]:
+        with tempfile.TemporaryDirectory() as place:
+            stage_faults.main(int(sys.argv[2]), Path(place), sys.argv[3:] or [*stage_faults.STAGES])
+    else:
+        main(*map(int, sys.argv[1:]))
