@@ -84,6 +84,11 @@ def test_a_quoted_text_is_byte_for_byte_and_what_it_says_is_no_edit():
     assert found.quoted == ("Remove the dog, and add a cat &amp; \u00e9!",) and found.task == "text"
 
 
+def test_entities_are_read_but_not_in_a_quoted_text():
+    assert read("write &quot;SALE&quot; on the sign").quoted == ("SALE",)
+    assert read('write "&quot;" on the sign').quoted == ("&quot;",)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -35,6 +35,9 @@ _NOUN = (
     r"(?: (?:in|on|of) (?:the|an?) \w+)?)"
 )
 _HAS = re.compile(rf"{_NOUN} (?P<rest>(?!(?:an?|the|on|in|at|to)\b).+)", re.I)
+_DOES = re.compile(
+    rf"{_NOUN} (?P<rest>(?:emit|glow|shine|hold|wear|show|face|carry|reflect|cast|spray|burn)\b.*)", re.I
+)
 _SEEMS = re.compile(r"(?P<thing>.+?) (?:to )?(?:look|appear|seem|feel) (?P<rest>.+)", re.I)
 _GIVES = re.compile(r"(?P<thing>(?:the|an?|this|my) [\w'-]+|\w+) (?P<rest>.+)", re.I)
 _DEGREE = r"(?:much|very|slightly|a bit|a little)"
@@ -73,6 +76,8 @@ def passive(text: str, task: str) -> str:
         return f"{_named(found['thing'])} gradually {_s('begin', found['thing'])} to {found['rest']}"
     if low == "give" and (found := _GIVES.fullmatch(rest)):
         return f"{_is(definite(found['thing']))} given {found['rest']}"
+    if low == "make" and (found := _DOES.fullmatch(rest)):
+        return f"{_named(found['thing'])} gradually {_s('begin', found['thing'])} to {found['rest']}"
     if low == "make" and (found := _MORE.fullmatch(rest)):
         return f"{_named(found['thing'])} gradually {_s('become', found['thing'])} {found['rest']}"
     done = _IRREGULAR.get(low) or participle(low)
@@ -84,6 +89,8 @@ def passive(text: str, task: str) -> str:
         done, rest = f"{done} {particle.group().strip()}", rest[particle.end() :]
     if low in _CHANGES and re.match(r"(?:to|into) ", rest):
         return f"The image gradually {third_person(_CHANGES[low])} {rest}"
+    if re.match(r"(?:to|by|about|until) ", rest):
+        return f"The image is gradually {done} {rest}"
     thing, tail = _split(rest, low)
     if low in _SWAPS and (into := re.fullmatch(r"(?:with|by|for|to) (.+)", tail)):
         return f"{_named(thing)} gradually {_s('turn', thing)} into {into[1]}"
@@ -110,6 +117,8 @@ def _stated(text: str, task: str) -> str:
         verb = _s("become", wish["thing"]) if wish["be"] else f"{_s('begin', wish['thing'])} to"
         return f"{_named(wish['thing'])} gradually {verb} {wish['rest']}"
     text = text[:1].lower() + text[1:] if text[1:2].islower() else text
+    if state := re.fullmatch(r"(?P<thing>[\w' -]+?) (?P<is>is|are) (?P<rest>\w+(?:ed|n)\b.*)", text):
+        return f"{_named(state['thing'])} {state['is']} gradually {state['rest']}"
     if task == "addition":
         return f"{sentence(with_article(text))} gradually {_s('appear', text)}"
     if task == "removal":

@@ -100,6 +100,8 @@ def _fill(found: Slots, task: str) -> str:
             return f"{source} gradually turn{s} into {_one(found.target)} in place"
         case "background":
             return _background(found, source, s)
+        case "color" if re.search(r"er$", found.target) and found.target not in COLORS:
+            return f"{source} gradually become{s} {found.target}"
         case "color":
             return f"{_part(source, 'color')} gradually shifts {_to(found)}"
         case "material":

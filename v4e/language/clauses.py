@@ -111,7 +111,8 @@ def clauses(instruction: str) -> Clauses:
     """
     quoted: list[str] = []
     text, at = "", 0
-    instruction = instruction.replace("&quot;", '"').replace("&#39;", "'")
+    if not QUOTED.search(instruction):  # entities in a quoted text are part of it
+        instruction = instruction.replace("&quot;", '"').replace("&#39;", "'")
     for found in QUOTED.finditer(instruction):
         text += _plain(instruction[at : found.start()]) + chr(HIDDEN + len(quoted))
         quoted.append(found.group())

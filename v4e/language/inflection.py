@@ -86,5 +86,7 @@ def gerund(verb: str) -> str:
 def participle(verb: str) -> str:
     """Turns ``smooth`` into ``smoothed``."""
     verb = verb.lower()
+    if re.search(r"[^aeiou]y$", verb):
+        return verb[:-1] + "ied"
     double = ("slim", "trim", "plan", "tan", "thin")
     return verb + "d" if verb.endswith("e") else verb + (verb[-1] if verb in double else "") + "ed"

@@ -61,8 +61,8 @@ WHOLE = (
 )
 ADD = (
     r"(?:add|put|place|insert|draw|include|introduce|create|hang|stick|superimpose|attach|throw in|pop|drop in|mount|"
-    r"overlay|decorate|equip|fill|plant|sprinkle|scatter|append|install|position|arrange|park|seat|sketch in|paint "
-    r"in|bring in|compose)"
+    r"overlay|decorate|equip|fill|plant|sprinkle|scatter|append|install|position|rest|lay|arrange|park|seat|sketch in|"
+    r"paint in|bring in|compose)"
 )
 REMOVE = (
     r"(?:remove|delete|erase|get rid of|take (?:away|out|off)|eliminate|clear|wipe|clean(?: up| off| away)?|crop out|"

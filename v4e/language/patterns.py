@@ -51,7 +51,8 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         r"reflect|represent|be|become|resemble|look like) (?P<target>.+)",
         r"(?:\w+) (?:the |its )?(?:background|backdrop|scenery|setting)(?: scene| setting)? (?:in|into|to|with|by|"
         r"for|be|become|as|to be) (?P<target>.+)",
-        r"(?:\w+) (?:the |its )?(?:background|backdrop) (?P<target>(?!of|around|behind|in|on|from).+)",
+        r"(?:\w+) (?:the |its )?(?:background|backdrop) "
+        r"(?P<target>(?!of|around|behind|in|on|from)(?:(?! (?:with|to|into) ).)+)",
         r"(?:replace|change|swap|turn|convert|transform) (?P<source>(?:the |its )?(?:[\w-]+ ){1,3}background)"
         r" (?:with|to|into|by|for) (?P<target>.+)",
         r"(?:use|add|give (?:it|the \w+)|set) (?P<target>.+?) (?:as |for )?(?:the |its )?(?:background|backdrop)",

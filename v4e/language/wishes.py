@@ -44,19 +44,9 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"\g<r>",
     ),
     (
-        r"there(?: is|'s| are) (?P<x>an? .+?|some .+?|two .+?)(?:, | - |; )(?:please )?(?:remove|delete|erase|get "
-        r"rid of) (?:it|him|her|them)",
-        r"remove \g<x>",
-    ),
-    (
         r"(?P<x>(?:the|his|her|my|this) [^,:]+)(?:: | - )(?P<v>make|turn|paint|color|get rid of|remove|replace|swap) "
         r"(?:it|them|this)(?P<r>\b.*)",
         r"\g<v> \g<x>\g<r>",
-    ),
-    (
-        r"(?:he|she|it|they|\w+ \w+) (?:is|are) (?:currently )?(?:holding|wearing|carrying|eating|riding) (?P<x>.+?)"
-        r", (?:but )?(?:please )?(?:make|turn) (?:it|that|them) (?:into )?(?P<y>.+)",
-        r"replace \g<x> with \g<y>",
     ),
     (r"(?:he|she|they|it) (?:is|are) \w+ing, (?P<r>(?:make|have|let) .+)", r"\g<r>"),
     (r"(?P<r>.+?), (?:it's|it is|they're|they are|he's|she's) .+", r"\g<r>"),
@@ -113,7 +103,6 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"(?:make|show|have|leave|keep) (?P<w>(?:the|this|my) .+?|it) (?:without(?: any)?|with no|free of) (?P<x>.+)",
         r"remove \g<x>",
     ),
-    (r"empty (?P<w>.+?) so (?:that )?there (?:is|are) no (?P<x>.+?)(?: left)?", r"remove \g<x> in \g<w>"),
     (
         r"(?:take|cut|extract|isolate)(?: out)? (?P<x>.+?)(?: out| out of (?P<w>.+?))? and (?:put|place|paste|bring|"
         r"move|drop) (?:it|him|her|them) (?P<p>(?:in|on|at|into|onto|to)\b.+)",
@@ -127,18 +116,12 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"were)|in|as|with|made of) (?P<y>.+)",
         r"make \g<x> \g<y>",
     ),
-    (r"what (?:would|will) it look like if (?P<x>.+?) (?:was|were|is|are) (?P<y>.+)", r"make \g<x> \g<y>"),
     (
         r"(?:can|could|may|would|should|might) (?P<x>(?:" + _DEF + "|it|they|he|she|this).*?) (?:please )?be(?:come)? "
         "(?P<y>.+)",
         r"make \g<x> \g<y>",
     ),
     (r"(?:can|could|may) (?P<x>(?:" + _DEF + "|it|they|he|she|we).*?) have (?P<y>.+)", r"give \g<x> \g<y>"),
-    (
-        r"(?:can|could|may) (?:i|we) (?:get|have) (?P<y>an? .+?) (?:out of|from|of) (?P<x>(?:this|the|my) (?:image|"
-        r"photo|picture|shot))",
-        r"turn \g<x> into \g<y>",
-    ),
     # there is to be something
     (
         r"(?P<p>(?:in|on|at|above|below|under|behind|near|next to|beside|over) [^,]+?),? there (?:"
@@ -194,7 +177,6 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"make \g<x> \g<y>",
     ),
     (_X + " " + _MODAL + r" (?:adopt|assume|take on|display|feature|wear|get) (?P<y>an? .+)", r"give \g<x> \g<y>"),
-    (_X + " " + _MODAL + r" have (?P<y>.+)", r"give \g<x> \g<y>"),
     (_X + " " + _MODAL + r" (?P<v>" + _BE + r") (?P<y>.+)", r"make \g<x> \g<v> \g<y>"),
     (r"(?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*?) " + _MODAL + r" (?P<y>[a-z]+\b.*)", r"make \g<x> \g<y>"),
     (r"(?:let|have) (?P<x>.+?) (?:be|become|appear) (?P<y>.+)", r"make \g<x> \g<y>"),
