@@ -1,6 +1,8 @@
 """The one model of this server under each of its names, in the form of OpenAI's list of models."""
 
 import time
+from functools import cache
+from pathlib import Path
 
 from fastapi import APIRouter
 
@@ -8,8 +10,10 @@ from serve.api.access import TheOwner, TheService
 from serve.api.docs import ERRORS
 from serve.settings import Settings
 from serve.work import check_model
-from v4e.weights.student import card
+from v4e.files import credentials
+from v4e.weights.student import ASSETS, card
 
+CARD_TEXT = 20_000  # characters of a card, at most
 STARTED = int(time.time())
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -38,7 +42,16 @@ def _model(name: str, settings: Settings) -> dict:
         "max_pixels": settings.area,
         "upload_bytes": settings.upload_bytes,
         "source_pixels": settings.source_pixels,
+        "signs": credentials.installed(),
+        "card": _card(settings.model),
     } | ({} if settings.model else _of_the_student())
+
+
+@cache
+def _card(model: str) -> str | None:
+    """Returns the beginning of the model's card, if its folder has one."""
+    file = Path(model) / "README.md" if model else ASSETS / "README.md"
+    return file.read_text(errors="replace")[:CARD_TEXT] if file.is_file() else None
 
 
 def _of_the_student() -> dict:

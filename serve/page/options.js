@@ -10,7 +10,7 @@ const EXAMPLES = [
   ["Tone", "apply warm cinematic grade"],
 ];
 const NUMBERS = { variations: "n", steps: "num_inference_steps", seed: "seed", guidance: "guidance_scale", strength: "strength" };
-const TEXTS = { size: "size", format: "output_format", lora: "lora", preserve: "preserve" };
+const TEXTS = { size: "size", format: "output_format", lora: "lora", preserve: "preserve", sign: "sign" };
 const $ = (id) => document.getElementById(id);
 
 /** The fields that differ from the server's defaults. */
@@ -56,6 +56,9 @@ export async function offered(key, take) {
   $("samples").replaceChildren(...(model.examples ?? []).map((example) => sample(example, take)));
   $("knows").textContent = model.knows ?? "";
   $("samples-box").hidden = !model.knows;
+  $("sign-label").hidden = !model.signs;
+  $("card").textContent = model.card ?? "";
+  $("card-box").hidden = !model.card;
   $("examples").hidden = Boolean(model.knows);
   return { bytes: model.upload_bytes, pixels: model.source_pixels };
 }
