@@ -161,6 +161,7 @@ function show(done) {
   watching = false;
   compare(done.before, done.after, `The edit: ${done.fields.prompt}`);
   $("clip").src = done.clip;
+  $("far").value = done.fields.strength ?? 1;
   // Its frames have the aspect of the model's grid.
   whenDrawn(() => {
     $("clip").style.aspectRatio = `${$("after").naturalWidth} / ${$("after").naturalHeight}`;
@@ -244,6 +245,22 @@ $("reuse").addEventListener("click", () => {
   $("seed").value = shown.fields.seed;
   $("options").open = true;
   say(`The next edit has seed ${shown.fields.seed}.`);
+});
+// The slider shows the state of the evolution that the same edit at this strength would end in.
+const reach = () => {
+  $("far").setAttribute("aria-valuetext", `${Math.round(100 * $("far").value)} percent of the edit`);
+  $("clip").pause();
+  if (Number.isFinite($("clip").duration)) $("clip").currentTime = Math.min($("far").value * $("clip").duration, $("clip").duration - 0.01);
+};
+$("far").addEventListener("input", reach);
+$("this-far").addEventListener("click", async () => {
+  if (running) return;
+  const { before: url, fromId: id, name } = shown;
+  setSource({ url, id, file: blobOf(url), name }, `Source: ${name}`, await sizeOf(url));
+  $("strength").value = $("far").value;
+  $("seed").value = shown.fields.seed;
+  $("prompt").value = shown.fields.prompt;
+  $("form").requestSubmit();
 });
 $("forget").addEventListener("click", () => { history.forgetAll(); tidy(); say("The history is empty."); });
 $("curl").addEventListener("click", () => copy(asCurl(base(), shown.fields, shown.fromId, key()), "curl"));
