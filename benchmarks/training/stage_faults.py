@@ -9,6 +9,7 @@ A row says whether the results are the undisturbed ones to the bit, and which pr
 Rows are kept as they come: the same command goes on where it was cut.
 """
 
+import datetime
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.support.result import RESULTS, write_result
+from benchmarks.support.result import RESULTS, as_text
 from pipelines.parts import benchmark_fixture
 from tests.support.openai_server import serve
 from tests.support.suites import honest, http_judge
@@ -102,12 +103,12 @@ class Command:
             self.process = subprocess.Popen(words, env=environ, stdout=printed, stderr=printed, start_new_session=True)
 
     def processes(self, title: str = "") -> list[psutil.Process]:
-        """The processes of this command that live, and whose command line begins with `title`."""
+        """The processes of this command that live, and whose program or Ray title begins with `title`."""
         found = []
         for process in psutil.process_iter():
-            with suppress(psutil.Error):
+            with suppress(psutil.Error, IndexError):
                 ours = process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE
-                if ours and " ".join(process.cmdline()).lstrip("/").rpartition("bin/")[2].startswith(title):
+                if ours and Path(process.cmdline()[0]).name.startswith(title):
                     found.append(process)
         return found
 
@@ -136,12 +137,11 @@ class Command:
 
 def strike(command: Command, who: str, name: str, rng: random.Random) -> str:
     """Sends the signal `name` to the command or to a process of it; what was struck, empty where there is none."""
-    if command.process.poll() is not None:
-        return ""
-    driver = [psutil.Process(command.process.pid)]
-    found = driver if who == "driver" else command.processes("raylet" if who == "raylet" else f"ray::{who}")
-    if not found:
-        return ""
+    title, found = "raylet" if who == "raylet" else f"ray::{who}", list[psutil.Process]()
+    while not found:  # it may begin later than the moment that was drawn
+        if command.process.poll() is not None:
+            return ""
+        found = [psutil.Process(command.process.pid)] if who == "driver" else command.processes(title)
     victim = rng.choice(sorted(found, key=lambda one: one.pid))
     with suppress(psutil.Error):
         said = victim.name()
@@ -228,7 +228,16 @@ def measure(
             shutil.copytree(before / stage, run)
             row = disturbed(STAGES[stage], who, name, settings, run, usual[stage], early)
             identical = hashed(run, STAGES[stage]) == expected[stage]
-            head = {"run": title, "kind": "stage", "stage": stage, "who": who, "signal": name}
+            if not row["struck"]:  # the stage ended before there was anything to strike
+                continue
+            head = {
+                "date": datetime.date.today().isoformat(),
+                "run": title,
+                "kind": "stage",
+                "stage": stage,
+                "who": who,
+                "signal": name,
+            }
             keep(head | {"identical": identical} | row)
 
 
@@ -242,12 +251,12 @@ def main(kills: int, folder: Path, stages: Sequence[str] = tuple(STAGES)) -> Non
         ours = [one for one in rows if one["kind"] == "stage"]
         summary = stored["summary"] | {
             "stage_kills": len(ours),
-            "stage_struck": sum(bool(one["struck"]) for one in ours),
             "stage_identical": sum(one["identical"] for one in ours),
             "stage_left": sum(len(one["left"]) for one in ours),
             "stage_hangs": sum(None in one["statuses"] for one in ours),
             "stage_tracebacks": sum(one["traceback"] for one in ours),
         }
-        write_result("faults", stored["command"], rows, summary)
+        # Under the head of the other rows, which were measured on another day; these have their own.
+        (RESULTS / "faults.json").write_text(as_text(stored | {"rows": rows, "summary": summary}))
 
     measure(kills, folder, stages, keep, {row["run"] for row in rows})
