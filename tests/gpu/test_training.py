@@ -3,7 +3,7 @@
 import pytest
 
 pytestmark = pytest.mark.slow
-INPUTS = 0.051  # bytes of latents, texts and image states, against those of a target of two taps
+INPUTS = 0.048  # bytes of latents, texts and image states, against those of a target of two taps
 STEPS = {
     "480p": ["recipe=wan14b_480p"],
     "720p": ["recipe=wan14b_720p"],
