@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from v4e.config.commands import Edit
+from v4e.config.commands import EditOptions
 from v4e.editing.settings import EditSettings
 from v4e.files import credentials
 from v4e.files.images import mime_of
@@ -16,7 +16,7 @@ from v4e.weights.digest import adapter_sha256, weights_sha256
 from v4e.weights.load import any_device
 
 if TYPE_CHECKING:
-    from v4e.editing.finish import Edit as Made
+    from v4e.editing.finish import EditOptions as Made
 
 OWN = "runs/signer.pem"
 
@@ -33,7 +33,7 @@ def require_signing() -> None:
 
 def signed_edit(
     blob: bytes,
-    options: Edit,
+    options: EditOptions,
     form: Form,
     image: Image.Image,
     mask: Image.Image | None,

@@ -4,14 +4,14 @@ The language model of ``v4e caption`` may word the caption in another way.
 """
 
 from v4e.captions.templates import part_task, template_caption
-from v4e.config.commands import CaptionText
+from v4e.config.commands import CaptionTextOptions
 from v4e.files.progress import plan
 from v4e.language.reader import read
 from v4e.language.slots import slots
 from v4e.language.tasks import atoms, rule_task
 
 
-def run(options: CaptionText) -> None:
+def run(options: CaptionTextOptions) -> None:
     """Prints the reading of one instruction and its caption.
 
     Raises:

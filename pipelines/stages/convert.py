@@ -10,14 +10,14 @@ transformer.
 
 from pathlib import Path
 
-from v4e.config.commands import Convert
+from v4e.config.commands import ConvertOptions
 from v4e.faults import Fault
 from v4e.weights.convert import convert
 from v4e.weights.load import DTYPES
 from v4e.weights.single import STORED, write_single
 
 
-def run(options: Convert) -> None:
+def run(options: ConvertOptions) -> None:
     """Convert the model that `options` names."""
     if Path(options.out).suffix == ".safetensors":
         write_single(options.original, options.out, STORED[options.dtype])

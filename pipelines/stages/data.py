@@ -5,13 +5,13 @@ pairs of pictures.
 """
 
 from v4e.config import Ingest
-from v4e.config.commands import Data
+from v4e.config.commands import DataOptions
 from v4e.data.look import look, page, pairs
 from v4e.files.progress import plan, say
 from v4e.files.uri import write_atomic
 
 
-def run(options: Data) -> None:
+def run(options: DataOptions) -> None:
     """Prints and writes what is at ``options.path``.
 
     Raises:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from pipelines.parts.signing import require_signing, signed_edit
-from v4e.config.commands import Edit
+from v4e.config.commands import EditOptions
 from v4e.editing.inexact import Inexact
 from v4e.editing.settings import EditSettings, check_seed
 from v4e.files.images import grid_size, open_image
@@ -31,7 +31,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 STRIP_HEIGHT = 480  # pixels of a source that is taller
 
 
-def run(options: Edit) -> None:
+def run(options: EditOptions) -> None:
     """Edit one picture and write the files that `options` names.
 
     Raises:
@@ -118,7 +118,7 @@ def run(options: Edit) -> None:
     print(f"wrote {', '.join(written)} (seed {seed}, {time.monotonic() - start:.1f} s{how})")
 
 
-def _of_example(options: Edit) -> Edit:
+def _of_example(options: EditOptions) -> EditOptions:
     """Returns `options` with the picture, the instruction and the seed of the example that they name."""
     if options.image or options.instruction:
         raise ValueError(f"example={options.example} has a picture and an instruction: give none, or leave it out")
@@ -127,7 +127,7 @@ def _of_example(options: Edit) -> Edit:
     return replace(options, image=str(one.picture), instruction=one.instruction, seed=options.seed or one.seed)
 
 
-def _check(options: Edit) -> None:
+def _check(options: EditOptions) -> None:
     """Refuse, before a model is read, what could not be written."""
     if not options.out:
         raise ValueError("there is no file for the edit: give -o out.png")
@@ -159,7 +159,7 @@ def _form(name: str) -> Form:
     return cast(Form, "jpeg" if ending == "jpg" else ending)
 
 
-def _size(options: Edit, image: Image.Image) -> tuple[int, int]:
+def _size(options: EditOptions, image: Image.Image) -> tuple[int, int]:
     """(height, width) in the model."""
     if not options.size:
         own = options.model in ("", student.BASE)

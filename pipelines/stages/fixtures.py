@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipelines.parts import benchmark_fixture
-from v4e.config.commands import Fixtures
+from v4e.config.commands import FixturesOptions
 from v4e.data.ingest.fixtures import write_all
 
 
-def run(options: Fixtures) -> None:
+def run(options: FixturesOptions) -> None:
     """Write the files; of corpora, print their schemas and the command that ingests them."""
     out = Path(options.out)
     if options.kind == "benchmarks":

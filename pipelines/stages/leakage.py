@@ -3,12 +3,12 @@
 v4e leakage prompts.txt hashes.txt; then set ingest.refuse=hashes.txt.
 """
 
-from v4e.config.commands import Leakage
+from v4e.config.commands import LeakageOptions
 from v4e.data.ingest.leakage import instruction_hash, plain
 from v4e.files.uri import open_uri, write_atomic
 
 
-def run(options: Leakage) -> None:
+def run(options: LeakageOptions) -> None:
     """Write the sorted hashes of the instructions of a text file."""
     with open_uri(options.prompts) as file:
         prompts = {plain(line) for line in file.read().decode("utf-8-sig").splitlines()} - {""}

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from rich.table import Table
 
 from pipelines.parts.photo_edits import SIZE, TASKS, make_edit
-from v4e.config.commands import Photos
+from v4e.config.commands import PhotosOptions
 from v4e.data.quality import decode_image
 from v4e.data.write import write_triplets
 from v4e.files.progress import console
@@ -139,7 +139,7 @@ def show(splits: dict[str, list[EditTriplet]], photos: dict[str, list[Photo]]) -
     console.print(table)
 
 
-def run(options: Photos) -> None:
+def run(options: PhotosOptions) -> None:
     """Write the triplets that `options` names, and a sheet of them.
 
     Raises:

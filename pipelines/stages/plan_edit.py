@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, replace
 
 from v4e.config import Config
-from v4e.config.commands import PlanEdit
+from v4e.config.commands import PlanEditOptions
 from v4e.config.recipes import RECIPES
 from v4e.files.progress import plan
 from v4e.models.sizes import pipeline
@@ -20,7 +20,7 @@ from v4e.wan import GRID, check_frames
 GIB = 2**30
 
 
-def run(options: PlanEdit) -> None:
+def run(options: PlanEditOptions) -> None:
     """Prints all ways, and the one to take.
 
     Raises:
@@ -38,7 +38,7 @@ def run(options: PlanEdit) -> None:
     plan(f"an edit of {options.size} in {options.steps} steps on one {options.gpu}, on paper", rows)
 
 
-def _asked(options: PlanEdit) -> tuple[Config, Cluster, EditTask]:
+def _asked(options: PlanEditOptions) -> tuple[Config, Cluster, EditTask]:
     """Returns what is to be planned, in the settings that all plans are made of."""
     width, by, height = options.size.partition("x")
     sides = [int(side) for side in (height, width) if side.isdecimal()]

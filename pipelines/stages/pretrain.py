@@ -9,7 +9,7 @@ v4e pretrain start_from=v4e/assets trains on from there; with vae_steps=0 the VA
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-from v4e.config.commands import Pretrain
+from v4e.config.commands import PretrainOptions
 from v4e.files.progress import plan, say
 from v4e.models import tiny
 from v4e.models.tiny_sizes import TinySizes
@@ -20,7 +20,7 @@ from v4e.tiny.pretrain.loop import spawn
 PER_TASK = 20  # validation edits of each task of World 2
 
 
-def run(options: Pretrain) -> None:
+def run(options: PretrainOptions) -> None:
     """Make the family; every stage goes on from its checkpoint."""
     work, out = Path(options.work), Path(options.out)
     start_from = Path(options.start_from) if options.start_from else None
@@ -76,7 +76,7 @@ def _judge(work: Path, sizes: TinySizes) -> None:
     say("gate not met: " + "; ".join(missed) if missed else "gate met")
 
 
-def sizes_of(options: Pretrain) -> TinySizes:
+def sizes_of(options: PretrainOptions) -> TinySizes:
     """Returns the sizes of the family: the world's own, where the options say nothing else."""
     own = SIZES[options.world]
     said = {f.name: getattr(options, f.name) for f in fields(TinySizes) if getattr(options, f.name)}

@@ -20,7 +20,7 @@ from v4e.files.uri import exists, join, of_v4e, read_json, write_atomic
 from v4e.language.tasks import TASKS
 from v4e.types import EditTriplet
 from v4e.watch.files import read_curves, strip_steps, strip_uri
-from v4e.watch.report import Found, embedded, render
+from v4e.watch.report import RunFiles, embedded, render
 
 SHOWN = ("ema", "native_i2v")  # models whose edits are shown
 PER_TASK = 3
@@ -62,11 +62,11 @@ def _known(section, values: Mapping[str, object]):
     return dataclasses.replace(section, **changes)
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> RunFiles:
     """Reads what the run has written so far."""
     captions = list(read_captions(captions_uri(config)).values())
     table, stages, chosen = (_json(config, name) for name in ("metrics.json", "stages.json", "samples/chosen.json"))
-    return Found(
+    return RunFiles(
         table={name: figures for name, figures in table.items() if name != "seconds"},
         examples=examples(config),
         stages=stages,

@@ -7,11 +7,11 @@ v4e runs clean [where=runs] [remove=true]
 from rich.table import Table
 
 from pipelines.parts.runs import runs_below
-from v4e.config.commands import Runs
+from v4e.config.commands import RunsOptions
 from v4e.files.progress import console
 
 
-def run(options: Runs) -> None:
+def run(options: RunsOptions) -> None:
     """Lists the runs below ``where``.
 
     Raises:

@@ -5,12 +5,12 @@ own records. A run that somebody works in is left alone.
 """
 
 from pipelines.parts.runs import removable, runs_below
-from v4e.config.commands import RunsClean
+from v4e.config.commands import RunsCleanOptions
 from v4e.files.progress import say
 from v4e.files.uri import remove
 
 
-def run(options: RunsClean) -> None:
+def run(options: RunsCleanOptions) -> None:
     """Shows or removes it, below ``where``."""
     found = [one for state in runs_below(options.where) for one in removable(state)]
     for one in found:

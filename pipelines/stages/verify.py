@@ -9,9 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from v4e.config.commands import Verify
+from v4e.config.commands import VerifyOptions
 from v4e.files import credentials
-from v4e.files.credentials import Credentials, Turn
+from v4e.files.credentials import Credentials, SignedTurn
 from v4e.files.images import mime_of, open_image, sized
 from v4e.files.masks import open_mask
 from v4e.files.results import encode
@@ -24,7 +24,7 @@ AI = {
 }
 
 
-def run(options: Verify) -> None:
+def run(options: VerifyOptions) -> None:
     """Print what the credentials of a file say, and whether they hold.
 
     Raises:
@@ -43,7 +43,7 @@ def run(options: Verify) -> None:
         _derive(options, found.turns[0], blob)
 
 
-def _check(options: Verify, found: Credentials) -> None:
+def _check(options: VerifyOptions, found: Credentials) -> None:
     name = options.file
     if found.state == "none":
         raise ValueError(f"{name}: it has no content credentials: expected a file that was made with sign=")
@@ -53,7 +53,7 @@ def _check(options: Verify, found: Credentials) -> None:
         raise ValueError(f"{name}: it was signed by {found.turns[0].signer!r}, {NOBODY}")
 
 
-def _tell(turn: Turn, name: str) -> None:
+def _tell(turn: SignedTurn, name: str) -> None:
     said = turn.record
     settings = said.get("settings")
     steps = settings.get("steps") if isinstance(settings, dict) else None
@@ -62,7 +62,7 @@ def _tell(turn: Turn, name: str) -> None:
     print(f"  model {said.get('model')!r}, weights {str(said.get('weights_sha256'))[:16]}, on {said.get('made_on')}")
 
 
-def _derive(options: Verify, turn: Turn, blob: bytes) -> None:
+def _derive(options: VerifyOptions, turn: SignedTurn, blob: bytes) -> None:
     from v4e.editing.editor import Editor  # here, so that what is wrong with the file is reported at once
     from v4e.editing.record import derived, differing, made_on, record_of, with_words
     from v4e.weights.digest import adapter_sha256, weights_sha256

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from v4e.config.commands import World
+from v4e.config.commands import WorldOptions
 from v4e.language.tasks import TASKS
 from v4e.tiny import world2
 from v4e.tiny.world import FRAMES, SIZE, make_triplets
@@ -42,13 +42,13 @@ def draw(path: Path, split: str, per_task: int, seed: int) -> None:
 
 
 def draw_outcomes(path: Path, split: str, per_task: int, seed: int) -> None:
-    """Draw the sheet of World 2: `per_task` edits of each task, tasks together."""
+    """Draw the sheet of WorldOptions 2: `per_task` edits of each task, tasks together."""
     records = [world2.make_records(split, task, index, seed)[0] for task in TASKS for index in range(per_task)]
     outcomes(records).save(path)
     print(f"{path}: {len(records)} edits of split {split}")
 
 
-def run(options: World) -> None:
+def run(options: WorldOptions) -> None:
     """Draw or write what `options` names.
 
     Raises:

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.parts.command import carry_out
 from v4e.config import Run, parse
-from v4e.config.commands import Edit, read_options
+from v4e.config.commands import EditOptions, read_options
 from v4e.faults import Fault
 from v4e.files.place import JOB_FOLDER, check_dir
 
@@ -27,7 +27,7 @@ def test_the_home_folder_is_meant_wherever_a_setting_begins_with_it(monkeypatch,
     assert config.run.dir == f"{tmp_path}/runs/x" and config.data.train == f"{tmp_path}/a.parquet"
     assert config.models.student == f"{tmp_path}/m" and f"other:{tmp_path}/theirs" in config.bench.models
     assert Run(dir="~/x").dir == f"{tmp_path}/x"
-    assert read_options(Edit, ["~/a.png", "~ is a tilde", "out=~/b.png"]).image == f"{tmp_path}/a.png"
+    assert read_options(EditOptions, ["~/a.png", "~ is a tilde", "out=~/b.png"]).image == f"{tmp_path}/a.png"
     assert parse(["teacher.negative=~blurry, ~ dark"]).teacher.negative == "~blurry, ~ dark"
 
 
@@ -88,7 +88,7 @@ def test_in_a_job_the_default_folder_is_refused_and_whole_places_are_not(capsys,
     carry_out([f"run.dir={tmp_path}/x"], parse, lambda _: None)
     carry_out(["run.dir=memory://x"], parse, lambda _: None)
     words = ["a.png", "make it red", "out=b.png"]
-    assert "out=b.png is relative" in ended(words, capsys, read=lambda argv: read_options(Edit, argv))
+    assert "out=b.png is relative" in ended(words, capsys, read=lambda argv: read_options(EditOptions, argv))
 
 
 def test_outside_of_a_job_a_relative_place_is_fine(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.stages import plan_edit
 from v4e.config import Config, parse
-from v4e.config.commands import PlanEdit, read_options
+from v4e.config.commands import PlanEditOptions, read_options
 from v4e.models.sizes import pipeline
 from v4e.planning.editing import EditTask, EditWay, best, ways
 from v4e.planning.frozen_memory import editor_memory
@@ -66,9 +66,9 @@ def test_guidance_and_steps_are_passes_and_blocks_are_copied_in_each():
 
 
 def test_the_command_prints_the_same_for_people_and_for_programs(capsys):
-    plan_edit.run(read_options(PlanEdit, ["gpu=rtx4090", "size=1280x720", "json=true"]))
+    plan_edit.run(read_options(PlanEditOptions, ["gpu=rtx4090", "size=1280x720", "json=true"]))
     found = json.loads(capsys.readouterr().out)
-    plan_edit.run(read_options(PlanEdit, ["gpu=rtx4090", "size=1280x720"]))
+    plan_edit.run(read_options(PlanEditOptions, ["gpu=rtx4090", "size=1280x720"]))
     said = " ".join(capsys.readouterr().out.split())
     assert found["take"] in said and len(found["ways"]) == 10
     assert all(f"{way['gib']['peak']:.1f} GiB" in said and f"{way['seconds']:.1f} s" in said for way in found["ways"])
@@ -89,4 +89,4 @@ def test_the_command_prints_the_same_for_people_and_for_programs(capsys):
 )
 def test_what_cannot_be_planned_is_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
-        plan_edit.run(PlanEdit(**arguments))
+        plan_edit.run(PlanEditOptions(**arguments))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.parts.command import OPTIONS, PIPELINES, commands, main, overview
-from v4e.config.commands import Edit, read_options
+from v4e.config.commands import EditOptions, read_options
 
 V4E = Path(sys.executable).with_name("v4e")
 HEAVY = ("torch", "ray", "diffusers", "pyarrow", "numpy")
@@ -55,7 +55,7 @@ def test_what_is_wrong_is_one_line_and_status_2(arguments, words):
 
 
 def test_an_instruction_may_hold_an_equals_sign():
-    read = read_options(Edit, ["a.png", "write 1+1=2", "-o", "out.png", "steps=4"])
+    read = read_options(EditOptions, ["a.png", "write 1+1=2", "-o", "out.png", "steps=4"])
     assert (read.image, read.instruction, read.out, read.steps) == ("a.png", "write 1+1=2", "out.png", 4)
 
 

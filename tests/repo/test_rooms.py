@@ -1,4 +1,7 @@
-"""The order of rooms in docs/architecture.md, and who may import ray, vllm and flash_attn."""
+"""The order of rooms in docs/architecture.md, who may import ray, vllm and flash_attn, and names of classes."""
+
+import ast
+from collections import Counter
 
 import pytest
 
@@ -46,3 +49,11 @@ def test_packages_that_only_some_may_import(package):
         tops = {name.split(".")[0] for name in IMPORTS[module]}
         allowed = {"vllm"} if room_of(module) == RUNS_VLLM else set()
         assert not tops & (FORBIDDEN[package] - allowed), module
+
+
+def test_a_class_has_a_name_of_its_own():
+    """But for sections of the config, which are called as their keys, and the two worlds, which have the same parts."""
+    apart = ("v4e.config", "v4e.tiny.world.", "v4e.tiny.world2.", "benchmarks.", "tests.")
+    trees = {name: ast.parse(path.read_text()).body for name, path in FILES.items() if not f"{name}.".startswith(apart)}
+    names = Counter(node.name for body in trees.values() for node in body if isinstance(node, ast.ClassDef))
+    assert [name for name, times in names.items() if times > 1] == []

@@ -14,7 +14,7 @@ from pipelines.stages import verify
 from serve.engine import EditEngine
 from serve.settings import Settings
 from serve.startup import check
-from v4e.config.commands import Verify
+from v4e.config.commands import VerifyOptions
 from v4e.editing.editor import Editor
 from v4e.editing.record import record_of
 from v4e.files.credentials import read, signed
@@ -63,7 +63,7 @@ def asked(url: str, image: bytes, **fields) -> bytes:
 def again(tmp_path, blob: bytes, source: bytes, **options) -> None:
     (tmp_path / "out.png").write_bytes(blob)
     (tmp_path / "source.png").write_bytes(source)
-    verify.run(Verify(file=str(tmp_path / "out.png"), source=str(tmp_path / "source.png"), **options))
+    verify.run(VerifyOptions(file=str(tmp_path / "out.png"), source=str(tmp_path / "source.png"), **options))
 
 
 def photo(size=(48, 32), seed=0) -> bytes:

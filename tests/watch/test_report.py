@@ -18,7 +18,7 @@ from v4e.files import journal
 from v4e.files.pictures import ZOOM
 from v4e.language.tasks import TABLE1, TASKS
 from v4e.types import EditTriplet
-from v4e.watch.report import MODEL_NAMES, Found, embedded, render
+from v4e.watch.report import MODEL_NAMES, RunFiles, embedded, render
 
 pytestmark = needs_chromium
 
@@ -62,9 +62,11 @@ def config(tmp_path_factory) -> Config:
     return parse([f"run.dir={folder}", f"data.width={WIDTH}", f"data.height={HEIGHT}"])
 
 
-def found(table: dict, **changed) -> Found:
+def found(table: dict, **changed) -> RunFiles:
     records: list[journal.Record] = [{"step": step, "kd": 1 / step, "tail": 2 / step} for step in range(1, 50)]
-    whole = Found(table=table, examples=EXAMPLES, stages=STAGES, captions=CAPTIONS, rejected=REJECTED, records=records)
+    whole = RunFiles(
+        table=table, examples=EXAMPLES, stages=STAGES, captions=CAPTIONS, rejected=REJECTED, records=records
+    )
     return replace(whole, **changed)
 
 

@@ -20,7 +20,7 @@ def option(default: Any, help: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Edit:
+class EditOptions:
     """Options of ``v4e edit``."""
 
     image: str = option(MISSING, "a picture file")
@@ -65,7 +65,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Verify:
+class VerifyOptions:
     """Options of ``v4e verify``."""
 
     file: str = option(MISSING, "a signed picture or clip: .png, .jpg, .webp or .mp4")
@@ -79,7 +79,7 @@ class Verify:
 
 
 @dataclass(frozen=True)
-class PlanEdit:
+class PlanEditOptions:
     """Options of ``v4e plan edit``."""
 
     gpu: str = option("rtx4090", "GPU type, such as rtx4090, rtx3090, l4 or h100")
@@ -92,14 +92,14 @@ class PlanEdit:
 
 
 @dataclass(frozen=True)
-class CaptionText:
+class CaptionTextOptions:
     """Options of ``v4e caption "make it red"``."""
 
     instruction: str = option(MISSING, 'what to change, such as "make the car blue"')
 
 
 @dataclass(frozen=True)
-class World:
+class WorldOptions:
     """Options of ``v4e world``."""
 
     sheet: str = option("", "write a contact sheet to this PNG")
@@ -112,7 +112,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Convert:
+class ConvertOptions:
     """Options of ``v4e convert``."""
 
     original: str = option(MISSING, "folder or hub id of the model in Wan's original layout, or one file of ComfyUI's")
@@ -122,7 +122,7 @@ class Convert:
 
 
 @dataclass(frozen=True)
-class Fixtures:
+class FixturesOptions:
     """Options of ``v4e fixtures``."""
 
     out: str = option(MISSING, "folder to write to")
@@ -131,7 +131,7 @@ class Fixtures:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataOptions:
     """Options of ``v4e data``."""
 
     what: Literal["look"] = option(MISSING, "look: show what files hold and how they would be read")
@@ -143,7 +143,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Photos:
+class PhotosOptions:
     """Options of ``v4e photos``."""
 
     out: str = option(MISSING, "folder for train.parquet, heldout.parquet and sheet.png")
@@ -153,7 +153,7 @@ class Photos:
 
 
 @dataclass(frozen=True)
-class Leakage:
+class LeakageOptions:
     """Options of ``v4e leakage``."""
 
     prompts: str = option(MISSING, "a text file, one instruction a line")
@@ -161,7 +161,7 @@ class Leakage:
 
 
 @dataclass(frozen=True)
-class Pretrain:
+class PretrainOptions:
     """Options of ``v4e pretrain``."""
 
     work: str = option("work", "folder for the corpus and the checkpoints")
@@ -187,14 +187,14 @@ INSTEAD = {"example"}  # of which one stands for all places
 
 
 @dataclass(frozen=True)
-class Runs:
+class RunsOptions:
     """Options of ``v4e runs``."""
 
     where: str = option("runs", "folder or URI of a run or of several")
 
 
 @dataclass(frozen=True)
-class RunsClean:
+class RunsCleanOptions:
     """Options of ``v4e runs clean``."""
 
     where: str = option("runs", "folder or URI of a run or of several")
@@ -203,12 +203,12 @@ class RunsClean:
 
 def name_of(kind: type) -> str:
     """Returns the command of a class of options, with an underscore between its words."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__.removesuffix("Options")).lower()
 
 
 KINDS = (
-    *(Edit, Verify, PlanEdit, World, Data, Photos, Convert),
-    *(Fixtures, Leakage, Pretrain, CaptionText, Runs, RunsClean),
+    *(EditOptions, VerifyOptions, PlanEditOptions, WorldOptions, DataOptions, PhotosOptions, ConvertOptions),
+    *(FixturesOptions, LeakageOptions, PretrainOptions, CaptionTextOptions, RunsOptions, RunsCleanOptions),
 )
 OPTIONS = {name_of(kind): kind for kind in KINDS}
 

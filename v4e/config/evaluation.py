@@ -8,7 +8,7 @@ from v4e.config.setting import NOTHING, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class Sampling:
     """The sampler of the student, for samples, evaluation and serving."""
 
     steps: int = setting(8, "Sampling steps of an edit", decides=("edits", "benchmark edits"))

@@ -29,7 +29,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class SignedTurn:
     """One signed edit of a file's history."""
 
     record: Mapping[str, Any]  # what the signer says of the edit; empty if it says nothing
@@ -43,7 +43,7 @@ class Credentials:
     """The credentials in a file."""
 
     state: State  # valid: the file is as it was signed; trusted: and by one of those whom the reader trusts
-    turns: tuple[Turn, ...] = ()  # the newest first
+    turns: tuple[SignedTurn, ...] = ()  # the newest first
     problems: tuple[str, ...] = ()
 
 
@@ -159,12 +159,12 @@ def _credentials(whole: dict) -> Credentials:
     return Credentials(state=state, turns=tuple(turns), problems=tuple(dict.fromkeys(problems)))  # type: ignore[arg-type]
 
 
-def _turn(manifest: dict, problems: tuple[str, ...]) -> Turn:
+def _turn(manifest: dict, problems: tuple[str, ...]) -> SignedTurn:
     said = {one.get("label"): one.get("data") for one in manifest.get("assertions", [])}
     actions = said.get("c2pa.actions.v2") or {}
     kinds = [action.get("digitalSourceType") for action in actions.get("actions", [])]
     record, info = said.get(EDIT), manifest.get("signature_info") or {}
-    return Turn(
+    return SignedTurn(
         record=record if isinstance(record, dict) else {},
         signer=str(info.get("common_name") or info.get("issuer") or ""),
         ai=str(next((kind for kind in kinds if kind), "")).removeprefix(MEDIA),

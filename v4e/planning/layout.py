@@ -37,7 +37,7 @@ class Limit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class HeldBytes:
     """Bytes."""
 
     student: StudentMemory  # of a training rank, wherever it is
@@ -62,7 +62,7 @@ class ClusterPlan:
 
     work: SampleWork
     speed: Speed
-    held: Held
+    held: HeldBytes
     seconds: Seconds
     training_gpus: int
     teacher_gpus: int
@@ -175,7 +175,7 @@ def plan_cluster(
 
 def held_by(
     config: Config, student: Pipeline, teacher: Pipeline, work: SampleWork, cluster: Cluster, triplets: int
-) -> Held:
+) -> HeldBytes:
     """Returns the bytes in memory and on disk."""
     train, image = config.train, student.image_tokens
     memory = student_memory(config, student.dit, work.student_reads, workers=train.workers, image_tokens=image)
@@ -187,7 +187,7 @@ def held_by(
     host = HOST_GIB * GIB + ranks * (
         CUDA_PROCESS_GIB * GIB + state + targets + memory.in_host_memory(train.offload) + (config.data.cache_mib << 20)
     )
-    return Held(
+    return HeldBytes(
         student=memory,
         student_gpu=memory.total - memory.in_host_memory(train.offload) + strips,
         strips=strips,
@@ -217,7 +217,7 @@ def rollout_flops(config: Config, teacher: Pipeline, work: SampleWork) -> int:
     return config.teacher.forwards * forward_flops(teacher.dit, work.teacher_reads)
 
 
-def broken(config: Config, held: Held, gpus: int, cluster: Cluster) -> list[Limit]:
+def broken(config: Config, held: HeldBytes, gpus: int, cluster: Cluster) -> list[Limit]:
     """The limits that a run breaks: what it never gets, what fills up at its start, what fills up later."""
     found = []
 
@@ -235,7 +235,7 @@ def broken(config: Config, held: Held, gpus: int, cluster: Cluster) -> list[Limi
     return found
 
 
-def parts_gib(config: Config, held: Held) -> dict[str, float]:
+def parts_gib(config: Config, held: HeldBytes) -> dict[str, float]:
     """GiB of a training GPU by part; what is offloaded is not there."""
     away = OFFLOADED[config.train.offload]
     gib = {field.name: getattr(held.student, field.name) / GIB for field in fields(held.student)}

@@ -62,7 +62,7 @@ def _small(uri: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class RunFiles:
     """The files of a run: any part may be empty, for example while the run is under way."""
 
     table: dict = field(default_factory=dict)  # metrics.json
@@ -76,7 +76,7 @@ class Found:
     strips_of: str = ""  # held-out or training
 
 
-def render(config: Config, found: Found) -> str:
+def render(config: Config, found: RunFiles) -> str:
     """The page. Clips of examples are (P, h, w, 3)."""
     shown = []
     for triplet, clips in found.examples:
@@ -115,7 +115,7 @@ def _strip_uri(frames: list[np.ndarray]) -> str:
     return data_uri(png(strip(frames), optimize=True), "png")
 
 
-def _cost(found: Found) -> dict[str, float]:
+def _cost(found: RunFiles) -> dict[str, float]:
     """Returns the mean seconds of a strip and of its decoding, and the strips' share of the training time."""
     if not found.samples:
         return {}

@@ -20,7 +20,7 @@ from v4e.weights.lora import merged
 from v4e.weights.lora_files import read as read_file
 
 
-class Change(NamedTuple):
+class AddedWeights(NamedTuple):
     """The change that a LoRA makes to a weight, or with an `a_RI` of None to a bias."""
 
     a_RI: Tensor | None
@@ -28,7 +28,7 @@ class Change(NamedTuple):
     scale: float
 
 
-Changes = Mapping[str, Sequence[Change]]  # of weights by diffusers' names
+Changes = Mapping[str, Sequence[AddedWeights]]  # of weights by diffusers' names
 
 NO_CHANGES: Changes = {}
 
@@ -40,7 +40,7 @@ def read_changes(dit: WanTransformer3DModel, setting: Sequence[str], key: str) -
         FileNotFoundError: a file is not there.
         Fault: one is no LoRA of this DiT, or its weight is no number.
     """
-    found: defaultdict[str, list[Change]] = defaultdict(list)
+    found: defaultdict[str, list[AddedWeights]] = defaultdict(list)
     for file, weight in named_loras(setting, key):
         state, metadata = read_file(dit, key, file)
         for name, b in state.items():
@@ -51,7 +51,7 @@ def read_changes(dit: WanTransformer3DModel, setting: Sequence[str], key: str) -
                 bias = part == "B.bias"
                 if bias and dit.get_submodule(layer).bias is None:
                     raise Fault("T19", f"{key}: {lora_file(file)} has a bias for {layer}, which has none in the model")
-                found[f"{layer}.{'bias' if bias else 'weight'}"].append(Change(None if bias else a_RI, b, scale))
+                found[f"{layer}.{'bias' if bias else 'weight'}"].append(AddedWeights(None if bias else a_RI, b, scale))
     return found
 
 
@@ -67,7 +67,7 @@ def _scale(layer: str, rank: int, metadata: Mapping[str, Any] | None) -> float:
     return alpha / (math.sqrt(rank) if said.get("use_rslora") else rank)
 
 
-def changed(weight: Tensor, changes: Sequence[Change], rows: slice = slice(None)) -> Tensor:
+def changed(weight: Tensor, changes: Sequence[AddedWeights], rows: slice = slice(None)) -> Tensor:
     """The `rows` of a weight in float32 with what `changes` add to them; without any, `weight` itself."""
     for a_RI, b, scale in changes:
         own = b[rows].to(weight.device)
