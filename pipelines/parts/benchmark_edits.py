@@ -107,6 +107,8 @@ def lay_out_sources(config: Config, name: str, suite: Suite) -> None:
     """
     if name == "gedit":
         bad = gedit.lay_out_sources(config.bench, suite.items)
+    elif name == "rise":  # which stay where they are
+        bad = [item.source for item in suite.items if not Path(item.source).exists()]
     else:
         bad = imgedit.lay_out_sources(config.bench, name, suite.items, folder(config, name))
     for problem in bad:

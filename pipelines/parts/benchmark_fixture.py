@@ -1,8 +1,8 @@
-"""A few rows of our own in the exact layouts of GEdit-Bench and ImgEdit-Bench.
+"""A few rows of our own in the exact layouts of GEdit-Bench, ImgEdit-Bench and RISEBench.
 
 Writes gedit/data/train-00000-of-00001.parquet, imgedit/Benchmark.tar, imgedit_code/ (items and own-worded prompts),
-gedit_code/ (own-worded prompts) and multiturn/. Images and instructions are of the evolution world; nothing is taken
-from the benchmarks.
+gedit_code/ (own-worded prompts), multiturn/, rise/ and rise_code/ (own-worded prompts). Images and instructions are of
+the evolution world; nothing is taken from the benchmarks.
 """
 
 import io
@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from v4e.evaluation.suites import gedit, imgedit
-from v4e.evaluation.suites.rubrics import OWN_ONE, OWN_PQ, OWN_SC, OWN_THREE, PROMPTS, SCALE, UGE, VIE
+from v4e.evaluation.suites import gedit, imgedit, rise, rise_rubric
+from v4e.evaluation.suites.prompts import PROMPTS
+from v4e.evaluation.suites.rubrics import OWN_ONE, OWN_PQ, OWN_SC, OWN_THREE, SCALE, UGE, VIE
 from v4e.language.tasks import TASKS
 from v4e.tiny.world import Record, make_record
 
@@ -34,9 +35,11 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def write(folder: Path, rows: int = 2) -> None:
-    """`rows` items of each group of GEdit-Bench and language, of each family of ImgEdit-Bench, and of UGE."""
+    """`rows` items of each group of GEdit-Bench and language, of each family of ImgEdit-Bench, of UGE, of each
+    category of RISEBench."""
     _gedit(folder, rows)
     _imgedit(folder, rows)
+    _rise(folder, rows)
 
 
 def picture(record: Record) -> bytes:
@@ -113,6 +116,32 @@ def _imgedit(folder: Path, rows: int) -> None:
             out.addfile(info, io.BytesIO(data))
 
 
-def _text(path: Path, text: str) -> None:
+def _rise(folder: Path, rows: int) -> None:
+    """Items with a reference in words and with one in an image, and of the others one free of consistency."""
+    found = []
+    for number in range(rows):
+        for at, group in enumerate(rise.GROUPS):
+            record = make_record("heldout", TASKS[at], number, 4)
+            name = f"{group}_images/{number + 1}"
+            row = {"index": f"{group}_{number + 1}", "category": group, "instruction": record.instruction}
+            found.append(row | {"image": f"{name}.png", "subtask": "ours"})
+            _bytes(folder / "rise" / "data" / f"{name}.png", picture(record))
+            if group == rise.LOGICAL and number % 2 == 0:
+                _bytes(folder / "rise" / "data" / f"{name}_ref.png", picture(record))
+                found[-1] |= {"reference_img": f"{name}_ref.png"}
+            else:
+                found[-1] |= {"reference_txt" if group == rise.LOGICAL else "reference": record.instruction}
+            if group != rise.LOGICAL and number % 2:
+                found[-1] |= {"consistency_free": "True", "reasoning_img": "True"}
+    _text(folder / "rise" / "datav2_total_w_subtask.json", json.dumps(found, indent=4))
+    prompts = "".join(f"{name} = {text!r}\n" for name, text in rise_rubric.own_prompts().items())
+    _text(folder / "rise_code" / rise_rubric.CODE, prompts)
+
+
+def _bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(data)
+
+
+def _text(path: Path, text: str) -> None:
+    _bytes(path, text.encode())

@@ -20,6 +20,7 @@ from v4e.evaluation.suites.identity import identity, title
 from v4e.evaluation.suites.items import Ask, Question, Reply, Rubric, Suite
 from v4e.evaluation.suites.judging import SCORED, answered_by, judge_items, read_records, second_tries
 from v4e.evaluation.suites.places import folder, scores_uri
+from v4e.evaluation.suites.prompts import kinds_of
 from v4e.evaluation.suites.rubrics import rubric
 from v4e.evaluation.suites.scores import item_scores, summarize, write_official
 from v4e.files.manifest import stage
@@ -98,10 +99,10 @@ def _to_ask(
         there = [item for item in suite.items if Path(item.source).exists() and Path(item.edited).exists()]
         records = [r for path in place.glob("replies*.jsonl") for r in read_records(path)]
         replied = {r["id"] for r in records if r["reply"] and r.get("by") == identity(config.judge)}
-        questions += max(0, len(there) * len(kinds) - len(replied))
+        questions += max(0, sum(len(kinds_of(item, kinds)) for item in there) - len(replied))
         for item in there[:2]:
             try:
-                sample += [rubrics[name].build(item, kind) for kind in kinds]
+                sample += [rubrics[name].build(item, kind) for kind in kinds_of(item, kinds)]
             except OSError:  # a damaged image costs nothing
                 continue
     return questions, sample
@@ -134,7 +135,8 @@ def _judge(config: Config, name: str, model: SuiteModel, suite: Suite, scheme: R
     place = folder(config, name, model.name)
     mine, uri = join(place, judge.backbone), scores_uri(config, name, model.name)
     before = Path(mine, "replies.jsonl").read_bytes() if exists(join(mine, "replies.jsonl")) else b""
-    with bar(f"{name} of {model.name}", len(suite.items) * len(scheme.kinds), unit="replies") as advance:
+    asked = sum(len(kinds_of(item, scheme.kinds)) for item in suite.items)
+    with bar(f"{name} of {model.name}", asked, unit="replies") as advance:
         records = judge_items(suite.items, scheme, judge, ask, mine, advance)
     _tell_failures(records)
     scores = item_scores(suite, scheme, records)

@@ -1,8 +1,8 @@
-"""GEdit-Bench and ImgEdit-Bench: edits by several models, a judge's scores by the official protocols, a report.
+"""GEdit-Bench, ImgEdit-Bench and RISEBench: edits by several models, a judge's scores by their protocols, a report.
 
-Reads your copies of the benchmarks (bench.gedit, bench.imgedit) and your checkouts of their code (bench.gedit_code,
-bench.imgedit_code), writes <bench.dir>/{gedit,imgedit,uge,multiturn}/<model> in the official layouts and
-<bench.dir>/report.html. A second run does only what is missing. docs/evaluating.md has a walk through.
+Reads your copies of the benchmarks (such as bench.gedit) and your checkouts of their code (such as bench.gedit_code).
+Writes <bench.dir>/<suite>/<model> in the official layouts and <bench.dir>/report.html. A second run does only what is
+missing. docs/evaluating.md has a walk through.
 """
 
 from pipelines.parts import benchmark_report
@@ -14,7 +14,7 @@ from v4e.files.manifest import stage
 from v4e.files.place import check_dir
 from v4e.files.progress import plan
 
-JUDGED = ("gedit", "imgedit", "uge")  # multi-turn edits are judged by people
+JUDGED = ("gedit", "imgedit", "uge", "rise")  # multi-turn edits are judged by people
 
 
 def run(config: Config) -> None:

@@ -2,7 +2,7 @@
 
 v4e fixtures OUT                    to look at, and to try ingest on
 
-v4e fixtures OUT kind=benchmarks    GEdit-Bench and ImgEdit-Bench with rows of our own, to try the benchmark on
+v4e fixtures OUT kind=benchmarks    the benchmarks with rows of our own, to try v4e benchmark on
 """
 
 from pathlib import Path

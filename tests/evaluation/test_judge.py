@@ -30,7 +30,7 @@ from v4e.evaluation.suites import imgedit
 from v4e.evaluation.suites.estimate import estimate, image_tokens
 from v4e.evaluation.suites.items import Picture, Question, encode
 from v4e.evaluation.suites.places import read
-from v4e.evaluation.suites.rubrics import PROMPTS
+from v4e.evaluation.suites.prompts import PROMPTS
 
 
 @pytest.fixture(autouse=True)

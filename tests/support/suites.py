@@ -19,6 +19,7 @@ def arguments(fixture: Path, run: Path, *more: str) -> list[str]:
     options = [
         *(f"run.dir={run}", f"bench.gedit={fixture / 'gedit'}", f"bench.gedit_code={fixture / 'gedit_code'}"),
         *(f"bench.imgedit={fixture / 'imgedit' / 'Benchmark.tar'}", f"bench.imgedit_code={fixture / 'imgedit_code'}"),
+        *(f"bench.rise={fixture / 'rise'}", f"bench.rise_code={fixture / 'rise_code'}"),
         *(f"bench.multiturn={fixture / 'multiturn'}", "bench.rubrics=given", "bench.stages=judge"),
         *("bench.models=theirs", "bench.suites=gedit,imgedit,uge", "judge.parallel=2"),
         *more,  # in the place of the same key above
@@ -33,7 +34,7 @@ def plant(config: Config) -> None:
             suite = read(config, name, model)
             if name == "gedit":
                 assert gedit.lay_out_sources(config.bench, suite.items) == []
-            else:
+            elif name != "rise":
                 assert imgedit.lay_out_sources(config.bench, name, suite.items, folder(config, name)) == []
             for item in suite.items:
                 Path(item.edited).parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Literal
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
 from v4e.config.setting import NOTHING, setting
 
-SUITES = ("gedit", "imgedit", "uge", "multiturn")
+SUITES = ("gedit", "imgedit", "uge", "multiturn", "rise")
 STAGES = ("generate", "judge", "report")
 LANGUAGES = ("en", "cn")
 MODELS = ("ema", "native_i2v")
@@ -16,10 +16,10 @@ PARAMETERS = ("max_tokens", "seed", "temperature")  # of requests to a judge, be
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """GEdit-Bench and ImgEdit-Bench: data, models and stages."""
+    """GEdit-Bench, ImgEdit-Bench and others: data, models and stages."""
 
     suites: tuple[str, ...] = setting(
-        ("gedit", "imgedit"), "Suites: gedit, imgedit (nine families), uge, multiturn", decides="benchmark scores"
+        ("gedit", "imgedit"), "Suites: gedit, imgedit (nine families), uge, multiturn, rise", decides="benchmark scores"
     )
     stages: tuple[str, ...] = setting(
         STAGES, "Stages to run; leave generate out if other programs' edits lie in <bench.dir>", decides=NOTHING
@@ -44,6 +44,8 @@ class Bench:
     multiturn: str = setting(
         "", "JSON file, or folder of them, of {key: {id, turn1, turn2, turn3}}", decides="benchmark scores"
     )
+    rise: str = setting("", "RISEBench's JSON file with data/ beside it, or their folder", decides="benchmark scores")
+    rise_code: str = setting("", "Checkout of PhoenixZ810/RISEBench, for its judge prompts", decides="benchmark scores")
     rubrics: Literal["official", "given", "own", "editscore"] = setting(
         "official",
         "Judge prompts: official, the checkout's whatever their hash (given), ours (own), or those of the "
@@ -168,12 +170,13 @@ class Judge:
     )
     max_tokens: int = setting(
         0,
-        "Longest reply in tokens; 0 = the official 1400 of GEdit, or 512 with images first, and no limit for ImgEdit",
+        "Longest reply in tokens; 0 = the official 1400 of GEdit (512 with images first) or 4096 of RISEBench, and no "
+        "limit for ImgEdit",
         decides="benchmark scores",
     )
     temperature: float = setting(
         -1.0,
-        "Temperature of replies; below 0 = not sent, as in the official code (vllm is greedy then)",
+        "Temperature of replies; below 0 = as officially: not sent, but 0 for RISEBench (vllm is greedy then)",
         decides="benchmark scores",
     )
     parameters: tuple[str, ...] = setting(

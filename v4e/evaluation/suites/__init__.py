@@ -1,1 +1,1 @@
-"""GEdit-Bench and ImgEdit-Bench by their official protocols, without their official defects."""
+"""GEdit-Bench, ImgEdit-Bench and RISEBench by their official protocols, without their official defects."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from v4e.evaluation.metrics.bootstrap import difference
 from v4e.evaluation.suites.identity import name_of
+from v4e.evaluation.suites.scores import AXES, POOLED
 
-AXIS = {"gedit": "O", "imgedit": "score", "uge": "score"}
+AXIS = {suite: axes[-1] for suite, axes in AXES.items()}
 KEYS = {"rubrics": "other rubrics", "prompts": "other prompts"}
 FEWEST = 10  # items for a verdict: a bootstrap of fewer is too sure of itself
 
@@ -17,7 +18,7 @@ class Change:
 
     what: str
     n: int  # items that both runs scored
-    mean: float  # new - old, mean over groups
+    mean: float  # new - old, mean over groups, or over items
     low: float  # 95 % of it
     high: float
 
@@ -58,6 +59,7 @@ def compare(old: Mapping, new: Mapping, draws: int, most: int = 20) -> Diff | No
             moved.append((item, was, now))
     if not pairs:
         return None
+    pooled = [[pair for found in pairs.values() for pair in found]]
     moved.sort(key=lambda m: (m[2] - m[1], m[0]["row"]))
     told = [(words, old.get(key), new.get(key)) for key, words in KEYS.items()]
     told.append(("another judge", name_of(old), name_of(new)))
@@ -65,7 +67,7 @@ def compare(old: Mapping, new: Mapping, draws: int, most: int = 20) -> Diff | No
     return Diff(
         suite=new["suite"],
         model=new["model"],
-        overall=_change("overall", list(pairs.values()), draws),
+        overall=_change("overall", pooled if new["suite"] in POOLED else [*pairs.values()], draws),
         groups=tuple(_change(group, [found], draws) for group, found in pairs.items()),
         worst=tuple(m for m in moved[:most] if m[2] < m[1]),
         warnings=tuple(warnings),

@@ -8,7 +8,6 @@ from PIL import Image
 from v4e.config import Judge
 from v4e.evaluation.suites.items import Question
 
-REPLY_TOKENS = 80  # two scores and 20 words of reasoning
 CHARS_PER_TOKEN = 4
 TILE, TILE_TOKENS, BASE_TOKENS = 512, 170, 85  # OpenAI's rule for GPT-4o and GPT-4.1 at high detail
 
@@ -45,12 +44,13 @@ def image_tokens(width: int, height: int) -> int:
 
 def estimate(sample: list[Question], questions: int, judge: Judge) -> Estimate:
     """Estimates `questions` that are on average like those of `sample`."""
-    tokens = 0.0
+    tokens = reply = 0.0
     for question in sample:
         sizes = [_size(picture.data) for picture in question.pictures]
+        reply += question.reply_tokens
         tokens += len(question.text) / CHARS_PER_TOKEN + sum(image_tokens(*size) for size in sizes)
     tokens_in = round(questions * tokens / max(1, len(sample)))
-    tokens_out = questions * REPLY_TOKENS
+    tokens_out = round(questions * reply / max(1, len(sample)))
     priced = judge.price_in > 0 or judge.price_out > 0
     return Estimate(
         questions=questions,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from v4e.config import Bench
-from v4e.evaluation.suites.items import Suite, SuiteItem, first_of_each, read_objects, sha256
+from v4e.evaluation.suites.items import Suite, SuiteItem, first_of_each, read_objects, safe, sha256
 from v4e.evaluation.suites.replies import answer
 from v4e.files.uri import write_atomic
 
@@ -122,20 +122,6 @@ def checkout_file(checkout: str, path: str) -> Path:
             f"bench.imgedit_code={checkout}: no {path}; expected a checkout of PKU-YuanGroup/ImgEdit"
         )
     return file
-
-
-def safe(name: str) -> str:
-    """`name` as a relative path.
-
-    Raises:
-        ValueError: it leads out of its folder.
-    """
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or name in ("", "."):
-        raise ValueError(
-            f"ImgEdit-Bench names a file {name!r}, which leads out of its folder: this is not the published set"
-        )
-    return name
 
 
 def lay_out_sources(bench: Bench, name: str, items: Iterable[SuiteItem], save: str) -> list[str]:

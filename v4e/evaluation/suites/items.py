@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -22,6 +22,9 @@ class SuiteItem:
     edited: str  # path of the edit, in the official layout below the model's folder
     language: str = "en"
     intersection: bool = False  # GEdit's Intersection_exist
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)  # what else its questions need
+    kinds: tuple[str, ...] = ()  # its questions, where they are not all of its suite's
+    axes: tuple[str, ...] = ()  # its figures, where they are not all of its suite's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,7 @@ class Question:
     seed: int | None = None  # of the first try; None = none is sent
     temperature: float | None = None
     again: int = 0  # times that the same was asked before, to hear the judge's own noise
+    reply_tokens: int = 80  # of a usual reply, for the estimate: two scores and 20 words
 
     @property
     def digest(self) -> str:
@@ -139,6 +143,18 @@ def read_objects(file: Path, option: str, fields: Sequence[str]) -> dict[str, di
         if not isinstance(entry, dict) or not set(fields) <= set(entry):
             raise ValueError(f"{option}: {file}, entry {key}: {expected}, got {str(entry)[:80]}")
     return found
+
+
+def safe(name: str, bench: str = "ImgEdit-Bench") -> str:
+    """`name` as a relative path.
+
+    Raises:
+        ValueError: it leads out of its folder.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or name in ("", ".") or "\0" in name:
+        raise ValueError(f"{bench} names a file {name!r}, which leads out of its folder: this is not the published set")
+    return name
 
 
 def sha256(path: str | Path) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from v4e.config import Judge
 from v4e.evaluation.suites.identity import identity
 from v4e.evaluation.suites.items import Ask, Question, Reply, Rubric, SuiteItem
+from v4e.evaluation.suites.prompts import kinds_of
 from v4e.evaluation.suites.silence import Silence
 from v4e.files.progress import Advance
 from v4e.files.uri import write_atomic
@@ -57,7 +58,9 @@ def judge_items(
     part = Path(folder, "replies.part.jsonl")
     part.parent.mkdir(parents=True, exist_ok=True)
     before = {r["id"]: r for path in (Path(folder, "replies.jsonl"), part) for r in read_records(path)}
-    todo = [Asked(row=row, item=item, kind=kind) for row, item in enumerate(items) for kind in rubric.kinds]
+    todo = [
+        Asked(row=row, item=item, kind=kind) for row, item in enumerate(items) for kind in kinds_of(item, rubric.kinds)
+    ]
     found: dict[str, dict] = {}
     who = identity(judge)
     replied = any(r.get("by") == who and r["status"] == SCORED for r in before.values())

@@ -18,7 +18,7 @@ from v4e.files.pictures import data_uri, webp
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 SIDE = 384  # pixels, the longer side of a gallery's picture; smaller ones keep their size
-BEST = {"gedit": 10, "imgedit": 5, "uge": 5}
+BEST = {"gedit": 10, "imgedit": 5, "uge": 5, "rise": 100}
 REASON = 400  # characters of a judge's words
 
 

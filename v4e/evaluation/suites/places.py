@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from v4e.config import Config
-from v4e.evaluation.suites import gedit, imgedit
+from v4e.evaluation.suites import gedit, imgedit, rise
 from v4e.evaluation.suites.items import Suite, sha256
 from v4e.files.uri import join
 
@@ -27,6 +27,8 @@ def read(config: Config, name: str, model: str) -> Suite:
     save = folder(config, name)
     if name == "gedit":
         return gedit.read(config.bench, save, model)
+    if name == "rise":
+        return rise.read(config.bench, save, model)
     if name != "multiturn":
         return imgedit.read(config.bench, name, save, model)
     items = tuple(item for chain in imgedit.read_turns(config.bench, save, model) for item in chain)

@@ -1,25 +1,16 @@
 """The prompts of the judge: the official ones from the user's checkout, hash-checked, or our own for smoke runs."""
 
-import ast
 import hashlib
 import json
-import string
-from collections.abc import Iterable
 from pathlib import Path
 
 from v4e.config import Bench, Judge
-from v4e.evaluation.suites import gedit, imgedit
+from v4e.evaluation.suites import gedit, imgedit, rise_rubric
 from v4e.evaluation.suites.items import Picture, Question, Rubric, SuiteItem, encode, open_image
+from v4e.evaluation.suites.prompts import PROMPTS, again, check, digest, part, repeated, strings_of
 
 VIE = "GEdit-Bench/viescore/vie_prompts.py"
-PROMPTS = "Benchmark/Basic/prompts.json"
 UGE = "Benchmark/UGE/UGE_bench.py"
-OFFICIAL = {
-    "gedit SC": "8f529562c2f89f8db51a3f7cc4d487686f676909c21010b67b0e65ec78150de5",
-    "gedit PQ": "2473ff2c7406e06545c5c039ceb039ff2604ebacf150868a48f0bf07c9e733b0",
-    PROMPTS: "f9468dc848776ee0a6c2e2c31e678c7224e9cb61b013747c8c52d4a05627b5a0",
-    "uge": "6cbfbab32009ec5b00d3ed923c147527d9b1365f48b3ea6e8111339a39336da6",
-}
 UGE_LINE = "Score: A number from 1 to 5.\n"  # the official prompt never asks for the line that its parser needs
 EDITSCORE_RANGE = 25  # the editscore package's scale; its scores are brought back to 0 to 10
 SCALE = 'Reply with one JSON object and nothing else: {"score": [A, B], "reasoning": "at most 20 words"}.'
@@ -55,6 +46,8 @@ def rubric(name: str, bench: Bench, judge: Judge) -> Rubric:
         return _gedit(bench, judge)
     if bench.rubrics == "editscore":
         raise ValueError("bench.rubrics=editscore scores GEdit-Bench: set bench.suites=gedit")
+    if name == "rise":
+        return rise_rubric.rubric(bench, judge)
     return _imgedit(name, bench, judge)
 
 
@@ -84,16 +77,16 @@ def _gedit(bench: Bench, judge: Judge) -> Rubric:
                 "bench.rubrics=own for an unofficial smoke run"
             )
         parts = strings_of(file)
-        context = _part(parts, "_context_no_delimit", file)
+        context = part(parts, "_context_no_delimit", file)
         prompts = {
             "SC": "\n".join(
-                [context, *(_part(parts, f"_prompts_0shot_{p}", file) for p in ("two_image_edit_rule", "tie_rule_SC"))]
+                [context, *(part(parts, f"_prompts_0shot_{p}", file) for p in ("two_image_edit_rule", "tie_rule_SC"))]
             ),
-            "PQ": "\n".join([context, _part(parts, "_prompts_0shot_rule_PQ", file)]),
+            "PQ": "\n".join([context, part(parts, "_prompts_0shot_rule_PQ", file)]),
         }
     for kind, text in prompts.items():
         hashes[f"gedit {kind}"] = digest(text)
-    _check(bench, hashes, "gedit_code")
+    check(bench, hashes, "gedit_code")
     images_first = judge.order == "images_first"
 
     def build(item: SuiteItem, kind: str) -> Question:
@@ -118,16 +111,6 @@ def _gedit(bench: Bench, judge: Judge) -> Rubric:
     return Rubric(name=bench.rubrics, kinds=repeated(prompts, bench.passes), build=build, read=read, hashes=hashes)
 
 
-def repeated(kinds: Iterable[str], passes: int) -> tuple[str, ...]:
-    """Returns `kinds` as they are asked `passes` times: SC, PQ, SC2, PQ2, ..."""
-    return tuple(f"{kind}{'' if p == 1 else p}" for p in range(1, passes + 1) for kind in kinds)
-
-
-def again(kind: str) -> int:
-    """Returns how often the same was asked before `kind`."""
-    return int(kind.lstrip(string.ascii_letters) or 1) - 1
-
-
 def _seed(first: int | None, later: int) -> int | None:
     return None if first is None else first + later
 
@@ -138,14 +121,14 @@ def _imgedit(name: str, bench: Bench, judge: Judge) -> Rubric:
         hashes = {f"own {name}": digest(json.dumps(texts, sort_keys=True))}
     elif name == "uge":
         file = imgedit.checkout_file(bench.imgedit_code, UGE)
-        texts = {"uge": _part(strings_of(file), "prompt", file)}
+        texts = {"uge": part(strings_of(file), "prompt", file)}
         hashes = {"uge": digest(texts["uge"])}
         texts["uge"] += UGE_LINE
     else:
         file = imgedit.checkout_file(bench.imgedit_code, PROMPTS)
         texts = _families(file)
         hashes = {PROMPTS: hashlib.sha256(file.read_bytes()).hexdigest()}
-    _check(bench, hashes, "imgedit_code")
+    check(bench, hashes, "imgedit_code")
     count = 1 if name == "uge" else 3
     images_first = judge.order == "images_first"
 
@@ -183,39 +166,6 @@ def _families(file: Path) -> dict[str, str]:
     return found
 
 
-def _part(parts: dict[str, str], name: str, file: Path) -> str:
-    if name not in parts:
-        raise ValueError(f"{file} assigns no string to {name}, as the official file does: check it out again")
-    return parts[name]
-
-
-def _check(bench: Bench, hashes: dict[str, str], key: str) -> None:
-    wrong = [name for name, found in hashes.items() if OFFICIAL.get(name) != found]
-    if bench.rubrics == "official" and wrong:
-        raise ValueError(
-            f"bench.{key}: the judge prompts {', '.join(wrong)} have sha256 "
-            f"{', '.join(hashes[name][:12] for name in wrong)}, not the official one: check out the official code, "
-            "or set bench.rubrics=given to use them as they are, for unofficial scores"
-        )
-
-
-def strings_of(file: Path) -> dict[str, str]:
-    """The string constants that a Python file assigns at its top level. The file is parsed, never run.
-
-    Raises:
-        ValueError: it is no Python.
-    """
-    found = {}
-    try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{file} is no Python file ({error}): check it out again") from error
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            found |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
-    return found
-
-
 def editscore_file() -> Path:
     """The prompts of the installed editscore package, which is not imported: that would load engines.
 
@@ -228,7 +178,3 @@ def editscore_file() -> Path:
         return Path(str(distribution("editscore").locate_file("editscore/vie_prompts.py")))
     except PackageNotFoundError:
         raise FileNotFoundError("bench.rubrics=editscore needs the package: pip install --no-deps editscore") from None
-
-
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

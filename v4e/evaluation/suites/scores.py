@@ -9,13 +9,14 @@ import numpy as np
 
 from v4e.config import Bench, Judge
 from v4e.evaluation.metrics.bootstrap import interval
-from v4e.evaluation.suites import gedit, imgedit
+from v4e.evaluation.suites import gedit, imgedit, rise
 from v4e.evaluation.suites.items import Rubric, Suite, SuiteItem
 from v4e.evaluation.suites.judging import SCORED
+from v4e.evaluation.suites.prompts import again, base
 from v4e.evaluation.suites.replies import answer
-from v4e.evaluation.suites.rubrics import again
 
-AXES = {"gedit": ("SC", "PQ", "O"), "imgedit": ("score",), "uge": ("score",)}
+AXES = {"gedit": ("SC", "PQ", "O"), "imgedit": ("score",), "uge": ("score",), "rise": rise.AXES}
+POOLED = ("rise",)  # suites whose overall is the mean over items, not over groups
 UGE_DEVIATION = "deviation: the official prompt asks for no score, so a line 'Score: N' was added to it"
 
 
@@ -33,7 +34,8 @@ class Scored:
     """One model on one suite, or on one language or subset of it."""
 
     groups: dict[str, dict[str, Mean]]  # group to axis to figure
-    macro: dict[str, Mean]  # the official overall: unweighted mean over groups; None while a group has nothing
+    macro: dict[str, Mean]  # the official overall: unweighted mean over groups; None while a group has nothing.
+    # Of POOLED suites the mean over items
     by_item: dict[str, Mean]  # weighted by items
     # 95 % of the macro mean: items resampled within their groups, and each item's replies where there are several
     interval: dict[str, tuple[float, float] | None]
@@ -65,8 +67,8 @@ def item_scores(suite: Suite, rubric: Rubric, records: Sequence[dict]) -> list[I
 def _item_score(suite: Suite, rubric: Rubric, row: int, item: SuiteItem, records: list[dict]) -> ItemScore:
     if not all(r["status"] == SCORED for r in records):
         return ItemScore(row=row, item=item, values=None, replies=records)
-    kinds = len(rubric.kinds) // bench_passes(rubric)
-    passes = tuple(_values(suite, records[at : at + kinds]) for at in range(0, len(records), kinds))
+    kinds = len(records) // bench_passes(rubric)
+    passes = tuple(_values(suite, item, records[at : at + kinds]) for at in range(0, len(records), kinds))
     means = {axis: sum(one[axis] for one in passes) / len(passes) for axis in passes[0]}
     # a mean of one score keeps its type, and the CSV shows the type
     return ItemScore(row=row, item=item, values=means if len(passes) > 1 else passes[0], passes=passes, replies=records)
@@ -77,8 +79,10 @@ def bench_passes(rubric: Rubric) -> int:
     return 1 + max(again(kind) for kind in rubric.kinds)
 
 
-def _values(suite: Suite, records: Sequence[dict]) -> dict[str, float]:
+def _values(suite: Suite, item: SuiteItem, records: Sequence[dict]) -> dict[str, float]:
     """The values of one item by one pass."""
+    if suite.name == "rise":
+        return rise.values(item, {base(one["kind"]): one["scores"][0] for one in records})
     if suite.name != "gedit":
         return {"score": imgedit.average(records[0]["scores"])}
     semantics, quality = (min(record["scores"]) for record in records)
@@ -99,17 +103,23 @@ def summarize(
         s for s in scores if (not language or s.item.language == language) and (s.item.intersection or not intersection)
     ]
     axes = AXES[suite.name]
-    rounded = suite.name != "gedit"  # ImgEdit's type scores have 2 decimals, and its published overall is of those
+    rounded = suite.name in ("imgedit", "uge")  # type scores have 2 decimals, and the published overall is of those
     by_group = {g: [s for s in chosen if s.item.group == g] for g in suite.groups}
     groups = {g: {axis: _mean(some, axis, rounded) for axis in axes} for g, some in by_group.items()}
+    by_item = {axis: _mean(chosen, axis, False) for axis in axes}
     macro, spread, noise = {}, {}, {}
     for axis in axes:
         values = [groups[g][axis].value for g in suite.groups]
         known = [v for v in values if v is not None]
         complete = len(known) == len(values)
-        n_scored = sum(groups[g][axis].n_scored for g in suite.groups)
-        macro[axis] = Mean(value=float(np.mean(known)) if complete else None, n_scored=n_scored, n_total=len(chosen))
-        drawn = [[_passes(s, axis) for s in some if s.values] for some in by_group.values()]
+        drawn = [[_passes(s, axis) for s in some if s.values and axis in s.values] for some in by_group.values()]
+        if suite.name in POOLED:
+            macro[axis], complete = by_item[axis], bool(known)
+            drawn = [[one for group in drawn for one in group]]
+        else:
+            n_scored = sum(groups[g][axis].n_scored for g in suite.groups)
+            value = float(np.mean(known)) if complete else None
+            macro[axis] = Mean(value=value, n_scored=n_scored, n_total=len(chosen))
         several = complete and max(len(one) for group in drawn for one in group) > 1
         spread[axis] = interval(drawn, bench.draws) if complete else None
         noise[axis] = interval(drawn, bench.draws, items=False) if several else None
@@ -120,7 +130,7 @@ def summarize(
     return Scored(
         groups=groups,
         macro=macro,
-        by_item={axis: _mean(chosen, axis, False) for axis in axes},
+        by_item=by_item,
         interval=spread,
         judge_interval=noise,
         marks=(*(["forced"] if forced else []), *against, *([UGE_DEVIATION] if deviates else [])),
@@ -133,6 +143,7 @@ def _passes(score: ItemScore, axis: str) -> list[float]:
 
 
 def _mean(scores: Sequence[ItemScore], axis: str, rounded: bool) -> Mean:
+    scores = [s for s in scores if not s.item.axes or axis in s.item.axes]
     values = [s.values[axis] for s in scores if s.values]
     mean = float(np.mean(values)) if values else None
     if values and rounded:
@@ -167,6 +178,8 @@ def gedit_rows(scores: Sequence[ItemScore]) -> list[tuple[SuiteItem, float, floa
 
 def write_official(suite: Suite, scores: Sequence[ItemScore], folder: str, model: str, backbone: str) -> None:
     """The official files: GEdit's CSVs below {folder}/{backbone}/eval_results_new, ImgEdit's JSONs in {folder}."""
+    if suite.name not in ("gedit", "imgedit", "uge"):
+        return
     if suite.name == "gedit":
         gedit.write_csvs(f"{folder}/{backbone}/eval_results_new", model, gedit_rows(scores))
         return

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from v4e.evaluation.suites.identity import name_of
 from v4e.evaluation.suites.published import AXES4, COLUMNS5, NOTES, PRINTED, TABLE4, TABLE5, TABLE6
 
+RISE = (*("Temporal", "Causal", "Spatial", "Logical"), "Accuracy", "Score", "Reasoning", "Consistency", "Plausibility")
 Results = Mapping[tuple[str, str], Mapping]  # (suite, model) to its scores.json
 
 
@@ -49,7 +50,7 @@ class Table:
 
 
 def tables(results: Results, models: Sequence[str], languages: Sequence[str]) -> list[Table]:
-    """Table 4 of each language, Table 5 and Table 6, as far as a model of ours has scores for them."""
+    """Table 4 of each language, Table 5, RISEBench and Table 6, as far as a model of ours has scores for them."""
     found = []
     for language in languages:
         rows = [
@@ -65,6 +66,9 @@ def tables(results: Results, models: Sequence[str], languages: Sequence[str]) ->
     rows = [_uge_row(m, results["uge", m]) for m in models if ("uge", m) in results]
     if rows:
         found.append(Table(title="ImgEdit-Bench UGE", columns=("score",), rows=tuple(rows)))
+    rows = [_rise_row(m, results["rise", m]) for m in models if ("rise", m) in results]
+    if rows:
+        found.append(Table(title="RISEBench, percent", columns=RISE, rows=tuple(rows)))
     variants = [m for m in models if m in TABLE6]
     if variants:
         found.append(_table6(results, variants))
@@ -121,6 +125,14 @@ def _imgedit_row(model: str, result: Mapping) -> ModelRow:
 def _uge_row(model: str, result: Mapping) -> ModelRow:
     scored = result["all"]
     return ModelRow(name=model, cells=(overall(scored, "score"),), source=_source(result, scored), ours=True)
+
+
+def _rise_row(model: str, result: Mapping) -> ModelRow:
+    """Accuracy of each category and of all, then the other figures of all."""
+    scored = result["all"]
+    of_groups = [_ours(axes["accuracy"], 1) for axes in scored["groups"].values()]
+    rest = [overall(scored, axis, 1) for axis in ("accuracy", "score", "reasoning", "consistency", "plausibility")]
+    return ModelRow(name=model, cells=(*of_groups, *rest), source=_source(result, scored), ours=True)
 
 
 def _table6(results: Results, variants: Sequence[str]) -> Table:
