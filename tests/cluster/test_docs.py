@@ -100,7 +100,7 @@ def test_what_eight_gpus_are_told_fits_them():
     from v4e.planning.gpus import cluster_of
     from v4e.planning.layout import plan_cluster
 
-    commands = [c for c in ALL if "gpu-checklist" in c.page and c.line.startswith("v4e plan")]
+    commands = [c for c in ALL if "gpu-checklist" in c.page and c.line.startswith("v4e plan recipe")]
     assert commands
     for command in commands:
         config = parse(WORDS[command][2:])

@@ -59,7 +59,7 @@ def test_a_response_names_what_is_not_exact_and_a_server_by_default_has_nothing_
 
 
 def test_every_option_has_a_name_of_its_own():
-    on = Inexact(step_cache=0.05, weights="int8", compile=True, bf16_decode=True)
+    on = Inexact(step_cache=0.05, weights="int8", compile=True, bf16_decode=True, tiles=True)
     assert len(on.names) == len(asdict(on))
     assert [name.split("=")[0] for name in on.names] == list(asdict(on))
 
