@@ -39,6 +39,11 @@ def read_fresh() -> list[LabelledInstruction]:
     return [(text, task) for task, texts in _by_task("fresh.txt").items() for text in texts]
 
 
+def read_later() -> list[LabelledInstruction]:
+    """The later set: written after the errors of the blind set's test half were read, and only scored."""
+    return [(text, task) for task, texts in _by_task("later.txt").items() for text in texts]
+
+
 def _by_task(name: str) -> dict[str, list[str]]:
     of_label = {row.label: task for task, row in TABLE1.items()}
     found: dict[str, list[str]] = {}

@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from benchmarks.data.captions import read_blind, read_fresh
+from benchmarks.data.captions import read_blind, read_fresh, read_later
 from benchmarks.support.result import write_result
 from v4e.language.clauses import HIDDEN, asks, clauses
 from v4e.language.head import NOTHING, SIZE, WEIGHTS, Head, features
@@ -82,7 +82,7 @@ def main() -> None:
     if given.get("make"):
         head = fit([*own, *(e for row in rows for e in examples(row))], start)
         write(head, least)
-        for name, items in (("blind_test", read_blind("test")), ("fresh", read_fresh())):
+        for name, items in (("blind_test", read_blind("test")), ("fresh", read_fresh()), ("later", read_later())):
             known = [predict(text, head)[0][0] == task for text, task in items]
             figures.append(share(name, known))
     write_result("reader", COMMAND, figures, {row["what"]: row["share"] for row in figures})

@@ -123,6 +123,12 @@ def test_a_pasted_order_is_refused(caption: str):
         ("Rest a ripe plum on the plate", "addition", "A ripe plum gradually appears on the plate"),
         ("get the wall painted blue", "color", "The wall's color gradually shifts to blue"),
         ("I need this to be brighter", "tone", "The image gradually becomes brighter"),
+        ("The lamps should be replaced by candles", "replacement", "The lamps gradually turn into candles in place"),
+        ("I want this picture without the crane", "removal", "The crane gradually fades away"),
+        ("take the jar out of the picture", "removal", "The jar gradually fades away"),
+        ("Remove the text on the poster", "text", "The text on the poster gradually fades away"),
+        ("Add my logo next to the door", "text", "My logo gradually appears next to the door"),
+        ("Make the caption bold", "text", "The caption gradually becomes bold"),
         ("Change the plum into peach", "replacement", "The plum gradually turns into a peach in place"),
     ],
 )

@@ -64,6 +64,26 @@ def test_remarks_are_no_edits_and_nouns_no_verbs(text: str, edits: list[str]):
     assert [part.text for part in read(text).parts] == edits
 
 
+@pytest.mark.parametrize(
+    ("text", "edits"),
+    [
+        ("Blur the sky while adding a kite", ["Blur the sky", "add a kite"]),
+        ("Would you mind removing the bus, and also adding a bench?", ["remove the bus", "add a bench"]),
+        ("Improve the lawn by changing it to green", ["Improve the lawn by changing it to green"]),
+        (
+            "repalce teh bench with a swing and chnage the cup to a jar",
+            ["replace the bench with a swing", "change the cup to a jar"],
+        ),
+        ("The picture looks dull, add some flowers", ["The picture looks dull", "add some flowers"]),
+        ("her scarf - make it purple", ["her scarf - make it purple"]),
+        ('write "repalce teh" on the sign', ['write "repalce teh" on the sign']),
+    ],
+)
+def test_other_forms_of_an_imperative_are_one(text: str, edits: list[str]):
+    found = clauses(text)
+    assert [found.shown(edit) for edit in found.edits] == edits
+
+
 def test_a_wish_after_a_comma_is_a_clause_of_its_own():
     assert clauses("We drove far to see this, trying to remove the bus").edits[-1] == "remove the bus"
 

@@ -24,6 +24,8 @@ WISHES = [
     ("the bench -> a swing", "turn the bench into a swing"),
     ("A pond would look nice behind the house", "add a pond behind the house"),
     ("The picture looks dull, add some flowers", "add some flowers"),
+    ("The bench should be swapped for a swing", "replace the bench with a swing"),
+    ("her scarf - make it purple", "make her scarf purple"),
     ("chnage the bench to a swing", "change the bench to a swing"),
     ("pls repalce teh bench with a swing", "replace the bench with a swing"),
     ("add a star", "add a star"),

@@ -11,9 +11,7 @@ _IRREGULAR = dict(
     for pair in words_of(
         "make/made put/put give/given take/taken draw/drawn write/written get/brought bring/brought keep/kept set/set "
         "hide/hidden cut/cut show/shown hang/hung bend/bent spread/spread rewrite/rewritten redraw/redrawn leave/left "
-        "swap/swapped crop/cropped flip/flipped wrap/wrapped drop/dropped strip/stripped dim/dimmed apply/applied "
-        "blur/blurred shrink/shrunk modify/modified intensify/intensified beautify/beautified grow/grown "
-        "let/let wear/worn"
+        "blur/blurred shrink/shrunk grow/grown let/let wear/worn"
     )
 )
 _INTRANSITIVE = words_of("zoom look focus")

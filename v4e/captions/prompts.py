@@ -137,11 +137,10 @@ class Prompt:
 
     def messages(self) -> list[dict[str, str]]:
         """Returns the messages of a chat model."""
-        turns = [("user", "assistant")] * len(self.examples)
         shown = [
             {"role": role, "content": content}
-            for roles, example in zip(turns, self.examples, strict=True)
-            for role, content in zip(roles, example, strict=True)
+            for example in self.examples
+            for role, content in zip(("user", "assistant"), example, strict=True)
         ]
         return [{"role": "system", "content": self.header}, *shown, {"role": "user", "content": self.question}]
 

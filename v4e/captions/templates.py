@@ -88,14 +88,15 @@ def _fill(found: Slots, task: str) -> str:
     found = replace(found, target=_LIKE.sub("", found.target), source=re.sub(r" to be$", "", found.source))
     s = "" if plural(found.source) else "s"
     source = sentence(definite(found.source)) if found.source else ""
-    if task in ("text", "background") and found.verb in ("appear", "fade away"):
-        return _comes_or_goes(found, source, s)
+    if task == "removal" or found.verb == "fade away":
+        return f"{source} gradually fade{s} away"
+    if found.verb == "appear":
+        new = re.sub(r"^an? (?=.*\b(?:lipstick|makeup|make-up|mascara|eyeliner)$)", "", found.source)
+        return f"{sentence(new)} gradually appear{s} {found.place}".rstrip()
     match task:
         case "addition":
             verb = "appear" if plural(found.target) else "appears"
             return f"{sentence(with_article(found.target))} gradually {verb} {_in_place(found.place)}".rstrip()
-        case "removal":
-            return f"{source} gradually fade{s} away"
         case "replacement":
             return f"{source} gradually turn{s} into {_one(found.target)} in place"
         case "background":
@@ -186,12 +187,6 @@ def _motion(found: Slots, source: str, s: str) -> str:
     return f"{source} slowly {verb} {rest} {found.place}".replace("  ", " ").rstrip()
 
 
-def _comes_or_goes(found: Slots, source: str, s: str) -> str:
-    if found.verb == "fade away":
-        return f"{source} gradually fade{s} away"
-    return f"{sentence(found.source)} gradually appear{s} {found.place}".rstrip()
-
-
 def _to(found: Slots) -> str:
     return f"{found.place} to {found.target}".lstrip()
 
@@ -238,11 +233,6 @@ def _tone(found: Slots, s: str) -> str:
 
 
 def _portrait(found: Slots, source: str, s: str) -> str:
-    if found.verb in ("appear", "fade away"):
-        subject = sentence(re.sub(r"^an? (?=.*\b(?:lipstick|makeup|make-up|mascara|eyeliner)$)", "", found.source))
-        if found.verb == "fade away":
-            return f"{source} gradually fade{s} away"
-        return f"{subject} gradually appear{s} {found.place}".rstrip()
     if found.verb:
         return f"{source} {'is' if s else 'are'} gently {participle(found.verb)} over time"
     if re.match(r"an? |the ", found.target, re.I):

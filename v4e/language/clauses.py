@@ -4,7 +4,8 @@ import html
 import re
 from dataclasses import dataclass
 
-from v4e.language.words import QUOTED, words_of
+from v4e.language.inflection import gerund
+from v4e.language.words import QUOTED, spelled, words_of
 
 HIDDEN = 0xE000  # first of the characters, in private use, that stand for quoted texts
 VERBS = words_of(
@@ -20,18 +21,20 @@ VERBS = words_of(
     "stretch pose attach mark touch"
 )
 _VERB = f"(?:{'|'.join(sorted(VERBS, key=lambda verb: (-len(verb), verb)))})"
+# "would you mind removing the bus", "blur the sky while adding a kite": an imperative in another form
+_GERUNDS = {
+    gerund(verb): verb
+    for verb in words_of("add remove delete erase replace change convert transform insert adjust recolor swap place")
+}
 # what stands between politeness and the verb, in any order and number
 _LEAD = re.compile(
     r"^(?:[\s,.:;!*\u2022#>-]+|\(?\d{1,2}[.)]\s+|(?:please|pls|plz|kindly|now|just|hey|hi|hello|ok|okay|then|also|"
-    r"and|but|"
-    r"finally|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|lastly|after that|maybe|perhaps|simply|guys|everyone|if "
-    r"possible|so basically|need to|trying to|try to|help me(?: to)?|feel free to|go ahead and|in addition|"
-    r"additionally|"
-    r"you (?:should|could)|we (?:should|could)|let(?:'|\u2019)s|let us|(?:can|could|would|will|may|might)(?: you| "
-    r"someone| "
-    r"somebody| anyone| anybody| i| we)(?: please| maybe| kindly| possibly| pretty please)*(?: be able to)?|"
-    r"i(?:(?:'|\u2019)d"
-    r"| would)? (?:want|like|love|need|prefer)(?: you)? to|is it possible to|would you mind|hoping to)\b[\s,:]*)+",
+    r"and|but|finally|next|first(?:ly)?|second(?:ly)?|third(?:ly)?|lastly|after that|afterwards|maybe|perhaps|"
+    r"simply|guys|everyone|if possible|so basically|need to|trying to|try to|help me(?: to)?|feel free to|"
+    r"go ahead and|in addition|additionally|you (?:should|could)|we (?:should|could)|let(?:'|\u2019)s|let us|"
+    r"(?:can|could|would|will|may|might)(?: you| someone| somebody| anyone| anybody| i| we)(?: please| maybe|"
+    r" kindly| possibly| pretty please)*(?: be able to| mind)?|i(?:(?:'|\u2019)d| would)? (?:want|like|love|need|"
+    r"prefer)(?: you)? to|is it possible to|hoping to)\b[\s,:]*)+",
     re.I,
 )
 _TAIL = re.compile(
@@ -68,9 +71,10 @@ _JOINT = re.compile(
     rf"(?!(?:{_NOUNS})\s(?!{_IT}\b)){_VERB}\b\s+\S)",
     re.I,
 )
+_WHILE = re.compile(rf",? (?:while|and)(?: also| then)? (?=(?:{'|'.join(_GERUNDS)})\s)", re.I)
 # people in a hurry write "remove background add hearts"; a capital may stand for the stop
 _BARE = re.compile(
-    r"(?<![,;.:!?])(?<!\bto)(?<!\band)(?<!\bthen)(?<!\bor)(?<!\bplease)(?<!\bnot)(?<!\byou)(?<!\bsomeone)(?<!\banyone)"
+    r"(?<![,;.:!?-])(?<!\bto)(?<!\band)(?<!\bthen)(?<!\bor)(?<!\bplease)(?<!\bnot)(?<!\byou)(?<!\bsomeone)(?<!\banyone)"
     r"(?<!\balso)(?<!\bi)(?<!n't)\s+(?=(?:add|remove|delete|erase|replace|make|put|turn|change|write|crop|zoom|"
     r"darken|lighten|brighten)"
     r"\s+(?:the|an?|colors?|background|his|her|their|its|my|this|that|these|those|all|some|any|it|him|them|me|out|"
@@ -118,6 +122,7 @@ def clauses(instruction: str) -> Clauses:
         quoted.append(found.group())
         at = found.end()
     text = re.sub("[ \t]+", " ", text + _plain(instruction[at:])).strip()
+    text = re.sub(r"[A-Za-z]{3,}", lambda word: spelled(word.group()), text)
     edits: list[str] = []
     keeps: list[str] = []
     for sentence in _END.split(text):
@@ -136,11 +141,12 @@ def asks(clause: str) -> bool:
 
 
 def stripped(text: str) -> str:
-    """Takes politeness, list marks and final stops from a clause."""
+    """Takes politeness, list marks and final stops from a clause; "removing the bus" becomes an imperative."""
     before = ""
     while before != text:
         before, text = text, _TAIL.sub("", _LEAD.sub("", text.strip())).strip(" .!?;,")
-    return text
+    first, blank, rest = text.partition(" ")
+    return f"{_GERUNDS[first.lower()]} {rest}" if blank and first.lower() in _GERUNDS else text
 
 
 def _plain(text: str) -> str:
@@ -151,7 +157,7 @@ def _plain(text: str) -> str:
 
 def _cut(sentence: str) -> list[str]:
     parts, start = [], 0
-    marks = {found.span() for pattern in (_BEFORE_KEEP, _JOINT, _BARE) for found in pattern.finditer(sentence)}
+    marks = {found.span() for pattern in (_BEFORE_KEEP, _JOINT, _WHILE, _BARE) for found in pattern.finditer(sentence)}
     for end, after in sorted(marks):
         part = stripped(sentence[start:end]) if end >= start else ""
         lone = end > start and _LONE.fullmatch(part) and _ASKS.match(part) and after < len(sentence)

@@ -19,7 +19,7 @@ _AFTER_HEAD = re.compile(
 )
 _PRONOUNS = {"it": "object", "them": "objects", "him": "person", "her": "person", "me": "person", "this": "image"}
 _DETERMINER = (
-    r"(?:the|all|both|his|her|their|its|this|that|these|those|every|each|some|another|more|"
+    r"(?:the|all|both|my|our|your|his|her|their|its|this|that|these|those|every|each|some|another|more|"
     r"several|many|no|one|two|three|four|five|six|seven|eight|nine|ten|\d+|\w+['\u2019]s)\b"
 )
 
@@ -88,5 +88,5 @@ def participle(verb: str) -> str:
     verb = verb.lower()
     if re.search(r"[^aeiou]y$", verb):
         return verb[:-1] + "ied"
-    double = ("slim", "trim", "plan", "tan", "thin")
+    double = ("slim", "trim", "plan", "tan", "thin", "dim", "swap", "crop", "flip", "wrap", "drop", "strip")
     return verb + "d" if verb.endswith("e") else verb + (verb[-1] if verb in double else "") + "ed"

@@ -29,17 +29,14 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"(?:{ADD}|show(?= (?:{_NEW}|two)\b)) (?P<target>.+?) (?P<place>{PLACE})",
         rf"(?:{ADD}|show(?= (?:{_NEW}|two)\b)) (?P<target>.+)",
         r"give (?P<on>(?:the |a |an |his |her )?\w+(?: \w+)??) (?P<target>(?:an? |some ).+)",
-        r"(?P<target>(?:an? |some |one |two |three ).+?) (?:should|must) (?:be|appear) (?P<place>.+)",
     ),
     "removal": (
         rf"(?:strip|peel|pluck) (?P<source>.+?) (?:off|from) (?P<holder>(?!{WHOLE}$).+)",
-        rf"{REMOVE} (?P<source>.+?)(?: (?:seamlessly|completely|entirely|fully))?(?: (?:from|in) {WHOLE})?",
         rf"take (?P<source>.+?) (?:away|out)(?: (?:of|from) {WHOLE})?",
+        rf"{REMOVE} (?P<source>.+?)(?: (?:seamlessly|completely|entirely|fully))?(?: (?:from|in) {WHOLE})?",
         rf"(?:cut|edit|crop|photoshop|wipe|clip) (?P<source>.+?) (?:away|out|off)(?: (?:of|from) {WHOLE})?",
-        r"(?:make|let) (?P<source>.+) (?:disappear|vanish|go away)",
     ),
     "replacement": (
-        r"(?:put|use|draw|add|place) (?P<target>.+?) (?:instead of|in place of|in the place of) (?P<source>.+)",
         r"substitute (?P<target>.+?) for (?P<source>.+)",
         r"(?:replace|swap|exchange|substitute|switch)(?: out)? (?P<source>.+?) (?:with|by|for|to) (?P<target>.+)",
         rf"(?:{_MAKE}|morph) (?P<source>.+?) (?:into|to|be|become) (?P<target>.+)",
@@ -100,7 +97,6 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf": (?:style|look|effect))?",
         rf"(?:change|switch|set) (?:the )?(?:style of {WHOLE}|(?:the )?\w+'s style) to (?P<target>.+?)(?: style)?",
         r"(?P<target>as (?:if|though) .+)",
-        r"(?:make|have) it look like (?P<target>.+?)(?: style)?",
         r"(?:convert|change|transform|turn|switch|render|redraw|apply|use|give|add|paint|draw)(?: (?:in|into|to|as))?"
         r" (?P<target>.+?)(?: (?:style|look|effect))?(?: (?:to|on) .+)?",
         r"(?:in )?the (?:style|manner) of (?P<target>.+)",
@@ -133,15 +129,21 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"{REMOVE} (?P<gone>.+)",
         r"(?:change|turn|make|set|switch) (?:the |his |her )?(?P<part>eye|hair|lip|skin|beard|eyes|lips|hair)(?"
         r":['\u2019]s?)? colou?r (?:(?:into|to|be) )?(?P<target>.+)",
-        rf"(?:change|turn|make|set) the colou?r of (?P<source>.+?) (?:(?:into|to|be) )?(?P<target>{_COLOR})",
         rf"(?:{_MAKE}|paint|dye|colou?r|tint|give) (?P<source>.+?) (?:(?:in|into|to|with|look|be|a) )?(?"
         rf"P<target>{_COLOR}|younger|older|bald|slimmer|smoother|\w+er)",
-        rf"(?:{_MAKE}|paint|dye|colou?r|tint) {_THING} (?:to |in |into )?(?P<target>{_COLOR})",
         r"(?:make|let|have|get) (?P<source>.+?) (?:look )?(?P<target>(?:more|less|\d+ years) \w+|\w+er)",
         rf"(?:{_MAKE}) (?P<source>.+?) (?:in)?to (?P<target>.+)",
         rf"(?:{ADD}|give (?:him|her|the \w+)|apply|put on) (?P<new>.+?)(?: (?P<place>{PLACE}))?",
         r"(?P<verb>fix|correct|shave|style|tone|freshen|refresh|beautify|conceal|rejuvenate)(?: out| up| off)? (?"
         r"P<source>.+)",
+    ),
+    "text": (  # edits that name no new text
+        rf"{REMOVE} (?P<gone>.+?)(?: from {WHOLE})?",
+        rf"{ADD} (?P<new>(?:the|an?|my|his|her) .+?) (?P<place>{PLACE})",
+        r"replace (?P<source>.+?) (?:with|by) (?P<target>.+?)(?: (?P<place>(?:on|in|of) .+))?",
+        r"(?P<verb>translate) (?P<source>.+?) (?P<place>(?:in)?to .+)",
+        r"(?:make|turn|change) (?P<source>(?:the|all|his|her|my) .+?) (?:in |into |to )?(?P<state>[\w-]+)",
+        r"(?P<verb>fix|correct|enlarge|shrink|move|rotate|blur) (?P<source>.+)",
     ),
     "motion": (
         r"(?:make|change|turn) (?P<source>(?:the |his |her |their )?(?:\w+'s )?(?:expression|pose|posture|gesture|"

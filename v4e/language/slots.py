@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from v4e.language.inflection import definite, with_article
-from v4e.language.lexicon import ADD, REMOVE, WHOLE
+from v4e.language.lexicon import ADD, REMOVE
 from v4e.language.patterns import PATTERNS, PLACE
 from v4e.language.tasks import normalize
 from v4e.language.words import QUOTED, content, verbatim
@@ -26,8 +26,8 @@ _MAKES_MOVE = re.compile(r"(?:make|have|let|get) ", re.I)
 def slots(instruction: str, task: str) -> Slots | None:
     """Returns the slots of one atomic edit of `task`; None if no pattern of the task fits."""
     text = normalize(instruction)
-    if task == "text":
-        return _text_slots(text)
+    if task == "text" and (found := _text_slots(text)):
+        return found
     for pattern in PATTERNS[task]:
         if task == "motion" and pattern.startswith("(?P<verb>") and _MAKES_MOVE.match(text):
             continue
@@ -49,6 +49,8 @@ def slots(instruction: str, task: str) -> Slots | None:
                 found.update(source=found.pop("gone"), verb="fade away")
             if "new" in found:
                 found.update(source=with_article(found.pop("new")), verb="appear")
+            if "state" in found:
+                found.update(target=found.pop("state"), verb="become")
             if "part" in found:
                 part = found.pop("part").lower()
                 found["source"] = "the " + {"eye": "eyes", "lip": "lips"}.get(part, part)
@@ -66,22 +68,19 @@ _HOLDER = re.compile(
     re.I,
 )
 _SHOWN = r"(?:that|which)? ?(?:reads?|says?|saying|reading|with the (?:words?|text)) "
-# edits of a text that name no new one
-_TEXT_PATTERNS = (
-    rf"{REMOVE} (?P<gone>.+?)(?: from {WHOLE})?",
-    rf"{ADD} (?P<new>(?:the|an?|my|his|her) .+?) (?P<place>{PLACE})",
-    r"replace (?P<source>.+?) (?:with|by) (?P<target>.+?)(?: (?P<place>(?:on|in|of) .+))?",
-    r"(?P<verb>translate) (?P<source>.+?) (?P<place>(?:in)?to .+)",
-    r"(?:make|turn|change) (?P<source>(?:the|all|his|her|my) .+?) (?:in |into |to )?(?P<state>[\w-]+)",
-    r"(?P<verb>fix|correct|enlarge|shrink|move|rotate|blur) (?P<source>.+)",
+
+
+_SPOKEN = re.compile(
+    r"\b(?:say|says|read|reads|spell|spells|to|with) "
+    r"(?P<t>(?!(?:the|an?|my|our|his|her|its)\b)[\w!?&-]+(?: [\w!?&-]+){0,3})$"
 )
 
 
 def _text_slots(text: str) -> Slots | None:
     texts = verbatim(text)
-    spoken = re.search(r"\b(?:say|says|read|reads|spell|spells|to|with) (?P<t>[\w!?&-]+(?: [\w!?&-]+){0,3})$", text)
+    spoken = _SPOKEN.search(text)
     if re.match(rf"(?:{REMOVE}|translate)\b", text, re.I) or not (texts or spoken):
-        return _textless_slots(text)
+        return None  # it names no new text
     target = texts[-1] if texts else spoken["t"] if spoken else ""
     quoted = next((m.group() for m in QUOTED.finditer(text) if m.group()[1:-1] == target), f'"{target}"')
     rest = text
@@ -106,17 +105,3 @@ def _text_slots(text: str) -> Slots | None:
     before = f"\u201c{texts[0]}\u201d" if len(texts) > 1 else ""
     source = f"the {holder.group().lower()}" if holder else f"the text {before}" if before else "the sign"
     return Slots(source=source, target=quoted, place=f"from {before}" if before and holder else "")
-
-
-def _textless_slots(text: str) -> Slots | None:
-    for pattern in _TEXT_PATTERNS:
-        if match := re.fullmatch(pattern, text, re.I):
-            found = {name: value.strip() for name, value in match.groupdict().items() if value}
-            if "gone" in found:
-                found.update(source=found.pop("gone"), verb="fade away")
-            if "new" in found:
-                found.update(source=found.pop("new"), verb="appear")
-            if "state" in found:
-                found.update(target=found.pop("state"), verb="become")
-            return Slots(**found)
-    return None

@@ -1,4 +1,4 @@
-"""The 11 tasks: Table 1 with its caption templates, and rules that sort instructions into them."""
+"""The 11 tasks of Table 1, and their names by the reader."""
 
 import re
 from dataclasses import dataclass
@@ -14,77 +14,31 @@ class TaskRow:
 
     label: str  # the paper's name
     cue: str  # its typical instruction
-    template: str  # of the caption, with slots; v4e/captions/templates.py fills them
     closing: str  # names what stays; appended to every caption of the task, never generated
 
 
 TABLE1: dict[str, TaskRow] = {
-    "addition": TaskRow(
-        "Subject Addition",
-        "add a red balloon above the boy",
-        "{target} gradually {appears} {place}",
-        "everything else remains still",
-    ),
-    "removal": TaskRow(
-        "Subject Removal",
-        "remove the trash can on the left",
-        "{source} gradually {fades} away",
-        "everything else remains still",
-    ),
+    "addition": TaskRow("Subject Addition", "add a red balloon above the boy", "everything else remains still"),
+    "removal": TaskRow("Subject Removal", "remove the trash can on the left", "everything else remains still"),
     "replacement": TaskRow(
-        "Subject Replacement",
-        "replace the mug with a teacup",
-        "{source} gradually {turns} into {target} in place",
-        "pose, lighting, and surroundings remain unchanged",
+        "Subject Replacement", "replace the mug with a teacup", "pose, lighting, and surroundings remain unchanged"
     ),
     "background": TaskRow(
-        "Background Change",
-        "change background to a beach",
-        "The background slowly transforms into {target}",
-        "the main subject and foreground remain unchanged",
+        "Background Change", "change background to a beach", "the main subject and foreground remain unchanged"
     ),
-    "color": TaskRow(
-        "Color Alteration",
-        "make the car blue",
-        "{source} color gradually shifts to {target}",
-        "reflections and all other elements remain consistent",
-    ),
+    "color": TaskRow("Color Alteration", "make the car blue", "reflections and all other elements remain consistent"),
     "material": TaskRow(
-        "Material Modification",
-        "turn the sofa into leather",
-        "{source} texture gradually becomes {target}",
-        "geometry and the rest of the scene remain unchanged",
+        "Material Modification", "turn the sofa into leather", "geometry and the rest of the scene remain unchanged"
     ),
-    "text": TaskRow(
-        "Text Modification",
-        "change text to 'OPEN'",
-        "{source} text gradually changes to {target}",
-        "layout and surrounding pixels remain unchanged",
-    ),
-    "motion": TaskRow(
-        "Motion Change",
-        "raise the person's right hand",
-        "{source} slowly {moves} {place}",
-        "the rest of the body and scene remain steady",
-    ),
+    "text": TaskRow("Text Modification", "change text to 'OPEN'", "layout and surrounding pixels remain unchanged"),
+    "motion": TaskRow("Motion Change", "raise the person's right hand", "the rest of the body and scene remain steady"),
     "portrait": TaskRow(
         "Portrait Editing & Beautification",
         "smooth skin and brighten eyes",
-        "{source} {is} gently {smoothed} over time",
         "identity and other details remain unchanged",
     ),
-    "style": TaskRow(
-        "Style Transfer",
-        "convert to watercolor style",
-        "The scene gradually adopts {target} style",
-        "composition and content remain unchanged",
-    ),
-    "tone": TaskRow(
-        "Tone Transformation",
-        "apply warm cinematic grade",
-        "The image gradually shifts to {target}",
-        "structure and content remain unchanged",
-    ),
+    "style": TaskRow("Style Transfer", "convert to watercolor style", "composition and content remain unchanged"),
+    "tone": TaskRow("Tone Transformation", "apply warm cinematic grade", "structure and content remain unchanged"),
 }
 TASKS: tuple[str, ...] = tuple(TABLE1)
 

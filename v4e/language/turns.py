@@ -34,7 +34,6 @@ _SAME = re.compile(
     re.I,
 )
 _ANOTHER = re.compile(r"\banother one\b|\bone more\b(?! \w)|\ba second one\b", re.I)
-_LEAD = re.compile(r"^(?:next|now|then|after that|afterwards|finally|lastly|also|and|in addition)[ ,]+", re.I)
 
 
 @dataclass
@@ -64,7 +63,7 @@ def resolve(turns: Sequence[str]) -> list[list[str]]:
     memory, found = _Memory(), []
     for turn in turns:
         whole = []
-        for atom in atoms(_TOO.sub("", _LEAD.sub("", turn.strip()))):
+        for atom in atoms(_TOO.sub("", turn.strip())):
             whole.append(_outside_quotes(atom, memory))
             _remember(whole[-1], memory)
         found.append(whole)

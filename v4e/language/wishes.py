@@ -6,7 +6,7 @@ from functools import lru_cache
 from v4e.language.clauses import VERBS, stripped
 from v4e.language.inflection import participle
 from v4e.language.lexicon import COLOR, MATERIAL, MOVE
-from v4e.language.words import spelled, words_of
+from v4e.language.words import spelled
 
 _TAIL = re.compile(
     r"[ ,]+(?:would be (?:nice|great|good|lovely)|and "
@@ -48,7 +48,6 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"(?:it|them|this)(?P<r>\b.*)",
         r"\g<v> \g<x>\g<r>",
     ),
-    (r"(?:he|she|they|it) (?:is|are) \w+ing, (?P<r>(?:make|have|let) .+)", r"\g<r>"),
     (r"(?P<r>.+?), (?:it's|it is|they're|they are|he's|she's) .+", r"\g<r>"),
     (r"(?:let|have) (?P<x>.+?) have (?P<y>.+)", r"give \g<x> \g<y>"),
     # one thing for another
@@ -67,15 +66,6 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"(?:put|place|draw|use|get|have|show|add) (?P<y>.+?)(?: in there| there)? (?:where (?P<x>.+?) (?:is|are|was|"
         r"were|stands)|(?:instead of|rather than|in place of|in the place of|in lieu of) (?P<z>.+))",
         r"replace \g<x>\g<z> with \g<y>",
-    ),
-    (
-        r"(?:have|get|let) (?P<x>.+?) (?:be )?(?:replaced|swapped|exchanged|substituted)(?: out)? (?:by|with|for) (?"
-        r"P<y>.+)",
-        r"replace \g<x> with \g<y>",
-    ),
-    (
-        _X + " " + _MODAL + r" be (?:replaced|swapped|exchanged|substituted)(?: out)? (?:by|with|for) (?P<y>.+)",
-        r"replace \g<x> with \g<y>",
     ),
     (
         r"(?:i think |i believe )?(?P<y>an? .+?) would (?:look|be|fit|suit|work) (?:better|nicer|best) (?:than|"
@@ -98,9 +88,9 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     ),
     (r"(?:make|let|have) (?P<x>.+?) (?:be )?(?:disappear|vanish|go away|gone|invisible|fade away)", r"remove \g<x>"),
     (r"(?:no|without)(?: more| any)? (?P<x>.+)", r"remove \g<x>"),
-    (_WANT + r" (?P<w>.+?) (?:without(?: any)?|with no|free of|minus) (?P<x>.+)", r"remove \g<x>"),
     (
-        r"(?:make|show|have|leave|keep) (?P<w>(?:the|this|my) .+?|it) (?:without(?: any)?|with no|free of) (?P<x>.+)",
+        rf"(?:{_WANT}|make|show|have|leave|keep) (?:(?:the|this|my) .+?|it) (?:without(?: any)?|with no|free of|minus) "
+        r"(?P<x>.+)",
         r"remove \g<x>",
     ),
     (
@@ -121,7 +111,6 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         "(?P<y>.+)",
         r"make \g<x> \g<y>",
     ),
-    (r"(?:can|could|may) (?P<x>(?:" + _DEF + "|it|they|he|she|we).*?) have (?P<y>.+)", r"give \g<x> \g<y>"),
     # there is to be something
     (
         r"(?P<p>(?:in|on|at|above|below|under|behind|near|next to|beside|over) [^,]+?),? there (?:"
@@ -139,7 +128,6 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     ),
     # a state that is wished for
     (_WANT + r" (?P<x>.+?) to (?:be|become|look) (?P<y>.+)", r"make \g<x> \g<y>"),
-    (_WANT + r" (?P<x>.+?) to (?:resemble|look like) (?P<y>.+)", r"make \g<x> look like \g<y>"),
     (_WANT + r" (?P<x>.+?) to (?P<y>.+)", r"make \g<x> \g<y>"),
     (
         _WANT
@@ -157,20 +145,14 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         r"walking|sitting) .+)",
         r"put \g<x> \g<p>",
     ),
+    (rf"(?:see|have(?!.* {MOVE}\b)) (?P<x>{_NEW} .+)", r"add \g<x>"),
     (
-        _WANT + r" (?P<y>an? .+?)(?: version)? (?:of|from|out of) (?P<x>this|it|(?:this|the|my) (?:image|photo|picture|"
-        r"scene))",
+        rf"(?:{_WANT}|make|create|draw) (?P<y>an? .+?)(?: version)? (?:of|from|out of) "
+        r"(?P<x>this|it|(?:this|the|my) (?:image|photo|picture|scene))",
         r"turn \g<x> into \g<y>",
     ),
-    (_WANT + r" (?P<x>" + _NEW + r" .+)", r"add \g<x>"),
-    (rf"(?:see|have(?!.* {MOVE}\b)) (?P<x>{_NEW} .+)", r"add \g<x>"),
     (_WANT + r" (?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*)", r"\g<x>"),
     (_WANT + r" (?P<x>.+)", r"add \g<x>"),
-    (
-        r"(?:make|create|draw) (?P<y>an? .+) (?:from|out of|of) (?P<x>this|it|(?:this|the|my) (?:image|photo|picture|"
-        r"scene))",
-        r"turn \g<x> into \g<y>",
-    ),
     (
         r"(?P<x>.+?) would (?:look|be) (?:better|nicer|best|great|good|nice|cool) (?:in|as|with|if it (?:was|were)|"
         r"made of|being) (?P<y>.+)",
@@ -179,15 +161,12 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (_X + " " + _MODAL + r" (?:adopt|assume|take on|display|feature|wear|get) (?P<y>an? .+)", r"give \g<x> \g<y>"),
     (_X + " " + _MODAL + r" (?P<v>" + _BE + r") (?P<y>.+)", r"make \g<x> \g<v> \g<y>"),
     (r"(?P<x>(?:" + _DEF + "|" + _PRONOUN + r").*?) " + _MODAL + r" (?P<y>[a-z]+\b.*)", r"make \g<x> \g<y>"),
-    (r"(?:let|have) (?P<x>.+?) (?:be|become|appear) (?P<y>.+)", r"make \g<x> \g<y>"),
-    (r"(?P<v>make|get) (?P<x>.+?) (?:be|become|appear)(?P<l> like)? (?P<y>.+)", r"make \g<x>\g<l> \g<y>"),
+    (r"(?:let|have|make|get) (?P<x>.+?) (?:be|become|appear)(?P<l> like)? (?P<y>.+)", r"make \g<x>\g<l> \g<y>"),
 )
 # "the leaves should be dyed yellow"
-_DONE = re.compile(
-    _X + " " + _MODAL + r" be (?P<v>\w+)(?P<p> up| down| out| off)?(?P<r> (?!by|with|for|from|out of).+)?", re.I
-)
+_DONE = re.compile(_X + " " + _MODAL + r" be (?P<v>\w+)(?P<p> up| down| out| off)?(?P<r> .+)?", re.I)
 _GOT = re.compile(rf"(?:get|have) (?P<x>{_DEF} .+?) (?P<v>\w+ed)(?P<p> up| down| out| off)?(?P<r> .+)?", re.I)
-_VERB_OF = {participle(verb): verb for verb in VERBS - words_of("remove replace delete erase swap exchange substitute")}
+_VERB_OF = {participle(verb): verb for verb in VERBS}
 _COMPILED = tuple((re.compile(pattern, re.I), replacement) for pattern, replacement in _REWRITES)
 
 
@@ -196,7 +175,7 @@ def imperative(text: str) -> str:
     """Returns a one-line request as an imperative; an imperative stays."""
     text = _bare(text)
     if (done := _DONE.fullmatch(text) or _GOT.fullmatch(text)) and done["v"].lower() in _VERB_OF:
-        return f"{_VERB_OF[done['v'].lower()]}{done['p'] or ''} {done['x']}{done['r'] or ''}"
+        text = f"{_VERB_OF[done['v'].lower()]}{done['p'] or ''} {done['x']}{done['r'] or ''}"
     for pattern, replacement in _COMPILED:
         if match := pattern.fullmatch(text):
             text = _bare(match.expand(replacement))
