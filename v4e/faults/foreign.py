@@ -36,7 +36,7 @@ def as_fault(error: BaseException) -> Fault:
     return Fault("A99", f"{text}; V4E_DEBUG=1 shows more")
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yields `error`, then what it wraps, as far as that goes: Ray Train's workers, Ray's tasks, ``raise from``."""
     seen: set[int] = set()
     while isinstance(error, BaseException) and id(error) not in seen:

@@ -18,7 +18,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
     mode = "L" if image.mode in ("1", "L", "LA") else "CMYK" if image.mode == "CMYK" else "RGB"
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        kind = KINDS[profile.profile.xcolor_space.strip()]
+        kind = KINDS[profile.profile.xcolor_space.strip()]  # pyright: ignore[reportAttributeAccessIssue]
         if kind != mode and (kind == "CMYK" or mode == "CMYK" or kind == "L"):
             return image.convert("RGB")
         srgb = ImageCms.createProfile("sRGB")

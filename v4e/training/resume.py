@@ -1,6 +1,7 @@
 """The settings that a run remembers in ``training.json``, and what may go on from it or be exported of it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from v4e.config import Config, decided_by, differing
 from v4e.data.store.fingerprint import lora_hash, loras_hash, sketch
@@ -137,7 +138,7 @@ def _contents(config: Config) -> dict[str, str]:
     }
 
 
-def _changed(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+def _changed(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, tuple[Any, Any]]:
     """The settings that differ; a name of files does not where the files are the same in another place."""
     settings = {key: value for key, value in now.items() if not key.startswith(INSIDE)}
     found = differing(before, settings)
