@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from v4e.language.clauses import clauses
 from v4e.language.head import NOTHING, head
-from v4e.language.reader import OTHER, language, read
+from v4e.language.reader import OTHER, UNKNOWN, language, read
 from v4e.language.tasks import TASKS, understood
 
 
@@ -134,6 +134,11 @@ def test_only_english_is_ever_sure():
     ]
     assert not any(read(text).sure for text in ("删除左边的树", "quita el perro"))
     assert read("remove the dog").sure and not read("a lovely afternoon of theirs").sure
+
+
+def test_words_that_nobody_knows_make_a_guess_that_is_never_sure():
+    found = read("no more gargoyles on the parapet")
+    assert found.task == "removal" and 0.25 < found.chance <= UNKNOWN < head().sure and not found.sure
 
 
 def test_the_head_gives_each_clause_a_distribution_of_its_own():

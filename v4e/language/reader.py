@@ -14,6 +14,7 @@ from v4e.language.words import FUNCTION, words
 OTHER = "other"  # the label of edits that none of the 11 tasks is: crops, reasoning, resolution
 # several imperatives in a row of one of these are one edit: "smooth the skin and whiten the teeth"
 ONE = frozenset(("portrait", "motion", "tone", "style", OTHER))
+UNKNOWN = 0.5  # of the chance where the head knows no word of an instruction, which is then never sure
 _SCRIPTS = {"CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "CYRILLIC": "ru", "ARABIC": "ar"}
 _ENGLISH = FUNCTION | VERBS
 
@@ -67,7 +68,7 @@ def reading(instruction: str, by: Head) -> Reading:
             edits.append(part)
     tongue = language(instruction)
     known = found.quoted or tongue not in ("en", "und") or any(_known(word, by) for word in words(instruction))
-    least = float(chances.max(1).min()) if known else 0.0
+    least = float(chances.max(1).min()) * (1.0 if known else UNKNOWN)
     return Reading(
         tuple(edits),
         parts,
