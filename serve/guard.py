@@ -76,7 +76,7 @@ class Guard:
         incoming = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         bare = scope["method"] == "HEAD"
         if bare:  # as GET, without its body
-            scope = scope | {"method": "GET"}
+            scope = {**scope, "method": "GET"}
         request_id = incoming.get("x-request-id", "")  # Serve's proxy sets it, and sends it to the client
 
         async def checked_receive() -> Message:
@@ -99,7 +99,7 @@ class Guard:
                 extra = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in there]
                 message["headers"] = [*message["headers"], *extra]
             elif bare:
-                message = message | {"body": b""}
+                message = {**message, "body": b""}
             await send(message)
 
         try:

@@ -6,8 +6,10 @@ Ray Train has no public place for this. A test holds both of its private names, 
 from typing import Any
 
 from ray.exceptions import RayError
+from ray.train import FailureConfig
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.execution.failure_handling import DefaultFailurePolicy, FailureDecision
+from ray.train.v2.api.exceptions import TrainingFailedError
 
 from v4e.faults import Fault
 from v4e.faults.foreign import as_fault
@@ -24,7 +26,7 @@ class CertainFailures(DefaultFailurePolicy):
 
     last: tuple[str, ...] = ()  # what the workers' errors said
 
-    def make_decision(self, training_failed_error: Exception) -> FailureDecision:
+    def make_decision(self, training_failed_error: TrainingFailedError) -> FailureDecision:
         """Returns whether to try again after an error of the workers."""
         failures = getattr(training_failed_error, "worker_failures", None) or {}
         errors = [getattr(error, "_base_exc", error) for error in failures.values()]
@@ -41,7 +43,7 @@ class CertainTorchTrainer(TorchTrainer):
     """Ray Train's trainer with this rule, and without its own answer to Ctrl-C, which would save nothing."""
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
-        policy = CertainFailures(self.run_config.failure_config)
+        policy = CertainFailures(self.run_config.failure_config or FailureConfig())
         return super()._initialize_and_run_controller(**settings | {"failure_policy": policy})
 
     def _register_sigint_handler(self, controller: Any) -> None:

@@ -16,7 +16,7 @@ from v4e.weights.digest import adapter_sha256, weights_sha256
 from v4e.weights.load import any_device
 
 if TYPE_CHECKING:
-    from v4e.editing.finish import EditOptions as Made
+    from v4e.editing.finish import Edit as Made
 
 OWN = "runs/signer.pem"
 

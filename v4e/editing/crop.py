@@ -39,7 +39,7 @@ def edit_crop(
     """
 
     def edited(part: Image.Image, settings: EditSettings, within: Image.Image | None, first: int) -> Edit:
-        step = None if on_step is None else lambda at, x0_hat: on_step(first + at, x0_hat)
+        step = None if on_step is None else lambda at, x0_hat, told=on_step: told(first + at, x0_hat)
         negatives, masks = None if negative is None else [negative], None if within is None else [within]
         lists = [part], [instruction], [seed]
         [edit] = editor.edit(*lists, settings, negatives=negatives, lora=lora, masks=masks, on_step=step)
@@ -57,6 +57,7 @@ def edit_crop(
     part = image.crop(box)
     height, width = grid_size(part.width, part.height, height * width)
     inner = edited(part, replace(settings, height=height, width=width), mask.crop(box), first)
+    assert inner.region is not None  # it has a mask
     stitched, region = image.copy(), Image.new("L", image.size)
     stitched.paste(inner.image, box)
     region.paste(inner.region, box)

@@ -27,12 +27,12 @@ def changed(edit: np.ndarray, still: np.ndarray, source: np.ndarray) -> np.ndarr
     """
     limit = np.clip(ERRORS * _distance(still, source).mean(), LEAST, MOST)
     change = _distance(edit, still)
-    parts, count = ndimage.label(change > limit, EVERY_SIDE)
+    parts, count = ndimage.label(change > limit, EVERY_SIDE)  # pyright: ignore[reportGeneralTypeIssues]
     numbers = np.arange(1, count + 1)
     peak = ndimage.maximum(change, parts, numbers)
     area = ndimage.sum_labels(np.ones_like(change), parts, numbers)
     kept = numbers[(np.asarray(peak) >= SURE * limit) & (np.asarray(area) >= SPECK)]
-    return ndimage.binary_fill_holes(np.isin(parts, kept))
+    return np.asarray(ndimage.binary_fill_holes(np.isin(parts, kept)))
 
 
 def is_whole(core: np.ndarray) -> bool:
@@ -56,7 +56,7 @@ def mask_of(core: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     rim = max(1, round(max(size) * RIM))
     rows, columns = ndimage.find_objects(large.astype(np.uint8))[0]
     box = tuple(slice(max(0, side.start - rim), side.stop + rim) for side in (rows, columns))
-    away = ndimage.distance_transform_edt(~large[box])
+    away = np.asarray(ndimage.distance_transform_edt(~large[box]))
     mask[box] = (255 * np.clip(1 - away / (rim + 1), 0, 1)).astype(np.uint8)
     return mask
 

@@ -85,7 +85,7 @@ def edge_gain(source: Image.Image, edit: Image.Image) -> float | None:
         changed = ndimage.binary_opening(changed)  # without specks of compression
     if changed.sum() < FEWEST or changed.mean() > MOST:
         return None
-    ring = ndimage.binary_dilation(changed) & ~ndimage.binary_erosion(changed)
+    ring = ndimage.binary_dilation(changed) & ~np.asarray(ndimage.binary_erosion(changed), bool)
     before, after = (_edges(pixels)[ring].mean() for pixels in images)
     return float((after - before) / max(1e-6, after + before))
 

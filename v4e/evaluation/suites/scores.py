@@ -69,9 +69,10 @@ def _item_score(suite: Suite, rubric: Rubric, row: int, item: SuiteItem, records
         return ItemScore(row=row, item=item, values=None, replies=records)
     kinds = len(records) // bench_passes(rubric)
     passes = tuple(_values(suite, item, records[at : at + kinds]) for at in range(0, len(records), kinds))
-    means = {axis: sum(one[axis] for one in passes) / len(passes) for axis in passes[0]}
+    first, *_ = passes
+    means = {axis: sum(one[axis] for one in passes) / len(passes) for axis in first}
     # a mean of one score keeps its type, and the CSV shows the type
-    return ItemScore(row=row, item=item, values=means if len(passes) > 1 else passes[0], passes=passes, replies=records)
+    return ItemScore(row=row, item=item, values=means if len(passes) > 1 else first, passes=passes, replies=records)
 
 
 def bench_passes(rubric: Rubric) -> int:
