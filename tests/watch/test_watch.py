@@ -20,7 +20,7 @@ from tests.support import ranks
 from tests.support.student import make_batch, make_dit, run
 from tests.support.synthetic import config, rollout
 from tests.support.triplets import image, triplet
-from v4e.config import Config, Sampling, Watch
+from v4e.config import Config, Sample, Watch
 from v4e.data.sources import parts, rows
 from v4e.data.store.features import encode_samples
 from v4e.data.store.paths import heldout_uri, store_uri, train_uri
@@ -53,7 +53,7 @@ def settings(folder: Path, family: Path | None = None, **sections) -> Config:
     models = {"student": str(family / "tiny-wan-i2v"), "teacher": str(family / "tiny-wan-flf2v")} if family else {}
     watch = Watch(**(WATCH | sections.pop("watch", {})))
     made = config(run={"dir": str(folder)}, models=models, **sections)
-    return replace(made, watch=watch, sample=Sampling(steps=3))
+    return replace(made, watch=watch, sample=Sample(steps=3))
 
 
 # Which samples
@@ -183,7 +183,7 @@ def edited(settings: Config, weights: Mapping[str, torch.Tensor]) -> np.ndarray:
 
 @pytest.mark.slow
 def test_strips_edit_as_serving_does_with_guidance_and_another_solver(ready):
-    guided = replace(ready, sample=Sampling(steps=2, guidance=3.0, solver="unipc"))
+    guided = replace(ready, sample=Sample(steps=2, guidance=3.0, solver="unipc"))
     trainer, strips = trainer_of(guided), Strips.open(guided, CPU, step=0)
     assert strips is not None
     strips.after(0, trainer.dit, trainer.ema)

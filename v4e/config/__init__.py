@@ -5,7 +5,7 @@ from v4e.config.captions import Caption
 from v4e.config.command_line import parse, written
 from v4e.config.data import Data, Precompute
 from v4e.config.decided import decided_by, differing
-from v4e.config.evaluation import Ablate, Eval, Sampling
+from v4e.config.evaluation import Ablate, Eval, Sample
 from v4e.config.ingest import Ingest
 from v4e.config.losses import KD, Flow, Tail, objective
 from v4e.config.planning import Plan, Scale
@@ -37,7 +37,7 @@ __all__ = [
     "Plan",
     "Precompute",
     "Run",
-    "Sampling",
+    "Sample",
     "Scale",
     "Tail",
     "Teacher",

@@ -12,7 +12,7 @@ from v4e.config.bench import Bench, Judge
 from v4e.config.captions import Caption
 from v4e.config.checks import require
 from v4e.config.data import Data, Precompute
-from v4e.config.evaluation import Ablate, Eval, Sampling
+from v4e.config.evaluation import Ablate, Eval, Sample
 from v4e.config.ingest import Ingest
 from v4e.config.losses import KD, Flow, Tail
 from v4e.config.planning import Plan, Scale
@@ -44,7 +44,7 @@ class Config:
     lora: Lora = field(default_factory=Lora)
     train: Train = field(default_factory=Train)
     export: Export = field(default_factory=Export)
-    sample: Sampling = field(default_factory=Sampling)
+    sample: Sample = field(default_factory=Sample)
     eval: Eval = field(default_factory=Eval)
     watch: Watch = field(default_factory=Watch)
     ablate: Ablate = field(default_factory=Ablate)
