@@ -11,7 +11,7 @@ from v4e.config.setting import NOTHING, setting
 class Sample:
     """The sampler of the student, for samples, evaluation and serving."""
 
-    steps: int = setting(8, "Sample steps of an edit", decides=("edits", "benchmark edits"))
+    steps: int = setting(8, "Sampling steps of an edit", decides=("edits", "benchmark edits"))
     guidance: float = setting(1.0, "Guidance scale; 1 = none (ours)", decides=("edits", "benchmark edits"))
     solver: Literal["euler", "unipc"] = setting(
         "euler", "Solver of the sampling ODE", decides=("edits", "benchmark edits")
