@@ -30,6 +30,7 @@ def test_a_checkpoint_leaves_once_and_comes_back_within_a_steps_memory(pretended
     assert load.end == again.end
 
 
+@pytest.mark.long
 def test_an_export_is_what_a_model_of_its_precision_asks_for(pretended):
     """All 40 blocks, through files of the size that was asked for, and without the GPU."""
     case = pretended("exported", "recipe=wan14b_480p", "export.shard_mb=5000")

@@ -204,7 +204,11 @@ def test_offload_without_a_way_to_reduce_in_host_memory_is_refused(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reductions", "between"),
-    [("plain", 1, 0), ("groups of two", 1, 8), pytest.param("reduced each", 2, 8, marks=pytest.mark.long)],
+    [
+        pytest.param("plain", 1, 0, marks=pytest.mark.long),
+        ("groups of two", 1, 8),
+        pytest.param("reduced each", 2, 8, marks=pytest.mark.long),
+    ],
 )
 def test_gradients_travel_once_a_step(name, reductions, between, found):
     """Each of six blocks, the time embedding and the rest are a group. Each is gathered for two forwards and their

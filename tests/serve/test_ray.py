@@ -19,7 +19,7 @@ from v4e.editing.settings import EditSettings
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-STEPS = 40  # enough to act meanwhile
+STEPS = 40
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,8 @@ def test_a_killed_replicas_edit_is_made_again(url):
     assert "v4e_replicas_lost_total 1.0" in http.get(f"{url}/metrics").text
 
 
-@pytest.mark.parametrize("victim", ["Model", pytest.param("Front", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("victim", ["Model", "Front"])
 def test_a_job_survives_a_death(url, victim):
     form = {"prompt": "x", "num_inference_steps": str(STEPS), "seed": "1"}
     files = {"image": png(picture(0, (128, 128)))}
