@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,12 +66,11 @@ def own_signer(path: str) -> Signer:
     file = Path(path)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        whole = file.with_name(f"{file.name}.{os.getpid()}")
-        whole.touch(mode=0o600)
-        whole.write_bytes(make_signer())
-        with suppress(FileExistsError):
-            os.link(whole, file)  # never over one that another process has made meanwhile
-        whole.unlink()
+        with tempfile.NamedTemporaryFile(dir=file.parent) as whole:  # which its owner alone can read
+            whole.write(make_signer())
+            whole.flush()
+            with suppress(FileExistsError):
+                os.link(whole.name, file)  # never over one that another thread or process has made meanwhile
     return open_signer(path)
 
 
