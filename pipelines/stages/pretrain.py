@@ -47,8 +47,8 @@ def run(options: PretrainOptions) -> None:
     spawn(latents.encode, options.workers, work, options.latents, sizes)
     gentle = 0.5  # of the learning rates, for what starts from trained weights
     lr = gentle if start_from else 1.0
-    spawn(dit.train, options.workers, work, "base", options.base_steps, 32, options.latents, lr, sizes)
-    spawn(dit.train, options.workers, work, "teacher", options.teacher_steps, 32, options.latents, gentle, sizes)
+    for stage, steps, factor in (("base", options.base_steps, lr), ("teacher", options.teacher_steps, gentle)):
+        spawn(dit.train, options.workers, work, stage, steps, 32, options.latents, factor, sizes, options.fast)
     save(work, out, sizes)
     if options.world == "world2":
         return _judge(work, sizes)

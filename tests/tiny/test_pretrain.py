@@ -11,6 +11,8 @@ from torch import nn
 
 from tests.support import ranks
 from v4e.models import tiny
+from v4e.models.attention import fold_pads
+from v4e.models.dit import DitInputs, predict
 from v4e.models.tiny_sizes import TinySizes
 from v4e.tiny.pretrain import dit, latents, open_gate, start, vae
 from v4e.tiny.pretrain.corpus import write_corpus
@@ -80,6 +82,43 @@ def test_the_teacher_starts_as_its_base_and_keeps_its_encoders(work, group):
     assert all(torch.equal(teacher[k], base[f"ema/{k[6:]}"]) for k in frozen)
     moved = "model/dit.blocks.0.ffn.net.2.weight"
     assert not torch.equal(teacher[moved], base[f"ema/{moved[6:]}"])
+
+
+def test_even_lengths_change_no_velocity():
+    torch.manual_seed(0)
+    model = tiny.build_dit(last_frame=False)
+    for block in model.blocks:  # a made DiT's text has no effect until its projections have
+        torch.nn.init.normal_(block.attn2.to_out[0].weight, std=0.5)
+    fold_pads(model)
+    text = [torch.randn(length, tiny.TEXT_WIDTH) for length in (5, 11)]
+    image = torch.randn(2, 17, tiny.IMAGE_WIDTH)
+    x, y, t = torch.randn(2, 16, 2, 8, 8), torch.randn(2, 20, 2, 8, 8), torch.tensor([0.3, 0.9])
+
+    def velocity(states: list[torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            return predict(model, x, t, DitInputs(y_BCFHW=y, text=states, image_BID=image))[0]
+
+    plain, even = velocity(text), velocity(dit.even_lengths(text))
+    assert [len(states) for states in dit.even_lengths(text)] == [32, 32]
+    assert torch.allclose(plain, even, atol=1e-5)
+    assert not torch.allclose(plain, velocity([states * 0 for states in text]), atol=1e-3)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="needs a CPU with AMX")
+def test_fast_steps_are_the_slow_ones_in_bfloat16(tmp_path, group):
+    sizes = TinySizes(pixels=32, frames=9, z=8, stride=8, base=8)
+    write_corpus(tmp_path / "corpus", CLIPS, 0, 1, "world2", sizes)
+    save_file({f"ema/{k}": v for k, v in tiny.build_vae(sizes).state_dict().items()}, tmp_path / "vae.safetensors")
+    latents.measure_stats(tmp_path, sizes, clips=CLIPS)
+    latents.encode(0, 1, tmp_path, CLIPS, sizes)
+    losses = []
+    for fast in (False, True):
+        (tmp_path / "base.safetensors").unlink(missing_ok=True)
+        dit.train(0, 1, tmp_path, "base", 3, 2, CLIPS, 1.0, sizes, fast)
+        losses.append(float((tmp_path / "base.log").read_text().splitlines()[-1].split()[3]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
 @pytest.mark.slow

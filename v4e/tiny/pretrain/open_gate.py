@@ -18,7 +18,7 @@ from v4e.tiny.world2.edits import SPATIAL
 VAE_DB = 27.0  # of the last frame
 TEACHER = 0.9  # of the ceiling
 TEMPORAL_LEAST, SPATIAL_LEAST, SPATIAL_MOST = 0.7, 0.1, 0.4  # of the ceiling, for the base told by caption
-COMMITTED_AT_1, COMMITTED_AT_8, MEANS_AT_8 = 0.1, 0.6, 0.15  # of open edits, for the base
+COMMITTED_AT_1, COMMITTED_AT_8, MEANS_AT_8 = 0.1, 0.6, 0.15  # of open edits of temporal tasks, for the base
 EQUAL = 0.05  # difference of success on closed edits up to which two numbers of steps are equal
 
 
@@ -33,7 +33,11 @@ class OpenResult:
     def table(self) -> dict[str, dict]:
         """Returns the shares of open and of closed edits, and of all edits of each task."""
         chosen = list(zip(self.records, self.rulings, strict=True))
-        groups = {"open": lambda r: r.open, "closed": lambda r: not r.open}
+        groups = {
+            "open": lambda r: r.open,
+            "open, temporal": lambda r: r.open and r.task not in SPATIAL,
+            "closed": lambda r: not r.open,
+        }
         groups |= {task: lambda r, task=task: r.task == task for task in TASKS}
         return {name: shares([ruling for record, ruling in chosen if group(record)]) for name, group in groups.items()}
 
@@ -105,9 +109,10 @@ def shortfalls(vae: OpenResult, teacher: OpenResult, base_1: OpenResult, base_8:
     gate("base, temporal tasks", base_8.committed(temporal), TEMPORAL_LEAST * vae.committed(temporal))
     top = vae.committed(SPATIAL)
     gate("base, spatial tasks", base_8.committed(SPATIAL), SPATIAL_LEAST * top, SPATIAL_MOST * top)
-    gate("base, open, one step", one["open"]["committed"], most=COMMITTED_AT_1)
-    gate("base, open, 8 steps", eight["open"]["committed"], COMMITTED_AT_8)
-    gate("base, open, 8 steps, mean-like", eight["open"]["mean-like"], most=MEANS_AT_8)
+    one_open, eight_open = one["open, temporal"], eight["open, temporal"]
+    gate("base, open, one step", one_open["committed"], most=COMMITTED_AT_1)
+    gate("base, open, 8 steps", eight_open["committed"], COMMITTED_AT_8)
+    gate("base, open, 8 steps, mean-like", eight_open["mean-like"], most=MEANS_AT_8)
     difference = abs(one["closed"]["success"] - eight["closed"]["success"])
     gate("base, closed, one step against 8", difference, most=EQUAL)
     return found
