@@ -1,16 +1,14 @@
 """Content credentials of results: whether a request wants them, by whom they are signed, and what they say."""
 
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 from serve.order import Done, Order
 from serve.settings import Settings
 from serve.work import EditWork
 from v4e.config.checks import require
-from v4e.editing.record import EditRecord, changed_box, pixels_sha256, words_sha256
+from v4e.editing.record import EditRecord, changed_box, told_of
 from v4e.files import credentials
-from v4e.files.images import mime_of
 
 OWN = "signer.pem"  # in the folder of the state
 
@@ -33,12 +31,7 @@ def signed(files: dict[str, bytes], work: EditWork, order: Order, done: Done, se
     fields = work.fields
     mimes = {"image": f"image/{fields.output_format}", "clip": _clip_mime(fields.clip_format)}
     record = _record(work, order, done, settings).plain()
-    more = {
-        "source": work.original,
-        "source_mime": mime_of(work.original),
-        "by": f"v4e {version('v4e')}",
-        "region": changed_box(done.image, work.source, done.region),
-    }
+    more = {"source": work.original, "region": changed_box(done.image, work.source, done.region)}
     signer = _signer(settings.signer, settings.state)
     return {
         name: credentials.signed(blob, mimes[name], signer, record, **more) if name in mimes else blob
@@ -47,19 +40,13 @@ def signed(files: dict[str, bytes], work: EditWork, order: Order, done: Done, se
 
 
 def _record(work: EditWork, order: Order, done: Done, settings: Settings) -> EditRecord:
-    told, maker = work.sign == "text", done.maker
+    maker = done.maker
     assert maker is not None
     return EditRecord(
-        instruction=order.instruction if told else None,
-        negative=order.negative if told else None,
-        words_sha256=words_sha256(order.instruction, order.negative),
+        **told_of(order.image, order.mask, order.instruction, order.negative, work.sign == "text"),
         seed=order.seed,
         settings=order.settings,
         crop=order.crop,
-        width=done.image.width,
-        height=done.image.height,
-        source_sha256=pixels_sha256(order.image),
-        mask_sha256=order.mask and pixels_sha256(order.mask),
         model=settings.model_name,
         weights_sha256=maker.weights_sha256,
         lora_sha256=maker.lora_sha256,

@@ -47,7 +47,7 @@ def measured(signer, size: tuple[int, int], form: Form, rounds: int) -> dict:
     """Measures one size and format; the source is a JPEG of the same picture."""
     picture, mime = photograph(*size), f"image/{form}"
     source = encode(picture, "jpeg", 90)
-    more = {"source": source, "source_mime": "image/jpeg", "by": "v4e 0.1.0", "region": (8, 8, 200, 200)}
+    more = {"source": source, "region": (8, 8, 200, 200)}
     blob = encode(picture, form, QUALITY[form])
     made = signed(blob, mime, signer, RECORD, **more)
     assert read(made, mime).state == "valid"

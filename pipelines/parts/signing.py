@@ -1,6 +1,5 @@
 """The content credentials of an edit that was made on the command line."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ from PIL import Image
 from v4e.config.commands import EditOptions
 from v4e.editing.settings import EditSettings
 from v4e.files import credentials
-from v4e.files.images import mime_of
 from v4e.files.results import Form
 from v4e.weights.digest import adapter_sha256, weights_sha256
 from v4e.weights.load import any_device
@@ -46,23 +44,16 @@ def signed_edit(
     Raises:
         ValueError: the signer cannot sign.
     """
-    from v4e.editing.record import EditRecord, changed_box, made_on, pixels_sha256, words_sha256
+    from v4e.editing.record import EditRecord, changed_box, made_on, told_of
     from v4e.files.signers import open_signer, own_signer
 
     signer = open_signer(options.signer) if options.signer else own_signer(OWN)
     credentials.check_signer(signer)
-    told, source = options.sign == "text", Path(options.image).read_bytes()
     record = EditRecord(
-        instruction=options.instruction if told else None,
-        negative=options.negative or None if told else None,
-        words_sha256=words_sha256(options.instruction, options.negative),
+        **told_of(image, mask, options.instruction, options.negative, options.sign == "text"),
         seed=seed,
         settings=settings,
         crop=options.crop,
-        width=image.width,
-        height=image.height,
-        source_sha256=pixels_sha256(image),
-        mask_sha256=mask and pixels_sha256(mask),
         model=Path(options.model).name or "v4e",
         weights_sha256=weights_sha256(options.model),
         lora_sha256=adapter_sha256(options.lora) if options.lora else None,
@@ -79,8 +70,6 @@ def signed_edit(
         f"image/{form}",
         signer,
         record.plain(),
-        source=source,
-        source_mime=mime_of(source),
-        by=f"v4e {version('v4e')}",
+        source=Path(options.image).read_bytes(),
         region=changed_box(made.image, image, made.region),
     )

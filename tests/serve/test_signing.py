@@ -118,10 +118,10 @@ def test_a_signed_lie_is_found_by_deriving_it_again(url, tmp_path):
     blob = asked(url, source)
     [turn] = read(blob, "image/png").turns
     bare = png(Image.open(io.BytesIO(blob)).convert("RGB"))
-    liar, more = own_signer(str(tmp_path / "liar.pem")), {"source": source, "source_mime": "image/png", "by": "v4e 9"}
+    liar = own_signer(str(tmp_path / "liar.pem"))
 
     def lie(**fields) -> bytes:
-        return signed(bare, "image/png", liar, dict(turn.record) | fields, region="all", **more)
+        return signed(bare, "image/png", liar, dict(turn.record) | fields, source=source, region="all")
 
     again(tmp_path, lie(), source)
     with pytest.raises(ValueError, match="pixels differ"):

@@ -50,6 +50,21 @@ class EditRecord:
         return json.loads(json.dumps(asdict(self)))
 
 
+def told_of(
+    image: Image.Image, mask: Image.Image | None, instruction: str, negative: str | None, words: bool
+) -> dict[str, Any]:
+    """Returns the fields of a record that tell what was edited: pictures by their hashes, as words if not `words`."""
+    return {
+        "instruction": instruction if words else None,
+        "negative": negative or None if words else None,
+        "words_sha256": words_sha256(instruction, negative),
+        "width": image.width,
+        "height": image.height,
+        "source_sha256": pixels_sha256(image),
+        "mask_sha256": mask and pixels_sha256(mask),
+    }
+
+
 def record_of(plain: Any) -> EditRecord:
     """Reads a record that may be anybody's.
 

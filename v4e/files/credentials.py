@@ -8,10 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
+
+from v4e.files.images import ANY, mime_of
 
 if TYPE_CHECKING:
     from v4e.files.signers import Signer  # needs cryptography, which comes with c2pa-python
@@ -59,22 +62,20 @@ def signed(
     record: Mapping[str, Any],
     *,
     source: bytes,
-    source_mime: str,
-    by: str,
     region: Box | Literal["all", "none"],
 ) -> bytes:
     """Returns the file `blob` with credentials: the source as its parent, what was done, and how AI took part.
 
     `source` is the file that was edited; its own credentials become the beginning of the history. `region` is the box
-    (left, top, right, bottom) of the pixels that the edit may have changed. `by` names the program.
+    (left, top, right, bottom) of the pixels that the edit may have changed.
 
     Raises:
         ValueError: the file cannot hold credentials.
     """
     import c2pa
 
-    agent = dict(zip(("name", "version"), by.split(" ", 1), strict=True))
-    parent = {"title": "source", "relationship": "parentOf", "label": "source", "format": source_mime}
+    agent, mime_source = _agent(), _mime(source)
+    parent = {"title": "source", "relationship": "parentOf", "label": "source", "format": mime_source}
     edited: dict[str, Any] = {"action": "c2pa.edited", "softwareAgent": agent}
     if region != "none":
         edited["digitalSourceType"] = WHOLE if region == "all" else PART
@@ -90,7 +91,7 @@ def signed(
     }
     builder = c2pa.Builder(manifest, context=_context(signer))
     try:
-        builder.add_ingredient(parent, source_mime, io.BytesIO(source))
+        builder.add_ingredient(parent, mime_source, io.BytesIO(source))
     except c2pa.C2paError:  # a file that shows a picture, and in which C2PA finds no place for a manifest
         builder = c2pa.Builder(manifest | {"ingredients": [parent]}, context=_context(signer))
     out = io.BytesIO()
@@ -111,10 +112,7 @@ def check_signer(signer: "Signer") -> None:
     Image.new("RGB", (1, 1)).save(file, "PNG")
     blob = file.getvalue()
     try:
-        made = signed(
-            blob, "image/png", signer, {}, source=blob, source_mime="image/png", by="v4e check", region="none"
-        )
-        problems = read(made, "image/png").problems
+        problems = read(signed(blob, "image/png", signer, {}, source=blob, region="none"), "image/png").problems
     except ValueError as error:
         problems = (str(error),)
     if problems:
@@ -181,6 +179,19 @@ def _rectangle(box: Box) -> dict:
     left, top, right, bottom = box
     shape = {"type": "rectangle", "unit": "pixel", "origin": {"x": left, "y": top}}
     return {"type": "spatial", "shape": shape | {"width": right - left, "height": bottom - top}}
+
+
+@cache
+def _agent() -> dict[str, str]:
+    """Returns what names this program; a version is read from a file, which takes as long as a signature."""
+    return {"name": "v4e", "version": version("v4e")}
+
+
+def _mime(source: bytes) -> str:
+    try:
+        return mime_of(source)
+    except OSError:  # also of a picture that ends too soon
+        return ANY
 
 
 @cache

@@ -18,6 +18,7 @@ Image.init()
 # What strangers may send. Files of one's own may have any format that Pillow reads.
 FORMATS = tuple(name for name in ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "HEIF") if name in Image.OPEN)
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG of several pictures, as some phones write
+ANY = "application/octet-stream"
 MISSING = 0.02  # share of a picture's pixels
 
 
@@ -145,13 +146,13 @@ def restore(edited: Image.Image, source: Image.Image) -> Image.Image:
 
 
 def mime_of(blob: bytes) -> str:
-    """The media type of a picture file, by its bytes.
+    """The media type of a picture file, by its bytes; of a format without one, that of any bytes.
 
     Raises:
         UnidentifiedImageError: it is no picture.
     """
     form = Image.open(io.BytesIO(blob)).format
-    return "image/jpeg" if form in JPEGS else Image.MIME[form or ""]
+    return "image/jpeg" if form in JPEGS else Image.MIME.get(form or "", ANY)
 
 
 def sized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
