@@ -2,6 +2,8 @@
 
 import pytest
 
+from v4e.planning.memory import OFFLOADED
+
 pytestmark = pytest.mark.slow
 PICTURE = 480 * 832 * 3  # bytes
 
@@ -19,15 +21,19 @@ def test_strips_hold_what_was_planned_and_bring_home_their_pictures_alone(preten
 
 
 @pytest.mark.long
-def test_a_checkpoint_leaves_once_and_comes_back_within_a_steps_memory(pretended):
+@pytest.mark.parametrize("offload", ["none", "optimizer", "all"])
+def test_a_checkpoint_leaves_once_and_comes_back_within_a_steps_memory(pretended, offload):
     """The second one, for which host memory is there already."""
-    case = pretended("resume", "recipe=wan14b_480p")
-    again, load = case.parts["save again"], case.parts["load"]
-    kept = sum(case.notes["plan"][part] for part in ("weights", "moments", "ema"))
-    assert again.moved_out.total() == pytest.approx(kept, rel=0.01)
+    case = pretended("resume", "recipe=wan14b_480p", f"train.offload={offload}")
+    again, load, plan = case.parts["save again"], case.parts["load"], case.notes["plan"]
+    kept = sum(plan[part] for part in ("weights", "ema", "moments") if part not in OFFLOADED[offload])
+    near = {"abs": 0.01 * plan["weights"]}
+    assert again.moved_out.total() == pytest.approx(kept, **near)
     assert not again.moved_in and again.peak == again.start  # there is no second copy on the device
+    visit = plan["moments"] if offload == "optimizer" else 0  # of new moments, parameter by parameter
+    assert load.moved_in.total() == pytest.approx(kept + visit, **near)
     assert load.peak <= case.planned
-    assert load.end == again.end
+    assert load.end == again.end == pytest.approx(kept, **near)
 
 
 @pytest.mark.long

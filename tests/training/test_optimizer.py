@@ -11,7 +11,7 @@ from tests.support.synthetic import config
 from v4e.config import Optim
 from v4e.training import optimizer as optimizers
 from v4e.training.lane import Lane
-from v4e.training.optimizer import SLOTS, build_optimizer
+from v4e.training.optimizer import MOMENTS, SLOTS, at_rest, build_optimizer
 from v4e.training.student import StudentTrainer
 
 
@@ -24,6 +24,26 @@ def test_moments_in_host_memory_are_adamws():
     resumed.load_state_dict(copy.deepcopy(offloaded.state_dict()))
     assert run(resumed, range(2, 4)) == run(plain, range(2, 4))
     assert all(torch.equal(a, b) for a, b in zip(resumed.parameters, plain.parameters, strict=True))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_loaded_moments_never_visit_the_device(begun):
+    """A meta device keeps no numbers: what goes there does not come back."""
+    here, there = ([torch.nn.Parameter(torch.ones(n + 1, device=device)) for n in range(3)] for device in (CPU, "meta"))
+    trained, loaded = (build_optimizer(parameters, Optim(), offload=True) for parameters in (here, there))
+    for parameter in here[:2]:  # the third has had no gradient yet
+        parameter.grad = torch.full_like(parameter, 3.0)
+    trained.step()
+    rests = [{name: at_rest(parameter) for name in MOMENTS} for parameter in there[:2]]
+    if begun:
+        loaded.state.update({parameter: dict(rest) for parameter, rest in zip(there, rests, strict=False)})
+    loaded.load_state_dict(trained.state_dict())
+    assert list(loaded.state) == there[:2]
+    for parameter, mine, rest in zip(here, there, rests, strict=False):
+        assert loaded.state[mine]["step"].device.type == "meta"
+        for name in MOMENTS:
+            assert torch.equal(loaded.state[mine][name], trained.state[parameter][name])
+            assert (loaded.state[mine][name] is rest[name]) == begun  # pinned memory is made once
 
 
 class LateLane(Lane):

@@ -73,13 +73,17 @@ class HostAdamW(AdamW):
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads as AdamW does, which brings all moments to the device together, and then moves them to the host."""
-        before = {parameter: dict(state) for parameter, state in self.state.items()}
-        super().load_state_dict(state_dict)
-        for parameter, state in self.state.items():
+        """Loads as AdamW does, but moments into host memory: AdamW would bring all of them to the device together."""
+        [group], [saved] = self.param_groups, state_dict["param_groups"]
+        before, states = dict(self.state), state_dict["state"]
+        others = {key: {name: state[name] for name in state if name not in MOMENTS} for key, state in states.items()}
+        super().load_state_dict(state_dict | {"state": others})
+        for parameter, key in zip(group["params"], saved["params"], strict=True):
             for name in MOMENTS:
-                rest = before.get(parameter, {}).get(name)
-                state[name] = (at_rest(parameter) if rest is None else rest).copy_(state[name])
+                if name in states.get(key, ()):
+                    rest = before.get(parameter, {}).get(name)
+                    resting = at_rest(parameter) if rest is None else rest
+                    self.state[parameter][name] = resting.copy_(states[key][name])
 
 
 def at_rest(parameter: Tensor) -> Tensor:

@@ -225,7 +225,9 @@ def watched() -> Iterator[Watch]:
     with (
         replaced(ShardingPropagator, _propagate_tensor_meta_non_cached=shapes_alone),
         replaced(torch.UntypedStorage, resize_=resized),
-        replaced(torch.Tensor, tolist=listed, numpy=to_numpy),
+        replaced(
+            torch.Tensor, tolist=listed, numpy=to_numpy, __deepcopy__=lambda tensor, _memo: tensor.detach().clone()
+        ),
         replaced(FakeTensor, tolist=listed),  # which has its own, one element after the other
         FakeTensorMode(allow_non_fake_inputs=True),
         watch,
