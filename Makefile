@@ -21,7 +21,7 @@ test: install ## run all tests but those that take minutes
 	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 long: install ## run the tests that take minutes: a cluster that shrinks and grows, benchmarks in a short form
-	$(PY) -m pytest -m long
+	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long
 
 unit: install ## run the tests that take seconds and start no Ray cluster
 	$(PY) -m pytest -n 2 --dist loadscope -m "not ray and not slow and not long"

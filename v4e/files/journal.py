@@ -6,7 +6,6 @@ every checkpoint, just before that exists: a published journal reaches at least 
 
 import json
 import math
-import os
 import tempfile
 from pathlib import Path
 
@@ -67,9 +66,7 @@ def publish(copy: Path, uri: str) -> None:
 def rewind(path: Path, step: int) -> None:
     """Drops the records after `step`: the run goes on from its checkpoint and will write them again."""
     kept = [_line(record) for record in read(path) if record["step"] <= step]
-    part = path.with_suffix(".part")
-    part.write_text("".join(kept))
-    os.replace(part, path)
+    write_atomic(str(path), "".join(kept).encode())
 
 
 def append(path: Path, record: Record) -> None:

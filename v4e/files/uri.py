@@ -6,11 +6,13 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from v4e.faults import Fault
 
@@ -72,25 +74,50 @@ def open_uri(uri: str, mode: str = "rb") -> Any:
 
 def write_atomic(uri: str, data: bytes) -> None:
     """Write beside `uri`, then rename: a reader or a crash never meets half a file."""
-    with open_atomic(uri, f".{uuid.uuid4().hex[:8]}") as f:
+    with open_atomic(uri) as f:
         f.write(data)
 
 
 @contextmanager
-def open_atomic(uri: str, mark: str = "") -> Iterator[BinaryIO]:
+def open_atomic(uri: str) -> Iterator[BinaryIO]:
     """A file to write, which gets the name `uri` once it is complete, and never where the body raises.
 
-    Until then its name is `uri` with `mark` and ``.tmp``: with a mark of their own, several may write to one `uri`.
+    Several threads, processes and machines may write to one `uri`: each has a file of its own, and the last one counts.
     """
     fs, path = url_to_fs(uri)
+    if isinstance(fs, LocalFileSystem):  # whose own move copies where the target exists
+        with unfinished(path) as own, own.open("wb") as f:
+            yield f
+        return
     fs.makedirs(os.path.dirname(path), exist_ok=True)
-    unfinished = f"{path}{mark}.tmp"
-    with fs.open(unfinished, "wb") as f:
-        yield f
-    if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
-        os.replace(unfinished, path)  # fsspec's local move copies when the target exists
-    else:
-        fs.mv(unfinished, path)
+    own = _own_name(path)
+    try:
+        with fs.open(own, "wb") as f:
+            yield f
+        fs.mv(own, path)
+    except BaseException:
+        with suppress(Exception):  # the error that is under way says more
+            fs.rm(own)
+        raise
+
+
+@contextmanager
+def unfinished(path: str | Path) -> Iterator[Path]:
+    """A path beside the local `path` that nobody else has, to write a file at; it becomes `path` when the body ends.
+
+    Where the body raises, the file goes and `path` stays as it was. Parent folders are made.
+    """
+    own = Path(_own_name(str(path)))
+    own.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield own
+        own.replace(path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _own_name(path: str) -> str:
+    return f"{path}.{uuid.uuid4().hex[:8]}.tmp"
 
 
 def write_json_atomic(uri: str, value: Any) -> None:

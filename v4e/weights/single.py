@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from v4e.files.uri import open_atomic
 from v4e.models.dtype import dtype_of
 from v4e.weights.names import original_name
 from v4e.weights.shard import read_part, weight_files
@@ -74,14 +75,10 @@ def write_single(pipeline: str, out: str | Path, dtype: torch.dtype) -> None:
         header[original_name(name)] = {"dtype": KINDS[kinds[name]], "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with open_atomic(str(out)) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in _read(files, kinds):
             file.write(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    part.replace(path)
 
 
 def _read(files: dict[str, Path], kinds: dict[str, torch.dtype]) -> Iterator[Tensor]:

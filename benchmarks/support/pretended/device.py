@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from v4e.files.uri import unfinished
+
 HERE = Path(__file__).parent
 WAITS: Counter[str] = Counter()  # calls of the host that wait for the device
 
@@ -42,14 +44,11 @@ def build() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "v4e"
     library = cache / f"pretended-{key}.so"
     if not library.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        own = library.with_suffix(f".{os.getpid()}")
         include = torch / "include"
         folders = ("-I", str(include), "-I", str(include / "torch" / "csrc" / "api" / "include"))
-        subprocess.run(
-            [compiler, "-shared", "-fPIC", "-O1", "-std=c++20", *folders, str(source), "-o", str(own)], check=True
-        )
-        own.replace(library)
+        command = [compiler, "-shared", "-fPIC", "-O1", "-std=c++20", *folders, str(source), "-o"]
+        with unfinished(library) as own:
+            subprocess.run([*command, str(own)], check=True)
     return library
 
 

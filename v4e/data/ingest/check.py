@@ -1,7 +1,6 @@
 """The image stage: decodes, gates and hashes chosen rows, and puts those that pass aside with their images."""
 
 import hashlib
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -111,7 +110,7 @@ def check_chunk(ingest: Ingest, max_pixels: int, chunk: CheckChunk) -> None:
     wanted = {item.place: item for item in chunk.items}
     extras = [EXTRAS.field(name) for role, name in OF_ROLE.items() if role in ingest.mapping]
     schema = pa.schema([*COLUMNS, *extras, *ASIDE])
-    with open_atomic(chunk.uri, f".{uuid.uuid4().hex[:8]}") as file, pq.ParquetWriter(file, schema) as writer:
+    with open_atomic(chunk.uri) as file, pq.ParquetWriter(file, schema) as writer:
         for place, row in _rows(chunk, ingest, max_pixels):
             item = wanted.pop(place)
             row |= {"file": chunk.file.number, "row": place[0], "pair": place[1]}

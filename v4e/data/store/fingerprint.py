@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 
 from v4e.config import Config, decided_by
+from v4e.files.uri import write_atomic
 from v4e.weights.hub import local_folder, lora_file, named_loras
 
 SCHEMA = 1  # of the files below a store: raise it when their meaning changes
@@ -132,10 +133,7 @@ def file_hash(path: Path, remember: int = REMEMBER) -> str:
     key = hashlib.sha256(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "v4e" / "sha256" / key
     if not cache.exists():
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        new = cache.with_name(f"{key}.{os.getpid()}")
-        new.write_text(_sha256(path))
-        new.replace(cache)
+        write_atomic(str(cache), _sha256(path).encode())
     return cache.read_text()
 
 

@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file
 
+from v4e.files.uri import open_atomic
 from v4e.method.conditioning import flf_video, i2v_video
 from v4e.models.encoders import encode_clip
 from v4e.models.tiny_sizes import FIRST, TinySizes
@@ -59,6 +60,5 @@ def encode(rank: int, workers: int, work: Path, count: int, sizes: TinySizes = F
         out.append(torch.cat([clip, i2v, flf], 2).transpose(1, 2).half().numpy())
         if rank == 0 and start % (BATCH * 20) == 0:
             print(f"latents {start}/{len(mine)}", flush=True)
-    temporary = path.with_suffix(".tmp.npy")
-    np.save(temporary, np.concatenate(out))
-    temporary.replace(path)
+    with open_atomic(str(path)) as file:
+        np.save(file, np.concatenate(out))

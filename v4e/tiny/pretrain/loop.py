@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from v4e.files.uri import unfinished
 from v4e.training.ema import warmed_up
 
 _MOMENTS = (("m", "exp_avg"), ("v", "exp_avg_sq"))
@@ -67,9 +68,8 @@ def save(path: Path, module: nn.Module, ema: dict[str, torch.Tensor], moments: d
     tensors = {f"model/{k}": v for k, v in module.state_dict().items()}
     tensors |= {f"ema/{k}": v for k, v in ema.items()} | moments
     # clones, because UMT5 ties two names to one tensor and safetensors refuses shared memory
-    temporary = path.with_suffix(".tmp")
-    save_file({k: v.detach().clone() for k, v in tensors.items()}, temporary, metadata={"step": str(step)})
-    temporary.replace(path)
+    with unfinished(path) as own:
+        save_file({k: v.detach().clone() for k, v in tensors.items()}, own, metadata={"step": str(step)})
 
 
 def resume(path: Path, module: nn.Module, ema: dict[str, torch.Tensor], load_moments: Callable) -> int:
