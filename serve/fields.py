@@ -54,6 +54,7 @@ class EditFields(BaseModel):
     flow_shift: float | None = Field(None, gt=0, le=100, allow_inf_nan=False)
     num_frames: int | None = Field(None, ge=5, description="Pixel frames of the evolution, 4k + 1.")
     solver: Literal["euler", "unipc"] = "euler"
+    middle_steps: int = Field(0, ge=0, description="Steps after which the frames between are dropped; 0: never.")
     lora: str | None = Field(None, max_length=256, description="An adapter that this server offers, see /v1/models.")
     preserve: Literal["off", "auto"] = Field(
         "off", description="auto: outside the region that the edit changes, the source's pixels to the bit."

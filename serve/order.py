@@ -22,6 +22,7 @@ class Order:
     steps: int
     guidance: float
     solver: str
+    middle_steps: int = 0
     negative: str | None = None
     lora: str | None = None
     shift: float | None = None
@@ -46,6 +47,7 @@ class Order:
             guidance=self.guidance,
             shift=self.shift,
             solver=cast(Solver, self.solver),
+            middle_steps=self.middle_steps,
             preserve=self.preserve,
             hold=self.hold,
             strength=self.strength,

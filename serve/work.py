@@ -71,7 +71,7 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     if fields.output != "clip":
         _check_holds(fields.output_format, source.size)
     height, width = Editor.size(source, settings.area)
-    steps = fields.num_inference_steps or (max(1, settings.steps // 2) if fields.quality == "low" else settings.steps)
+    steps = _steps(fields, settings)
     # Evenly spread, never the last one: that is the result.
     at = {steps * (k + 1) // (previews + 1) - 1 for k in range(previews)} - {steps - 1, -1}
     sign = _sign(fields, settings)
@@ -88,6 +88,7 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
             steps=steps,
             guidance=settings.guidance if fields.guidance_scale is None else fields.guidance_scale,
             solver=fields.solver,
+            middle_steps=fields.middle_steps,
             negative=fields.negative_prompt,
             lora=fields.lora,
             shift=fields.flow_shift,
@@ -107,6 +108,10 @@ def prepare(body: Body, settings: Settings, previews: int, tell: bool) -> EditWo
     deadline, original = time.monotonic() + limit, b"" if sign == "off" else body.source
     pair = {"source": source, "mask": mask}
     return EditWork(fields=fields, **pair, orders=orders, deadline=deadline, sign=sign, original=original)
+
+
+def _steps(fields: EditFields, settings: Settings) -> int:
+    return fields.num_inference_steps or (max(1, settings.steps // 2) if fields.quality == "low" else settings.steps)
 
 
 def check_model(name: str | None, settings: Settings) -> None:
@@ -188,6 +193,11 @@ def _check(fields: EditFields, settings: Settings) -> None:
         raise invalid("background", "background: results are opaque.", "unsupported_value")
     if (fields.num_inference_steps or 1) > settings.max_steps:
         raise invalid("num_inference_steps", f"num_inference_steps: expected at most {settings.max_steps}.")
+    if fields.middle_steps and (fields.middle_steps >= _steps(fields, settings) or fields.solver != "euler"):
+        message = f"middle_steps: expected less than the {_steps(fields, settings)} steps, and solver euler."
+        raise invalid("middle_steps", message)
+    if fields.middle_steps and settings.step_cache:
+        raise invalid("middle_steps", "middle_steps: this server has a step cache, which excludes it.")
     frames = fields.num_frames or settings.frames
     if not fits_vae(frames) or frames > settings.max_frames:
         message = f"num_frames: {frames}: expected 4k + 1 of at most {settings.max_frames}, e.g. {settings.frames}."

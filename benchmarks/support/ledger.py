@@ -19,9 +19,10 @@ from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import decode_clip, encode_clip
 from v4e.models.framewise import framewise
 from v4e.models.sizes import WAN14B_I2V
-from v4e.wan import TEXT_LEN
+from v4e.wan import TEXT_LEN, latent_frames
 
 HEIGHT, WIDTH, FRAMES, STEPS, TEXT, IMAGE = 720, 1280, 5, 8, 30, 257
+LONGER = 9  # frames of a clip with a middle
 UMT5_XXL = {"vocab_size": 256384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
 VIT_H = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16}
 META = torch.device("meta")
@@ -40,7 +41,7 @@ def side_models() -> list[dict]:
         image = CLIPVisionModel(CLIPVisionConfig(**VIT_H, image_size=224, patch_size=14)).eval()
         stock, ours = AutoencoderKLWan().eval(), framewise(AutoencoderKLWan().eval())
         clip_BCPHW = torch.empty(1, 3, FRAMES, HEIGHT, WIDTH)
-        z_BCFHW = torch.empty(1, 16, 1 + (FRAMES - 1) // 4, HEIGHT // 8, WIDTH // 8)
+        z_BCFHW = torch.empty(1, 16, latent_frames(FRAMES), HEIGHT // 8, WIDTH // 8)
         pixels = torch.empty(1, 3, 224, 224)
 
     def ids(length: int) -> torch.Tensor:
@@ -67,11 +68,11 @@ def side_models() -> list[dict]:
     ]
 
 
-def transformer() -> list[dict]:
-    """Returns a row each for the DiT's steps without guidance and with it."""
+def transformer(frames: int = FRAMES) -> tuple[float, Callable[..., float]]:
+    """Returns the teraflops of a stock forward, and a function of guidance and middle steps: those of an edit's."""
     with META:
         stock, ours = (WanTransformer3DModel(**dict(WAN14B_I2V)).eval() for _ in range(2))
-        z_BCFHW = torch.empty(1, 16, 1 + (FRAMES - 1) // 4, HEIGHT // 8, WIDTH // 8)
+        z_BCFHW = torch.empty(1, 16, latent_frames(frames), HEIGHT // 8, WIDTH // 8)
         text, empty = (torch.empty(length, WAN14B_I2V["text_dim"]) for length in (TEXT, 1))
         image_BID = torch.empty(1, IMAGE, WAN14B_I2V["image_dim"])
     fold_pads(ours)
@@ -79,28 +80,43 @@ def transformer() -> list[dict]:
     t_B = torch.full((1,), 0.5, device=META)
     forward = teraflops(lambda: predict(stock, z_BCFHW, t_B, inputs))
 
-    def edit(guidance: float) -> None:
-        sample(
-            ours,
-            inputs,
-            seeds=[0],
-            steps=STEPS,
-            shift=5.0,
-            solver="euler",
-            scheduler=UniPCMultistepScheduler(),
-            guidance=guidance,
-            empty=[empty] if guidance != 1 else None,
+    def edit(guidance: float = 1.0, middle_steps: int = 0) -> float:
+        return teraflops(
+            lambda: sample(
+                ours,
+                inputs,
+                seeds=[0],
+                steps=STEPS,
+                shift=5.0,
+                solver="euler",
+                scheduler=UniPCMultistepScheduler(),
+                guidance=guidance,
+                empty=[empty] if guidance != 1 else None,
+                middle_steps=middle_steps,
+            )
         )
 
+    return forward, edit
+
+
+def steps() -> list[dict]:
+    """Returns a row each for the DiT's steps: plain, guided, of a longer clip, and of one that loses its middle."""
+    (short, edit), (long, edit_long) = transformer(), transformer(LONGER)
     return [
-        {"part": "DiT", "stock_tf": STEPS * forward, "ours_tf": teraflops(lambda: edit(1.0))},
-        {"part": "DiT, guided", "stock_tf": 2 * STEPS * forward, "ours_tf": teraflops(lambda: edit(5.0))},
+        {"part": "DiT", "stock_tf": STEPS * short, "ours_tf": edit()},
+        {"part": "DiT, guided", "stock_tf": 2 * STEPS * short, "ours_tf": edit(5.0)},
+        {"part": f"DiT, {LONGER} frames", "stock_tf": STEPS * long, "ours_tf": edit_long()},
+        {
+            "part": f"DiT, {LONGER} frames for 2 steps",
+            "stock_tf": STEPS * long,
+            "ours_tf": edit_long(middle_steps=2),
+        },
     ]
 
 
 def count() -> tuple[list[dict], dict[str, float]]:
     """Returns the rows of the parts, and the summary."""
-    counted = side_models() + transformer()
+    counted = side_models() + steps()
     rows = [{"part": row["part"], **{k: round(row[k], 2) for k in ("stock_tf", "ours_tf")}} for row in counted]
     by = {row["part"]: row for row in rows}
     shared = ("image", "VAE encode", "VAE decode")
@@ -122,8 +138,8 @@ def count() -> tuple[list[dict], dict[str, float]]:
 
 
 def table(rows: list[dict]) -> str:
-    lines = [f"{'TFLOP at 14B, 1280 x 720':26}{'stock':>10}{'ours':>10}"]
-    return "\n".join(lines + [f"{row['part']:26}{row['stock_tf']:10.2f}{row['ours_tf']:10.2f}" for row in rows])
+    lines = [f"{'TFLOP at 14B, 1280 x 720':28}{'stock':>10}{'ours':>10}"]
+    return "\n".join(lines + [f"{row['part']:28}{row['stock_tf']:10.2f}{row['ours_tf']:10.2f}" for row in rows])
 
 
 def main() -> None:

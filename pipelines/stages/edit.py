@@ -67,6 +67,7 @@ def run(options: EditOptions) -> None:
         steps=options.steps,
         guidance=options.guidance,
         solver=options.solver,
+        middle_steps=options.middle_steps,
         preserve=options.preserve,
         hold=options.hold,
         strength=options.strength,

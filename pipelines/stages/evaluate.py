@@ -38,7 +38,8 @@ def run(config: Config, names: tuple[str, ...] | None = None) -> None:
         {
             "triplets": f"{len(triplets)} of {heldout_uri(config)}, {len(rejected)} more rejected",
             "models": ", ".join(m.name for m in chosen) + ", copy",
-            "edit": f"{config.sample.steps} {config.sample.solver} steps, guidance {config.sample.guidance}",
+            "edit": f"{config.sample.steps} {config.sample.solver} steps, guidance {config.sample.guidance}"
+            + (f", all frames for {config.sample.middle_steps}" if config.sample.middle_steps else ""),
         },
     )
     with stage(config.run.dir, "evaluate"):

@@ -51,8 +51,11 @@ def _asked(options: PlanEditOptions) -> tuple[Config, Cluster, EditTask]:
     config = replace(config, plan=replace(config.plan, gpu=options.gpu, gpu_gib=options.gpu_gib))
     cluster = cluster_of(config.plan)
     assert cluster is not None
+    if not 0 <= options.middle_steps < options.steps:
+        raise ValueError(f"middle_steps={options.middle_steps}: expected less than steps={options.steps}, or 0 for all")
+    steps = {name: getattr(options, name) for name in ("steps", "guidance", "middle_steps")}
     shape = {"height": sides[0], "width": sides[1], "frames": options.frames}
-    return config, cluster, EditTask(**shape, steps=options.steps, guidance=options.guidance)
+    return config, cluster, EditTask(**shape, **steps)
 
 
 def _row(way: EditWay, cluster: Cluster) -> str:

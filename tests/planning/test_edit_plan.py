@@ -65,6 +65,13 @@ def test_guidance_and_steps_are_passes_and_blocks_are_copied_in_each():
     assert longer[2].copy_s > planned("h100")[2][2].copy_s
 
 
+def test_frames_that_leave_early_cost_less_and_nothing_more_is_decoded():
+    longer = replace(TASK, frames=9)
+    whole, dropped, short = (planned("h100", t)[2][0] for t in (longer, replace(longer, middle_steps=2), TASK))
+    assert short.compute_s < dropped.compute_s < 1.3 * short.compute_s < whole.compute_s
+    assert dropped.peak == whole.peak
+
+
 def test_the_command_prints_the_same_for_people_and_for_programs(capsys):
     plan_edit.run(read_options(PlanEditOptions, ["gpu=rtx4090", "size=1280x720", "json=true"]))
     found = json.loads(capsys.readouterr().out)
@@ -84,6 +91,7 @@ def test_the_command_prints_the_same_for_people_and_for_programs(capsys):
         ({"size": "0x720"}, "size=0x720"),
         ({"frames": 6}, "frames"),
         ({"steps": 0}, "steps=0"),
+        ({"middle_steps": 8}, "middle_steps=8"),
         ({"gpu": "voodoo"}, "voodoo"),
     ],
 )

@@ -174,6 +174,8 @@ def test_a_clip_is_no_source(url, form):
         ({"background": "transparent"}, 400, "unsupported_value", "background"),
         ({"extra_body": {"lora": "../../etc/passwd"}}, 400, "unsupported_value", "lora"),
         ({"extra_body": {"num_frames": 6}}, 400, "invalid_value", "num_frames"),
+        ({"extra_body": {"middle_steps": 8, "num_inference_steps": 8}}, 400, "invalid_value", "middle_steps"),
+        ({"extra_body": {"middle_steps": 1, "solver": "unipc"}}, 400, "invalid_value", "middle_steps"),
         ({"extra_body": {"num_inference_steps": 51}}, 400, "invalid_value", "num_inference_steps"),
         ({"extra_body": {"guidance_scale": "nan"}}, 400, "invalid_value", "guidance_scale"),
         ({"extra_body": {"num_inference_step": 8}}, 400, "unknown_parameter", "num_inference_step"),

@@ -39,6 +39,7 @@ class EditOptions:
     negative: str = option("", "text that guidance above 1 leads away from")
     frames: int = option(5, "pixel frames of the clip: 5, 9, 13, ...")
     solver: Literal["euler", "unipc"] = option("euler", "solver of the sampling ODE")
+    middle_steps: int = option(0, "steps after which the frames between source and edit are dropped; 0 = never")
     lora: str = option("", "a LoRA's .safetensors file or folder")
     mask: str = option("", "a picture, transparent or white where to edit; the rest stays to the bit")
     preserve: Literal["off", "auto"] = option("off", "auto: what the edit does not change stays to the bit")
@@ -88,6 +89,7 @@ class PlanEditOptions:
     frames: int = option(5, "pixel frames of the clip: 5, 9, 13, ...")
     steps: int = option(8, "sampling steps")
     guidance: float = option(1.0, "classifier-free guidance; 1 needs half the time")
+    middle_steps: int = option(0, "steps after which the frames between source and edit are dropped; 0 = never")
     json: bool = option(False, "whether to print the plan as JSON, for programs")
 
 

@@ -17,9 +17,21 @@ class Sample:
         "euler", "Solver of the sampling ODE", decides=("edits", "benchmark edits")
     )
 
+    middle_steps: int = setting(
+        0,
+        "Steps after which the latent frames between source and edit are dropped, for an edit in less time; 0 = never",
+        decides=("edits", "benchmark edits"),
+        before=0,
+    )
+
     def __post_init__(self):
         check(self, AT_LEAST_1, "steps")
-        check(self, NOT_NEGATIVE, "guidance")
+        check(self, NOT_NEGATIVE, "guidance", "middle_steps")
+        require(
+            self.middle_steps < self.steps and (self.solver == "euler" or not self.middle_steps),
+            f"sample.middle_steps={self.middle_steps}: expected less than sample.steps={self.steps}, and "
+            f"sample.solver=euler, got {self.solver}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,6 +158,8 @@ class Editor:
         """
         check_counts(images, instructions, seeds, negatives, last_images)
         check_masks(images, masks, settings)
+        if settings.middle_steps and self.options.step_cache:
+            raise ValueError("middle_steps and step_cache exclude each other: the cache compares clips of one length")
         height, width = self.sides(images, settings)
         self.adapters.use(lora)
         sources, frames = fit(images, height, width), settings.frames
@@ -177,6 +179,7 @@ class Editor:
                 guidance=settings.guidance,
                 empty=empty,
                 held=held(torch.cat(stills), masks) if settings.hold and masks else None,
+                middle_steps=settings.middle_steps,
                 on_step=on_step,
             )
         with self._there(self.decoder):

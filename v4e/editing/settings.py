@@ -26,6 +26,7 @@ class EditSettings:
     guidance: float = 1.0  # 1: no guidance, one pass a step in place of two
     shift: float | None = None  # of the timesteps; None: the scheduler's own
     solver: Solver = "euler"
+    middle_steps: int = 0  # after these the latent frames between source and edit are dropped; 0: never
     preserve: Preserve = "off"  # auto: outside the region that the edit changes, the source's pixels to the bit
     hold: bool = False  # the latents outside a given mask are the source's at each step
     strength: float = 1.0  # how far the evolution goes: 0 is the source, 1 the edit
@@ -34,6 +35,10 @@ class EditSettings:
         check_frames("frames", self.frames)
         if self.steps < 1:
             raise ValueError(f"steps={self.steps}: expected at least 1")
+        if not 0 <= self.middle_steps < self.steps:
+            raise ValueError(f"middle_steps={self.middle_steps}: expected less than steps={self.steps}, or 0 for all")
+        if self.middle_steps and self.solver != "euler":
+            raise ValueError(f"middle_steps={self.middle_steps} needs solver=euler, got {self.solver}")
         if not 0 <= self.guidance < math.inf:
             raise ValueError(f"guidance={self.guidance}: expected a number, not negative, such as 1 or 5")
         if self.shift is not None and not 0 < self.shift < math.inf:
@@ -55,6 +60,7 @@ class EditSettings:
             guidance=sample.guidance,
             shift=config.flow.shift,
             solver=sample.solver,
+            middle_steps=sample.middle_steps,
         )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from v4e.method import flow
 from v4e.models.dit import DitInputs, predict
+from v4e.models.positions import keeping_ends
 from v4e.models.reuse import reusing
 from v4e.wan import TEMPORAL, Solver
 
@@ -44,26 +45,32 @@ def sample(
     empty: list[Tensor] | None = None,
     dtype: torch.dtype | None = None,
     held: Held | None = None,
+    middle_steps: int = 0,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Clip latents z_BCFHW, float32, of B encoded edits, each from the noise of its seed.
 
     `scheduler` holds UniPC's settings. `empty` are the texts (T, D) that `guidance` other than 1 leads away from.
     `dtype` as for ``models.dit.predict``. What is `held` goes the straight way from its noise to its end: at each step
-    it is those latents with that step's noise. `on_step(step, x0_hat_BCFHW)` sees the prediction after each step;
-    returning False stops there and yields that prediction. `dit` may be sharded: then all its ranks call this, equally
-    often.
+    it is those latents with that step's noise. After `middle_steps`, if it is not 0, the latent frames between source
+    and tail are dropped. The result then has two, which kept their places in time. That takes Euler's solver.
+    `on_step(step, x0_hat_BCFHW)` sees the prediction after each step; returning False stops there and yields that
+    prediction. `dit` may be sharded: then all its ranks call this, equally often.
     """
     device, numbers = inputs.y_BCFHW.device, count()
     eps_BCFHW = start(inputs.y_BCFHW, seeds)
     branches = {"text": inputs} | ({} if empty is None else {"empty": replace(inputs, text=empty)})
-    with reusing(dit, guided=empty is not None) as memo:
+    only_ends = {name: replace(seen, y_BCFHW=ends(seen.y_BCFHW)) for name, seen in branches.items()}
+    latents_F = eps_BCFHW.shape[2]
+    kept = keeping_ends(dit, latents_F) if middle_steps else nullcontext()
+    with kept, reusing(dit, guided=empty is not None) as memo:
 
         def branch(name: str, step: int, x_t_BCFHW: Tensor, t_B: Tensor) -> Tensor:
             memo.at(step, name)
             # A step cache, where one is on, must know which of the two passes it sees.
             with dit.cache_context(name) if dit.is_cache_enabled else nullcontext():
-                return predict(dit, x_t_BCFHW, t_B, branches[name], dtype=dtype)[0]
+                seen = branches[name] if x_t_BCFHW.shape[2] == latents_F else only_ends[name]
+                return predict(dit, x_t_BCFHW, t_B, seen, dtype=dtype)[0]
 
         def velocity(x_t_BCFHW: Tensor, t: float) -> Tensor:
             # in float64, so that UniPC's whole timesteps of a thousand come out whole
@@ -71,8 +78,13 @@ def sample(
             u = branch("text", step, x_t_BCFHW, t_B)
             if empty is not None:
                 u = flow.guided(u, branch("empty", step, x_t_BCFHW, t_B), guidance)
-            return u.float() if held is None else torch.where(held.free_B11HW, u.float(), eps_BCFHW - held.z_BCFHW)
+            if held is None:
+                return u.float()
+            straight = eps_BCFHW - held.z_BCFHW
+            return torch.where(held.free_B11HW, u.float(), straight if u.shape == straight.shape else ends(straight))
 
+        if middle_steps:
+            return euler(velocity, eps_BCFHW, flow.times(steps, shift).tolist(), on_step, middle_steps)
         return solve(velocity, eps_BCFHW, solver=solver, steps=steps, shift=shift, scheduler=scheduler, on_step=on_step)
 
 
@@ -100,12 +112,21 @@ def start(y_BCFHW: Tensor, seeds: list[int]) -> Tensor:
     return torch.stack(noise).to(y_BCFHW.device)
 
 
-def euler(velocity: Velocity, x: Tensor, times: Sequence[float], on_step: OnStep | None = None) -> Tensor:
+def ends(x_BCFHW: Tensor) -> Tensor:
+    """Returns the first and the last latent frame."""
+    return torch.stack([x_BCFHW[:, :, 0], x_BCFHW[:, :, -1]], 2)
+
+
+def euler(
+    velocity: Velocity, x: Tensor, times: Sequence[float], on_step: OnStep | None = None, middle_steps: int = 0
+) -> Tensor:
     """Follows `velocity` from `x` at the first of `times` to the last: the only Euler loop of v4e.
 
-    `on_step` is as for :func:`sample`.
+    `on_step` and `middle_steps` are as for :func:`sample`.
     """
     for step, (t, t_next) in enumerate(pairwise(times)):
+        if middle_steps and step == middle_steps:
+            x = ends(x)
         u = velocity(x, t)
         x0_hat = x - t * u
         x = flow.euler_step(x, u, t, t_next)

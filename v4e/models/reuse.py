@@ -51,7 +51,7 @@ class _Rope(nn.Module):
         self.rope, self._memo = rope, memo
 
     def forward(self, x_BCFHW: Tensor) -> tuple[Tensor, Tensor]:
-        return self._memo.of_edit("rope", lambda: self.rope(x_BCFHW))
+        return self._memo.of_edit(f"rope of {x_BCFHW.shape[2]} frames", lambda: self.rope(x_BCFHW))
 
 
 class _Embedder(nn.Module):
@@ -84,7 +84,7 @@ class _SelfAttention:
 def reusing(dit: WanTransformer3DModel, *, guided: bool) -> Iterator[Memo]:
     """Makes forwards of `dit` compute nothing twice; before each, the caller says by ``memo.at`` which it is.
 
-    All forwards must be of one batch: the same image tokens, the same shape, and for each branch the same texts.
+    All forwards must be of one batch: the same image tokens, height and width, and for each branch the same texts.
     Forwards of one step (two if `guided`) must also have the same ``x_t`` and ``t``. `dit` may be sharded. Afterwards
     it is as before.
     """

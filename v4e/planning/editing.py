@@ -13,7 +13,7 @@ from v4e.planning.frozen_memory import CACHE, IMAGE, TEXT
 from v4e.planning.gpus import Cluster
 from v4e.planning.memory import EXACT, block_parameters, parameter_count, token_bytes
 from v4e.planning.vae_memory import DECODE_BY_FRAME, ENCODE_BY_FRAME, VAE_BYTES
-from v4e.planning.work import Reads, forward_flops
+from v4e.planning.work import Reads, forward_flops, sampling_flops
 from v4e.wan import GRID, latent_frames
 
 HALF, EIGHT = 2, 1  # bytes of a weight in bfloat16, and in int8 or fp8
@@ -36,6 +36,7 @@ class EditTask:
     frames: int
     steps: int
     guidance: float
+    middle_steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,11 @@ def _way(
         held = all_of_them, all_of_them + vae, all_of_them + step
     passes = task.steps * (1 if task.guidance == 1 else 2)
     pass_s = forward_flops(dit, reads) / 1e12 / (config.plan.infer_share * gpu.tflops)
-    flops = sum(first + more * (latents - 1) for first, more in (ENCODE_FLOPS, DECODE_FLOPS)) * pixels / PIXELS
+    steps = {"steps": task.steps, "guidance": task.guidance, "middle_steps": task.middle_steps}
+    sampling_s = sampling_flops(dit, reads, frames=latents, **steps) / 1e12 / (config.plan.infer_share * gpu.tflops)
+    left = min(latents, 2) if task.middle_steps else latents
+    of_vae = ((ENCODE_FLOPS, latents), (DECODE_FLOPS, left))
+    flops = sum(first + more * (frames - 1) for (first, more), frames in of_vae) * pixels / PIXELS
     host = 1e9 * gpu.host_gb_s
     once = 2 * (text + image + 2 * VAE_BYTES) / host if away else 0.0  # to the GPU and back
     waiting = {
@@ -128,6 +133,6 @@ def _way(
         encoders=encoders,
         vae=vae_held,
         dit=dit_held,
-        compute_s=passes * pass_s + flops / 1e12 / (VAE_SHARE * gpu.tflops),
+        compute_s=sampling_s + flops / 1e12 / (VAE_SHARE * gpu.tflops),
         copy_s=once + waiting[away],
     )

@@ -8,7 +8,7 @@ I is image tokens.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from v4e.config import Config
 from v4e.models.sizes import DitSizes
@@ -91,6 +91,14 @@ def forward_flops(dit: DitSizes, reads: Reads) -> int:
     """Returns the FLOPs of a whole forward on one sample."""
     output = 2 * reads.clip * dit.width * dit.channels_out * math.prod(dit.patch)
     return embedding_flops(dit, reads) + dit.layers * block_flops(dit, reads) + output
+
+
+def sampling_flops(dit: DitSizes, reads: Reads, *, frames: int, steps: int, guidance: float, middle_steps: int) -> int:
+    """Returns the FLOPs of all steps of one edit of `frames` latent frames; after `middle_steps`, two are left."""
+    short = replace(reads, clip=reads.clip // frames * min(frames, 2))
+    whole = middle_steps or steps
+    passes = 1 if guidance == 1 else 2
+    return passes * (whole * forward_flops(dit, reads) + (steps - whole) * forward_flops(dit, short))
 
 
 def tapped_flops(dit: DitSizes, reads: Reads, taps: Sequence[int], tp: int = 1) -> int:

@@ -81,6 +81,7 @@ def changes(config: Config) -> list[str]:
 
 def _use(config: Config) -> list[str]:
     data, sample = config.data, config.sample
+    middle = f", middle_steps={sample.middle_steps}" if sample.middle_steps else ""
     return [
         "from PIL import Image",
         "from v4e import Editor, EditSettings",
@@ -88,7 +89,7 @@ def _use(config: Config) -> list[str]:
         'editor = Editor.load("this/folder")  # or diffusers: WanImageToVideoPipeline.from_pretrained("this/folder")',
         f"settings = EditSettings(height={data.height}, width={data.width}, frames={data.frames}, "
         f"steps={sample.steps}, guidance={sample.guidance}, shift={config.flow.shift}, "
-        f'solver="{sample.solver}")',
+        f'solver="{sample.solver}"{middle})',
         '[edit] = editor.edit([Image.open("photo.png")], ["make the car red"], [0], settings)',
         'edit.image.save("edit.png")',
     ]
