@@ -43,5 +43,7 @@ def reserved_device() -> torch.device:
 
 
 def reserved_gpus() -> list[str]:
-    """The ids of the GPUs that Ray reserved for this process."""
+    """The ids of the GPUs that Ray reserved for this process: none outside of Ray, which asking alone would start."""
+    if not ray.is_initialized():
+        return []
     return sorted(map(str, ray.get_gpu_ids()))

@@ -16,6 +16,7 @@ FOUND = re.compile(r"any_device|cuda\.(is_available|device_count)")  # what torc
 
 
 def test_a_gpu_that_torch_cannot_use_is_named(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "get_gpu_ids", lambda: [3])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(
@@ -26,9 +27,17 @@ def test_a_gpu_that_torch_cannot_use_is_named(monkeypatch):
 
 @pytest.mark.parametrize(("reserved_ids", "device"), [([], "cpu"), ([2], "cuda:0")])
 def test_what_ray_reserved_decides_and_not_what_torch_finds(monkeypatch, reserved_ids, device):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "get_gpu_ids", lambda: reserved_ids)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert str(reserved.reserved_device()) == device
+
+
+def test_outside_of_ray_nothing_is_reserved_and_no_ray_is_started(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda: pytest.fail("a Ray was started"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert str(reserved.reserved_device()) == "cpu"
 
 
 @pytest.mark.parametrize(("gpus", "tp", "words"), [(1, 1, "1 GPU"), (1, 2, "2 x 1 GPU on one node"), (0, 1, "1 CPU")])
