@@ -4,6 +4,7 @@ import { cancel, follow, start, told } from "./jobs.js";
 import * as kept from "./kept.js";
 import * as mask from "./mask.js";
 import { chosen, offered, tasks } from "./options.js";
+import { regionOf } from "./region.js";
 import { slider } from "./slider.js";
 import { asCurl, asPython } from "./snippets.js";
 import { check, named, sizeOf } from "./source.js";
@@ -60,6 +61,7 @@ async function edit(event) {
   if (from.id) body.append("file_id", from.id);
   else body.append("image", from.file);
   if (where) body.append("mask", where, "mask.png");
+  if (where || fields.preserve) body.append("region", true); // else there is none
   for (const [name, value] of Object.entries({ ...fields, output: "both", clip_format: "mp4" })) body.append(name, value);
   try {
     const { id } = await start(body, key());
@@ -100,6 +102,7 @@ async function finish(job, before, result) {
     const { n, ...fields } = job.fields; // each of n edits has a seed of its own
     const done = {
       before, after: urlOfBase64(item.b64_json, `image/${format}`), clip: urlOfBase64(item.clip_b64_json, "video/mp4"),
+      region: item.region_b64_json && urlOfBase64(item.region_b64_json, "image/png"),
       id: item.id, fromId: job.fromId, name: job.name, format, fields: { ...fields, seed: item.seed }, notes: item.warnings ?? [],
     };
     history.add(done, show);
@@ -143,12 +146,13 @@ function busy(on) {
   for (const id of ["actions", "evolution", "about"]) $(id).hidden = on || !shown;
 }
 
-function compare(before, after, words) {
+function compare(before, after, words, region) {
   $("result").hidden = false;
   $("hint").hidden = true;
   $("before").src = before;
   $("after").src = after;
   $("after").alt = words;
+  regionOf(region);
 }
 
 /** Calls `then` when the picture that is now shown has its size, not if another takes its place before. */
@@ -159,7 +163,7 @@ const bringIntoView = () => whenDrawn(() => $("compare").scrollIntoView({ block:
 function show(done) {
   shown = done;
   watching = false;
-  compare(done.before, done.after, `The edit: ${done.fields.prompt}`);
+  compare(done.before, done.after, `The edit: ${done.fields.prompt}`, done.region);
   $("clip").src = done.clip;
   $("far").value = done.fields.strength ?? 1;
   // Its frames have the aspect of the model's grid.

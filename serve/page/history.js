@@ -5,6 +5,7 @@ import * as kept from "./kept.js";
 
 const MOST = 50; // edits that are kept
 const $ = (id) => document.getElementById(id);
+const pictures = (done) => [done.before, done.after, done.clip, done.region];
 const buttons = () => [...$("history").querySelectorAll("button")];
 
 /** Adds an edit {before, after, clip, fields, ...} whose pictures are URLs of blobs; `show` is called when it is chosen. */
@@ -31,15 +32,15 @@ export function add(done, show) {
 
 /** Keeps an edit for the next time that the page is loaded. */
 export async function keep(done) {
-  const [before, after, clip] = [done.before, done.after, done.clip].map(blobOf);
-  done.number = await kept.keep({ ...done, before, after, clip });
+  const [before, after, clip, region] = pictures(done).map(blobOf);
+  done.number = await kept.keep({ ...done, before, after, clip, region });
 }
 
 /** Adds what was kept, and returns the newest edit. */
 export async function restore(show) {
   let newest = null;
-  for (const { before, after, clip, ...rest } of await kept.edits()) {
-    newest = { ...rest, before: urlOf(before), after: urlOf(after), clip: urlOf(clip) };
+  for (const { before, after, clip, region, ...rest } of await kept.edits()) {
+    newest = { ...rest, before: urlOf(before), after: urlOf(after), clip: urlOf(clip), region: region && urlOf(region) };
     add(newest, show);
   }
   return newest;
@@ -57,4 +58,4 @@ export function forgetAll() {
 }
 
 /** The URLs of all its pictures. */
-export const urls = () => buttons().flatMap(({ done }) => [done.before, done.after, done.clip]);
+export const urls = () => buttons().flatMap(({ done }) => pictures(done));

@@ -36,7 +36,10 @@ def axe(tmp_path_factory) -> str:
 def test_axe_finds_nothing(browser, url, axe, photo, tmp_path, scheme, width):
     with visit(browser, url, scheme) as page:
         page.set_viewport_size({"width": width, "height": 800})
+        page.locator("#preserve").evaluate("keep => { keep.value = 'auto' }")
         edit(page, photo, "make it blue")
+        page.get_by_role("button", name="Show the region (R)").click()
+        assert page.locator("#region").is_visible()
         page.evaluate("document.querySelectorAll('details').forEach(box => { box.open = true })")
         assert page.locator("#card").inner_text().startswith("# The tiny Wan family")
         assert page.locator("#sign").is_visible()

@@ -1,6 +1,7 @@
 """What the page does beyond an edit: masks, variations, what a reload keeps, refusals, a prefix, small screens."""
 
 import asyncio
+import base64
 import io
 import threading
 from collections.abc import Iterator
@@ -102,6 +103,34 @@ def test_size_format_and_the_names_of_files(page, photo):
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save clip").click()
     assert saved.value.suggested_filename == "photo-make-it-blue-please-7.mp4"
+
+
+def test_the_region_is_shown_by_a_button_and_a_key_and_survives_a_reload(page, url, photo):
+    edit(page, photo, "make it blue")
+    button, region, pressed = page.locator("#show-region"), page.locator("#region"), "(b => b.ariaPressed)"
+    assert not button.is_visible()
+    page.keyboard.press("r")
+    assert not region.is_visible()
+    page.locator("#options summary").click()
+    page.locator("#preserve").select_option("auto")
+    page.locator("#seed").fill("7")
+    edit(page, None, "make it blue")
+    assert not region.is_visible()
+    page.locator("#slide").focus()
+    page.keyboard.press("r")
+    assert region.is_visible() and button.evaluate(pressed) == "true"
+    page.locator("#prompt").press_sequentially("r")  # where people write it is a letter
+    assert region.is_visible()
+    fields = {"prompt": "make it blue", "preserve": "auto", "seed": "7", "region": "true"}
+    answer = httpx.post(f"{url}/v1/images/edits", data=fields, files={"image": photo.read_bytes()}).json()
+    mask = opened(base64.b64decode(answer["data"][0]["region_b64_json"])).getchannel("A")
+    page.reload()
+    assert button.is_visible() and button.evaluate(pressed) == "false"
+    assert shown(page, "region", "A") == mask.tobytes()
+    button.click()
+    assert region.is_visible() and size(page, "region") == [48, 32]
+    page.locator("#history button").last.click()  # nothing was kept in it
+    assert not region.is_visible() and not button.is_visible()
 
 
 def test_a_reload_keeps_the_history(page, photo):

@@ -47,9 +47,9 @@ def choose(page, photo: Path) -> None:
     page.get_by_text(f"Source: {photo.name}").wait_for()
 
 
-def shown(page) -> bytes:
-    """The picture of the edit that is shown."""
-    drawn = page.locator("#after").evaluate(
+def shown(page, name: str = "after", channels: str = "RGB") -> bytes:
+    """The bytes of the edit that is shown, or of another picture of the page: of these of its channels R, G, B, A."""
+    drawn = page.locator(f"#{name}").evaluate(
         """async image => {
             await image.decode();
             const {naturalWidth: width, naturalHeight: height} = image, canvas = new OffscreenCanvas(width, height);
@@ -58,7 +58,7 @@ def shown(page) -> bytes:
             return [...context.getImageData(0, 0, width, height).data];
         }"""
     )
-    return bytes(value for k, value in enumerate(drawn) if k % 4 < 3)  # RGB of RGBA
+    return bytes(value for k, value in enumerate(drawn) if "RGBA"[k % 4] in channels)
 
 
 def size(page, name: str) -> list[int]:
