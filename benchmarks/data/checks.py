@@ -4,14 +4,15 @@
 
 The texts are labelled instructions with reference captions, which must not lie in this repository. The references are
 good captions. Bad ones are made of them by faults that were read in captions: half a phrase, a wrong number, the
-order pasted. Others name another edit, the opposite, a color that nobody named, or a word twice. A caption is rejected
-if a check fails. The turns are those of benchmarks/instructions/sessions.txt.
+order pasted. Others name another edit, the opposite, a color that nobody named, or a word twice. A caption is
+rejected if a check fails. Captions of compounds are good ones too, clause by clause; one adverb may serve them all.
+The turns are those of benchmarks/instructions/sessions.txt.
 """
 
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.data.captions import INSTRUCTIONS
@@ -19,13 +20,15 @@ from benchmarks.data.reader import share
 from benchmarks.support.result import write_result
 from v4e.captions.checks import check_caption, open_part
 from v4e.language.clauses import clauses
-from v4e.language.inflection import third_person
+from v4e.language.inflection import sentence, third_person
+from v4e.language.reader import read
 from v4e.language.tasks import TASKS
 from v4e.language.turns import resolve
 
 COMMAND = "python -m benchmarks.data.checks texts=dev.jsonl"
 OPPOSITE = {"addition": ("appear", "fade away"), "removal": ("fade", "appear")}
 _HALF = re.compile(r"(.* (?:into|to|becomes?|adopts?)) (?!the (?:left|right)).+")
+_NEXT = re.compile(r", (?:and )?(?=the |an? )")
 _VERB = re.compile(r"(?<=gradually )(\w+?)(s?)\b(?! and)")
 
 
@@ -53,6 +56,19 @@ def sessions() -> list[tuple[list[str], list[str]]]:
     return [([said for said, _ in block], [means for _, means in block]) for block in lines]
 
 
+def parts_of(rows: Sequence[dict]) -> Iterator[tuple[str, str, str]]:
+    """Yields (clause, caption, task) of captions of compounds that can be cut into as many parts as there are edits."""
+    for row in rows:
+        if row["caption"] and row["lang"] == "en" and row["task"] == "compound":
+            edits, cores = read(row["instruction"]).parts, _NEXT.split(open_part(row["caption"]))
+            if len(edits) == len(cores) == len(row["tasks"]):
+                yield from (
+                    (edit.text, sentence(core), task)
+                    for edit, core, task in zip(edits, cores, row["tasks"], strict=True)
+                    if task in TASKS
+                )
+
+
 def main() -> None:
     given = dict(arg.split("=", 1) for arg in sys.argv[1:])
     rows = [json.loads(line) for line in Path(given["texts"]).read_text().split("\n") if line]
@@ -70,8 +86,16 @@ def main() -> None:
             rejected.setdefault(kind, []).append(bool(failed))
             if given.get("errors") and bool(failed) == (kind == "good"):
                 print(kind, failed, "|", text, "|", caption)
+    rejected["good_parts"] = []
+    for text, core, task in parts_of(rows):
+        failed = set(check_caption(core, text, task)) - {"gradual"}
+        rejected["good_parts"].append(bool(failed))
+        if given.get("errors") and failed:
+            print("good_parts", failed, "|", text, "|", core)
+    parts = rejected.pop("good_parts")
     bad = [value for kind, values in rejected.items() if kind != "good" for value in values]
     figures = [share("rejected_good", rejected.pop("good")), share("rejected_bad", bad)]
+    figures.append(share("rejected_good_parts", parts))
     figures += [share(f"rejected_{kind}", values) for kind, values in rejected.items()]
     turns = [
         "; ".join(edits).lower() == means.lower()

@@ -196,10 +196,34 @@ def test_quoted_text_comes_through_byte_for_byte():
             "invented",
         ),
         ("tone", "make it night", f"The image gradually becomes night{' and more' * 20}.", "short"),
+        ("background", "make the background a lake and a castle", "The background slowly becomes a lake.", "kept"),
+        ("removal", "remove everything but the house", "Everything gradually fades away.", "kept"),
+        ("material", "make the stone wall smooth", "The stove wall gradually becomes smooth.", "kept"),
     ],
 )
 def test_checks_catch(task: str, instruction: str, caption: str, failed: str):
     assert failed in check_caption(caption, instruction, task)
+
+
+@pytest.mark.parametrize(
+    ("task", "instruction", "caption"),
+    [
+        ("text", "change the title 'STOP' to 'GO GO GO'", "The title 'STOP' gradually changes to 'GO GO GO'."),
+        ("motion", "change the A-pose to a squat", "The pose slowly changes from an A-pose to a squat."),
+        ("tone", "increase the brightness of the cat's face", "The cat's face gradually brightens."),
+        ("tone", "make it a night-time setting", "The image gradually shifts to nighttime."),
+        (
+            "background",
+            "change the background to hills in the distance",
+            "The background slowly becomes distant hills.",
+        ),
+        ("background", "replace the sky with a stormy sky", "The sky slowly transforms into a stormy sky."),
+        ("tone", "darken the lawn to match the sky", "The lawn gradually darkens."),
+        ("motion", "change the man's posture to a push-up", "The man slowly lowers himself into a push-up."),
+    ],
+)
+def test_checks_let_a_person_say_it_in_other_words(task: str, instruction: str, caption: str):
+    assert check_caption(caption, instruction, task) == []
 
 
 def test_new_words_are_allowed_only_when_asked_for():

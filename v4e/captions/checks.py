@@ -1,7 +1,7 @@
 """Checks that a proposed evolution caption must pass before a teacher may see it."""
 
 import re
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from v4e.captions.grammar import odd, pasted
 from v4e.language.slots import slots
@@ -25,8 +25,8 @@ _VERBS: dict[str, str] = {
     "material": "become turn change shift transform take transition",
     "text": "change turn become morph shift transform transition read translate",
     "motion": "raise lift lower move slide shift turn tilt rotate bend open close rise drop glide drift go "
-    "come travel fall wave stretch extend smile turn become change",
-    "portrait": "smooth brighten turn become fade appear soften whiten change shift lighten darken",
+    "come travel fall wave stretch extend smile turn become change break fade settle lean",
+    "portrait": "smooth brighten turn become fade appear soften whiten change shift lighten darken gain",
     "style": "adopt turn transform become shift take morph change transition look",
     "tone": "shift become turn change transition take transform fade grow brighten darken warm cool adopt",
 }
@@ -37,7 +37,8 @@ _NEUTRAL = words_of(
     "over time bit step in place across whole entire image picture photo scene person subject object sign "
     "text word letters texture material surface color hue shade style look tone grade mood atmosphere "
     "corner side part area edge background view side new itself completely fully again softly down up "
-    "back away out smooth clear position around",
+    "back away out smooth clear position around begin start pose posture gesture expression gaze "
+    "himself herself themselves",
 )
 _ADVERBS = {stem(word) for word in _GRADUAL}
 _NAMED = {stem(word) for word in NAMED}
@@ -60,6 +61,8 @@ _SYNONYMS = tuple(
         "metal metallic",
         "wood wooden",
         "nighttime night",
+        "background backdrop behind",
+        "three-dimensional 3d depth deep",
     )
 )
 
@@ -71,7 +74,8 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
     - ``gradual``: a gradual adverb, or "over time".
     - ``verb``: states the transition of its task, in the third person, and not the opposite.
     - ``kept``: the content words of the instruction, quoted texts and words in capitals byte for byte. One word in
-      three may be lost, if it is no color, number, place, shape, material or part of a list.
+      three may be lost, if it is no color, number, place, shape, material or a whole item of a list. A related word
+      will do ("distant" for "distance"), and what follows ", making" or "to match" is free.
     - ``invented``: a color, number, place, shape, material or quoted text that the instruction does not have.
     - ``drift``: more than ``new_words`` other content words that the instruction does not have.
     - ``direction``: the old state stands before the verb, the new state after it.
@@ -93,11 +97,11 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
         "short": 3 <= len(core.split()) <= MAX_WORDS and "\n" not in core and ". " not in core,
         "gradual": bool(_GRADUAL & set(words(core))) or "over time" in core.lower(),
         "verb": _states(core_stems, stems(normalize(instruction)), kind) or _passive(core, normalize(instruction)),
-        "kept": _keeps(core, instruction),
+        "kept": keeps(core, instruction),
         "invented": foreign(instruction) or _true_to(core, instruction, task),
         "drift": foreign(instruction) or len(_new(core_stems, own_stems, (task, kind))) <= new_words,
         "direction": _directed(core, instruction, task),
-        "repeated": not _repeats(words(core), own_stems),
+        "repeated": not _repeats(words(QUOTED.sub(" ", core)), own_stems),
         "language": not foreign(core),
         "grammar": not (pasted(core, normalize(instruction)) or odd(core)),
     }
@@ -162,7 +166,16 @@ def _class(word_stem: str) -> set[str]:
 
 
 def _covered(wanted: str, by: set[str]) -> bool:
-    return bool(_class(wanted) & by)
+    if _class(wanted) & by:
+        return True
+    return wanted not in _NAMED and any(_akin(wanted, word) for word in by - _NAMED)
+
+
+def _akin(a: str, b: str) -> bool:
+    """True of words of one family: hair and hairstyle, distance and distant."""
+    short = min(len(a), len(b))
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+    return alike >= 4 and (alike == short or (alike >= 5 and short - alike <= 2))
 
 
 def _task_verbs(task: str) -> set[str]:
@@ -183,17 +196,21 @@ def _states(core: list[str], instruction: list[str], task: str) -> bool:
     return bool(verbs & set(core)) and not against & set(core) and not imperative
 
 
-def _keeps(core: str, instruction: str) -> bool:
+def keeps(core: str, instruction: str, *, lists: bool = False) -> bool:
+    """True if a caption has the words of an instruction, but for one in three; with `lists`, all words of a list."""
     present = set(stems(core))
     texts = verbatim(normalize(instruction))
     plain = QUOTED.sub(" ", normalize(instruction))
     if foreign(instruction):
         return all(text in core for text in texts)
-    wanted = content(re.sub(r"\b(an? [\w-]+) one\b", r"\1", plain))
+    plain = _FURTHER.sub("", plain)
+    wanted = content(re.sub(r"\b(an? [\w-]+) one\b", r"\1", plain.replace(" on top of ", " on ")))
     lost = {word for word in wanted if not _covered(word, present)}
-    spare = 0 if _LISTS.search(plain) else len(wanted) // 3
+    spare = 0 if _EXCEPT.search(plain) or (lists and _LISTS.search(plain)) else len(wanted) // 3
+    items = [content(item) for item in _LISTS.split(plain)]
+    whole = all(any(_covered(word, present) for word in item) for item in items if item)
     texts = texts[len(texts) > 1 and bool(_FROM_TO.match(plain)) :]  # the old text may be known by its place
-    return all(text in core for text in texts) and len(lost) <= spare and not lost & _NAMED
+    return all(text in core for text in texts) and whole and len(lost) <= spare and not lost & _NAMED
 
 
 def _passive(core: str, instruction: str) -> bool:
@@ -202,10 +219,11 @@ def _passive(core: str, instruction: str) -> bool:
     return bool(done and instruction and stem(done[1]) == stem(instruction.split()[0].lower()))
 
 
+# what a caption may leave out: the means, and a detail that the edit itself brings
+_FURTHER = re.compile(r"(?:,(?: while)?| by) \w+ing\b.*| to match\b.*| ?\([^)]*\)", re.I)
 _FROM_TO = re.compile(r"(?:change|replace|turn|swap|edit) ", re.I)
-_LISTS = re.compile(
-    r", (?:the|an?) |\b(?:and|or|except|but|not|without)\b", re.I
-)  # each word of such instructions counts
+_LISTS = re.compile(r", |\b(?:and|or)\b", re.I)  # a word of each item counts
+_EXCEPT = re.compile(r"\b(?:except|but|not|without)\b", re.I)  # each word of such instructions counts
 
 
 def _true_to(core: str, instruction: str, task: str) -> bool:
@@ -218,7 +236,7 @@ def _true_to(core: str, instruction: str, task: str) -> bool:
 
 def _new(core: list[str], instruction: list[str], kinds: tuple[str, str]) -> set[str]:
     free = _FREE.union(set(instruction), *(_task_verbs(kind) for kind in kinds))
-    return {word for word in core if not _class(word) & free}
+    return {word for word in core if not _covered(word, free)}
 
 
 def _directed(core: str, instruction: str, task: str) -> bool:
@@ -228,14 +246,15 @@ def _directed(core: str, instruction: str, task: str) -> bool:
     if (
         before
         and not {"from", "instead", "rather"} & set(words(instruction))
-        and before[1].strip("'\"\u201c\u201d") not in instruction
+        and re.sub(r"^(?:an?|the) ", "", before[1]).strip("'\"\u201c\u201d") not in instruction
     ):
         return False
     found = slots(instruction, task)
     if found is None or task not in ("replacement", "color", "material", "portrait", "background"):
         return True
     source, target = content(found.source), [s for s in stems(found.target) if s in content(found.target)]
-    fresh = [word for word in target if word not in source]
+    said = stems(instruction)
+    fresh = [word for word in target if word not in source and said.count(word) < 2]
     if not fresh or any(word not in present for word in [*source, *fresh]):
         return True  # lost words are reported by "kept"
     verbs = [at for at, word in enumerate(present) if word in _task_verbs(task) or word in _ADVERBS]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from v4e.captions.checks import check_caption
+from v4e.captions.checks import keeps
 from v4e.captions.grammar import pasted
 from v4e.captions.passive import passive
 from v4e.language.inflection import (
@@ -69,7 +69,7 @@ def core_caption(instruction: str, task: str) -> str:
     """Returns the caption of one atomic edit without closing clause; in the passive voice if no slots fit."""
     found = slots(instruction, task)
     core = _fill(found, task) if found else ""
-    if not core or pasted(core, normalize(instruction)) or "kept" in check_caption(core, instruction, task):
+    if not core or pasted(core, normalize(instruction)) or not keeps(core, instruction, lists=True):
         return passive(normalize(instruction), task)
     return core
 
@@ -122,7 +122,7 @@ def _fill(found: Slots, task: str) -> str:
                 return f"The scene gradually looks {found.target[:1].lower()}{found.target[1:]}"
             if QUOTED.search(found.target) or "'s " in found.target:
                 return f"The scene gradually adopts the style of {found.target}"
-            named = with_article(re.sub("^the ", "", found.target))
+            named = with_article(re.sub("^the (?!.* of )", "", found.target))
             whole = re.search(r"\b(?:style|photo\w*|poster|look|image|filter|effect)\b", named, re.I)
             return f"The scene gradually adopts {named}{'' if whole else ' style'}"
         case "tone":

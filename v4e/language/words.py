@@ -58,7 +58,8 @@ REQUEST = words_of(
     "mimic resemble seamlessly completely entirely fully posture pose expression gesture everyone process highlight "
     "highlighting featuring "
     "worn part "
-    "slightly lot switch move caption trade use fill hang stick draw attach mount alter update translate wish prefer",
+    "slightly lot setting appear though switch move caption trade use fill hang stick draw attach mount alter update "
+    "translate wish prefer",
 )
 
 
@@ -69,6 +70,7 @@ def words(text: str) -> list[str]:
 
 def stem(word: str) -> str:
     """Returns a crude stem, equal for raise, raises, raised and raising, and for dark, darken and darker."""
+    word = re.sub(r"(?<=\w{3})(?:-styled?|-like|-colou?red|ness)$", "", word).replace("-", "")
     for ending in ("ening", "ened", "ens", "en", "ing", "ers", "er", "ies", "ied", "ed", "es", "s", "y", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word[: -len(ending)]
