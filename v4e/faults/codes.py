@@ -18,6 +18,7 @@ CODES: dict[str, str] = {
     "A11": "The command was stopped by Ctrl-C or SIGTERM. The same command goes on with what it finished.",
     "A12": "A file that v4e or another program wrote is damaged, or was changed by hand. The line names it. Restore "
     "it, or remove it if it is of a run, whose stage then writes it anew.",
+    "A13": "`v4e doctor` found something wrong. The lines above say what, on which node, and how to mend it.",
     "A99": "An error that v4e did not expect. Run the command again with V4E_DEBUG=1, and report what it prints.",
     # T: training and what belongs to it
     "T01": "The attention backend of `models.attention` is not installed, or cannot compute in this precision. "
