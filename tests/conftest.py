@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-RAY = "ray"
+RAY, PRETENDED = "ray", "tests/gpu/"  # groups of tests
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
 )  # of what they start
@@ -36,13 +36,15 @@ def on_ray(file: Path) -> tuple[bool, frozenset[str]]:
 
 
 def group_of(nodeid: str) -> str:
-    """The group that a test belongs to, which one worker runs whole: RAY, so that one cluster serves all, or its file.
+    """The group that a test belongs to, which one worker runs whole: RAY, PRETENDED, or its file.
 
-    xdist's own ``loadgroup`` does nothing under pytest 9.2.
+    So one cluster serves all tests on Ray, and one import of torch and diffusers all on a pretended GPU. xdist's own ``loadgroup`` does nothing under pytest 9.2.
     """
     name, _, test = nodeid.partition("::")
     every, named = on_ray(ROOT / name)
-    return RAY if every or test.partition("[")[0] in named else name
+    if every or test.partition("[")[0] in named:
+        return RAY
+    return PRETENDED if name.startswith(PRETENDED) else name
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:

@@ -5,20 +5,33 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("recipe", ["wan14b_480p", pytest.param("wan14b_720p", marks=pytest.mark.long)])
-def test_a_teacher_computes_a_target_without_a_wait(pretended, recipe):
-    case = pretended("teacher", f"recipe={recipe}")
+@pytest.fixture(scope="module")
+def teacher(pretended):
+    """A target and two steps of a rollout, by one block: both tests look at one walk."""
+    return pretended("teacher", "recipe=wan14b_480p", layers=1, rollout=True)
+
+
+def test_a_teacher_computes_a_target_without_a_wait(teacher):
+    is_computed_without_a_wait(teacher, taps=1)
+
+
+@pytest.mark.long
+def test_so_does_one_of_two_blocks_at_720p(pretended):
+    is_computed_without_a_wait(pretended("teacher", "recipe=wan14b_720p"), taps=2)
+
+
+def is_computed_without_a_wait(case, *, taps: int) -> None:
     forward, answer, tokens = case.parts["forward"], case.parts["answer"], case.notes["shape"][2]
     assert forward.syncs == 0, forward.reads
     assert not forward.mismatched
-    assert answer.moved_out.total() == 2 * tokens * 5120 * 2  # of two taps
+    assert answer.moved_out.total() == taps * tokens * 5120 * 2
     assert set(answer.reads) == {"Event.synchronize"}  # into pinned memory: only who sends it waits for it
     assert set(case.notes["flash"]) == {(tokens, tokens), (tokens, 512), (tokens, 514)}
     assert forward.peak == pytest.approx(case.planned, rel=0.1)
 
 
-def test_a_rollout_waits_for_nothing(pretended):
-    rollout = pretended("teacher", "recipe=wan14b_480p", layers=1, rollout=True).parts["rollout"]
+def test_a_rollout_waits_for_nothing(teacher):
+    rollout = teacher.parts["rollout"]
     assert rollout.syncs == 0, rollout.reads
     assert not rollout.mismatched
     assert rollout.computed["_scaled_dot_product_flash_attention bfloat16"] == 3 * 2 * 2  # kinds, passes, steps
