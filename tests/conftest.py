@@ -38,7 +38,8 @@ def on_ray(file: Path) -> tuple[bool, frozenset[str]]:
 def group_of(nodeid: str) -> str:
     """The group that a test belongs to, which one worker runs whole: RAY, PRETENDED, or its file.
 
-    So one cluster serves all tests on Ray, and one import of torch and diffusers all on a pretended GPU. xdist's own ``loadgroup`` does nothing under pytest 9.2.
+    So one cluster serves all tests on Ray, and one import of torch and diffusers all on a pretended GPU. xdist's own
+    ``loadgroup`` does nothing under pytest 9.2.
     """
     name, _, test = nodeid.partition("::")
     every, named = on_ray(ROOT / name)
