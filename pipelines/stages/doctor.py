@@ -25,9 +25,10 @@ def run(config: Config) -> None:
         Fault: something is wrong; names the checks.
     """
     found = findings(config)
-    table = Table(box=None, show_header=False)
-    for column in ({"no_wrap": True}, {"no_wrap": True}, {"overflow": "fold"}):
-        table.add_column(**column)
+    table = Table("", "", "", box=None, show_header=False)
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    table.columns[2].overflow = "fold"
     for one in found:
         table.add_row(one.state, one.name, one.said)
     console.print(table)
