@@ -25,17 +25,21 @@ def photo(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_readmes_line(photo, tmp_path):
-    command = [Path(sys.executable).with_name("v4e"), "edit", str(photo), "make the car blue"]
+@pytest.mark.parametrize("program", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_the_readmes_line(photo, tmp_path, capsys, program):
     files = ["-o", f"{tmp_path}/out.png", f"clip={tmp_path}/out.mp4", f"strip={tmp_path}/strip.png"]
-    done = subprocess.run([*command, *files, "steps=2"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert [line.split(",")[0] for line in done.stderr.splitlines() if line.startswith("step")] == [
-        "step 1/2",
-        "step 2/2",
-    ]
-    assert "70x45, edited at 32x16" in done.stderr
-    assert done.stdout.startswith(f"wrote {tmp_path}/out.png, {tmp_path}/out.mp4, {tmp_path}/strip.png (seed 0, ")
+    arguments = [str(photo), "make the car blue", *files, "steps=2"]
+    if program:
+        command = [Path(sys.executable).with_name("v4e"), "edit", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        out, err = done.stdout, done.stderr
+    else:
+        main("edit", arguments)
+        out, err = capsys.readouterr()
+    assert [line.split(",")[0] for line in err.splitlines() if line.startswith("step")] == ["step 1/2", "step 2/2"]
+    assert "70x45, edited at 32x16" in err
+    assert out.startswith(f"wrote {tmp_path}/out.png, {tmp_path}/out.mp4, {tmp_path}/strip.png (seed 0, ")
     assert Image.open(tmp_path / "out.png").size == (70, 45)
     with av.open(f"{tmp_path}/out.mp4") as clip:
         assert len(list(clip.decode(video=0))) == 5

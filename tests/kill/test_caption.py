@@ -1,5 +1,6 @@
 """pipelines/caption.py killed in the middle: the next run goes on and writes the same captions."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ def captions(folder: Path, suffix: str = "") -> dict[str, dict]:
     return read_captions(str(folder / f"captions.parquet{suffix}"))
 
 
-def killed_and_whole(folder: Path, *model: str) -> dict[str, dict]:
-    """Checks that a killed run and the same command give the captions of an undisturbed run; returns them."""
+def killed_and_whole(folder: Path, *model: str, killed_now: Callable[[], None] = lambda: None) -> dict[str, dict]:
+    """Checks that a killed run and the same command give the captions of an undisturbed run; returns the killed one's.
+
+    `killed_now` is called after the kill.
+    """
     whole, killed = folder / "whole", folder / "killed"
     for run in (whole, killed):
         write_split(str(run / "triplets" / "train.parquet"), "train", 1, 0)  # 11 instructions: 6 batches
@@ -28,6 +32,7 @@ def killed_and_whole(folder: Path, *model: str) -> dict[str, dict]:
         return [f"run.dir={run}", "caption.batch=2", "caption.candidates=3", *model]
 
     kill_once(start("caption.py", command(killed)), lambda: len(captions(killed, ".parts")) > 2)
+    killed_now()
     before = captions(killed, ".parts")
     assert 2 < len(before) < 11 and not captions(killed), "the kill was meant to fall into the middle"
     for run in (killed, whole):
@@ -43,7 +48,8 @@ def killed_and_whole(folder: Path, *model: str) -> dict[str, dict]:
 def test_sigkill_and_the_same_command_give_the_same_captions(cluster, tmp_path, capsys):
     with serve() as server:
         server.delay_s = 0.2  # so that the kill falls into the middle
-        before = killed_and_whole(tmp_path, f"caption.url={server.url}", "caption.model=any", "caption.vote=never")
+        model = (f"caption.url={server.url}", "caption.model=any", "caption.vote=never")
+        before = killed_and_whole(tmp_path, *model, killed_now=lambda: setattr(server, "delay_s", 0.0))
     assert f"11, of which {len(before)} are done" in " ".join(capsys.readouterr().out.split())
 
 

@@ -22,10 +22,16 @@ from tests.support import ray_worker
 
 PRELOADED = [
     "aiohttp",
+    "av",
     "fastapi",
     "grpc",
+    "limits",
+    "opentelemetry.sdk.metrics",
     "pandas",
+    "prometheus_client",
     "pyarrow.dataset",
+    "pytest",
+    "rich.progress",
     "tests.support.student",
     "uvicorn",
     "v4e.editing.editor",
