@@ -130,6 +130,23 @@ def test_a_pasted_order_is_refused(caption: str):
         ("Add my logo next to the door", "text", "My logo gradually appears next to the door"),
         ("Make the caption bold", "text", "The caption gradually becomes bold"),
         ("Change the plum into peach", "replacement", "The plum gradually turns into a peach in place"),
+        ("make him wear red", "color", "The person's clothes' color gradually shifts to red"),
+        ("dress the boy in a raincoat", "replacement", "The boy's clothes gradually turn into a raincoat in place"),
+        ("make it a gray background", "background", "The background slowly transforms into gray"),
+        ("There should be no fence in the picture", "removal", "The fence gradually fades away"),
+        (
+            "An owl has been added to the left of the door",
+            "addition",
+            "An owl gradually appears to the left of the door",
+        ),
+        (
+            "Change his expression from angry expression to a grin",
+            "motion",
+            "His expression gradually changes from angry expression to a grin",
+        ),
+        ("make a peace sign with his left hand", "motion", "The person slowly makes a peace sign with his left hand"),
+        ("change the text on the side", "text", "The text on the side is gradually changed"),
+        ("Move 'HELLO' to the left corner", "text", "'HELLO' is gradually moved to the left corner"),
     ],
 )
 def test_kinds_that_templates_got_wrong(text: str, task: str, core: str):

@@ -38,7 +38,7 @@ _NEUTRAL = words_of(
     "text word letters texture material surface color hue shade style look tone grade mood atmosphere "
     "corner side part area edge background view side new itself completely fully again softly down up "
     "back away out smooth clear position around begin start pose posture gesture expression gaze "
-    "himself herself themselves",
+    "himself herself themselves clothes",
 )
 _ADVERBS = {stem(word) for word in _GRADUAL}
 _NAMED = {stem(word) for word in NAMED}

@@ -133,4 +133,4 @@ def _is(thing: str) -> str:
 
 
 def _s(verb: str, thing: str) -> str:
-    return verb if plural(thing) else third_person(verb)
+    return verb if plural(definite(thing)) else third_person(verb)

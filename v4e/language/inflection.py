@@ -6,7 +6,7 @@ calls "bus" a plural. ``lemminflect`` 0.2 agrees on all verbs but "beautify" tha
 
 import re
 
-from v4e.language.words import COLORS, MATERIALS, words, words_of
+from v4e.language.words import COLORS, MATERIALS, QUOTED, words, words_of
 
 _MASSES = words_of(
     "snow rain fog mist smoke fire water grass sunlight light lipstick makeup make-up mascara text ice dust"
@@ -38,7 +38,7 @@ def plural(noun_phrase: str) -> bool:
 
 def with_article(noun_phrase: str) -> str:
     """Turns ``beach`` into ``a beach``; plurals, mass nouns and phrases with a determiner stay."""
-    if re.match(rf"an?\b|{_DETERMINER}", noun_phrase, re.I) or plural(noun_phrase):
+    if re.match(rf"an?\b|{_DETERMINER}", noun_phrase, re.I) or QUOTED.match(noun_phrase) or plural(noun_phrase):
         return noun_phrase
     if (words(noun_phrase) or [""])[-1] in _MASSES or re.fullmatch(r"[A-Z][a-z]+", noun_phrase):
         return noun_phrase

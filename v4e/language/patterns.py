@@ -37,6 +37,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"(?:cut|edit|crop|photoshop|wipe|clip) (?P<source>.+?) (?:away|out|off)(?: (?:of|from) {WHOLE})?",
     ),
     "replacement": (
+        r"dress (?P<owner>.+?) in (?P<target>.+)",
         r"substitute (?P<target>.+?) for (?P<source>.+)",
         r"(?:replace|swap|exchange|substitute|switch)(?: out)? (?P<source>.+?) (?:with|by|for|to) (?P<target>.+)",
         rf"(?:{_MAKE}|morph) (?P<source>.+?) (?:into|to|be|become) (?P<target>.+)",
@@ -57,6 +58,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"P<target>.+)",
         r"(?:change|replace|swap|set|switch) the (?:sky|location|surroundings) (?:to|with|for|into) (?P<target>.+)",
         rf"{_MAKE} (?:the )?(?:background|backdrop) (?P<target>.+)",
+        rf"{_MAKE} (?:it|this) (?:into )?an? (?P<target>.+?) (?:background|backdrop)",
         r"(?:\w+)(?: out)? (?P<source>(?:what's|what is|everything|the \w+) behind .+?) (?:in|into|to|with|by|for) (?"
         r"P<target>.+)",
         r"(?:\w+)(?: out)? (?P<source>the (?:surroundings?|environment|landscape|view|setting|scenery|location)) (?"
@@ -73,6 +75,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"(?:change|turn|make|set|switch) (?P<source>.+?)(?:['\u2019]s?)? colou?r (?P<place>from {_COLOR} )?(?:(?"
         rf":into|to|be) )?(?P<target>{_COLOR})",
         rf"give (?P<source>.+?) an? (?P<target>{_COLOR}) (?:colou?r|shade|tint|hue)",
+        rf"(?:make|let|have) (?P<owner>.+?) wear (?P<target>{_COLOR})",
         rf"give (?P<owner>.+?) (?:an? )?(?P<target>{_COLOR}) (?P<part>\w+(?: \w+)?)",
         rf"\w+ {_THING} (?P<place>from {_COLOR} )?(?:(?:in|into|to|as|with|be|become|a) )?(?P<target>{_COLOR})(?: "
         rf"colou?r(?:ed)?| instead)?",
@@ -142,12 +145,13 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"{ADD} (?P<new>(?:the|an?|my|his|her) .+?) (?P<place>{PLACE})",
         r"replace (?P<source>.+?) (?:with|by) (?P<target>.+?)(?: (?P<place>(?:on|in|of) .+))?",
         r"(?P<verb>translate) (?P<source>.+?) (?P<place>(?:in)?to .+)",
-        r"(?:make|turn|change) (?P<source>(?:the|all|his|her|my) .+?) (?:in |into |to )?(?P<state>[\w-]+)",
+        r"(?:make|turn|change) (?P<source>(?:the|all|his|her|my) .+?) (?:in |into |to )?"
+        r"(?<!\bthe )(?<!\ba )(?P<state>[\w-]+)",
         r"(?P<verb>fix|correct|enlarge|shrink|move|rotate|blur) (?P<source>.+)",
     ),
     "motion": (
         r"(?:make|change|turn) (?P<source>(?:the |his |her |their )?(?:\w+'s )?(?:expression|pose|posture|gesture|"
-        r"action)(?: of .+?)?) (?:from (?P<before>.+?) )?(?:(?:in)?to )?(?P<target>.+)",
+        r"action)(?: of .+?)?) (?:from (?P<before>.+?) (?:in)?to |(?:in)?to )?(?P<target>.+)",
         rf"(?:make|have|let|get) (?P<source>.+?) (?:to )?{_VERB}(?: (?P<place>(?!to {MOVE}\b).+))?",
         r"(?:make|have|let|get|show) (?P<source>.+?) (?P<doing>\w+ing)(?: (?P<place>.+))?",
         r"(?:make|have|let|get) (?P<source>(?:the |his |her |a |an )?\w+(?: \w+)??) (?:to )?(?P<verb>\w+)(?: (?"

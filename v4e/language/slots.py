@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from v4e.language.inflection import definite, with_article
+from v4e.language.inflection import definite, possessive, with_article
 from v4e.language.lexicon import ADD, REMOVE
 from v4e.language.patterns import PATTERNS, PLACE
 from v4e.language.tasks import normalize
@@ -42,7 +42,8 @@ def slots(instruction: str, task: str) -> Slots | None:
             if (prep := found.pop("prep", "")) in ("in front of", "inside"):
                 found["target"] = f"the {'area' if prep == 'in front of' else 'view from'} {prep} {found['target']}"
             if "owner" in found:
-                found["source"] = f"{found.pop('owner')}'s {found.pop('part')}"
+                owner = re.sub("^them$", "the people", found.pop("owner"))
+                found["source"] = f"{possessive(definite(owner))} {found.pop('part', 'clothes')}"
             if "before" in found:
                 found["place"] = f"from {found.pop('before')}"
             if "gone" in found:

@@ -118,7 +118,12 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         + r") be (?P<x>.+)",
         r"add \g<x> \g<p>",
     ),
+    (r"(?:let )?there (?:" + _MODAL + r" )?(?:be|is|are) (?:no|not any)(?: more)? (?P<x>.+)", r"remove \g<x>"),
     (r"(?:let )?there (?:" + _MODAL + r" )?be (?P<x>.+)", r"add \g<x>"),
+    (
+        r"make (?P<x>an? (?:[\w-]+ )?(?:sign with (?:the|his|her|both) .+|gesture|fist)\b.*)",
+        r"have the person make \g<x>",
+    ),
     (r"(?P<w>.+?) (?:is|are) missing (?P<x>.+)", r"add \g<x> to \g<w>"),
     (r"(?P<w>[^,]+?) needs? (?P<x>an? [^,]+|some [^,]+)(?:, .+)?", r"give \g<w> \g<x>"),
     (
@@ -164,7 +169,9 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"(?:let|have|make|get) (?P<x>.+?) (?:be|become|appear)(?P<l> like)? (?P<y>.+)", r"make \g<x>\g<l> \g<y>"),
 )
 # "the leaves should be dyed yellow"
-_DONE = re.compile(_X + " " + _MODAL + r" be (?P<v>\w+)(?P<p> up| down| out| off)?(?P<r> .+)?", re.I)
+_DONE = re.compile(
+    _X + " (?:" + _MODAL + r" be|ha(?:s|ve) been) (?P<v>\w+)(?P<p> up| down| out| off)?(?P<r> .+)?", re.I
+)
 _GOT = re.compile(rf"(?:get|have) (?P<x>{_DEF} .+?) (?P<v>\w+ed)(?P<p> up| down| out| off)?(?P<r> .+)?", re.I)
 _VERB_OF = {participle(verb): verb for verb in VERBS}
 _COMPILED = tuple((re.compile(pattern, re.I), replacement) for pattern, replacement in _REWRITES)

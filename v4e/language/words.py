@@ -57,7 +57,7 @@ REQUEST = words_of(
     "portray depict showcase illustrate evoke feature display reflect represent revise redesign revamp rearrange "
     "mimic resemble seamlessly completely entirely fully posture pose expression gesture everyone process highlight "
     "highlighting featuring "
-    "worn part "
+    "worn wear part "
     "slightly lot setting appear though switch move caption trade use fill hang stick draw attach mount alter update "
     "translate wish prefer",
 )
