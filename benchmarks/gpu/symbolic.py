@@ -23,7 +23,7 @@ for size in ("480p", "720p"):
     recipe = f"recipe=wan14b_{size}"
     ASKED |= {
         f"target {size}": ("teacher", "forward", WHOLE, [recipe]),
-        f"student {size}": ("student", "step", SOME, [recipe]),
+        f"student {size}": ("student", "step", WHOLE, [recipe]),
         f"student {size}, tail in pixels": ("student", "step", SOME, [recipe, "tail.space=pixel"]),
         f"edit {size}": ("editor", "edit", WHOLE, [recipe]),
         f"precompute {size}": ("precompute", "encode", 0, [recipe, "precompute.batch=2"]),
@@ -32,7 +32,7 @@ ASKED |= {
     "target 480p, 2 ranks": ("teacher", "forward", WHOLE, ["recipe=wan14b_480p", "teacher.tp=2"]),
     "student 480p, LoRA": ("student", "step", SOME, ["recipe=wan14b_lora"]),
     "student 480p, moments away": ("student", "step", SOME, ["recipe=wan14b_480p", "train.offload=optimizer"]),
-    "student 480p, all away": ("student", "step", SOME, ["recipe=wan14b_480p", "train.offload=all"]),
+    "student 480p, all away": ("student", "step", WHOLE, ["recipe=wan14b_480p", "train.offload=all"]),
 }
 
 
