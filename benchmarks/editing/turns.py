@@ -1,7 +1,9 @@
-"""Ten turns on one picture: success and what stays, with a session and with edits of edits.
+"""Ten turns on one picture: success and what stays, with a session, with edits of edits, and from exact pictures.
 
 `python -m benchmarks.editing.turns [model=FOLDER] [text=instruction] [sessions=22]` draws scenes of two things. Each
-turn changes one of them, and its picture is compared with the exact one. `outside` is of the pixels that no turn so far
+turn changes one of them, and its picture is compared with the exact one. From exact pictures each turn begins with what
+the turns before it should have made, so no fault of one is the next one's. `after` is the success of the turns of which
+all before succeeded, and `among` how many these are. `outside` is of the pixels that no turn so far
 was to change, against the first picture.
 """
 
@@ -26,7 +28,7 @@ from v4e.tiny.world.scene import BACKGROUNDS, COLORS, SHAPES, SLOTS, Scene, Thin
 
 TURNS = 10
 SETTINGS = EditSettings(height=SIZE, width=SIZE)
-WAYS = ("session", "edits of edits")
+WAYS = ("session", "edits of edits", "from exact pictures")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,10 @@ def pictures(editor: Editor, way: str, first: np.ndarray, turns: list[Turn], see
     session = Session(editor=editor, first=Image.fromarray(first), settings=SETTINGS)
     made, now = [], session.first
     for k, turn in enumerate(turns):
-        if way == "session":
+        if way == "from exact pictures":
+            now = Image.fromarray(turns[k - 1].truth) if k else session.first
+            session = Session(editor=editor, first=now, settings=SETTINGS)
+        if way != "edits of edits":
             session = session.edited(turn.text, seed + k)
             now = session.picture
         else:
@@ -93,6 +98,7 @@ def main() -> None:
     rows = []
     for way in WAYS:
         figures: list[list[tuple[bool, float | None]]] = [[] for _ in range(TURNS)]
+        after: list[list[bool]] = [[] for _ in range(TURNS)]
         for number, (first, turns) in enumerate(stories):
             so_far, before = np.zeros((SIZE, SIZE), bool), first
             for k, picture in enumerate(pictures(editor, way, first, turns, 100 * number)):
@@ -100,12 +106,16 @@ def main() -> None:
                 so_far |= edit_mask(before, truth)
                 kept = None if so_far.all() else psnr(picture[~so_far], first[~so_far])
                 figures[k].append((score(turns[k].task, before, truth, picture, 20.0).success, kept))
+                if all(figures[j][number][0] for j in range(k)):
+                    after[k].append(figures[k][number][0])
                 before = truth
             print(way, number + 1, flush=True)
         for k, turn in enumerate(figures):
             kept = [db for _, db in turn if db is not None]
             success = round(fmean(done for done, _ in turn), 4)
-            rows.append({"way": way, "turn": k + 1, "success": success, "outside": round(fmean(kept), 2)})
+            row = {"way": way, "turn": k + 1, "success": success, "outside": round(fmean(kept), 2)}
+            more = {"after": round(fmean(after[k]), 4), "among": len(after[k])} if after[k] else {"among": 0}
+            rows.append(row | more)
     at = {(row["way"], row["turn"]): row for row in rows}
     summary = {
         f"{way.replace(' ', '_')}_{key}_{turn}": at[way, turn][key]

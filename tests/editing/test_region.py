@@ -87,7 +87,15 @@ def test_a_change_that_every_eye_sees_is_one_whatever_the_vae():
     source = np.full((SIDE, SIDE, 3), 100, np.uint8)
     where = block((4, 8, 4, 8))
     still = source + np.uint8(90)
-    edit = np.where(where[..., None], still - np.uint8(70), still)
+    edit = np.where(where[..., None], np.uint8(20), still)
+    assert (region.changed(edit, still, source) == where).all()
+
+
+def test_where_the_edit_is_the_source_nothing_changed_though_the_vae_erred_there():
+    source = np.full((SIDE, SIDE, 3), 100, np.uint8)
+    erred, where = block((2, 8, 2, 8)), block((14, 6, 14, 6))
+    still = np.where(erred[..., None], np.uint8(140), source)
+    edit = np.where(where[..., None], np.uint8(180), source)
     assert (region.changed(edit, still, source) == where).all()
 
 

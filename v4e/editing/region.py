@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from v4e.files.images import restore
 
-ERRORS = 2.0  # mean errors of the VAE on this source that a change must exceed (ours, chosen on the validation split)
-LEAST, MOST = 4.0, 32.0  # of 255: what no eye sees is no change, and what every eye sees is one, whatever the VAE
+ERRORS = 1.5  # mean errors of the VAE on this source that a change must exceed (ours, chosen on the validation split)
+LEAST, MOST = 8.0, 32.0  # of 255: what no eye sees is no change, and what every eye sees is one, whatever the VAE
 SURE = 1.5  # a part must reach this many thresholds somewhere: what stays just above one is noise
 SPECK = 3  # pixels of the model's size: smaller parts are noise
 WHOLE = 0.5  # share of a picture from which an edit is global: style, tone, background
@@ -23,10 +23,11 @@ def changed(edit: np.ndarray, still: np.ndarray, source: np.ndarray) -> np.ndarr
     """Returns the core of an edit.
 
     `still` is the VAE's reconstruction of `source`, what the edit would be if nothing changed. Edit and `still` are
-    compared, since both have the VAE's error; its size on this source sets the threshold.
+    compared, since both have the VAE's error; its size on this source sets the threshold. Where the edit is as near to
+    the source itself, the source's pixels show it as well: nothing changed there.
     """
     limit = np.clip(ERRORS * _distance(still, source).mean(), LEAST, MOST)
-    change = _distance(edit, still)
+    change = np.minimum(_distance(edit, still), _distance(edit, source))
     parts, count = ndimage.label(change > limit, EVERY_SIDE)  # pyright: ignore[reportGeneralTypeIssues]
     numbers = np.arange(1, count + 1)
     peak = ndimage.maximum(change, parts, numbers)
