@@ -36,8 +36,9 @@ class Settings:
     threads: int = 1  # CPU threads of a replica's model
     cache_mib: int = 256  # of encodings that a replica keeps, for sources and texts that come again
     gpus: float = 0.0  # of a replica
-    step_cache: float = 0.0  # this and the next four are not exact; v4e/editing/inexact.py says what each does
+    step_cache: float = 0.0  # this and the next five are not exact; v4e/editing/inexact.py says what each does
     weights: Literal["", "int8", "fp8"] = ""
+    gguf: str = ""
     compile: bool = False
     bf16_decode: bool = False
     tiles: bool = False

@@ -48,6 +48,7 @@ def run(options: EditOptions) -> None:
     inexact = Inexact(
         step_cache=options.step_cache,
         weights=options.weights,
+        gguf=options.gguf,
         compile=options.compile,
         bf16_decode=options.bf16_decode,
         tiles=options.tiles,

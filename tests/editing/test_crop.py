@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from v4e.editing import region
 from v4e.editing.crop import crop_box, edit_crop
 from v4e.editing.editor import Editor
 from v4e.editing.settings import EditSettings
@@ -88,7 +89,8 @@ def test_outside_the_mask_a_large_picture_is_the_source_to_the_bit(editor, more)
     assert edit.image.crop(box) == part.image and edit.clip == part.clip
 
 
-def test_the_steps_of_both_passes_are_seen_and_a_global_edit_ends_with_the_first(editor):
+def test_the_steps_of_both_passes_are_seen_and_a_global_edit_ends_with_the_first(editor, monkeypatch):
+    monkeypatch.setattr(region, "WHOLE", -1.0)  # every edit is global
     source, seen = picture(64, 64), []
     how = EditSettings(height=SIDE, width=SIDE, steps=2)
     edit = edit_crop(editor, source, "make it red", 1, how, on_step=lambda step, _x: seen.append(step))
@@ -109,6 +111,7 @@ def test_without_a_mask_the_part_that_a_first_edit_changes_is_cropped(editor, mo
         return inner(self, images, instructions, seeds, settings, masks=masks, **more)
 
     monkeypatch.setattr(Editor, "edit", edit)
+    monkeypatch.setattr(region, "WHOLE", -1.0)  # all of the corner changes
     steps = []
     how = EditSettings(height=SIDE, width=SIDE, steps=2)
     done = edit_crop(editor, source, "make it red", 1, how, on_step=lambda step, _x: steps.append(step))

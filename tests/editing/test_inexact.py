@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -58,10 +59,59 @@ def test_a_response_names_what_is_not_exact_and_a_server_by_default_has_nothing_
     assert item(step_cache=0.1, bf16_decode=True)["how"] == ["step_cache=0.1", "bf16_decode"]
 
 
+@pytest.fixture
+def packed(random_family, tmp_path):
+    """A function that writes the weights of a DiT's blocks as GGUF, without the tensor of a name."""
+    gguf = pytest.importorskip("gguf")
+
+    def write(kind: str, without: str = "") -> str:
+        file, kind = str(tmp_path / f"{kind}.gguf"), gguf.GGMLQuantizationType[kind]
+        writer = gguf.GGUFWriter(file, "wan")
+        for name, weight in load_dit(str(random_family / "tiny-wan-i2v"), torch.float32).state_dict().items():
+            quantized = name.startswith("blocks.") and weight.ndim == 2 and weight.shape[-1] % 32 == 0
+            if quantized:
+                writer.add_tensor(name, gguf.quants.quantize(weight.numpy(), kind), raw_dtype=kind)
+            elif name != without:
+                writer.add_tensor(name, weight.numpy())
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return file
+
+    return write
+
+
+def test_weights_of_a_gguf_file_make_nearly_the_same_edit(random_family, packed):
+    exact, _ = clip(random_family, Inexact(), steps=2)
+    far = []
+    for kind in ("Q8_0", "Q4_0"):
+        made, how = clip(random_family, Inexact(gguf=packed(kind)), steps=2)
+        assert how[0] == f"gguf={kind}.gguf"
+        far.append(np.abs(made - exact).mean())
+    assert 0 < far[0] < far[1] / 4 < 4
+
+
+def test_a_file_that_is_no_gguf_of_this_model_is_refused_in_one_line(random_family, packed, tmp_path):
+    whole, model, bad = packed("Q8_0"), str(random_family / "tiny-wan-i2v"), tmp_path / "bad.gguf"
+    blob = Path(whole).read_bytes()
+    lacking = Path(packed("Q4_0", without="proj_out.bias")).read_bytes()
+    for what in (b"", b"{}", b"GGUF", blob[:300], blob[: len(blob) // 2], lacking):
+        bad.write_bytes(what)
+        with pytest.raises(ValueError, match=r"^gguf=.*bad.gguf: [^\n]*$"):
+            Editor.load(model, options=Inexact(gguf=str(bad)))
+    with pytest.raises(FileNotFoundError, match="gguf="):
+        Editor.load(model, options=Inexact(gguf=str(tmp_path / "none.gguf")))
+    with pytest.raises(ValueError, match="model="):
+        Editor.load(options=Inexact(gguf=whole))
+    with pytest.raises(ValueError, match=r"gguf=.*weights=int8"):
+        Inexact(gguf=whole, weights="int8")
+
+
 def test_every_option_has_a_name_of_its_own():
     on = Inexact(step_cache=0.05, weights="int8", compile=True, bf16_decode=True, tiles=True)
-    assert len(on.names) == len(asdict(on))
-    assert [name.split("=")[0] for name in on.names] == list(asdict(on))
+    names = [name.split("=")[0] for option in (on, Inexact(gguf="a/b.gguf")) for name in option.names]
+    assert sorted(names) == sorted(asdict(on))
 
 
 def test_only_what_decodes_is_in_bfloat16(random_family):

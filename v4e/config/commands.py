@@ -57,6 +57,7 @@ class EditOptions:
     threads: int = option(0, "CPU threads; 0 = one for each core")
     step_cache: float = option(0.0, "not exact: skip blocks whose input changed by less than this share")
     weights: Literal["", "int8", "fp8"] = option("", "not exact: quantized weights; needs torchao and a GPU")
+    gguf: str = option("", "not exact: file of the DiT's quantized weights (.gguf) in place of the model's")
     compile: bool = option(False, "not exact to the bit: torch.compile of the blocks")
     bf16_decode: bool = option(False, "not exact: the VAE decodes in bfloat16")
     tiles: bool = option(False, "not exact: the VAE works in tiles of 256 pixels, for large pictures on small GPUs")

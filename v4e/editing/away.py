@@ -25,7 +25,7 @@ def check(away: Away, loras: bool, other: bool) -> None:
         ValueError: naming both.
     """
     if away == "blocks" and (loras or other):
-        what = "LoRAs" if loras else "weights and compile"
+        what = "LoRAs" if loras else "weights, gguf and compile"
         raise ValueError(f"away=blocks copies the blocks as they are in the file, without {what}: set away=models")
 
 

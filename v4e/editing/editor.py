@@ -85,14 +85,16 @@ class Editor:
         """
         device = device or any_device()
         inexact.check(options, device)
-        places.check(away, bool(loras), bool(options.weights or options.compile))
+        places.check(away, bool(loras), bool(options.weights or options.gguf or options.compile))
+        if options.gguf and (loras or not folder):
+            raise ValueError(f"gguf={options.gguf} has packed weights: give model=, the folder it is of, and no LoRA")
         own, folder = not folder, folder or student.BASE
         frozen = load_frozen(folder, dtype)
         waits = places.HOST if away else device
         frozen = replace(frozen, vae=inexact.tiled(framewise(move(frozen.vae, waits)), options))
         for model in (frozen.text_encoder, frozen.image_encoder):
             move(model, waits)
-        dit = load_dit(folder, dtype, attention, fold_pad, positions=positions)
+        dit = load_dit(folder, dtype, attention, fold_pad, positions=positions, gguf=options.gguf)
         dit = move(dit, waits).eval().requires_grad_(False)
         if own:
             add_change(dit, student.CHANGE)

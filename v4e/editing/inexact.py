@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import torch
 from diffusers import AutoencoderKLWan, FirstBlockCacheConfig, WanTransformer3DModel
+
+from v4e.weights.gguf_file import check_gguf
 
 FP8_CAPABILITY = (8, 9)  # of CUDA devices, from Ada and Hopper on
 
@@ -23,6 +26,7 @@ class Inexact:
 
     step_cache: float = 0.0  # skip all blocks after the first where its residual moved by less than this share; 0: off
     weights: Literal["", "int8", "fp8"] = ""  # linear layers of the blocks, by torchao
+    gguf: str = ""  # file of the DiT's weights, quantized as it says; the folder has the rest
     compile: bool = False  # the blocks, one at a time, by torch.compile
     bf16_decode: bool = False  # the VAE's decoder; encoding stays in float32
     tiles: bool = False  # the VAE, in tiles of 256 x 256 pixels that overlap
@@ -32,6 +36,8 @@ class Inexact:
             raise ValueError(f"step_cache={self.step_cache}: expected a share of at least 0 and below 1, such as 0.05")
         if self.weights not in ("", "int8", "fp8"):
             raise ValueError(f"weights={self.weights!r}: expected int8, fp8 or nothing")
+        if self.weights and self.gguf:
+            raise ValueError(f"gguf={self.gguf} has quantized weights, and weights={self.weights} too: choose one")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,6 +45,7 @@ class Inexact:
         named = {
             f"step_cache={self.step_cache:g}": self.step_cache > 0,
             f"weights={self.weights}": bool(self.weights),
+            f"gguf={Path(self.gguf).name}": bool(self.gguf),
             "compile": self.compile,
             "bf16_decode": self.bf16_decode,
             "tiles": self.tiles,
@@ -50,8 +57,11 @@ def check(options: Inexact, device: torch.device) -> None:
     """Refuses, before a model is read, what this machine cannot do.
 
     Raises:
+        FileNotFoundError: there is no such GGUF file.
         ValueError: naming what is missing and how to get it.
     """
+    if options.gguf:
+        check_gguf(options.gguf)
     if not options.weights:
         return
     if device.type != "cuda":

@@ -12,6 +12,7 @@ from v4e.config import Config
 from v4e.models.attention import fold_pads
 from v4e.models.positions import place_frames
 from v4e.parallel.fsdp import shard_student
+from v4e.weights.gguf_file import load_gguf
 from v4e.weights.hub import check_folder
 from v4e.weights.lora import start_dtype, trainable
 from v4e.weights.lora_merge import add_changes, read_changes
@@ -38,14 +39,18 @@ def load_dit(
     fold_pad: bool = True,
     group: ProcessGroup | None = None,
     positions: tuple[int, ...] = (),
+    gguf: str = "",
 ) -> WanTransformer3DModel:
     """The pipeline's transformer in `dtype`, with diffusers' `attention` backend, pad folding where asked for.
 
     Its latent frames are at `positions`, by default at those that its folder names, or 0, 1, 2, ... With a process
-    `group` it is split over its ranks, for inference; each reads its own part only.
+    `group` it is split over its ranks, for inference; each reads its own part only. `gguf` is a file that has the
+    weights in place of the folder's.
     """
     check_folder(folder)
-    if group is None:
+    if gguf:
+        dit = load_gguf(gguf, folder, dtype)
+    elif group is None:
         dit = WanTransformer3DModel.from_pretrained(
             folder, subfolder="transformer", torch_dtype=dtype, use_safetensors=True
         )
