@@ -332,7 +332,7 @@ def test_vllm_answers_alike_for_equal_rows(cluster, random_llm: Path):
     """The short form: a model of two layers, whose captions are nonsense, so that every row gets the template."""
     from actors.llm.pool import write_batches
 
-    asked = [CaptionRequest(instruction=f"remove the lamp {n}", task="removal") for n in range(4)]
+    asked = [CaptionRequest(instruction=f"remove the lamp {n}", task="removal") for n in range(2)]
     config = Caption(model=str(random_llm), candidates=1, vote="never")
     first, second = write_batches(((n, asked) for n in range(2)), config)
     assert first.written == second.written and first.tokens == second.tokens > 0

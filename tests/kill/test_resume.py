@@ -23,6 +23,8 @@ from v4e.files.uri import join
 from v4e.training import checkpoint
 from v4e.training.student import Batch, StudentTrainer
 
+STEPS = 6  # a checkpoint is made after every second
+
 
 @pytest.fixture(scope="module")
 def s3():
@@ -33,7 +35,7 @@ def s3():
 # Saving beside the training, without Ray
 
 
-def train(settings: Config, trainer: StudentTrainer, batches: Callable[[int], list[Batch]], stop: int = 8) -> None:
+def train(settings: Config, trainer: StudentTrainer, batches: Callable[[int], list[Batch]], stop: int = STEPS) -> None:
     """What actors/student/worker.py does, on batches made up here, up to step `stop`."""
     first = not dist.is_initialized() or dist.get_rank() == 0
     checkpoints, metrics_uri = join(settings.run.dir, "checkpoints"), join(settings.run.dir, "metrics.jsonl")
@@ -55,17 +57,17 @@ def train(settings: Config, trainer: StudentTrainer, batches: Callable[[int], li
     saver.wait()
 
 
-def alone(settings: Config, stop: int = 8) -> None:
+def alone(settings: Config, stop: int = STEPS) -> None:
     train(settings, make_trainer(settings), lambda step: [make_batch(step, forward) for forward in range(2)], stop)
 
 
 def settings_of(run_dir: str, seen: Path, **train: object) -> Config:
-    return config(run={"dir": run_dir}, data={"store": str(seen)}, train=train, optim={"steps": 8})
+    return config(run={"dir": run_dir}, data={"store": str(seen)}, train=train, optim={"steps": STEPS})
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> list[journal.Record]:
-    """Records of eight steps that nothing disturbed."""
+    """Records of STEPS steps that nothing disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     alone(settings_of(str(folder), folder / "seen"))
     return journal.read(folder / "metrics.jsonl")
@@ -86,7 +88,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_a_kill_leaves_the_on
     assert checkpoint.steps_of(folder) == [2]
     assert len(journal.read(join(settings.run.dir, "metrics.jsonl"))) >= 2  # not behind it; ahead is rewound
     alone(settings)
-    assert checkpoint.steps_of(folder) == [8]
+    assert checkpoint.steps_of(folder) == [STEPS]
     assert journal.read(join(settings.run.dir, "metrics.jsonl")) == expected
 
 
@@ -102,7 +104,7 @@ def rank_main(rank: int, folder: str) -> None:
     together("two", stop=2)
     if rank == 0:
         alone(settings, stop=4)
-    together("two-again", stop=8)  # rank 1 waits here meanwhile
+    together("two-again", stop=STEPS)  # rank 1 waits here meanwhile
 
     dist.init_process_group("gloo", init_method=f"file://{folder}/clocks", rank=rank, world_size=2)
     for minutes, rank_that_is_late in ((1e-9, 1), (1.0, 0)):  # only rank 0's clock counts
@@ -117,7 +119,7 @@ def rank_main(rank: int, folder: str) -> None:
 @pytest.mark.slow
 def test_two_workers_one_and_two_again_train_the_same_steps(tmp_path, expected):
     ranks.run(rank_main, 2, str(tmp_path))
-    assert checkpoint.steps_of(tmp_path / "checkpoints") == [6, 8]
+    assert checkpoint.steps_of(tmp_path / "checkpoints") == [4, STEPS]
     records = journal.read(tmp_path / "metrics.jsonl")
     for ours, theirs in zip(records, expected, strict=True):
         assert ours == pytest.approx(theirs, rel=2e-3)

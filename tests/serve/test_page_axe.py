@@ -32,7 +32,7 @@ def axe(tmp_path_factory) -> str:
     return (folder / "node_modules/axe-core/axe.min.js").read_text()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 375)])
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param("light", 1200, marks=pytest.mark.long), ("dark", 375)])
 def test_axe_finds_nothing(browser, url, axe, photo, tmp_path, scheme, width):
     with visit(browser, url, scheme) as page:
         page.set_viewport_size({"width": width, "height": 800})

@@ -267,6 +267,7 @@ def behind(url: str, prefix: str) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.long
 def test_it_works_behind_a_prefix(browser, url, photo):
     with behind(url, "/v4e") as there, visit(browser, f"{there}/") as page:
         edit(page, photo, "make it blue")

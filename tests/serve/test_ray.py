@@ -62,7 +62,7 @@ def test_an_adapter_makes_the_edit_that_it_makes_without_a_server(url, random_fa
 
 def test_it_is_ready_while_it_is_busy(url):
     with ThreadPoolExecutor(3) as threads:
-        answers = [threads.submit(slow_edit, url) for _ in range(3)]
+        answers = [threads.submit(slow_edit, url, 20) for _ in range(3)]
         until(lambda: "v4e_edits_running 2.0" in http.get(f"{url}/metrics").text)  # all that a replica takes
         assert http.get(f"{url}/readyz").status_code == 200
         assert not any(answer.done() for answer in answers)
@@ -140,6 +140,7 @@ def test_a_job_survives_a_death(url, victim):
     assert poll()["result"]["data"][0]["b64_json"] == slow_edit(url).json()["data"][0]["b64_json"]
 
 
+@pytest.mark.long
 def test_what_waits_for_a_killed_front_is_answered(url):
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(slow_edit(url)))
