@@ -20,6 +20,8 @@ from v4e.files.results import check_holds, encode
 from v4e.files.video import write_clip
 from v4e.language.tasks import understood
 from v4e.wan import fits_vae
+from v4e.weights import student
+from v4e.weights.hub import check_trained_frames
 
 ENLARGED = 2  # times as many pixels as the model's, from which on a result is called enlarged
 
@@ -202,6 +204,10 @@ def _check(fields: EditFields, settings: Settings) -> None:
     if not fits_vae(frames) or frames > settings.max_frames:
         message = f"num_frames: {frames}: expected 4k + 1 of at most {settings.max_frames}, e.g. {settings.frames}."
         raise invalid("num_frames", message)
+    try:
+        check_trained_frames("num_frames", frames, settings.model or student.BASE)
+    except ValueError as error:
+        raise invalid("num_frames", f"{error}.", "unsupported_value") from None
     if fields.lora is not None and fields.lora not in settings.adapters:
         there = ", ".join(settings.adapters) or "none"
         raise invalid("lora", f"lora: no {fields.lora[:64]!r} here: there is {there}.", "unsupported_value")

@@ -40,6 +40,12 @@ def test_every_example_works_by_the_exact_judge(edits):
         assert made.success, one
 
 
+def test_a_clip_length_that_it_was_not_trained_on_is_refused():
+    settings = EditSettings(max_pixels=student.card().max_pixels, frames=9)
+    with pytest.raises(ValueError, match=r"frames=9.*clips of 5 frames only"):
+        Editor.load().edit([Image.new("RGB", (32, 32))], ["x"], [0], settings)
+
+
 def test_the_command_line_has_them(edits, tmp_path, capsys):
     out = tmp_path / "out.png"
     main("edit", ["--example", "-o", str(out)])

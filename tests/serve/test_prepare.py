@@ -37,6 +37,11 @@ def test_colours_are_srgb():
     assert np.abs(np.array(work.source.getpixel((3, 3))) - in_srgb((200, 60, 60), P3)).max() <= 2
 
 
+def test_a_clip_length_that_the_model_was_not_trained_on_is_refused():
+    error = refused(file(picture(0)), num_frames=9)
+    assert (error.status, error.param) == (400, "num_frames")
+
+
 @pytest.mark.parametrize("form", ["AVIF", "MPO"])
 def test_formats_of_phones(form):
     more = {"save_all": True, "append_images": [picture(1, (64, 48))]} if form == "MPO" else {}

@@ -34,6 +34,7 @@ from v4e.wan import TEXT_LEN
 from v4e.weights import student
 from v4e.weights.change import add_change
 from v4e.weights.frozen import Frozen, load_frozen
+from v4e.weights.hub import check_trained_frames
 from v4e.weights.load import any_device, load_dit, move
 from v4e.weights.lora_files import Adapters
 
@@ -53,6 +54,7 @@ class Editor:
     cache: TensorCache[Tensor]
     options: Inexact = EXACT
     away: Away = ""
+    folder: str = ""  # where the family lies
     home: torch.device | None = None  # where models compute; None: where the DiT is
 
     @classmethod
@@ -110,6 +112,7 @@ class Editor:
             cache=TensorCache(cache_bytes),
             options=options,
             away=away,
+            folder=folder,
             home=device,
         )
 
@@ -160,6 +163,7 @@ class Editor:
         """
         check_counts(images, instructions, seeds, negatives, last_images)
         check_masks(images, masks, settings)
+        check_trained_frames("frames", settings.frames, self.folder)
         if settings.middle_steps and self.options.step_cache:
             raise ValueError("middle_steps and step_cache exclude each other: the cache compares clips of one length")
         height, width = self.sides(images, settings)
