@@ -1,8 +1,8 @@
 """A look at every node of a cluster, by a task on each: versions, clock, disks, GPUs, and whether it sees a file."""
 
-import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import ray
+from fsspec.core import url_to_fs
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -27,7 +28,8 @@ class NodeFacts:
     address: str
     error: str = ""
     versions: Mapping[str, str]  # of Python and PACKAGES, empty for one that is not there
-    ahead_s: float  # how far its clock is ahead of the asking one, but for the time that the answer took
+    ahead_s: float  # how far its clock is ahead of the asking one, the way of the question included
+    took_s: float = 0.0  # from the question to the answer
     shm_bytes: int  # size of /dev/shm
     store_bytes: int  # of Ray's objects, 0 without Ray
     free_bytes: int  # on the disk of its temporary folder
@@ -36,7 +38,7 @@ class NodeFacts:
     sees_mark: bool  # whether it finds the file that the asking process wrote
 
 
-def look(address: str, mark: str, temporary: str, asked_at: float) -> NodeFacts:
+def look(address: str, mark: str, asked_at: float) -> NodeFacts:
     """Looks at this machine. `mark` is the URI of a file that another process wrote, at `asked_at` seconds."""
     shm = Path("/dev/shm")
     gpus = sum(path.name.removeprefix("nvidia").isdecimal() for path in Path("/dev").glob("nvidia*"))
@@ -46,28 +48,35 @@ def look(address: str, mark: str, temporary: str, asked_at: float) -> NodeFacts:
         ahead_s=time.time() - asked_at,
         shm_bytes=shutil.disk_usage(shm).total if shm.exists() else 0,
         store_bytes=0,
-        free_bytes=shutil.disk_usage(temporary).free,
+        free_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
         gpus=gpus,
         offered_gpus=gpus,
         sees_mark=not mark or exists(mark),
     )
 
 
-def look_everywhere(mark: str, temporary: str, answer_s: float = ANSWER_S) -> list[NodeFacts]:
+def look_everywhere(mark: str, answer_s: float = ANSWER_S) -> list[NodeFacts]:
     """Looks at every living node of the cluster that this process has joined, at all at once."""
-    found = {}
+    found, begun = {}, time.monotonic()
     for node in ray.nodes():
         if node["Alive"]:
             place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(num_cpus=0, max_retries=0)(look).options(scheduling_strategy=place)
-            found[task.remote(node["NodeManagerAddress"], mark, temporary, time.time())] = node
-    ray.wait(list(found), num_returns=len(found), timeout=answer_s)
-    return [_answer(reference, node) for reference, node in found.items()]
+            found[task.remote(node["NodeManagerAddress"], mark, time.time())] = node
+    waiting, took = list(found), {}
+    while waiting and (spent := time.monotonic() - begun) < answer_s:
+        ready, waiting = ray.wait(waiting, timeout=answer_s - spent)
+        took |= dict.fromkeys(ready, time.monotonic() - begun)
+    return [_answer(reference, node, took.get(reference, answer_s)) for reference, node in found.items()]
 
 
-def _answer(reference: ray.ObjectRef, node: Mapping) -> NodeFacts:
+def _answer(reference: ray.ObjectRef, node: Mapping, took_s: float) -> NodeFacts:
     offered = node["Resources"]
-    of_ray = {"store_bytes": int(offered.get("object_store_memory", 0)), "offered_gpus": offered.get("GPU", 0.0)}
+    of_ray = {
+        "took_s": took_s,
+        "store_bytes": int(offered.get("object_store_memory", 0)),
+        "offered_gpus": offered.get("GPU", 0.0),
+    }
     try:
         return NodeFacts(**(vars(ray.get(reference, timeout=0)) | of_ray))
     except (GetTimeoutError, RayError, ImportError) as error:
@@ -88,7 +97,12 @@ def is_local(uri: str) -> bool:
     return "://" not in uri or uri.startswith(("file://", "local://"))
 
 
-def free_at(folder: str) -> int:
-    """Returns the free bytes of the disk that `folder`, which need not exist yet, is to lie on."""
-    place = Path(os.path.abspath(folder))
+def local_path(uri: str) -> Path:
+    """Returns the path of a place for which :func:`is_local` is true."""
+    return Path(url_to_fs(uri)[1])
+
+
+def free_at(uri: str) -> int:
+    """Returns the free bytes of the disk that a local `uri`, which need not exist yet, is to lie on."""
+    place = local_path(uri)
     return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free

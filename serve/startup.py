@@ -9,7 +9,7 @@ from serve.signing import check_signing
 from v4e.compat import attention_backends
 from v4e.config.checks import require
 from v4e.training.checks import HALF_ONLY
-from v4e.weights.hub import check_folder
+from v4e.weights.hub import check_folder, check_trained_frames
 from v4e.weights.student import BASE
 
 
@@ -23,6 +23,7 @@ def check(settings: Settings) -> None:
         check_folder(settings.model or BASE)
     except FileNotFoundError as error:
         raise ValueError(f"settings.model: {error}") from None
+    check_trained_frames("settings.frames", settings.frames, settings.model or BASE)
     for name, file in settings.adapters.items():
         there = Path(file).is_dir() or (file.endswith(".safetensors") and Path(file).is_file())
         require(there, f"settings.loras: {name}={file}: expected a .safetensors file that exists, or its folder")

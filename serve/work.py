@@ -21,8 +21,9 @@ from v4e.files.video import write_clip
 from v4e.language.tasks import understood
 from v4e.wan import fits_vae
 from v4e.weights import student
-from v4e.weights.hub import check_trained_frames
+from v4e.weights.hub import trained_frames
 
+MIDDLE_FRAMES = 9  # the fewest of a clip with a latent frame between source and edit
 ENLARGED = 2  # times as many pixels as the model's, from which on a result is called enlarged
 
 
@@ -204,10 +205,15 @@ def _check(fields: EditFields, settings: Settings) -> None:
     if not fits_vae(frames) or frames > settings.max_frames:
         message = f"num_frames: {frames}: expected 4k + 1 of at most {settings.max_frames}, e.g. {settings.frames}."
         raise invalid("num_frames", message)
-    try:
-        check_trained_frames("num_frames", frames, settings.model or student.BASE)
-    except ValueError as error:
-        raise invalid("num_frames", f"{error}.", "unsupported_value") from None
+    if fields.middle_steps and frames < MIDDLE_FRAMES:
+        message = (
+            f"middle_steps: no frame lies between source and edit: expected num_frames of {MIDDLE_FRAMES} or more."
+        )
+        raise invalid("middle_steps", message)
+    known = trained_frames(settings.model or student.BASE)
+    if known and frames not in known:
+        message = f"num_frames: {frames}: this model was trained on {' or '.join(map(str, known))} frames."
+        raise invalid("num_frames", message, "unsupported_value")
     if fields.lora is not None and fields.lora not in settings.adapters:
         there = ", ".join(settings.adapters) or "none"
         raise invalid("lora", f"lora: no {fields.lora[:64]!r} here: there is {there}.", "unsupported_value")

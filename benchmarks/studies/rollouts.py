@@ -141,6 +141,7 @@ def scores(config: Config, trainer: StudentTrainer, frozen: Frozen, heldout: lis
             steps=config.sample.steps,
             shift=config.flow.shift,
             solver=config.sample.solver,
+            middle_steps=config.sample.middle_steps,
             scheduler=scheduler,
         )
         images = to_images(decode_clip(frozen.vae, z_BCFHW)[:, :, -1])

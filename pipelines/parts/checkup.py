@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import Literal
 
 from packaging.requirements import Requirement
 
-from actors.nodes import NodeFacts, free_at, is_local
+from actors.nodes import NodeFacts, free_at, is_local, local_path
 from v4e.config import Config
 from v4e.faults.foreign import as_fault
 from v4e.files.uri import exists, join, open_uri, remove, write_atomic
@@ -24,7 +23,6 @@ from v4e.weights.hub import check_folder, is_hub_id
 GIB = 2**30
 CLOCK_S = 5.0  # difference of two clocks that leases and heartbeats bear
 TEMPORARY_GIB = 5.0  # that Ray's logs, sockets and spilled objects need
-WAITING_S = 30.0  # that a task may wait for a process of its own
 PORTS = {8265: "Ray's dashboard, for ray job submit", 8000: "v4e serve, whose option is port="}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -46,7 +44,11 @@ class Finding:
 def packages() -> Finding:
     """Compares what is installed here with what pyproject.toml asks for."""
     faults, count = [], 0
-    for text in requires("v4e") or []:
+    try:
+        texts = requires("v4e") or []
+    except PackageNotFoundError:
+        return Finding(name="packages", state="look", said="v4e is not installed here, so what it needs is not known")
+    for text in texts:
         asked = Requirement(text)
         if asked.marker and not asked.marker.evaluate({"extra": ""}):
             continue
@@ -65,16 +67,17 @@ def packages() -> Finding:
 def marked(uri: str) -> Iterator[tuple[str, bytes]]:
     """A small file below the folder `uri`, and its bytes, for the body of ``with``; a folder that it made goes too."""
     mark, body = join(uri, f".doctor-{uuid.uuid4().hex}"), os.urandom(16)
-    new = is_local(uri) and not Path(uri).exists()
+    place = local_path(uri) if is_local(uri) else None
+    made = [path for path in (place, *place.parents) if not path.exists()] if place else []
     try:
         write_atomic(mark, body)
         yield mark, body
     finally:
         with suppress(Exception):  # the first error is the one that counts
             remove(mark)
-        if new:
+        for path in made:  # the deepest first
             with suppress(OSError):  # somebody else's file is there by now
-                Path(uri).rmdir()
+                path.rmdir()
 
 
 def place(key: str, uri: str) -> Finding:
@@ -97,8 +100,8 @@ def disk(config: Config) -> Finding:
         return Finding(name="disk", state="ok", said=f"{config.run.dir} is a storage service's: its room is not known")
     try:
         model = pipeline(config.models.student, "models.student")
-    except (FileNotFoundError, ValueError) as error:
-        return Finding(name="disk", state="look", said=f"the size of a checkpoint is not known: {error}")
+    except Exception as error:  # a model's files may be damaged in any way
+        return Finding(name="disk", state="look", said=f"the size of a checkpoint is not known: {as_fault(error).line}")
     one, count, free = (
         checkpoint_bytes(config, model.dit, model.image_tokens),
         config.train.keep + 1,
@@ -120,8 +123,8 @@ def models(config: Config) -> Finding:
             continue
         try:
             check_folder(folder)
-        except (OSError, ValueError) as error:
-            faults.append(f"models.{key}: {error}")
+        except Exception as error:  # its files may be damaged in any way
+            faults.append(f"models.{key}: {as_fault(error).message}")
     return Finding.of("models", faults, f"to fetch: {', '.join(ids)}; v4e fetch does it" if ids else "both are there")
 
 
@@ -180,8 +183,8 @@ def cluster(config: Config, nodes: Sequence[NodeFacts], shared: bool) -> Iterato
 
 
 def _skewed(node: NodeFacts) -> bool:
-    # An answer takes a while, so a clock may seem ahead by as much and never behind.
-    return node.ahead_s < -CLOCK_S or node.ahead_s > CLOCK_S + WAITING_S
+    # The question took some of that time to get there, so a clock may seem ahead by as much and never behind.
+    return node.ahead_s < -CLOCK_S or node.ahead_s - node.took_s > CLOCK_S
 
 
 def _versions(nodes: Sequence[NodeFacts]) -> Finding:

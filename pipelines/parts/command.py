@@ -34,6 +34,7 @@ SECOND_WORDS = {
 TEXT = {"caption": "caption_text"}  # commands that also take a sentence: v4e caption "make it red"
 SHORT = {"--json": "plan.json=true", "--example": "example=1"}
 WRITTEN = {"out", "clip", "strip", "sheet", "hashes", "work"}  # options that name what a command writes
+ANYWHERE = {"doctor"}  # commands that say themselves what is wrong with a place
 SERVICE = ("A04", "A05", "A07")  # codes of errors of a place
 T = TypeVar("T")
 
@@ -80,7 +81,8 @@ def main(name: str, argv: list[str] | None = None) -> None:
         print(help_of(STAGES / f"{name}.py"), *known, sep="\n\n")
     else:
         read = parse if options is None else lambda words: read_options(options, words)
-        carry_out([SHORT.get(a, a) for a in argv], read, lambda settings: stage(name)(settings))
+        places = name not in ANYWHERE
+        carry_out([SHORT.get(a, a) for a in argv], read, lambda settings: stage(name)(settings), places=places)
 
 
 def command_of(name: str, argv: list[str]) -> tuple[str, list[str]]:
@@ -96,8 +98,13 @@ def stage(name: str) -> Callable:
     return importlib.import_module(f"pipelines.stages.{name}").run
 
 
-def carry_out(argv: list[str], read: Callable[[list[str]], T], run: Callable[[T], None]) -> None:
-    """Read the arguments and call `run` on them; any error ends in one line with its code, and exit status 2 or 1."""
+def carry_out(
+    argv: list[str], read: Callable[[list[str]], T], run: Callable[[T], None], *, places: bool = True
+) -> None:
+    """Read the arguments and call `run` on them; any error ends in one line with its code, and exit status 2 or 1.
+
+    With `places`, the folders that the command writes to are checked first.
+    """
     try:
         settings = read(argv)
     except ValueError as error:
@@ -107,7 +114,8 @@ def carry_out(argv: list[str], read: Callable[[list[str]], T], run: Callable[[T]
     try:
         with stoppable() as stop:
             try:
-                check_places(settings)
+                if places:
+                    check_places(settings)
                 run(settings)
             except (Stopped, KeyboardInterrupt):
                 if not stop.signal:  # not ours, such as a run that another process has taken over

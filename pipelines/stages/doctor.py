@@ -6,11 +6,11 @@ Give it the arguments of the run. The small files that it writes to run.dir and 
 RAY_ADDRESS it looks at this machine alone and starts no Ray.
 """
 
-import tempfile
 import time
 from contextlib import nullcontext
 
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.parts import checkup
 from v4e.config import Config
@@ -30,7 +30,7 @@ def run(config: Config) -> None:
         column.no_wrap = True
     table.columns[2].overflow = "fold"
     for one in found:
-        table.add_row(one.state, one.name, one.said)
+        table.add_row(one.state, one.name, Text(one.said))
     console.print(table)
     if wrong := [one.name for one in found if one.state == "wrong"]:
         raise Fault("A13", f"{len(wrong)} of {len(found)} checks failed: {', '.join(wrong)}: see the lines above")
@@ -50,9 +50,9 @@ def findings(config: Config) -> list[checkup.Finding]:
         with checkup.marked(config.run.dir) if writable else nullcontext(("", b"")) as (mark, _):
             if joins():
                 connect()
-                nodes = look_everywhere(mark, tempfile.gettempdir())
+                nodes = look_everywhere(mark)
             else:
-                nodes = [look("127.0.0.1", mark, tempfile.gettempdir(), time.time())]
+                nodes = [look("127.0.0.1", mark, time.time())]
     except Fault as fault:  # no Ray at the address, or another version
         return [*found, checkup.Finding(name="Ray", state="wrong", said=fault.line)]
     return [*found, checkup.token(nodes), *checkup.cluster(config, nodes, shared=writable and len(nodes) > 1)]

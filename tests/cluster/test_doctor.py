@@ -1,13 +1,16 @@
 """The doctor finds what would stop a run: on this machine, and on nodes that differ from each other."""
 
+import shutil
 import socket
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-from actors.nodes import PACKAGES, NodeFacts
+from actors.nodes import PACKAGES, NodeFacts, free_at
 from pipelines.parts import checkup
+from pipelines.parts.command import main
 from pipelines.stages import doctor
 from v4e.config import Config, parse
 from v4e.faults import Fault
@@ -74,10 +77,43 @@ def test_what_a_run_would_fail_at_is_wrong(tmp_path, random_family, more, name):
     assert caught.value.code == "A13"
 
 
-def test_a_folder_that_cannot_be_written_is_wrong_and_the_rest_is_still_looked_at(tmp_path, random_family):
+def test_a_folder_that_cannot_be_written_is_wrong_and_the_rest_is_still_looked_at(tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
-    found = states(doctor.findings(asked(tmp_path / "file", random_family)))
+    with pytest.raises(SystemExit):
+        main("doctor", [f"run.dir={tmp_path / 'file' / 'run'}"])
+    printed = capsys.readouterr()
+    found = {line.split()[1]: line.split()[0] for line in printed.out.splitlines() if line[1:6].strip()}
     assert found["run.dir"] == "wrong" and found["nodes"] == found["clocks"] == "ok"
+    assert "V4E-A13" in printed.err
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_folders_that_it_made_are_gone_and_the_disk_is_theirs(tmp_path, random_family, form):
+    config = parse(["recipe=tiny", "run.dir=" + form.format(tmp_path / "a" / "b")])
+    found = states(doctor.findings(config))
+    assert found["run.dir"] == "ok" and list(tmp_path.iterdir()) == []
+    assert free_at(form.format("/dev/shm/x/y")) == pytest.approx(shutil.disk_usage("/dev/shm").free, rel=0.01)
+
+
+def test_brackets_are_printed_as_they_are(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(checkup, "requires", lambda _: ["ray[serve,train]<1"])
+    with pytest.raises(Fault):
+        doctor.run(parse(["recipe=tiny", f"run.dir={tmp_path / '[old] [/x]'}"]))
+    printed = capsys.readouterr().out.replace(" ", "").replace("\n", "")
+    assert "pipinstall'ray[serve,train]<1'" in printed and "[old][/x]" in printed
+
+
+def test_code_that_is_not_installed_and_a_damaged_model_end_no_check(tmp_path, monkeypatch):
+    def missing(_name):
+        raise PackageNotFoundError("v4e")
+
+    monkeypatch.setattr(checkup, "requires", missing)
+    damaged = tmp_path / "model"
+    (damaged / "transformer").mkdir(parents=True)
+    (damaged / "model_index.json").write_text("{}")
+    (damaged / "transformer/config.json").write_text("[1]")
+    found = states(doctor.findings(parse(["recipe=tiny", f"run.dir={tmp_path}", f"models.student={damaged}"])))
+    assert found["packages"] == found["disk"] == "look" and found["nodes"] == "ok"
 
 
 def test_a_port_in_use_is_named(monkeypatch):
@@ -113,6 +149,7 @@ def test_a_package_of_another_version_is_named(monkeypatch):
         ({"versions": {"python": "3.11.2"}}, "versions"),
         ({"ahead_s": -9.0}, "clocks"),
         ({"ahead_s": 3600.0}, "clocks"),
+        ({"ahead_s": 20.0, "took_s": 14.0}, "clocks"),
         ({"shm_bytes": 64 << 20}, "/dev/shm"),
         ({"free_bytes": 1 << 30}, "temporary"),
         ({"offered_gpus": 4.0}, "GPUs"),
@@ -159,7 +196,8 @@ def test_the_nodes_of_a_real_cluster_are_looked_at(cluster, tmp_path, random_fam
     assert found["nodes"].said.startswith("1 ")
     from actors.nodes import look_everywhere
 
-    [node] = look_everywhere("", str(tmp_path))
+    [node] = look_everywhere("")
     assert set(node.versions) == {"python", *PACKAGES} and node.store_bytes > 0 and not node.error
-    [late] = look_everywhere("", "/no/such/folder")
-    assert "/no/such/folder" in late.error
+    assert 0 < node.ahead_s <= node.took_s
+    [lost] = look_everywhere("unknown://bucket/mark")
+    assert "unknown" in lost.error

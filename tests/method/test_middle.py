@@ -9,6 +9,7 @@ import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 from PIL import Image
 
+from v4e.config import parse
 from v4e.config.recipes import RECIPES
 from v4e.editing.editor import Editor
 from v4e.editing.inexact import Inexact
@@ -106,6 +107,17 @@ def test_at_14b_a_third_latent_frame_for_two_of_eight_steps_costs_a_seventh_more
     assert flops(2, 3) == flops(2, 0)
 
 
+def test_a_run_without_frames_between_has_nothing_to_drop():
+    with pytest.raises(ValueError, match=r"sample.middle_steps=2.*data.frames=5"):
+        parse(["recipe=tiny", "sample.middle_steps=2"])
+    assert parse(["recipe=tiny", "sample.middle_steps=2", "data.frames=9"]).sample.middle_steps == 2
+
+
+def test_samplers_refuse_what_they_cannot_do(dit):
+    with pytest.raises(ValueError, match="needs solver=euler"):
+        sample(dit, inputs(3), seeds=SEEDS, steps=4, shift=3.0, solver="unipc", scheduler=SCHEDULER, middle_steps=2)
+
+
 def test_an_edit_without_its_middle_ends_in_a_shorter_clip(random_family):
     editor = Editor.load(str(random_family / "tiny-wan-i2v"))
     settings = EditSettings(height=32, width=32, frames=9, steps=3, middle_steps=1)
@@ -122,6 +134,7 @@ def test_an_edit_without_its_middle_ends_in_a_shorter_clip(random_family):
         ({"middle_steps": 3}, {}, "middle_steps=3.*less than steps=3"),
         ({"middle_steps": -1}, {}, "middle_steps=-1"),
         ({"middle_steps": 1, "solver": "unipc"}, {}, "needs solver=euler"),
+        ({"middle_steps": 1, "frames": 5}, {}, "frames=9 or more"),
         ({"middle_steps": 1}, {"step_cache": 0.1}, "step_cache"),
     ],
 )
@@ -129,5 +142,8 @@ def test_what_cannot_lose_its_middle_is_refused(random_family, settings, options
     editor = Editor.load(str(random_family / "tiny-wan-i2v"), options=Inexact(**options))
     with pytest.raises(ValueError, match=words):
         editor.edit(
-            [Image.new("RGB", (32, 32))], ["x"], [0], EditSettings(height=32, width=32, steps=3, frames=9, **settings)
+            [Image.new("RGB", (32, 32))],
+            ["x"],
+            [0],
+            EditSettings(**{"height": 32, "width": 32, "steps": 3, "frames": 9} | settings),
         )

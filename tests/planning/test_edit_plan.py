@@ -70,6 +70,9 @@ def test_frames_that_leave_early_cost_less_and_nothing_more_is_decoded():
     whole, dropped, short = (planned("h100", t)[2][0] for t in (longer, replace(longer, middle_steps=2), TASK))
     assert short.compute_s < dropped.compute_s < 1.3 * short.compute_s < whole.compute_s
     assert dropped.peak == whole.peak
+    # A shorter pass hides less of the copies of blocks.
+    copies = [planned("h100", t)[2][2].copy_s for t in (longer, replace(longer, middle_steps=2), TASK)]
+    assert copies[0] < copies[1] < copies[2]
 
 
 def test_the_command_prints_the_same_for_people_and_for_programs(capsys):

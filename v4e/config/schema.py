@@ -63,6 +63,11 @@ class Config:
             f"models.positions={','.join(map(str, self.models.positions))} are those of 2 latent frames, "
             f"data.frames={self.data.frames} has {self.data.latent_frames}: set data.frames=5 or models.positions=",
         )
+        require(
+            not self.sample.middle_steps or self.data.latent_frames > 2,
+            f"sample.middle_steps={self.sample.middle_steps} with data.frames={self.data.frames}: nothing lies between "
+            "source and edit: set data.frames=9 or more, or sample.middle_steps=0",
+        )
         accumulate, workers = self.optim.accumulate, self.train.workers
         require(
             accumulate % workers == 0,

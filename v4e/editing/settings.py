@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from v4e.config import Config
-from v4e.wan import Solver, check_frames
+from v4e.wan import Solver, check_frames, latent_frames
 
 Preserve = Literal["off", "auto"]
 
@@ -37,6 +37,11 @@ class EditSettings:
             raise ValueError(f"steps={self.steps}: expected at least 1")
         if not 0 <= self.middle_steps < self.steps:
             raise ValueError(f"middle_steps={self.middle_steps}: expected less than steps={self.steps}, or 0 for all")
+        if self.middle_steps and latent_frames(self.frames) < 3:
+            raise ValueError(
+                f"middle_steps={self.middle_steps} with frames={self.frames}: no frame lies between source and edit: "
+                "set frames=9 or more"
+            )
         if self.middle_steps and self.solver != "euler":
             raise ValueError(f"middle_steps={self.middle_steps} needs solver=euler, got {self.solver}")
         if not 0 <= self.guidance < math.inf:

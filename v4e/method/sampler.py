@@ -56,7 +56,12 @@ def sample(
     and tail are dropped. The result then has two, which kept their places in time. That takes Euler's solver.
     `on_step(step, x0_hat_BCFHW)` sees the prediction after each step; returning False stops there and yields that
     prediction. `dit` may be sharded: then all its ranks call this, equally often.
+
+    Raises:
+        ValueError: `middle_steps` with another solver.
     """
+    if middle_steps and solver != "euler":
+        raise ValueError(f"middle_steps={middle_steps} needs solver=euler, got {solver}")
     device, numbers = inputs.y_BCFHW.device, count()
     eps_BCFHW = start(inputs.y_BCFHW, seeds)
     branches = {"text": inputs} | ({} if empty is None else {"empty": replace(inputs, text=empty)})

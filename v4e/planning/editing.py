@@ -4,7 +4,7 @@ Arithmetic alone. Sizes are those of Wan2.1's VAE, UMT5-XXL and CLIP ViT-H; noth
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from v4e.config import Config
@@ -13,7 +13,7 @@ from v4e.planning.frozen_memory import CACHE, IMAGE, TEXT
 from v4e.planning.gpus import Cluster
 from v4e.planning.memory import EXACT, block_parameters, parameter_count, token_bytes
 from v4e.planning.vae_memory import DECODE_BY_FRAME, ENCODE_BY_FRAME, VAE_BYTES
-from v4e.planning.work import Reads, forward_flops, sampling_flops
+from v4e.planning.work import Reads, forward_flops, left_of, sampling_flops
 from v4e.wan import GRID, latent_frames
 
 HALF, EIGHT = 2, 1  # bytes of a weight in bfloat16, and in int8 or fp8
@@ -111,11 +111,12 @@ def _way(
     else:
         all_of_them = dit_bytes + text + image + VAE_BYTES
         held = all_of_them, all_of_them + vae, all_of_them + step
-    passes = task.steps * (1 if task.guidance == 1 else 2)
-    pass_s = forward_flops(dit, reads) / 1e12 / (config.plan.infer_share * gpu.tflops)
+    whole, passes = task.middle_steps or task.steps, 1 if task.guidance == 1 else 2
+    left = left_of(latents, task.middle_steps)
+    short = replace(reads, clip=left * rows * columns)
+    long_s, short_s = (forward_flops(dit, r) / 1e12 / (config.plan.infer_share * gpu.tflops) for r in (reads, short))
     steps = {"steps": task.steps, "guidance": task.guidance, "middle_steps": task.middle_steps}
     sampling_s = sampling_flops(dit, reads, frames=latents, **steps) / 1e12 / (config.plan.infer_share * gpu.tflops)
-    left = min(latents, 2) if task.middle_steps else latents
     of_vae = ((ENCODE_FLOPS, latents), (DECODE_FLOPS, left))
     flops = sum(first + more * (frames - 1) for (first, more), frames in of_vae) * pixels / PIXELS
     host = 1e9 * gpu.host_gb_s
@@ -123,7 +124,11 @@ def _way(
     waiting = {
         "": 0.0,
         "models": 2 * dit_bytes / host,
-        "blocks": passes * max(0.0, HALF * in_blocks / host - pass_s),
+        "blocks": passes
+        * sum(
+            steps * max(0.0, HALF * in_blocks / host - pass_s)
+            for steps, pass_s in ((whole, long_s), (task.steps - whole, short_s))
+        ),
     }
     encoders, vae_held, dit_held = (CACHE + part for part in held)
     return EditWay(

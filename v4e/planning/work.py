@@ -93,6 +93,11 @@ def forward_flops(dit: DitSizes, reads: Reads) -> int:
     return embedding_flops(dit, reads) + dit.layers * block_flops(dit, reads) + output
 
 
+def left_of(frames: int, middle_steps: int) -> int:
+    """Returns how many of an edit's latent frames are decoded."""
+    return min(frames, 2) if middle_steps else frames
+
+
 def sampling_flops(dit: DitSizes, reads: Reads, *, frames: int, steps: int, guidance: float, middle_steps: int) -> int:
     """Returns the FLOPs of all steps of one edit of `frames` latent frames; after `middle_steps`, two are left."""
     short = replace(reads, clip=reads.clip // frames * min(frames, 2))

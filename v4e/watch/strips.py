@@ -110,6 +110,7 @@ class Strips:
                     steps=settings.steps,
                     shift=self.config.flow.shift,
                     solver=settings.solver,
+                    middle_steps=settings.middle_steps,
                     scheduler=self.scheduler,
                     guidance=settings.guidance,
                     empty=None if self.empty_TD is None else [self.empty_TD.to(self.device, self.dtype)] * len(batch),

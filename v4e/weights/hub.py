@@ -90,16 +90,22 @@ def named_loras(setting: Sequence[str], key: str) -> list[tuple[str, float]]:
     return found
 
 
+def trained_frames(folder: str) -> tuple[int, ...]:
+    """Returns the clip lengths that the family in `folder` was trained on.
+
+    There are none for one that knows all lengths, as Wan's own and those of the hub do.
+    """
+    config = Path(folder) / "vae" / "config.json"
+    return tuple(read_json(str(config)).get(TRAINED_FRAMES, [])) if config.exists() else ()
+
+
 def check_trained_frames(key: str, frames: int, folder: str) -> None:
     """Refuses a clip length that the family in `folder` was not trained on: its clips would be noise.
-
-    A family that names no lengths knows them all, as Wan's own and those of the hub do.
 
     Raises:
         ValueError: names the setting `key`, the family and its lengths.
     """
-    config = Path(folder) / "vae" / "config.json"
-    known = read_json(str(config)).get(TRAINED_FRAMES, []) if config.exists() else []
+    known = trained_frames(folder)
     if known and frames not in known:
         lengths = " or ".join(map(str, known))
         raise ValueError(

@@ -11,7 +11,7 @@ from v4e.planning.gpus import Cluster
 from v4e.planning.layout import rollout_flops, triplet_bytes
 from v4e.planning.memory import EXACT, checkpoint_bytes
 from v4e.planning.simulation.farm import Stage
-from v4e.planning.work import Reads, SampleWork, Speed, sampling_flops
+from v4e.planning.work import Reads, SampleWork, Speed, left_of, sampling_flops
 
 # Of the VAE: FLOPs a pixel, of the first frame and of four more; and the width of its attention within a frame.
 ENCODE, DECODE, VAE_WIDTH, VAE_STRIDE = (6_656_864, 20_011_424), (10_748_168, 33_779_528), 384, 8
@@ -102,7 +102,8 @@ def edit_flops(config: Config, student: Pipeline, reads: Reads) -> float:
     sample, data, plan = config.sample, config.data, config.plan
     steps = {"steps": sample.steps, "guidance": sample.guidance, "middle_steps": sample.middle_steps}
     sampling = sampling_flops(student.dit, reads, frames=data.latent_frames, **steps)
-    clip = sum(vae_flops(way, data.height * data.width, data.latent_frames) for way in (ENCODE, DECODE))
+    left = left_of(data.latent_frames, sample.middle_steps)
+    clip = sum(vae_flops(way, data.height * data.width, n) for way, n in ((ENCODE, data.latent_frames), (DECODE, left)))
     read = TEXT_FLOPS * plan.instruction_tokens + IMAGE_FLOPS
     return sampling + clip + read
 
