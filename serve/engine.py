@@ -36,7 +36,7 @@ class EditEngine:
         torch.set_num_threads(settings.threads)
         self._settings = settings
         if settings.sign != "off":
-            weights_sha256(settings.model)  # seconds for a large model, which no edit need wait for
+            weights_sha256(settings.model, settings.gguf)  # seconds for a large model, which no edit need wait for
         self._editor = Editor.load(
             settings.model,
             dtype=DTYPES[settings.dtype],
@@ -119,7 +119,7 @@ class EditEngine:
     def _maker(self, order: Order) -> Maker:
         place = self._settings.adapters.get(order.lora or "")
         return Maker(
-            weights_sha256=weights_sha256(self._settings.model),
+            weights_sha256=weights_sha256(self._settings.model, self._settings.gguf),
             lora_sha256=adapter_sha256(place) if place else None,
             on=made_on(self._editor.device),
         )

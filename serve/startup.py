@@ -8,8 +8,10 @@ from serve.settings import Settings
 from serve.signing import check_signing
 from v4e.compat import attention_backends
 from v4e.config.checks import require
+from v4e.editing import away
 from v4e.training.checks import HALF_ONLY
-from v4e.weights.hub import check_folder, check_trained_frames
+from v4e.weights.gguf_file import check_gguf, stored_names
+from v4e.weights.hub import check_folder, check_trained_frames, is_hub_id
 from v4e.weights.student import BASE
 
 
@@ -27,6 +29,7 @@ def check(settings: Settings) -> None:
     for name, file in settings.adapters.items():
         there = Path(file).is_dir() or (file.endswith(".safetensors") and Path(file).is_file())
         require(there, f"settings.loras: {name}={file}: expected a .safetensors file that exists, or its folder")
+    _check_packed(settings)
     name = settings.attention
     if name != "native":
         names = attention_backends()
@@ -45,6 +48,19 @@ def check(settings: Settings) -> None:
         message = f"settings.keys_file={settings.keys_file}: {why}: expected what `python -m serve.keys NAME` prints"
         raise ValueError(message) from None
     _check_writable(Path(settings.state))
+
+
+def _check_packed(settings: Settings) -> None:
+    """Refuses weights that are no file of this model, or that cannot go away block by block."""
+    file, loras = settings.gguf, bool(settings.adapters)
+    try:
+        away.check(settings.away, loras, bool(settings.weights or file or settings.compile))
+        if file:
+            check_gguf(file, settings.model, loras)
+        if file and not is_hub_id(settings.model):
+            stored_names(file, settings.model)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"settings.{error}") from None
 
 
 def _check_writable(folder: Path) -> None:

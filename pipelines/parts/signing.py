@@ -55,7 +55,7 @@ def signed_edit(
         settings=settings,
         crop=options.crop,
         model=Path(options.model).name or "v4e",
-        weights_sha256=weights_sha256(options.model),
+        weights_sha256=weights_sha256(options.model, options.gguf),
         lora_sha256=adapter_sha256(options.lora) if options.lora else None,
         how=made.how,
         dtype=options.dtype,

@@ -64,6 +64,7 @@ def _tell(turn: SignedTurn, name: str) -> None:
 
 def _derive(options: VerifyOptions, turn: SignedTurn, blob: bytes) -> None:
     from v4e.editing.editor import Editor  # here, so that what is wrong with the file is reported at once
+    from v4e.editing.inexact import Inexact
     from v4e.editing.record import derived, differing, made_on, record_of, with_words
     from v4e.weights.digest import adapter_sha256, weights_sha256
     from v4e.weights.load import DTYPES
@@ -73,8 +74,11 @@ def _derive(options: VerifyOptions, turn: SignedTurn, blob: bytes) -> None:
     source = open_image(options.source)
     mask = sized(open_mask(options.mask, source.size), size) if options.mask else None
     source = sized(source, size)
+    packed = next((name for name in record.how if name.startswith("gguf=")), "")
+    if bool(packed) != bool(options.gguf):
+        raise ValueError(f"this edit had {packed or 'no GGUF file'}: {'give' if packed else 'leave out'} gguf=")
     for name, got, said in (
-        ("model", weights_sha256(options.model), record.weights_sha256),
+        ("model", weights_sha256(options.model, options.gguf), record.weights_sha256),
         ("lora", adapter_sha256(options.lora) if options.lora else None, record.lora_sha256),
     ):
         if got != said:
@@ -87,6 +91,7 @@ def _derive(options: VerifyOptions, turn: SignedTurn, blob: bytes) -> None:
         attention=record.attention,
         fold_pad=record.attention == "native",
         loras={options.lora: options.lora} if options.lora else {},
+        options=Inexact(gguf=options.gguf),
     )
     again = derived(editor, record, source, mask, options.lora)
     there = Image.open(io.BytesIO(blob))

@@ -13,6 +13,7 @@ from PIL import Image
 from benchmarks.support.served import SMALL, http, png, served
 from serve.engine import EditEngine
 from serve.settings import Settings
+from tests.support.gguf_files import in_blocks, write_gguf
 from v4e.editing import inexact
 from v4e.editing.editor import Editor
 from v4e.editing.inexact import Inexact
@@ -62,22 +63,12 @@ def test_a_response_names_what_is_not_exact_and_a_server_by_default_has_nothing_
 @pytest.fixture
 def packed(random_family, tmp_path):
     """A function that writes the weights of a DiT's blocks as GGUF, without the tensor of a name."""
-    gguf = pytest.importorskip("gguf")
+    pytest.importorskip("gguf")
+    weights = load_dit(str(random_family / "tiny-wan-i2v"), torch.float32).state_dict()
 
-    def write(kind: str, without: str = "") -> str:
-        file, kind = str(tmp_path / f"{kind}.gguf"), gguf.GGMLQuantizationType[kind]
-        writer = gguf.GGUFWriter(file, "wan")
-        for name, weight in load_dit(str(random_family / "tiny-wan-i2v"), torch.float32).state_dict().items():
-            quantized = name.startswith("blocks.") and weight.ndim == 2 and weight.shape[-1] % 32 == 0
-            if quantized:
-                writer.add_tensor(name, gguf.quants.quantize(weight.numpy(), kind), raw_dtype=kind)
-            elif name != without:
-                writer.add_tensor(name, weight.numpy())
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        return file
+    def write(kind: str, without: str = "", packs=in_blocks) -> str:
+        kept = {name: weight for name, weight in weights.items() if name != without}
+        return write_gguf(tmp_path / f"{kind}.gguf", kept, kind, packs)
 
     return write
 
@@ -90,6 +81,8 @@ def test_weights_of_a_gguf_file_make_nearly_the_same_edit(random_family, packed)
         assert how[0] == f"gguf={kind}.gguf"
         far.append(np.abs(made - exact).mean())
     assert 0 < far[0] < far[1] / 4 < 4
+    made, _ = clip(random_family, Inexact(gguf=packed("BF16", packs=lambda *_: True)), steps=2)
+    assert 0 < np.abs(made - exact).mean() < far[1] / 2
 
 
 def test_a_file_that_is_no_gguf_of_this_model_is_refused_in_one_line(random_family, packed, tmp_path):

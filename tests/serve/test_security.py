@@ -19,6 +19,7 @@ import aiohttp
 import httpx
 import openai
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -34,8 +35,11 @@ from serve.ingress import check_host
 from serve.keys import digest
 from serve.outside import fetch, is_inside, session
 from serve.settings import Settings, settings_from
+from serve.startup import check
+from tests.support.gguf_files import write_gguf
 from tests.support.wait import until
 from v4e.files.results import encode
+from v4e.weights.load import load_dit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -414,6 +418,28 @@ def test_what_would_fail_in_a_replica_is_refused_before(args, words):
     with pytest.raises(WrongSetting, match=re.escape(words)) as caught:
         build(args)
     assert "\n" not in caught.value.message and KEY not in caught.value.message
+
+
+def test_a_gguf_file_that_a_replica_could_not_load_is_refused_before(random_family, tmp_path):
+    model, state = str(random_family / "tiny-wan-i2v"), str(tmp_path / "state")
+    weights = load_dit(model, torch.float32).state_dict()
+    file = write_gguf(tmp_path / "dit.gguf", weights)
+    other = write_gguf(tmp_path / "other.gguf", weights | {"blocks.99.ffn.net.2.bias": torch.zeros(1)})
+    (lora := tmp_path / "red.safetensors").touch()
+    right = {"model": model, "gguf": file, "state": state}
+    check(settings_from(right, {}))
+    for wrong, words in (
+        ({"gguf": "/nowhere/dit.gguf"}, "settings.gguf=/nowhere/dit.gguf: no such file"),
+        ({"gguf": __file__}, "does not end in .gguf"),
+        ({"gguf": other}, "'blocks.99.ffn.net.2.bias'"),
+        ({"model": ""}, "give model="),
+        ({"loras": f"red={lora}"}, "no LoRA"),
+        ({"away": "blocks"}, "settings.away=blocks"),
+        ({"away": "blocks", "gguf": "", "compile": "true"}, "settings.away=blocks"),
+    ):
+        with pytest.raises(WrongSetting, match=re.escape(words)) as caught:
+            build(right | wrong)
+        assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize(

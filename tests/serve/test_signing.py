@@ -7,18 +7,21 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks.support.served import SMALL, http, picture, png, served
-from pipelines.stages import verify
+from pipelines.stages import edit, verify
 from serve.engine import EditEngine
 from serve.settings import Settings
 from serve.startup import check
-from v4e.config.commands import VerifyOptions
+from tests.support.gguf_files import write_gguf
+from v4e.config.commands import EditOptions, VerifyOptions
 from v4e.editing.editor import Editor
 from v4e.editing.record import record_of
 from v4e.files.credentials import read, signed
 from v4e.files.signers import own_signer
+from v4e.weights.load import load_dit
 
 pytest.importorskip("c2pa")
 WORDS = "make it blue"
@@ -177,6 +180,28 @@ def test_a_sources_place_is_not_in_the_result(url):
 def test_a_clip_is_signed(url):
     blob = asked(url, photo(), output="clip", clip_format="mp4")
     assert read(blob, "video/mp4").state == "valid"
+
+
+@pytest.mark.slow
+def test_the_record_has_the_hash_of_a_gguf_file_and_its_edit_is_derived_again(random_family, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = str(random_family / "tiny-wan-i2v")
+    weights = load_dit(model, torch.float32).state_dict()
+    file, other = (write_gguf(tmp_path / f"{kind}.gguf", weights, kind) for kind in ("Q8_0", "Q4_0"))
+    source, made = photo((32, 32)), []
+    settings = Settings(model=model, gguf=file, state=str(tmp_path), steps=1, sign="text", **SMALL)
+    with served(settings, EditEngine(settings)) as url:
+        made.append(asked(url, source))
+    (tmp_path / "in.png").write_bytes(source)
+    more = {"model": model, "gguf": file, "sign": "text", "steps": 1, "size": "32x32", "threads": 1}
+    edit.run(EditOptions(image="in.png", instruction=WORDS, out="made.png", seed=3, **more))
+    made.append((tmp_path / "made.png").read_bytes())
+    for blob in made:
+        again(tmp_path, blob, source, model=model, gguf=file)
+        with pytest.raises(ValueError, match=r"gguf=Q8_0\.gguf: give gguf="):
+            again(tmp_path, blob, source, model=model)
+        with pytest.raises(ValueError, match="model: its weights are"):
+            again(tmp_path, blob, source, model=model, gguf=other)
 
 
 def test_a_signer_that_cannot_sign_stops_the_server(tmp_path):

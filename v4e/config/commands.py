@@ -76,6 +76,7 @@ class VerifyOptions:
     mask: str = option("", "the mask that was edited by, if there was one")
     model: str = option("", "the pipeline folder or hub id that edited; empty = the tiny student that comes with v4e")
     lora: str = option("", "the LoRA's file or folder, if there was one")
+    gguf: str = option("", "the .gguf file of the DiT's weights, if there was one")
     instruction: str = option("", "the instruction, where the file tells its hash alone")
     negative: str = option("", "the negative text, where the file tells its hash alone")
 

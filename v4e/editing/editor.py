@@ -34,6 +34,7 @@ from v4e.wan import TEXT_LEN
 from v4e.weights import student
 from v4e.weights.change import add_change
 from v4e.weights.frozen import Frozen, load_frozen
+from v4e.weights.gguf_file import check_gguf
 from v4e.weights.hub import check_trained_frames
 from v4e.weights.load import any_device, load_dit, move
 from v4e.weights.lora_files import Adapters
@@ -82,14 +83,14 @@ class Editor:
         models is on `device` at a time, and with "blocks" only a block or two of the DiT (:mod:`v4e.editing.away`).
 
         Raises:
-            FileNotFoundError: the folder or a LoRA's file is not there.
+            FileNotFoundError: the folder, or a file of a LoRA or of `options`, is not there.
             ValueError: a LoRA does not fit, or this machine cannot do one of `options`.
         """
         device = device or any_device()
         inexact.check(options, device)
         places.check(away, bool(loras), bool(options.weights or options.gguf or options.compile))
-        if options.gguf and (loras or not folder):
-            raise ValueError(f"gguf={options.gguf} has packed weights: give model=, the folder it is of, and no LoRA")
+        if options.gguf:
+            check_gguf(options.gguf, folder, bool(loras))
         own, folder = not folder, folder or student.BASE
         frozen = load_frozen(folder, dtype)
         waits = places.HOST if away else device

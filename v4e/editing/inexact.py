@@ -11,8 +11,6 @@ from typing import Literal
 import torch
 from diffusers import AutoencoderKLWan, FirstBlockCacheConfig, WanTransformer3DModel
 
-from v4e.weights.gguf_file import check_gguf
-
 FP8_CAPABILITY = (8, 9)  # of CUDA devices, from Ada and Hopper on
 
 
@@ -57,11 +55,8 @@ def check(options: Inexact, device: torch.device) -> None:
     """Refuses, before a model is read, what this machine cannot do.
 
     Raises:
-        FileNotFoundError: there is no such GGUF file.
         ValueError: naming what is missing and how to get it.
     """
-    if options.gguf:
-        check_gguf(options.gguf)
     if not options.weights:
         return
     if device.type != "cuda":

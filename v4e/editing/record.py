@@ -120,8 +120,9 @@ def derived(editor: Editor, record: EditRecord, source: Image.Image, mask: Image
     if record.instruction is None:
         raise ValueError("the record has only a hash of the instruction: give instruction=")
     _check_same("instruction", words_sha256(record.instruction, record.negative), record.words_sha256)
-    if record.how:
-        raise ValueError(f"it was made with {', '.join(record.how)}, which is not exact: it cannot be derived again")
+    inexact = [name for name in record.how if not (editor.options.gguf and name.startswith("gguf="))]
+    if inexact:
+        raise ValueError(f"it was made with {', '.join(inexact)}, which is not exact: it cannot be derived again")
     torch.set_num_threads(record.threads)
     what = source, record.instruction, record.seed
     if record.crop:

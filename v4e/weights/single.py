@@ -44,10 +44,15 @@ def read_names(files: Iterable[Path]) -> dict[str, StoredWeight]:
             raise FileNotFoundError(f"{file} is not there: expected a transformer's .safetensors file")
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118, it is no dict
-                prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
                 shape = torch.Size(opened.get_slice(name).get_shape())
-                found[name.removeprefix(prefix)] = StoredWeight(file=file, name=name, shape=shape)
+                found[bare_name(name)] = StoredWeight(file=file, name=name, shape=shape)
     return found
+
+
+def bare_name(name: str) -> str:
+    """Returns the name without what some programs put before it."""
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
+    return name.removeprefix(prefix)
 
 
 def read_weight(stored: StoredWeight) -> Tensor:
