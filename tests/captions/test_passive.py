@@ -7,6 +7,7 @@ from v4e.captions.checks import check_caption
 from v4e.captions.grammar import pasted
 from v4e.captions.passive import passive
 from v4e.captions.templates import core_caption, template_caption
+from v4e.language.slots import slots
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,85 @@ def test_a_word_may_be_lost_but_none_of_a_list_and_no_color_or_place():
     assert not kept("The cat and the dog gradually fade away", "remove the cat, the dog and the bird")
     assert not kept("The tall lamp gradually fades away", "remove the tall lamp on the left")
     assert not kept("The cat gradually fades away", "remove the big cat basket lid")
+
+
+@pytest.mark.parametrize(
+    ("task", "instruction", "caption"),
+    [
+        ("addition", "add a crown, ring and necklace to the woman", "A crown gradually appears on the woman."),
+        ("removal", "remove the table, painting and lamp", "The table gradually fades away."),
+        ("color", "change the wall, ceiling and floor to white", "The wall gradually changes."),
+        ("replacement", "replace the house by building blocks", "The house gradually turns in place."),
+        ("addition", "add a beard to the man", "A bear gradually appears on the man."),
+        ("addition", "add a planet in the sky", "A plane gradually appears in the sky."),
+        ("replacement", "replace the carp with a carpet", "The carp gradually turns into a carp in place."),
+        ("addition", "add a beanie to the shelf", "A bean gradually appears on the shelf."),
+        ("addition", "add a card to the table", "A car gradually appears on the table."),
+        ("addition", "add a panda to the kitchen", "A pan gradually appears in the kitchen."),
+        ("removal", "remove the lampshade", "The lamp gradually fades away."),
+        ("removal", "remove the dragonfly", "The dragon gradually fades away."),
+        ("addition", "add a princess", "A prince gradually appears."),
+        ("addition", "add a violinist", "A violin gradually appears."),
+        ("addition", "add a harness to the horse", "A hare gradually appears on the horse."),
+        ("addition", "add a pearl to the dish", "A pear gradually appears on the dish."),
+        ("removal", "remove the necklace from the neck", "The neck gradually fades away."),
+        ("addition", "add an earring and necklace to the woman", "An earring gradually appears on the woman."),
+        ("removal", "remove the dog, string and kite", "The dog gradually fades away."),
+        ("removal", "remove the bird, wing and cage", "The bird gradually fades away."),
+        ("addition", "add a queen, king and knight to the hall", "A queen gradually appears in the hall."),
+        ("removal", "remove the tree, building and fence", "The tree gradually fades away."),
+        ("removal", "remove the plate, pudding and spoon", "The plate gradually fades away."),
+        ("color", "change the wall, ceiling and floor to white", "The wall gradually changes to white."),
+        ("motion", "change the man by giving him a hat", "The man gradually changes."),
+        ("addition", "add a hat (red)", "A hat gradually appears."),
+        ("color", "paint the car, making it red", "The car gradually changes color."),
+        ("replacement", "replace the fence by painting panels", "The fence gradually turns in place."),
+        ("color", "change the sofa to match the red chair", "The sofa gradually changes."),
+        ("replacement", "replace the house by using a tower", "The house gradually turns in place."),
+        ("addition", "add a hat and scarf to the man", "A hat gradually appears on the man."),
+        (
+            "addition",
+            "add a present, pudding and candle on the table",
+            "A present and a candle gradually appear on the table.",
+        ),
+    ],
+)
+def test_a_list_keeps_its_items_and_a_word_is_not_another_that_begins_alike(task: str, instruction: str, caption: str):
+    assert "kept" in check_caption(caption, instruction, task)
+
+
+@pytest.mark.parametrize(
+    ("task", "instruction", "caption"),
+    [
+        ("style", "make it a cartoon, highlighting the eyes", "The scene gradually adopts a cartoon style."),
+        ("portrait", "smooth the skin by enhancing its light", "The skin is gently smoothed over time."),
+        ("motion", "adjust the hairstyle to a bun", "The hair gradually turns into a bun."),
+        ("removal", "remove the musical clock", "The music clock gradually fades away."),
+        ("removal", "remove the harness", "The harnesses gradually fade away."),
+    ],
+)
+def test_means_may_be_left_out_and_a_word_of_the_family_will_do(task: str, instruction: str, caption: str):
+    assert check_caption(caption, instruction, task) == []
+
+
+def test_a_word_of_the_instruction_stands_for_itself_alone():
+    instruction = "remove the music and the musical clock"
+    assert "kept" in check_caption("The musical clock gradually fades away.", instruction, "removal")
+
+
+@pytest.mark.parametrize(
+    ("instruction", "target"),
+    [
+        ("make this a photo with a blurred background", "blurred"),
+        ("make it a picture with white background", "white"),
+        ("turn this into a photo on a dark backdrop", "dark"),
+        ("make it a black background", "black"),
+        ("give it a look with a dark background", "a dark"),
+        ("use a photo with a tree as background", "a photo with a tree"),
+    ],
+)
+def test_the_target_of_a_background_is_what_stands_before_the_word(instruction: str, target: str):
+    assert slots(instruction, "background").target == target
 
 
 def test_the_worlds_put_is_a_motion():

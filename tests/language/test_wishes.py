@@ -29,6 +29,10 @@ WISHES = [
     ("chnage the bench to a swing", "change the bench to a swing"),
     ("pls repalce teh bench with a swing", "replace the bench with a swing"),
     ("add a star", "add a star"),
+    ("make a fist-sized hole in the wall", "make a fist-sized hole in the wall"),
+    ("make a fist shaped lamp", "make a fist shaped lamp"),
+    ("make a gesture-driven lamp", "make a gesture-driven lamp"),
+    ("make a fist with both hands", "have the person make a fist with both hands"),
 ]
 
 

@@ -1,12 +1,25 @@
 """Checks that a proposed evolution caption must pass before a teacher may see it."""
 
 import re
-from itertools import pairwise, takewhile
+from collections.abc import Set
+from itertools import pairwise
 
 from v4e.captions.grammar import odd, pasted
 from v4e.language.slots import slots
 from v4e.language.tasks import TASKS, normalize
-from v4e.language.words import FUNCTION, NAMED, QUOTED, REQUEST, content, stem, stems, verbatim, words, words_of
+from v4e.language.words import (
+    FUNCTION,
+    NAMED,
+    PLACES,
+    QUOTED,
+    REQUEST,
+    content,
+    stem,
+    stems,
+    verbatim,
+    words,
+    words_of,
+)
 
 LAST_LATIN = 0x24F  # code point
 MAX_WORDS = 30  # before the closing clause
@@ -42,6 +55,7 @@ _NEUTRAL = words_of(
 )
 _ADVERBS = {stem(word) for word in _GRADUAL}
 _NAMED = {stem(word) for word in NAMED}
+_PLACES = {stem(word) for word in PLACES}
 _FREE = {stem(word) for word in FUNCTION | _NEUTRAL | _GRADUAL}
 _SYNONYMS = tuple(
     frozenset(stem(word) for word in group.split())
@@ -54,7 +68,7 @@ _SYNONYMS = tuple(
         "dark darken dim",
         "upper top",
         "bottom lower",
-        "center centre middle",
+        "center centre middle centered center-align",
         "gray grey",
         "blond blonde",
         "striped stripes stripe",
@@ -74,8 +88,9 @@ def check_caption(caption: str, instruction: str, task: str, new_words: int = 0)
     - ``gradual``: a gradual adverb, or "over time".
     - ``verb``: states the transition of its task, in the third person, and not the opposite.
     - ``kept``: the content words of the instruction, quoted texts and words in capitals byte for byte. One word in
-      three may be lost, if it is no color, number, place, shape, material or a whole item of a list. A related word
-      will do ("distant" for "distance"), and what follows ", making" or "to match" is free.
+      three may be lost, if it is no color, number, place, shape, material or item of a list. A related word that the
+      instruction lacks will do ("distant" for "distance"). What follows ", making", "by giving" or "to match" is
+      free, but for its colors, if the edit is told before.
     - ``invented``: a color, number, place, shape, material or quoted text that the instruction does not have.
     - ``drift``: more than ``new_words`` other content words that the instruction does not have.
     - ``direction``: the old state stands before the verb, the new state after it.
@@ -165,17 +180,19 @@ def _class(word_stem: str) -> set[str]:
     return {word_stem}.union(*(group for group in _SYNONYMS if word_stem in group))
 
 
-def _covered(wanted: str, by: set[str]) -> bool:
+def _covered(wanted: str, by: set[str], apart: Set[str] = frozenset()) -> bool:
+    """True if `by` has a word, or one of its meaning or family; words of `apart` stand for themselves alone."""
     if _class(wanted) & by:
         return True
-    return wanted not in _NAMED and any(_akin(wanted, word) for word in by - _NAMED)
+    return wanted not in _NAMED and _family(wanted) in map(_family, by - _NAMED - apart)
 
 
-def _akin(a: str, b: str) -> bool:
-    """True of words of one family: hair and hairstyle, distance and distant."""
-    short = min(len(a), len(b))
-    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
-    return alike >= 4 and (alike == short or (alike >= 5 and short - alike <= 2))
+# what stems of one family differ in: distance and distant, music and musical, hair and hairstyle
+_ENDING = re.compile(r"(?<=\w{5})(?:(?<=[ae]n)[ct]|ic(?:al)?|al|ous|ful)$|(?<=^hair)(?:styl|cut|do)$")
+
+
+def _family(word_stem: str) -> str:
+    return _ENDING.sub("", word_stem)
 
 
 def _task_verbs(task: str) -> set[str]:
@@ -203,12 +220,12 @@ def keeps(core: str, instruction: str, *, lists: bool = False) -> bool:
     plain = QUOTED.sub(" ", normalize(instruction))
     if foreign(instruction):
         return all(text in core for text in texts)
-    plain = _FURTHER.sub("", plain)
+    plain, means = _edit_and_means(_SAME.sub("", plain))
     wanted = content(re.sub(r"\b(an? [\w-]+) one\b", r"\1", plain.replace(" on top of ", " on ")))
-    lost = {word for word in wanted if not _covered(word, present)}
+    wanted |= content(means) & (_NAMED - _PLACES)
+    lost = {word for word in wanted if not _covered(word, present, wanted)}
     spare = 0 if _EXCEPT.search(plain) or (lists and _LISTS.search(plain)) else len(wanted) // 3
-    items = [content(item) for item in _LISTS.split(plain)]
-    whole = all(any(_covered(word, present) for word in item) for item in items if item)
+    whole = all(any(_covered(word, present, wanted) for word in item) for item in _items(plain) if item)
     texts = texts[len(texts) > 1 and bool(_FROM_TO.match(plain)) :]  # the old text may be known by its place
     return all(text in core for text in texts) and whole and len(lost) <= spare and not lost & _NAMED
 
@@ -219,8 +236,36 @@ def _passive(core: str, instruction: str) -> bool:
     return bool(done and instruction and stem(done[1]) == stem(instruction.split()[0].lower()))
 
 
-# what a caption may leave out: the means, and a detail that the edit itself brings
-_FURTHER = re.compile(r"(?:,(?: while)?| by) \w+ing\b.*| to match\b.*| ?\([^)]*\)", re.I)
+def _items(plain: str) -> list[set[str]]:
+    """Returns the content of each item of a list, without what comes before the first and after the others."""
+    first, *others = _LISTS.split(plain)
+    heads = [_WHERE.split(item.strip())[0] for item in others]
+    return [content(item) for item in (_WHERE.split(first)[-1] if others else first, *heads)]
+
+
+def _edit_and_means(plain: str) -> tuple[str, str]:
+    """Cuts off how an edit is done, and what it brings about, unless nothing else tells what the edit is."""
+    edit = _MEANS.sub("", plain)
+    if _EMPTY.match(plain) and not _WHERE.search(edit):
+        return plain, ""
+    return edit, " ".join(_MEANS.findall(plain))
+
+
+# what a caption may leave out: what does not change, and how the edit is done
+_SAME = re.compile(r",(?: while)? (?:keeping|leaving|preserving|maintaining)\b.*", re.I)
+_MEANS = re.compile(
+    r"(?:,(?: while)?| by) (?:making|giving|creating|using|ensuring|highlighting|emphasi[sz]ing|enhancing)\b.*"
+    r"| to match\b.*| ?\([^)]*\)",
+    re.I,
+)
+_EMPTY = re.compile(  # such a verb alone tells no edit
+    r"(?:change|alter|modify|edit|update|improve|enhance|transform|convert|turn|replace|swap|decorate|"
+    r"adjust(?!.* to match\b)) ",
+    re.I,
+)
+_WHERE = re.compile(
+    r"\b(?:to|into|with|by|for|as|from|of|on|onto|in|at|over|under|near|behind|around|featuring) ", re.I
+)
 _FROM_TO = re.compile(r"(?:change|replace|turn|swap|edit) ", re.I)
 _LISTS = re.compile(r", |\b(?:and|or)\b", re.I)  # a word of each item counts
 _EXCEPT = re.compile(r"\b(?:except|but|not|without)\b", re.I)  # each word of such instructions counts

@@ -53,12 +53,15 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         r"(?P<target>(?!of|around|behind|in|on|from)(?:(?! (?:with|to|into) ).)+)",
         r"(?:replace|change|swap|turn|convert|transform) (?P<source>(?:the |its )?(?:[\w-]+ ){1,3}background)"
         r" (?:with|to|into|by|for) (?P<target>.+)",
-        r"(?:use|add|give (?:it|the \w+)|set) (?P<target>.+?) (?:as |for )?(?:the |its )?(?:background|backdrop)",
+        r"(?:use|add|give (?:it|the \w+)|set) "
+        r"(?:an? [\w -]+ (?:with|on|against) (?=an? [\w-]+ (?:background|backdrop)))?"
+        r"(?P<target>.+?) (?:as |for )?(?:the |its )?(?:background|backdrop)",
         rf"(?:put|place|move|set|take|bring|transport) (?:{WHOLE}|them|everything) (?:in|on|at|into|onto|to) (?"
         rf"P<target>.+)",
         r"(?:change|replace|swap|set|switch) the (?:sky|location|surroundings) (?:to|with|for|into) (?P<target>.+)",
         rf"{_MAKE} (?:the )?(?:background|backdrop) (?P<target>.+)",
-        rf"{_MAKE} (?:it|this) (?:into )?an? (?P<target>.+?) (?:background|backdrop)",
+        rf"{_MAKE} (?:it|this) (?:into )?(?:an? [\w -]+ (?:with|on|against) (?:an? )?|an? )"
+        r"(?P<target>(?:(?! (?:with|on|against|in) ).)+?) (?:background|backdrop)",
         r"(?:\w+)(?: out)? (?P<source>(?:what's|what is|everything|the \w+) behind .+?) (?:in|into|to|with|by|for) (?"
         r"P<target>.+)",
         r"(?:\w+)(?: out)? (?P<source>the (?:surroundings?|environment|landscape|view|setting|scenery|location)) (?"

@@ -121,7 +121,8 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"(?:let )?there (?:" + _MODAL + r" )?(?:be|is|are) (?:no|not any)(?: more)? (?P<x>.+)", r"remove \g<x>"),
     (r"(?:let )?there (?:" + _MODAL + r" )?be (?P<x>.+)", r"add \g<x>"),
     (
-        r"make (?P<x>an? (?:[\w-]+ )?(?:sign with (?:the|his|her|both) .+|gesture|fist)\b.*)",
+        r"make (?P<x>an? (?:[\w-]+ )?(?:sign with (?:the|his|her|both)\b|(?:gesture|fist)\b"
+        r"(?!-|\u2011| (?:sized?|shaped|like)\b)).*)",
         r"have the person make \g<x>",
     ),
     (r"(?P<w>.+?) (?:is|are) missing (?P<x>.+)", r"add \g<x> to \g<w>"),

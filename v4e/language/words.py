@@ -68,9 +68,13 @@ def words(text: str) -> list[str]:
     return [re.sub(r"['\u2019]s?$", "", token) for token in TOKEN.findall(text.lower())]
 
 
+_NESS = words_of("harness witness eyewitness business lioness wilderness governess baroness")  # no states
+
+
 def stem(word: str) -> str:
     """Returns a crude stem, equal for raise, raises, raised and raising, and for dark, darken and darker."""
-    word = re.sub(r"(?<=\w{3})(?:-styled?|-like|-colou?red|ness)$", "", word).replace("-", "")
+    ness = "" if word in _NESS else "|ness"
+    word = re.sub(rf"(?<=\w{{3}})(?:-styled?|-like|-colou?red{ness})$", "", word).replace("-", "")
     for ending in ("ening", "ened", "ens", "en", "ing", "ers", "er", "ies", "ied", "ed", "es", "s", "y", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word[: -len(ending)]
