@@ -213,6 +213,8 @@ def test_a_word_may_be_lost_but_none_of_a_list_and_no_color_or_place():
         ("removal", "remove the plate, pudding and spoon", "The plate gradually fades away."),
         ("color", "change the wall, ceiling and floor to white", "The wall gradually changes to white."),
         ("motion", "change the man by giving him a hat", "The man gradually changes."),
+        ("addition", "add a lamp (and a chair)", "A lamp gradually appears."),
+        ("addition", "add a candle (with a saucer)", "A candle gradually appears."),
         ("addition", "add a hat (red)", "A hat gradually appears."),
         ("color", "paint the car, making it red", "The car gradually changes color."),
         ("replacement", "replace the fence by painting panels", "The fence gradually turns in place."),

@@ -255,7 +255,7 @@ def _edit_and_means(plain: str) -> tuple[str, str]:
 _SAME = re.compile(r",(?: while)? (?:keeping|leaving|preserving|maintaining)\b.*", re.I)
 _MEANS = re.compile(
     r"(?:,(?: while)?| by) (?:making|giving|creating|using|ensuring|highlighting|emphasi[sz]ing|enhancing)\b.*"
-    r"| to match\b.*| ?\([^)]*\)",
+    r"| to match\b.*| ?\((?!(?:and|plus|with)\b)[^)]*\)",
     re.I,
 )
 _EMPTY = re.compile(  # such a verb alone tells no edit
