@@ -53,7 +53,8 @@ def sample(
     `scheduler` holds UniPC's settings. `empty` are the texts (T, D) that `guidance` other than 1 leads away from.
     `dtype` as for ``models.dit.predict``. What is `held` goes the straight way from its noise to its end: at each step
     it is those latents with that step's noise. After `middle_steps`, if it is not 0, the latent frames between source
-    and tail are dropped. The result then has two, which kept their places in time. That takes Euler's solver.
+    and tail are dropped, and these two keep their places in time. The result then is source, tail and tail again, so
+    that a decoder sees an edit at rest. That takes Euler's solver.
     `on_step(step, x0_hat_BCFHW)` sees the prediction after each step; returning False stops there and yields that
     prediction. `dit` may be sharded: then all its ranks call this, equally often.
 
@@ -88,8 +89,12 @@ def sample(
             straight = eps_BCFHW - held.z_BCFHW
             return torch.where(held.free_B11HW, u.float(), straight if u.shape == straight.shape else ends(straight))
 
+        def at_rest(x_BCFHW: Tensor) -> Tensor:
+            return x_BCFHW if x_BCFHW.shape[2] == latents_F else torch.cat([x_BCFHW, x_BCFHW[:, :, -1:]], 2)
+
         if middle_steps:
-            return euler(velocity, eps_BCFHW, flow.times(steps, shift).tolist(), on_step, middle_steps)
+            tell = on_step and (lambda step, x0_hat_BCFHW: on_step(step, at_rest(x0_hat_BCFHW)))
+            return at_rest(euler(velocity, eps_BCFHW, flow.times(steps, shift).tolist(), tell, middle_steps))
         return solve(velocity, eps_BCFHW, solver=solver, steps=steps, shift=shift, scheduler=scheduler, on_step=on_step)
 
 

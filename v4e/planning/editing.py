@@ -113,7 +113,7 @@ def _way(
         held = all_of_them, all_of_them + vae, all_of_them + step
     whole, passes = task.middle_steps or task.steps, 1 if task.guidance == 1 else 2
     left = left_of(latents, task.middle_steps)
-    short = replace(reads, clip=left * rows * columns)
+    short = replace(reads, clip=min(latents, 2) * rows * columns)
     long_s, short_s = (forward_flops(dit, r) / 1e12 / (config.plan.infer_share * gpu.tflops) for r in (reads, short))
     steps = {"steps": task.steps, "guidance": task.guidance, "middle_steps": task.middle_steps}
     sampling_s = sampling_flops(dit, reads, frames=latents, **steps) / 1e12 / (config.plan.infer_share * gpu.tflops)

@@ -94,8 +94,8 @@ def forward_flops(dit: DitSizes, reads: Reads) -> int:
 
 
 def left_of(frames: int, middle_steps: int) -> int:
-    """Returns how many of an edit's latent frames are decoded."""
-    return min(frames, 2) if middle_steps else frames
+    """Returns how many of an edit's latent frames are decoded: source, tail and tail again where others left."""
+    return min(frames, 3) if middle_steps else frames
 
 
 def sampling_flops(dit: DitSizes, reads: Reads, *, frames: int, steps: int, guidance: float, middle_steps: int) -> int:
