@@ -266,7 +266,7 @@ $("this-far").addEventListener("click", async () => {
   $("prompt").value = shown.fields.prompt;
   $("form").requestSubmit();
 });
-$("forget").addEventListener("click", () => { history.forgetAll(); tidy(); say("The history is empty."); });
+$("forget").addEventListener("click", async () => { await history.forgetAll(); tidy(); say("The history is empty."); });
 $("curl").addEventListener("click", () => copy(asCurl(base(), shown.fields, shown.fromId, key()), "curl"));
 $("python").addEventListener("click", () => copy(asPython(base(), shown.fields, shown.fromId), "Python"));
 history.restore(show).then((newest) => { if (newest && !shown) show(newest); models(); });

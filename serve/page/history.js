@@ -51,8 +51,9 @@ export function mark(done) {
   for (const button of buttons()) button.setAttribute("aria-current", button.done === done);
 }
 
-export function forgetAll() {
-  kept.forgetAll();
+/** Empties the list, once nothing of it is kept: a reload before that would bring it back. */
+export async function forgetAll() {
+  await kept.forgetAll();
   $("history").replaceChildren();
   $("history-box").hidden = true;
 }

@@ -143,6 +143,7 @@ def test_a_reload_keeps_the_history(page, photo):
     page.get_by_role("button", name="Edit this result again").click()
     edit(page, None, "and now green")
     page.get_by_role("button", name="Forget all").click()
+    page.get_by_text("The history is empty.").wait_for()
     page.reload()
     page.locator("#hint").wait_for()
     assert page.locator("#history button").count() == 0
