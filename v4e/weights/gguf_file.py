@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,8 @@ def load_gguf(file: str, folder: str, dtype: torch.dtype) -> WanTransformer3DMod
     how = {"quantization_config": GGUFQuantizationConfig(compute_dtype=dtype), "torch_dtype": dtype}
     try:
         weights = {names[stored]: weight for stored, weight in load_gguf_checkpoint(file).items()}
-        dit = WanTransformer3DModel.from_single_file(weights, config=folder, subfolder="transformer", **how)
+        given: Any = weights  # diffusers' own hint leaves out the dict that it takes
+        dit = WanTransformer3DModel.from_single_file(given, config=folder, subfolder="transformer", **how)
     except DAMAGED as error:
         raise _misfit(file, folder, error) from error
     return _computable(dit, dtype)
