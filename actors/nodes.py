@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import ray
-from fsspec.core import url_to_fs
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -90,19 +89,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-def is_local(uri: str) -> bool:
-    """True for a place on a node's own filesystem, which may or may not be shared."""
-    return "://" not in uri or uri.startswith(("file://", "local://"))
-
-
-def local_path(uri: str) -> Path:
-    """Returns the path of a place for which :func:`is_local` is true."""
-    return Path(url_to_fs(uri)[1])
-
-
-def free_at(uri: str) -> int:
-    """Returns the free bytes of the disk that a local `uri`, which need not exist yet, is to lie on."""
-    place = local_path(uri)
-    return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free

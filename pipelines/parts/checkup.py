@@ -12,10 +12,10 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from actors.nodes import NodeFacts, free_at, is_local, local_path
+from actors.nodes import NodeFacts
 from v4e.config import Config
 from v4e.faults.foreign import as_fault
-from v4e.files.uri import exists, join, open_uri, remove, write_atomic
+from v4e.files.uri import exists, free_bytes, join, local_path, open_uri, remove, write_atomic
 from v4e.models.sizes import pipeline
 from v4e.planning.memory import checkpoint_bytes
 from v4e.weights.hub import check_folder, is_hub_id
@@ -67,7 +67,7 @@ def packages() -> Finding:
 def marked(uri: str) -> Iterator[tuple[str, bytes]]:
     """A small file below the folder `uri`, and its bytes, for the body of ``with``; a folder that it made goes too."""
     mark, body = join(uri, f".doctor-{uuid.uuid4().hex}"), os.urandom(16)
-    place = local_path(uri) if is_local(uri) else None
+    place = local_path(uri)
     made = [path for path in (place, *place.parents) if not path.exists()] if place else []
     try:
         write_atomic(mark, body)
@@ -96,17 +96,15 @@ def place(key: str, uri: str) -> Finding:
 
 def disk(config: Config) -> Finding:
     """Compares the free room at ``run.dir`` with the checkpoints that a run keeps, and one more as it is written."""
-    if not is_local(config.run.dir):
-        return Finding(name="disk", state="ok", said=f"{config.run.dir} is a storage service's: its room is not known")
     try:
+        place = local_path(config.run.dir)
+        if place is None:
+            return Finding(name="disk", state="ok", said=f"{config.run.dir} is a storage service's")
         model = pipeline(config.models.student, "models.student")
     except Exception as error:  # a model's files may be damaged in any way
         return Finding(name="disk", state="look", said=f"the size of a checkpoint is not known: {as_fault(error).line}")
-    one, count, free = (
-        checkpoint_bytes(config, model.dit, model.image_tokens),
-        config.train.keep + 1,
-        free_at(config.run.dir),
-    )
+    one, count = checkpoint_bytes(config, model.dit, model.image_tokens), config.train.keep + 1
+    free = free_bytes(place)
     asked = f"{count} checkpoints of {one / GIB:.2f} GiB at {config.run.dir}, {free / GIB:.1f} GiB free"
     return Finding.of(
         "disk", [f"{asked}: lower train.keep, or choose another run.dir"] if free < count * one else [], asked

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from actors.nodes import PACKAGES, NodeFacts, free_at
+from actors.nodes import PACKAGES, NodeFacts
 from pipelines.parts import checkup
 from pipelines.parts.command import main
 from pipelines.stages import doctor
 from v4e.config import Config, parse
 from v4e.faults import Fault
+from v4e.files.uri import free_bytes, local_path
 
 GIB = 2**30
 NODE = NodeFacts(
@@ -92,7 +93,8 @@ def test_folders_that_it_made_are_gone_and_the_disk_is_theirs(tmp_path, random_f
     config = parse(["recipe=tiny", "run.dir=" + form.format(tmp_path / "a" / "b")])
     found = states(doctor.findings(config))
     assert found["run.dir"] == "ok" and list(tmp_path.iterdir()) == []
-    assert free_at(form.format("/dev/shm/x/y")) == pytest.approx(shutil.disk_usage("/dev/shm").free, rel=0.01)
+    place = local_path(form.format("/dev/shm/x/y"))
+    assert place and free_bytes(place) == pytest.approx(shutil.disk_usage("/dev/shm").free, rel=0.01)
 
 
 def test_brackets_are_printed_as_they_are(tmp_path, capsys, monkeypatch):

@@ -178,7 +178,7 @@ def test_a_full_disk_is_told_before_a_checkpoint_is_begun(tmp_path, monkeypatch)
     weights = sum(p.numel() * 4 for p in trainer.dit.parameters())
     for free, full in ((3.9 * weights, True), (4.5 * weights, False)):  # weights, their average and two moments
         usage = shutil.disk_usage(tmp_path)._replace(free=int(free))
-        monkeypatch.setattr("v4e.training.checkpoint.shutil.disk_usage", lambda _, usage=usage: usage)
+        monkeypatch.setattr("v4e.files.uri.shutil.disk_usage", lambda _, usage=usage: usage)
         if full:
             with pytest.raises(Fault, match=r"a checkpoint needs .* GiB below .*make room") as error:
                 saver.save(1, state)

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,17 @@ def numbers_in(uri: str, name: re.Pattern[str]) -> list[int]:
         return []
     names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False))
     return sorted(int(match[1]) for entry in names if (match := name.fullmatch(entry)))
+
+
+def local_path(uri: str) -> Path | None:
+    """Returns the path of a place on this machine's own filesystem; None for one of a storage service."""
+    fs, path = url_to_fs(uri)
+    return Path(path) if isinstance(fs, LocalFileSystem) else None
+
+
+def free_bytes(place: Path) -> int:
+    """Returns the free bytes of the disk that `place`, which need not exist yet, is to lie on."""
+    return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
 
 
 def exists(uri: str) -> bool:

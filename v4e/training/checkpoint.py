@@ -10,7 +10,6 @@ are pure functions of the seed and the step, for any number of workers. So there
 See :mod:`v4e.training.schedule`, :mod:`v4e.method.flow` and :func:`v4e.training.student.learning_rate`.
 """
 
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -28,6 +27,7 @@ from torch.utils._pytree import tree_leaves
 from v4e.compat import FsspecReader, FsspecWriter
 from v4e.config import Config
 from v4e.faults import Fault
+from v4e.files.uri import free_bytes, local_path
 from v4e.training.steps import path_of, prune, steps_of
 from v4e.training.student import State
 
@@ -106,13 +106,12 @@ class Saver:
         Raises:
             Fault: names what is needed and what is free.
         """
-        fs, path = url_to_fs(self.folder)
-        if _rank() != 0 or not isinstance(fs, LocalFileSystem):
+        place = local_path(self.folder)
+        if _rank() != 0 or place is None:
             return
         tensors = (one for one in tree_leaves(dict(state)) if isinstance(one, torch.Tensor))
         needed = sum(one.numel() * one.element_size() for one in tensors)
-        there = next(place for place in (Path(path), *Path(path).parents) if place.exists())
-        free = shutil.disk_usage(there).free
+        free = free_bytes(place)
         if free < needed:
             raise Fault(
                 "T13",
