@@ -11,11 +11,12 @@ from dataclasses import asdict, replace
 from v4e.config import Config
 from v4e.config.commands import PlanEditOptions
 from v4e.config.recipes import RECIPES
+from v4e.editing.settings import EditSettings
 from v4e.files.progress import plan
 from v4e.models.sizes import pipeline
 from v4e.planning.editing import EditTask, EditWay, best, ways
 from v4e.planning.gpus import RESERVE_GIB, RESERVE_SHARE, Cluster, cluster_of
-from v4e.wan import GRID, check_frames
+from v4e.wan import GRID
 
 GIB = 2**30
 
@@ -44,17 +45,13 @@ def _asked(options: PlanEditOptions) -> tuple[Config, Cluster, EditTask]:
     sides = [int(side) for side in (height, width) if side.isdecimal()]
     if not by or len(sides) != 2 or any(side < GRID or side % GRID for side in sides):
         raise ValueError(f"size={options.size}: expected WIDTHxHEIGHT of multiples of {GRID}, such as 1280x720")
-    check_frames("frames", options.frames)
-    if options.steps < 1:
-        raise ValueError(f"steps={options.steps}: expected at least 1")
+    shape = {"height": sides[0], "width": sides[1], "frames": options.frames}
+    steps = {name: getattr(options, name) for name in ("steps", "guidance", "middle_steps")}
+    EditSettings(**shape, **steps)  # which refuses what no edit can be made with
     config = RECIPES["wan14b_480p"]()
     config = replace(config, plan=replace(config.plan, gpu=options.gpu, gpu_gib=options.gpu_gib))
     cluster = cluster_of(config.plan)
     assert cluster is not None
-    if not 0 <= options.middle_steps < options.steps:
-        raise ValueError(f"middle_steps={options.middle_steps}: expected less than steps={options.steps}, or 0 for all")
-    steps = {name: getattr(options, name) for name in ("steps", "guidance", "middle_steps")}
-    shape = {"height": sides[0], "width": sides[1], "frames": options.frames}
     return config, cluster, EditTask(**shape, **steps)
 
 

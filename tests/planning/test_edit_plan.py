@@ -95,6 +95,7 @@ def test_the_command_prints_the_same_for_people_and_for_programs(capsys):
         ({"frames": 6}, "frames"),
         ({"steps": 0}, "steps=0"),
         ({"middle_steps": 8}, "middle_steps=8"),
+        ({"middle_steps": 2}, "frames=9 or more"),
         ({"gpu": "voodoo"}, "voodoo"),
     ],
 )
