@@ -1,8 +1,10 @@
 """The held-out triplets that judge a run, the models that edit them, and the place of their clips."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from v4e.config import Config
 from v4e.data.buckets import size_of, to_bucket
@@ -68,3 +70,12 @@ def read_clip(config: Config, model: HeldoutModel, sample_id: str) -> np.ndarray
 def resized(config: Config, image) -> np.ndarray:
     """The image on the model's grid, where edits are scored."""
     return np.asarray(to_bucket(image, config.data))
+
+
+def load_editor(
+    config: Config, model: HeldoutModel, device: torch.device
+) -> Callable[[tuple[list[EditTriplet], list[str]]], int]:
+    """Loads `model` into this process: see :class:`v4e.evaluation.heldout_editor.HeldoutEditor`."""
+    from v4e.evaluation.heldout_editor import HeldoutEditor  # here: who names a model need not import it
+
+    return HeldoutEditor(config, model, device)

@@ -10,14 +10,14 @@ from functools import partial
 from rich.table import Table
 
 from actors.batch.editors import Editors
-from pipelines.parts.heldout import WEIGHTS, models, read_clip, read_heldout, resized
+from pipelines.parts.heldout import WEIGHTS, load_editor, models, read_clip, read_heldout, resized
 from v4e.captions.templates import template_caption
 from v4e.config import Config, decided_by
 from v4e.data.buckets import Size, size_of
 from v4e.data.reject import replace_rejected
 from v4e.data.store.fingerprint import folder_hash
 from v4e.data.store.paths import heldout_uri
-from v4e.evaluation.heldout import HeldoutEditor, HeldoutModel, clip_uri
+from v4e.evaluation.heldout import HeldoutModel, clip_uri
 from v4e.evaluation.metrics.exact import score, summarize
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, console, plan
@@ -67,7 +67,7 @@ def generate(config: Config, model: HeldoutModel, triplets: list[EditTriplet]) -
         return
     gpus = 1 if config.train.gpus_per_worker else 0
     with (
-        Editors(partial(HeldoutEditor, config, model), config.eval.actors, gpus) as editors,
+        Editors(partial(load_editor, config, model), config.eval.actors, gpus) as editors,
         bar(f"edits by {model.name}", sum(len(batch) for batch, _ in batches), unit="edits") as advance,
     ):
         for _, done in editors.edit(batches):

@@ -20,15 +20,15 @@ from v4e.planning.gpus import check_named, cluster_of
 from v4e.planning.layout import GIB, ClusterPlan, grid_of, parts_gib, plan_cluster, process_gib, work_for
 from v4e.planning.layout_table import cluster_rows, process_rows, verdict_rows
 from v4e.planning.search import Suggestion, nearest
-from v4e.planning.speed import teacher_tflops, training_tflops
 from v4e.planning.work import SampleWork, Speed, pace_of, pool_size, replicas_needed, seconds_of
 from v4e.planning.work_table import balance_row, pace_rows, stream_row, work_row
 from v4e.training import checks as startup
-from v4e.weights.load import any_device
 
 
 def run(config: Config) -> None:
     """Prints the plan of `config`."""
+    from v4e.weights.load import any_device  # here: a mistake in a setting is told before models are imported
+
     check_named(config, any_device().type == "cuda")
     student = pipeline(config.models.student, "models.student")
     teacher = pipeline(config.models.teacher, "models.teacher")
@@ -119,6 +119,8 @@ def speed_of(
 
     Without distillation no teacher works, and its speed is 0.
     """
+    from v4e.planning.speed import teacher_tflops, training_tflops  # here: a plan with given speeds needs no model
+
     train = config.plan.train_tflops or training_tflops(config, student, work.student_reads, grid_FHW)
     if config.kd.weight == 0:
         return Speed(train=train, infer=0.0)

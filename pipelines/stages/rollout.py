@@ -19,7 +19,7 @@ from v4e.data.store.paths import rollouts_uri
 from v4e.data.store.store import RolloutStore, Store
 from v4e.files.manifest import stage
 from v4e.files.progress import bar, plan, say
-from v4e.method.conditioning import line_clip
+from v4e.method.flow import line_clip
 from v4e.models.sizes import dit
 from v4e.training import checks as startup
 from v4e.training.schedule import calls

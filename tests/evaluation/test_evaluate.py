@@ -22,7 +22,8 @@ from v4e.data.buckets import to_bucket
 from v4e.data.reject import read_rejected
 from v4e.data.store.jobs import DUPLICATE
 from v4e.data.write import write_triplets
-from v4e.evaluation.heldout import HeldoutEditor, HeldoutModel, clip_uri
+from v4e.evaluation.heldout import HeldoutModel, clip_uri
+from v4e.evaluation.heldout_editor import HeldoutEditor
 from v4e.files.uri import read_json, write_json_atomic
 from v4e.tiny.world import Record, make_record
 from v4e.types import EditTriplet
@@ -324,7 +325,7 @@ def test_an_actor_that_dies_does_not_end_the_evaluation(tmp_path, evaluated, fam
                 os.kill(os.getpid(), signal.SIGKILL)
             return HeldoutEditor.__call__(self, batch)
 
-    monkeypatch.setattr(evaluate, "HeldoutEditor", Mortal)
+    monkeypatch.setattr(evaluate, "load_editor", Mortal)
     write_triplets(str(tmp_path / "heldout.parquet"), RECORDS)
     evaluate.run(parse(arguments(tmp_path, family)), ("native_i2v",))
     assert died.exists() and clips(tmp_path) == clips(evaluated, "native_i2v")

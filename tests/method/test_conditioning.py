@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import WanImageToVideoPipeline
 
-from v4e.method.conditioning import condition, flf_video, i2v_video, line_clip, tail_of_x0, tail_video
+from v4e.method.conditioning import condition, flf_video, i2v_video, tail_of_x0, tail_video
 from v4e.models.encoders import encode_clip
 
 
@@ -47,14 +47,6 @@ def test_tail_videos():
     assert tail_video(source, edit, 5, "fade")[0, 0, :, 0, 0].tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert tail_video(source, edit, 5, "edit")[0, 0, :, 0, 0].tolist() == [1] * 5
     assert flf_video(edit, edit, 5)[0, 0, :, 0, 0].tolist() == [1, 0, 0, 0, 1]
-
-
-def test_a_line_goes_evenly_from_source_to_tail():
-    source, tail = torch.randn(2, 16, 4, 4)
-    z_clip_CFHW = line_clip(source, tail, 5)
-    assert torch.equal(z_clip_CFHW[:, 0], source) and torch.equal(z_clip_CFHW[:, -1], tail)
-    steps = z_clip_CFHW.diff(dim=1)
-    torch.testing.assert_close(steps, (0.25 * (tail - source))[:, None].expand_as(steps))
 
 
 def test_pixel_tail_is_the_stock_vaes_of_the_tiled_last_frame_and_lets_gradients_through(pipe):

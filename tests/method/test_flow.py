@@ -74,3 +74,11 @@ def test_euler_with_the_true_velocity_ends_at_the_data():
     for t, t_next in pairwise(times):
         x = flow.euler_step(x, u, t, t_next)
     torch.testing.assert_close(x, z, atol=1e-5, rtol=1e-5)
+
+
+def test_a_line_goes_evenly_from_source_to_tail():
+    source, tail = torch.randn(2, 16, 4, 4)
+    z_clip_CFHW = flow.line_clip(source, tail, 5)
+    assert torch.equal(z_clip_CFHW[:, 0], source) and torch.equal(z_clip_CFHW[:, -1], tail)
+    steps = z_clip_CFHW.diff(dim=1)
+    torch.testing.assert_close(steps, (0.25 * (tail - source))[:, None].expand_as(steps))

@@ -31,6 +31,16 @@ def test_help_and_a_mistyped_key_import_nothing_heavy(arguments):
     assert not {*done.stderr.split()} & {*HEAVY}
 
 
+def test_a_stage_whose_models_are_in_actors_imports_none_to_start():
+    """Of the first seconds of a run its driver took seven to import diffusers, which it never used."""
+    drivers = [path.stem for path in PIPELINES.glob("stages/*.py") if "from actors" in path.read_text()]
+    watch = "import sys, importlib\n"
+    watch += f"for name in {sorted(drivers)}: importlib.import_module('pipelines.stages.' + name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=True)
+    assert {"train", "rollout", "evaluate"} <= {*drivers}
+    assert not {*done.stdout.split()} & {"diffusers", "transformers", "vllm"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -46,12 +46,6 @@ def tail_video(source_BCHW: Tensor, edit_BCHW: Tensor, frames: int, context: Con
     return clip
 
 
-def line_clip(z_source_CHW: Tensor, z_tail_CHW: Tensor, frames: int) -> Tensor:
-    """A clip of `frames` latent frames on the straight line from the source's latent to the tail's. (C, F, H, W)"""
-    share_F11 = torch.linspace(0, 1, frames).view(-1, 1, 1)
-    return torch.lerp(z_source_CHW.unsqueeze(1), z_tail_CHW.unsqueeze(1), share_F11)
-
-
 def condition(z_cond_BCFHW: Tensor, *, last: bool) -> Tensor:
     """Mask channels and condition latents, (B, 4 + C, F, H, W): what is concatenated to x_t.
 

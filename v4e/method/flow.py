@@ -69,3 +69,9 @@ def guided(u: Tensor, u_empty: Tensor, guidance: float) -> Tensor:
 def euler_step(x: Tensor, u: Tensor, t: float, t_next: float) -> Tensor:
     """One step of the probability-flow ODE from t to t_next."""
     return x + (t_next - t) * u
+
+
+def line_clip(z_source_CHW: Tensor, z_tail_CHW: Tensor, frames: int) -> Tensor:
+    """A clip of `frames` latent frames on the straight line from the source's latent to the tail's. (C, F, H, W)"""
+    share_F11 = torch.linspace(0, 1, frames).view(-1, 1, 1)
+    return torch.lerp(z_source_CHW.unsqueeze(1), z_tail_CHW.unsqueeze(1), share_F11)
