@@ -17,11 +17,13 @@ from v4e.tiny.pretrain import card, dit, gate, latents, open_gate, start, vae
 from v4e.tiny.pretrain.corpus import SIZES, write_corpus
 from v4e.tiny.pretrain.loop import spawn
 
+BATCH = 32  # clips of a worker's step
 PER_TASK = 20  # validation edits of each task of World 2
 
 
 def run(options: PretrainOptions) -> None:
     """Make the family; every stage goes on from its checkpoint."""
+    check(options)
     work, out = Path(options.work), Path(options.out)
     start_from = Path(options.start_from) if options.start_from else None
     plan("pretraining", {name: str(value) for name, value in asdict(options).items()})
@@ -44,11 +46,11 @@ def run(options: PretrainOptions) -> None:
             judged = open_gate.run(work, "vae", open_gate.records_of(PER_TASK, sizes), sizes)
             say(f"VAE: last frame {open_gate.last_frame_psnr(judged):.1f} dB, {judged}")
         return
-    spawn(latents.encode, options.workers, work, options.latents, sizes)
     gentle = 0.5  # of the learning rates, for what starts from trained weights
     lr = gentle if start_from else 1.0
     for stage, steps, factor in (("base", options.base_steps, lr), ("teacher", options.teacher_steps, gentle)):
-        spawn(dit.train, options.workers, work, stage, steps, 32, options.latents, factor, sizes, options.fast)
+        spawn(latents.encode, options.workers, work, stage, options.latents, sizes, options.fast)
+        spawn(dit.train, options.workers, work, stage, steps, BATCH, options.latents, factor, sizes, options.fast)
     save(work, out, sizes)
     if options.world == "world2":
         return _judge(work, sizes)
@@ -63,6 +65,18 @@ def run(options: PretrainOptions) -> None:
     card.write_card(out, work, results, start_from)
     missed = gate.shortfalls(results["vae"], results["base"], results["native"])
     say("gate not met: " + "; ".join(missed) if missed else "gate met")
+
+
+def check(options: PretrainOptions) -> None:
+    """Refuses a corpus that is too small to train on.
+
+    Raises:
+        ValueError: names the option.
+    """
+    if options.clips < 2 * vae.HELD:
+        raise ValueError(f"clips={options.clips}: expected at least {2 * vae.HELD}, since the VAE holds {vae.HELD} out")
+    if not BATCH <= options.latents <= options.clips:
+        raise ValueError(f"latents={options.latents}: expected {BATCH} (a batch) to clips={options.clips}")
 
 
 def _judge(work: Path, sizes: TinySizes) -> None:

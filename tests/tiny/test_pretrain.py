@@ -1,5 +1,6 @@
 """Pretraining: a killed run ends where an uninterrupted one does; the shared optimizer equals the whole one."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pipelines.stages import pretrain
 from tests.support import ranks
+from v4e.config.commands import PretrainOptions
 from v4e.models import tiny
 from v4e.models.attention import fold_pads
 from v4e.models.dit import DitInputs, predict
@@ -32,7 +35,8 @@ def work(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     save_file({f"ema/{k}": v for k, v in tiny.build_vae().state_dict().items()}, folder / "vae.safetensors")
     latents.measure_stats(folder, clips=CLIPS)
-    latents.encode(0, 1, folder, CLIPS)
+    for stage in ("base", "teacher"):
+        latents.encode(0, 1, folder, stage, CLIPS)
     return folder
 
 
@@ -112,7 +116,7 @@ def test_fast_steps_are_the_slow_ones_in_bfloat16(tmp_path, group):
     write_corpus(tmp_path / "corpus", CLIPS, 0, 1, "world2", sizes)
     save_file({f"ema/{k}": v for k, v in tiny.build_vae(sizes).state_dict().items()}, tmp_path / "vae.safetensors")
     latents.measure_stats(tmp_path, sizes, clips=CLIPS)
-    latents.encode(0, 1, tmp_path, CLIPS, sizes)
+    latents.encode(0, 1, tmp_path, "base", CLIPS, sizes)
     losses = []
     for fast in (False, True):
         (tmp_path / "base.safetensors").unlink(missing_ok=True)
@@ -128,14 +132,14 @@ def test_every_stage_takes_world_2_whose_base_rarely_sees_spatial_edits(tmp_path
     torch.manual_seed(0)
     save_file({f"ema/{k}": v for k, v in tiny.build_vae(sizes).state_dict().items()}, tmp_path / "vae.safetensors")
     latents.measure_stats(tmp_path, sizes, clips=CLIPS)
-    latents.encode(0, 1, tmp_path, CLIPS, sizes)
-    _, z, texts = dit.load_corpus(tmp_path, CLIPS)
-    assert z.shape == (CLIPS, 3 * 3 - 2, 8, 4, 4)
+    texts = json.loads((tmp_path / "corpus/texts.json").read_text())
     likely = dit.chances(texts, "base")
     assert likely is not None and dit.chances(texts, "teacher") is None
     rare = np.array([row["task"] in SPATIAL for row in texts])
     assert likely[rare].max() == pytest.approx(dit.RARE * likely[~rare].min())
     for stage in ("base", "teacher"):
+        latents.encode(0, 1, tmp_path, stage, CLIPS, sizes)
+        assert [latents.load(tmp_path, part, CLIPS).shape[1] for part in latents.PARTS[stage]] == [3, 2]
         dit.train(0, 1, tmp_path, stage, 1, 2, CLIPS, 1.0, sizes)
     records = open_gate.records_of(1, sizes)
     results = {stage: open_gate.run(tmp_path, stage, records, sizes, steps=1) for stage in ("vae", "base", "teacher")}
@@ -165,12 +169,22 @@ def test_a_family_is_trained_on_from_another_ones_folder(tmp_path, group, random
 
 
 def test_latents_that_change_weigh_more_block_by_block():
-    clips = np.zeros((1, 9, 8, 8, 3), np.uint8)
-    clips[:, 5:, :4, :4] = 255  # in the last four frames, a corner
-    weights = dit.edit_weights(clips, 4)
+    regions = np.zeros((1, 8, 8), bool)
+    regions[:, 3, 3] = True  # a pixel of the first block
+    weights = dit.edit_weights(regions, 4, 3)
     assert weights.shape == (1, 1, 3, 2, 2)
-    assert weights[0, 0, 1].tolist() == [[1, 1], [1, 1]]
+    assert weights[0, 0, 0].tolist() == [[pytest.approx(0.3)] * 2] * 2
     assert weights[0, 0, 2].tolist() == [[1 + dit.EDIT_WEIGHT, 1], [1, 1]]
+
+
+def test_latents_are_read_in_the_corpus_order_whoever_encoded_them(tmp_path):
+    z = np.arange(7 * 2, dtype=np.float16).reshape(7, 2, 1, 1, 1)
+    for rank in range(2):
+        np.save(tmp_path / f"clip-{rank}-of-2.npy", z[rank::2])
+    np.save(tmp_path / "clip-1-of-3.npy", z[1::3])  # of a run of three workers that was stopped
+    assert np.array_equal(latents.load(tmp_path, "clip", 6), z[:6])
+    with pytest.raises(ValueError, match="holds 7 latents of clip, expected 8"):
+        latents.load(tmp_path, "clip", 8)
 
 
 def test_the_linear_code_of_a_clip_is_that_of_its_blocks():
@@ -224,3 +238,12 @@ def test_two_ranks_step_as_one(tmp_path):
         shared = load_file(tmp_path / f"{rank}-of-2.safetensors")
         assert shared.keys() == whole.keys()
         assert all(torch.allclose(shared[k], whole[k], rtol=1e-6, atol=1e-7) for k in whole)
+
+
+@pytest.mark.parametrize(
+    ("clips", "latents", "named"), [(40, 24, "clips=40"), (300, 24, "latents=24"), (300, 400, "=400")]
+)
+def test_a_corpus_too_small_to_train_on_is_refused_by_name(tmp_path, clips, latents, named):
+    with pytest.raises(ValueError, match=named):
+        pretrain.run(PretrainOptions(work=str(tmp_path / "work"), clips=clips, latents=latents))
+    assert not (tmp_path / "work").exists()

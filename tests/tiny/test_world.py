@@ -35,7 +35,7 @@ def test_held_out_combinations_are_drawn_in_the_heldout_split_only():
 
     assert not named(make_triplets("train", 8))
     assert not named(make_triplets("val", 8))
-    assert not [p for i in range(50) for t in make_clip(i, 0)[1]["captions"] for p in pairs if p in t]
+    assert not [p for i in range(50) for t in make_clip(i, 0)[2]["captions"] for p in pairs if p in t]
     assert len(named(make_triplets("heldout", 8))) > 8
 
 

@@ -11,8 +11,10 @@ from scipy.ndimage import gaussian_filter
 from v4e.data.captions_table import read_texts
 from v4e.data.outcomes import outcomes_uri, read_outcomes
 from v4e.evaluation.metrics.choices import judge
+from v4e.evaluation.metrics.exact import edit_mask
 from v4e.language.tasks import TASKS
 from v4e.tiny.world2 import RECORDINGS, SEVERAL, SPLITS, Record, make_records, make_triplets
+from v4e.tiny.world2.corpus import make_clip
 from v4e.tiny.world2.draw import clip, ways
 from v4e.tiny.world2.drawing import draw_edit
 from v4e.tiny.world2.scene import COLORS, SHAPES, held_out
@@ -179,3 +181,15 @@ def test_unknown_splits_and_tasks_are_named():
         make_records("test", "color", 0)
     with pytest.raises(ValueError, match="unknown task 'colour'"):
         draw_edit(Random(0), "colour", size=48)
+
+
+def test_the_region_of_an_open_clip_does_not_tell_which_outcome_it_shows():
+    """A loss that weighs the shown outcome's place more asks for another mean: all outcomes at once, half seen."""
+    found = 0
+    for index in range(TASKS.index("addition"), 220, len(TASKS)):
+        frames, region, told = make_clip(index, 0)
+        own = edit_mask(frames[0], frames[-1])
+        if told["kind"] == "addition":
+            assert not (own & ~region).any()
+            found += (region & ~own).mean() > 0.02
+    assert found >= 2

@@ -25,7 +25,9 @@ def write_corpus(
     sizes: TinySizes = FIRST,
     chunk: int = 500,
 ) -> None:
-    """Writes ``clips.npy`` (N, P, S, S, 3) uint8 and ``texts.json`` below `folder`; done once.
+    """Writes ``clips.npy`` (N, P, S, S, 3) uint8, ``regions.npy`` (N, S, S) bool and ``texts.json``; done once.
+
+    A region is where a clip changes. Where an edit is open, it is where any of its outcomes would.
 
     Raises:
         ValueError: the first world has clips of one size and length only.
@@ -40,22 +42,26 @@ def write_corpus(
     folder.mkdir(parents=True, exist_ok=True)
     shape = (clips, sizes.frames, sizes.pixels, sizes.pixels, 3)
     out = np.lib.format.open_memmap(folder / "clips.npy", "w+", np.uint8, shape)
+    regions = np.zeros((clips, *shape[2:4]), bool)
     texts: list[dict] = []
     starts = range(0, clips, chunk)
     with ProcessPoolExecutor(workers) as pool:
         counts = [min(chunk, clips - start) for start in starts]
         chunks = pool.map(partial(_chunk, seed=seed, world=world, sizes=sizes), starts, counts)
-        for start, (frames, rows) in zip(starts, chunks, strict=True):
-            out[start : start + chunk] = frames
+        for start, (frames, changed, rows) in zip(starts, chunks, strict=True):
+            out[start : start + chunk], regions[start : start + chunk] = frames, changed
             texts += rows
     out.flush()
+    np.save(folder / "regions.npy", regions)
     (folder / "texts.json").write_text(json.dumps(texts))
 
 
-def _chunk(start: int, count: int, seed: int, world: World, sizes: TinySizes) -> tuple[np.ndarray, list[dict]]:
+def _chunk(
+    start: int, count: int, seed: int, world: World, sizes: TinySizes
+) -> tuple[np.ndarray, np.ndarray, list[dict]]:
     made = [
         first.make_clip(i, seed) if world == "world" else second.make_clip(i, seed, sizes.pixels, sizes.frames)
         for i in range(start, start + count)
     ]
-    clips, texts = zip(*made, strict=True)
-    return np.stack(clips), list(texts)
+    clips, regions, texts = zip(*made, strict=True)
+    return np.stack(clips), np.stack(regions), list(texts)

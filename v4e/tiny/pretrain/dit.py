@@ -24,10 +24,10 @@ from v4e.models.attention import fold_pads
 from v4e.models.dit import DitInputs, predict
 from v4e.models.encoders import encode_images
 from v4e.models.tiny_sizes import FIRST, TinySizes
+from v4e.tiny.pretrain.latents import PARTS, load
 from v4e.tiny.pretrain.loop import PretrainMeter, average, average_gradients, cosine, resume, save
 from v4e.tiny.pretrain.optim import MuonAdamW
 from v4e.tiny.world2.edits import SPATIAL
-from v4e.wan import TEMPORAL
 
 MUON_LR = 6e-3  # on AdamW's scale: Muon's updates are brought to AdamW's root mean square
 ADAMW_LR = 1.2e-3
@@ -65,18 +65,6 @@ class Family(nn.Module):
         return F.binary_cross_entropy_with_logits(self.head(mean_BD), target) * 10
 
 
-def load_corpus(work: Path, latents: int):
-    """(clips uint8, latents float16 (n, 3 F - 2, C, H, W) in corpus order, texts)."""
-    clips = np.load(work / "corpus/clips.npy", mmap_mode="r")
-    parts = [np.load(p) for p in sorted(work.glob("latents-*-of-*.npy"))]
-    z = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), np.float16)
-    for rank, part in enumerate(parts):
-        z[rank :: len(parts)] = part
-    if len(z) < latents:
-        raise ValueError(f"{work} holds {len(z)} latents, expected {latents}: run the latents stage again")
-    return clips, z, json.loads((work / "corpus/texts.json").read_text())
-
-
 def tokenizer_and_concepts(work: Path, texts: list[dict]):
     """The tokenizer of ``work/tokenizer``, which a warm start leaves there, or else one fitted to the corpus."""
     if (work / "tokenizer").exists():
@@ -86,16 +74,17 @@ def tokenizer_and_concepts(work: Path, texts: list[dict]):
     return tokenizer, sorted({c for row in texts for c in row["concepts"]})
 
 
-def edit_weights(clips: np.ndarray, cell: int) -> Tensor:
-    """Loss weight of each latent (B, 1, F, H, W): frame 0 little, still latents 1, changing latents more.
+def edit_weights(regions: np.ndarray, cell: int, frames: int) -> Tensor:
+    """Loss weight of each latent (B, 1, F, H, W): the first of F frames little, latents of a region much, others 1.
 
-    `cell` is the number of pixels along a latent's side.
+    Regions are bool (B, S, S) and must not tell which outcome a clip shows. A weight that does moves the mean that the
+    loss asks for, and all outcomes appear at once. `cell` is the number of pixels along a latent's side.
     """
-    change = np.abs(clips[:, 1:].astype(np.int16) - clips[:, :1]).max(-1) > 24
-    b, p, h, w = change.shape
-    blocks = change.reshape(b, p // TEMPORAL, TEMPORAL, h // cell, cell, w // cell, cell).any((2, 4, 6))
-    cells = torch.from_numpy(blocks).float()
-    return torch.cat([torch.full_like(cells[:, :1], 0.3), 1 + EDIT_WEIGHT * cells], 1).unsqueeze(1)
+    b, h, w = regions.shape
+    blocks = regions.reshape(b, h // cell, cell, w // cell, cell).any((2, 4))
+    cells = torch.from_numpy(blocks).float().unsqueeze(1)
+    later = (1 + EDIT_WEIGHT * cells).expand(b, frames - 1, *cells.shape[2:])
+    return torch.cat([torch.full_like(cells, 0.3), later], 1).unsqueeze(1)
 
 
 def chances(texts: list[dict], stage: str) -> np.ndarray | None:
@@ -145,7 +134,9 @@ def train(
     multiplies in bfloat16.
     """
     teacher = stage == "teacher"
-    clips, z_all, texts = load_corpus(work, latents)
+    clips, regions = (np.load(work / f"corpus/{name}.npy", mmap_mode="r") for name in ("clips", "regions"))
+    z_clips, z_conditions = (load(work, part, latents) for part in PARTS[stage])
+    texts = json.loads((work / "corpus/texts.json").read_text())
     tokenizer, concepts = tokenizer_and_concepts(work, texts)
     torch.manual_seed(0)
     family = Family(tokenizer, concepts, sizes, last_frame=teacher)
@@ -159,15 +150,14 @@ def train(
     if fast:
         compile_blocks(family.dit)
     processor = tiny.image_processor()
-    frames_F, likely = sizes.latent_frames, chances(texts[:latents], stage)
+    likely = chances(texts[:latents], stage)
     meter = PretrainMeter(stage, steps, 100, batch * workers, work / f"{stage}.log")
     for step in range(start, steps):
         rng = np.random.default_rng((step, rank))
         rows = np.sort(rng.choice(latents, batch, replace=False, p=likely))
         generator = torch.Generator().manual_seed(step * workers + rank)
-        z = torch.from_numpy(z_all[rows]).float()
-        z_clip, *conditions = z.transpose(1, 2).split([frames_F, frames_F - 1, frames_F - 1], 2)
-        y = condition(torch.cat([z_clip[:, :, :1], conditions[teacher]], 2), last=teacher)
+        z_clip, z_rest = (torch.from_numpy(z[rows]).float().transpose(1, 2) for z in (z_clips, z_conditions))
+        y = condition(torch.cat([z_clip[:, :, :1], z_rest], 2), last=teacher)
         frames = np.array(clips[rows])
         said = [texts[r]["captions"][rng.integers(4)] for r in rows]
         said = ["" if rng.random() < NO_TEXT else s for s in said]
@@ -181,7 +171,7 @@ def train(
         inputs = DitInputs(y_BCFHW=y, text=even_lengths(text) if fast else text, image_BID=image)
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             u, _ = predict(family.dit, flow.add_noise(z_clip, eps, t), t, inputs)
-        weight = edit_weights(frames, sizes.stride)
+        weight = edit_weights(regions[rows], sizes.stride, sizes.latent_frames)
         loss = ((u.float() - flow.velocity(z_clip, eps)).pow(2) * weight).mean() / weight.mean()
         concept = torch.zeros(())
         if not teacher:
@@ -196,7 +186,7 @@ def train(
         optimizer.zero_grad()
         average(ema, family, EMA, step)
         if rank == 0:
-            meter(step + 1, flow=loss, concept=concept)
+            meter(step + 1, flow=loss.detach(), concept=concept.detach())
         if (step + 1) % every == 0 or step + 1 == steps:
             moments = optimizer.tensors()
             if rank == 0:

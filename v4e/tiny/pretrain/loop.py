@@ -23,7 +23,7 @@ def spawn(stage: Callable, workers: int, *args) -> None:
     """Run ``stage(rank, workers, *args)`` in `workers` processes of one thread each, joined by gloo."""
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ["MASTER_PORT"] = str(20000 + os.getpid() % 20000)
-    mp.spawn(_entry, args=(workers, stage, args), nprocs=workers)
+    mp.spawn(_entry, args=(workers, stage, args), nprocs=workers, daemon=True)  # who ends, ends them
 
 
 def _entry(rank: int, workers: int, stage: Callable, args: tuple) -> None:

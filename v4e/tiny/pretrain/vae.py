@@ -32,6 +32,7 @@ NOISE = 0.04
 LR = 1.5e-3
 EMA = 0.998
 WARMUP = 500  # steps on the PCA code
+HELD = 128  # clips of the corpus that the VAE is validated on
 PCA_CLIPS = 1000
 
 
@@ -94,7 +95,7 @@ def train(
     The first `warmup` steps, or a fifth of all where that is less, are on the PCA code.
     """
     clips = np.load(work / "corpus/clips.npy", mmap_mode="r")
-    held, data = clips[-128:], clips[:-128]
+    held, data = clips[-HELD:], clips[:-HELD]
     torch.manual_seed(0)
     vae = tiny.build_vae(sizes)
     params = list(vae.parameters())

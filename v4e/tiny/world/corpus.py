@@ -12,6 +12,7 @@ from random import Random
 
 import numpy as np
 
+from v4e.evaluation.metrics.exact import edit_mask
 from v4e.language.tasks import TASKS
 from v4e.tiny.world import FRAMES, SIZE, scene_rng, visible_edit
 from v4e.tiny.world.language import CLOSINGS, caption, instruction
@@ -49,8 +50,8 @@ def drift(clip: np.ndarray, rng: Random) -> np.ndarray:
     return np.stack(frames).clip(0, 255).astype(np.uint8)
 
 
-def make_clip(index: int, seed: int) -> tuple[np.ndarray, dict]:
-    """Clip `index` of the corpus: uint8 (P, S, S, 3) and its texts."""
+def make_clip(index: int, seed: int) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Clip `index` of the corpus: uint8 (P, S, S, 3), where it changes, bool (S, S), and its texts."""
     task = TASKS[index % len(TASKS)]
     rng = scene_rng("pretrain", task, index, seed)
     edit, frames = visible_edit(rng, task, novel=False)
@@ -73,4 +74,5 @@ def make_clip(index: int, seed: int) -> tuple[np.ndarray, dict]:
         kind = task
     requests = [instruction(edit.kind, edit.slots, rng) for _ in range(2)]
     concepts = sorted({edit.kind, *(w for v in edit.slots.values() for w in v.split())})
-    return frames, {"kind": kind, "captions": texts, "instructions": requests, "concepts": concepts}
+    region = np.logical_or.reduce([edit_mask(frames[0], frame) for frame in frames])
+    return frames, region, {"kind": kind, "captions": texts, "instructions": requests, "concepts": concepts}

@@ -11,7 +11,7 @@ from v4e.tiny.world2.scene import EXTRAS, EYES, HAIRS, STYLES
 
 COMMON = ("red", "blue", "yellow", "green", "pink", "turquoise")  # colors that nobody named
 USUAL = ("ball", "star", "heart", "block", "ring")  # shapes likewise
-FREE = ("bottom middle", "top right", "bottom left", "top middle", "bottom right", "top left")  # places likewise
+FREE = ("bottom right", "top left", "bottom left", "top right")  # places likewise
 PLACE_GROUPS = {
     "somewhere with water": ("beach", "ocean", "sunset"),
     "somewhere warm": ("desert", "beach", "meadow"),

@@ -9,9 +9,10 @@ from random import Random
 
 import numpy as np
 
+from v4e.evaluation.metrics.exact import edit_mask
 from v4e.language.tasks import TASKS
 from v4e.tiny.world2 import FRAMES, SIZE, scene_rng
-from v4e.tiny.world2.draw import clip
+from v4e.tiny.world2.draw import clip, render, to_bytes
 from v4e.tiny.world2.drawing import draw_edit
 from v4e.tiny.world2.scene import Scene
 from v4e.tiny.world2.words import CLOSINGS, a, caption, instruction
@@ -46,8 +47,11 @@ def drift(frames: np.ndarray, rng: Random) -> np.ndarray:
     return np.stack(moved).clip(0, 255).astype(np.uint8)
 
 
-def make_clip(index: int, seed: int, size: int = SIZE, frames: int = FRAMES) -> tuple[np.ndarray, dict]:
-    """Makes clip `index` of the corpus: uint8 (P, S, S, 3), its task and its texts."""
+def make_clip(index: int, seed: int, size: int = SIZE, frames: int = FRAMES) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Makes clip `index` of the corpus: uint8 (P, S, S, 3), its region, and its task and texts.
+
+    The region, bool (S, S), is where any valid outcome changes the source. So it tells nothing of the outcome shown.
+    """
     task = TASKS[index % len(TASKS)]
     rng = scene_rng("pretrain", task, index, seed)
     edit = draw_edit(rng, task, size=size)
@@ -69,4 +73,10 @@ def make_clip(index: int, seed: int, size: int = SIZE, frames: int = FRAMES) -> 
     requests = [instruction(edit.kind, edit.slots, rng) for _ in range(2)]
     said = " ".join(requests).lower()
     concepts = sorted({edit.told, *(w for value in edit.slots.values() for w in value.split() if w in said)})
-    return shown, {"kind": kind, "task": task, "captions": texts, "instructions": requests, "concepts": concepts}
+    ends = [to_bytes(render(one.scene, size)) for one in edit.outcomes] if kind == task else shown
+    region = np.logical_or.reduce([edit_mask(shown[0], end) for end in ends])
+    return (
+        shown,
+        region,
+        {"kind": kind, "task": task, "captions": texts, "instructions": requests, "concepts": concepts},
+    )

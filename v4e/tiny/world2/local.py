@@ -37,7 +37,7 @@ def _allowed(color: str, shape: str, novel: bool) -> bool:
 
 def addition(rng: Random, aspect: str, novel: bool) -> WorldEdit:
     """Adds a thing; its place, color or shape may be open."""
-    new, *others = things(rng, rng.choice((2, 2, 3, 4)), novel=novel)
+    new, *others = things(rng, rng.choice((2, 2, 3)), novel=novel)
     before = scene_of(rng, *others, None)
     taken = {thing.where for thing in others}
     shapes = {thing.shape for thing in others}
@@ -54,7 +54,7 @@ def addition(rng: Random, aspect: str, novel: bool) -> WorldEdit:
 
 def removal(rng: Random, aspect: str, novel: bool) -> WorldEdit:
     """Removes a thing: a named one, any one, or one of a color."""
-    shown = things(rng, rng.choice((2, 3, 4, 4) if not aspect else (3, 4, 4, 5)), novel=novel)
+    shown = things(rng, rng.choice((2, 3, 4) if not aspect else (3, 4)), novel=novel)
     target = shown[0]
     if aspect == "color":
         same = [i for i, thing in enumerate(shown) if not held_out(target.color, thing.shape) or i == 0]

@@ -19,14 +19,12 @@ COLORS = {
 SHAPES = ("ball", "block", "triangle", "star", "heart", "moon", "ring", "kite", "flower", "cross")
 MATERIALS = ("plain", "striped", "checkered", "dotted", "metal", "glass")
 SLOTS = {  # centre of a thing
-    "top left": (0.20, 0.29),
-    "top middle": (0.50, 0.29),
-    "top right": (0.80, 0.29),
-    "bottom left": (0.20, 0.71),
-    "bottom middle": (0.50, 0.71),
-    "bottom right": (0.80, 0.71),
+    "top left": (0.26, 0.27),
+    "top right": (0.74, 0.27),
+    "bottom left": (0.26, 0.73),
+    "bottom right": (0.74, 0.73),
 }
-RADIUS = 0.15  # of a thing
+RADIUS = 0.21  # of a thing
 PLACES = ("beach", "forest", "night sky", "desert", "snow", "city", "ocean", "meadow", "sunset")
 WORDS = {  # by what they are
     "an animal": ("CAT", "DOG", "FOX", "PIG", "APE"),

@@ -9,7 +9,7 @@ from v4e.data.write import write_triplets
 from v4e.files.uri import exists, open_uri
 from v4e.tiny.world2 import FRAMES, SIZE, Record, make_triplets
 
-VERSION = 1  # of the drawings and texts: raise it when the same settings give other triplets
+VERSION = 2  # of the drawings and texts: raise it when the same settings give other triplets
 KEY = "v4e.world2"  # in the files' schema
 
 
