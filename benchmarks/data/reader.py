@@ -5,7 +5,8 @@
 The texts are labelled instructions, which must not lie in this repository. Each line is JSON with `instruction`,
 `lang`, `task`, `tasks`, `sure`, `also`, `form`, `source` and `group`. Each source is left out in turn. The head is
 trained on the others, on phrases.txt, on the tiny world's language and on the dev half of blind.txt. `make=1` also
-trains on all of them, and writes the weights with the threshold that the left-out sources gave.
+trains on all of them, and writes the weights with the threshold that the left-out sources gave. The tagger of roles
+is made with them.
 """
 
 import json
@@ -20,11 +21,12 @@ from random import Random
 
 import numpy as np
 from safetensors.numpy import save_file
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
+from benchmarks.data import roles
 from benchmarks.data.captions import read_blind, read_fresh, read_later
 from benchmarks.support.result import write_result
+from benchmarks.support.softmax import softmax
 from v4e.language.clauses import HIDDEN, asks, clauses
 from v4e.language.head import NOTHING, SIZE, WEIGHTS, Head, features
 from v4e.language.reader import ONE, OTHER, reading
@@ -82,6 +84,7 @@ def main() -> None:
     if given.get("make"):
         head = fit([*own, *(e for row in rows for e in examples(row))], start)
         write(head, least)
+        roles.write(roles.fit([*roles.phrases(_words()), *(m for row in rows for m in roles.examples(row))]))
         for name, items in (("blind_test", read_blind("test")), ("fresh", read_fresh()), ("later", read_later())):
             known = [predict(text, head)[0][0] == task for text, task in items]
             figures.append(share(name, known))
@@ -137,29 +140,15 @@ def fit(rows: Sequence[Example], start: Head | None = None) -> Head:
     """Fits the softmax head to the distributions, by L-BFGS; `start` has seen some of the rows and saves time."""
     pairs = [_features(row.text) for row in rows]
     ends = np.cumsum([0, *(len(at) for at, _ in pairs)])
-    whole = csr_matrix((np.concatenate([v for _, v in pairs]), np.concatenate([at for at, _ in pairs]), ends))
-    used = np.unique(whole.indices)
-    x, y = whole[:, used], np.stack([row.labels for row in rows])
-    weight = np.array([row.weight for row in rows], np.float32)[:, None]
-    weight, xt, shape = weight / weight.sum(), x.T.tocsr(), (len(used) + 1, len(LABELS))
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        w = flat.reshape(shape).astype(np.float32)
-        scores = x @ w[:-1] + w[-1]
-        scores -= scores.max(1, keepdims=True)
-        log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
-        gap = (np.exp(log_p) - y) * weight
-        slope = np.vstack([xt @ gap + 2 * DECAY * w[:-1], gap.sum(0)])
-        return float(-(weight * y * log_p).sum() + DECAY * (w[:-1] ** 2).sum()), slope.ravel().astype(np.float64)
-
-    first = np.vstack([start.weights[used], start.bias]) if start else np.zeros(shape)
-    how = {"maxiter": 25 if start else 60, "maxcor": 8}
-    best = minimize(loss, first.ravel().astype(np.float64), jac=True, method="L-BFGS-B", options=how)
+    whole = csr_matrix(
+        (np.concatenate([v for _, v in pairs]), np.concatenate([at for at, _ in pairs]), ends), shape=(len(rows), SIZE)
+    )
+    labels, weight = np.stack([row.labels for row in rows]), np.array([row.weight for row in rows], np.float32)
+    first = np.vstack([start.weights, start.bias]) if start else np.zeros((SIZE + 1, len(LABELS)))
+    best = softmax(whole, labels, weight, first, DECAY, 25 if start else 60)
     head = Head.__new__(Head)
-    head.labels, head.classes, head.bias = LABELS, word_classes(), best.x.reshape(shape)[-1].astype(np.float32)
-    head.sure = 1.0
-    head.weights = np.zeros((SIZE, len(LABELS)), np.float32)
-    head.weights[used] = best.x.reshape(shape)[:-1]
+    head.labels, head.classes, head.sure = LABELS, word_classes(), 1.0
+    head.weights, head.bias = best[:-1], best[-1]
     return head
 
 

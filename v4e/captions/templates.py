@@ -77,7 +77,7 @@ def core_caption(instruction: str, task: str) -> str:
 # what stands between a verb and what a thing becomes: "to look like stone", "to be covered in moss"
 _LIKE = re.compile(
     r"^(?:to )?(?:be(?:come)?|look(?: like| as (?:if|though) (?:it|they) (?:is|are|was|were)(?: made)?(?: of)?)?|"
-    r"appear(?: to be| as (?:if|though) (?:it|they) (?:is|are|was|were))?|resemble|mimic|have|show|made of|"
+    r"like|appear(?: to be| as (?:if|though) (?:it|they) (?:is|are|was|were))?|resemble|mimic|have|show|made of|"
     r"the style of) "
     r"(?:made of )?(?:it(?:'s| is) )?(?:made of )?",
     re.I,
@@ -214,18 +214,14 @@ def _scene(target: str) -> str:
 
 
 def _tone(found: Slots, s: str) -> str:
-    if found.verb and found.place:
-        return f"The image is gradually {participle(found.verb)} {found.place}"
-    if found.verb and found.source and not re.fullmatch(WHOLE, found.source, re.I):
-        return f"{sentence(found.source)} {'is' if s else 'are'} gradually {participle(found.verb)}"
-    if found.verb:
-        plain = re.fullmatch(
-            r"(?:it|everything|(?:the |this )?(?:image|picture|photo|photograph|scene|shot))", found.source
-        )
-        subject = "The image" if plain or not found.source else sentence(found.source)
+    whole = not found.source or re.fullmatch(f"everything|{WHOLE}", found.source, re.I)
+    subject, be = ("The image", "is") if whole else (sentence(definite(found.source)), "is" if s else "are")
+    if found.verb and whole and not found.place:
         return f"{subject} gradually {third_person(found.verb.lower())}"
+    if found.verb:
+        return f"{subject} {be} gradually {participle(found.verb)} {found.place}".rstrip()
     if found.source:
-        return f"{sentence(found.source)} gradually become{s} {found.target}"
+        return f"{subject} gradually become{s} {found.target}"
     target = found.target
     if re.search(r"\b(?:grade|tone|filter|look|mood|atmosphere|light|lighting|effect)$", target):
         return f"The image gradually shifts to {with_article(target)}"

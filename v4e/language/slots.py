@@ -1,12 +1,12 @@
-"""The slots of an atomic edit instruction (source, target, place, verb), by patterns for each task."""
+"""The slots of an atomic edit instruction (source, target, place, verb), as the tagger of roles reads them."""
 
 import re
 from dataclasses import dataclass
 
 from v4e.language.inflection import definite, possessive, with_article
-from v4e.language.lexicon import ADD, REMOVE
-from v4e.language.patterns import PATTERNS, PLACE
-from v4e.language.tasks import normalize
+from v4e.language.lexicon import ADD, REMOVE, WHOLE
+from v4e.language.roles import roles
+from v4e.language.tasks import DECIDED, normalize
 from v4e.language.words import QUOTED, content, verbatim
 
 
@@ -20,45 +20,66 @@ class Slots:
     verb: str = ""  # of a motion or retouch, bare form
 
 
-_MAKES_MOVE = re.compile(r"(?:make|have|let|get) ", re.I)
+# with its preposition
+_PLACE = (
+    r"(?:(?:in|on|at|onto|into|above|below|under|underneath|beneath|behind|beside|near|over|between|around|inside|"
+    r"next to|in front of|to the (?:left|right|top|bottom)|to|by|against|within|along|across|leaning on|leaning "
+    r"against|hanging from|(?:perched|seated|sitting|standing|lying|floating|flying|hanging|resting|parked|placed|"
+    r"hovering|growing|swimming|sleeping|mounted|attached|tied|running|walking) (?:\w+ )?(?:in|on|at|above|below|under|"
+    r"behind|beside|near|over|between|around|inside|next to|in front of|to|by|against|within|along|across))\s.+|"
+    r"(?:top|bottom|upper|lower)[ -](?"
+    r":left|right|center|middle)(?: corner)?)"
+)
+# roles without which a task's sentence cannot be written
+_NEEDED = {"removal": "S", "addition": "T", "style": "T", "replacement": "ST", "color": "ST", "material": "ST"}
+_SCENERY = r"(?:the |its )?(?:background|backdrop|scenery|setting)"
 
 
 def slots(instruction: str, task: str) -> Slots | None:
-    """Returns the slots of one atomic edit of `task`; None if no pattern of the task fits."""
+    """Returns the slots of one atomic edit of `task`; None if it names neither what is edited nor what it becomes."""
     text = normalize(instruction)
     if task == "text" and (found := _text_slots(text)):
         return found
-    for pattern in PATTERNS[task]:
-        if task == "motion" and pattern.startswith("(?P<verb>") and _MAKES_MOVE.match(text):
-            continue
-        if match := re.fullmatch(pattern, text, re.I):
-            found = {name: value.strip() for name, value in match.groupdict().items() if value}
-            if re.search(r"\bby \w+ing\b|^and\b", found.get("source", "")):
-                continue
-            if "on" in found:
-                found["place"] = f"on {definite(found.pop('on'))}"
-            if "holder" in found:
-                found["source"] += f" on {definite(found.pop('holder'))}"
-            if (prep := found.pop("prep", "")) in ("in front of", "inside"):
-                found["target"] = f"the {'area' if prep == 'in front of' else 'view from'} {prep} {found['target']}"
-            if "owner" in found:
-                owner = re.sub("^them$", "the people", found.pop("owner"))
-                found["source"] = f"{possessive(definite(owner))} {found.pop('part', 'clothes')}"
-            if "before" in found:
-                found["place"] = f"from {found.pop('before')}"
-            if "gone" in found:
-                found.update(source=found.pop("gone"), verb="fade away")
-            if "new" in found:
-                found.update(source=with_article(found.pop("new")), verb="appear")
-            if "state" in found:
-                found.update(target=found.pop("state"), verb="become")
-            if "part" in found:
-                part = found.pop("part").lower()
-                found["source"] = "the " + {"eye": "eyes", "lip": "lips"}.get(part, part)
-            if "doing" in found:
-                found.update(verb=found.pop("doing"))
-            return Slots(**found)
-    return None
+    for name, pattern in DECIDED:
+        if name == task and (match := re.fullmatch(pattern, text, re.I)):
+            return Slots(**match.groupdict(""))
+    if re.search(r"^\w+ and |\bby \w+ing\b", text):
+        return None
+    at = roles(text, task)
+    source, target, place, does = (text[slice(*at.get(role, (0, 0)))].strip(" ,") for role in "STPD")
+    verb = text.split(" ", 1)[0]
+    if re.fullmatch({"background": _SCENERY, "tone": WHOLE, "style": WHOLE}.get(task, "-"), source, re.I) and target:
+        source = ""
+    if any(role not in at for role in _NEEDED.get(task, "")) or not at or source.lower() in ("the", "a", "an"):
+        return None
+    if task == "addition" and re.match(r"(?:it|him|her|them|me)\b", target, re.I):
+        return None
+    if task in ("portrait", "text", "background") and not target and re.match(REMOVE, text, re.I):
+        return Slots(source, verb="fade away")
+    if task in ("portrait", "text") and not source and re.match(rf"{ADD}|give", text, re.I):
+        return Slots(with_article(target), place=place, verb="appear")
+    if task in ("color", "replacement") and re.search(r"^dress\b|\bwear\b", text):
+        source = f"{possessive(definite(re.sub('^them$', 'the people', source)))} clothes"
+    if place and (before := {"addition": "on", "color": "from"}.get(task)) and not re.match(rf"{_PLACE}$|from ", place):
+        place = f"{before} {definite(place) if before == 'on' else place}"
+    if target and task == "background" and (prep := re.search(r"\b(in front of|inside) $", text[: at["T"][0]])):
+        target = f"the {'area' if prep[1] == 'in front of' else 'view from'} {prep[1]} {target}"
+    if task == "material" and verb.lower() == "give":
+        target = re.sub(r"^an? |(?: (?:texture|finish|look|surface|pattern|material))+$", "", target)
+    if task == "portrait" and re.fullmatch(r"(?:the )?(?:eye|lip)", source):
+        source += "s"
+    if not target and task in ("tone", "portrait", "text") and content(text[max(end for _, end in at.values()) :]):
+        return None  # "adjust the light to make it look like dawn"
+    match task:
+        case "text":
+            return Slots(source, target, place, "become" if target else verb)
+        case "motion" if not (target or does) and verb.lower() in ("make", "have", "let", "get"):
+            return None
+        case "motion":
+            return Slots(source, target, place, does or ("" if target else verb))
+        case "tone" | "portrait":
+            return Slots(source, target, place, "" if target else verb)
+    return Slots(source, target, place)
 
 
 _HOLDER = re.compile(
@@ -88,7 +109,7 @@ def _text_slots(text: str) -> Slots | None:
     for quote in texts or [target]:
         rest = rest.replace(quote, " ")
     if new := re.fullmatch(
-        rf"(?:{ADD}) (?P<new>(?:an?|the) .+?) (?:{_SHOWN})?{re.escape(quoted)}(?: (?P<place>{PLACE}))?",
+        rf"(?:{ADD}) (?P<new>(?:an?|the) .+?) (?:{_SHOWN})?{re.escape(quoted)}(?: (?P<place>{_PLACE}))?",
         text,
         re.I,
     ):

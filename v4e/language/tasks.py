@@ -42,7 +42,8 @@ TABLE1: dict[str, TaskRow] = {
 }
 TASKS: tuple[str, ...] = tuple(TABLE1)
 
-# (task, pattern of a normalized instruction) that decide before the reader: for tasks that its weights do not know
+# (task, pattern of a whole normalized instruction) that decide before the reader, for tasks that its weights do not
+# know; group names are fields of v4e.language.slots.Slots
 DECIDED: tuple[tuple[str, str], ...] = ()
 LIKELY = 0.25  # chance below which a task is a guess; of left-out labels between 0.2 and 0.4, 7 of 9 were right
 _HIDDEN = 0xE000  # first of the characters, in private use, that stand for quoted texts
@@ -68,7 +69,7 @@ def rule_task(instruction: str) -> tuple[str, bool]:
     Instructions of several atomic edits get the task of the first one.
     """
     for task, pattern in DECIDED:
-        if re.match(pattern, normalize(instruction), re.I):
+        if re.fullmatch(pattern, normalize(instruction), re.I):
             return task, True
     found = read(instruction)
     task = found.parts[0].task

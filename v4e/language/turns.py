@@ -115,6 +115,8 @@ def _remember(atom: str, memory: _Memory) -> None:
     thing = _thing(found, task, atom)
     if not thing or re.fullmatch(WHOLE, thing, re.I):
         return
+    if memory.thing and thing.startswith(f"{memory.thing}'s "):
+        thing = memory.thing  # after "make its tail longer" it is still the fox
     memory.former = memory.thing if thing != memory.thing else memory.former
     memory.thing, memory.edit, memory.of = thing, atom, found.source
     memory.place = found.place if task == "addition" else memory.place
