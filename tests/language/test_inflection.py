@@ -3,6 +3,7 @@
 import pytest
 
 from v4e.language.inflection import definite, gerund, participle, plural, possessive, third_person, with_article
+from v4e.language.words import stem
 
 PARTICIPLES = (
     "brighten:brightened fix:fixed freshen:freshened grade:graded increase:increased lengthen:lengthened lower:lowered "
@@ -61,3 +62,37 @@ def test_articles_and_possessives():
     assert [possessive(phrase) for phrase in ("the car", "the leaves", "the glass", "the dog's")] == [
         "the car's", "the leaves'", "the glass's", "the dog's",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        "cape capes",
+        "cap caps capped capping",
+        "pine pines",
+        "pin pins pinned pinning",
+        "plane planes",
+        "plan plans planned",
+        "stripe stripes striped",
+        "strip strips stripped stripping",
+        "white whiter whiten whitened whitening",
+        "tiny",
+        "tin tins",
+        "baby babies",
+        "bus buses",
+        "write written writing",
+        "kitten kittens",
+        "kit kits",
+        "hammer hammers",
+        "ham",
+        "lioness",
+        "lion lions",
+        "big bigger",
+        "raise raises raised raising",
+        "dark darker darken darkened darkness",
+    ],
+)
+def test_forms_of_a_word_share_a_stem_that_other_words_lack(forms: str):
+    assert len({stem(form) for form in forms.split()}) == 1
+    others = {"cape", "cap", "pine", "pin", "plane", "plan", "stripe", "strip", "tiny", "tin", "kit", "ham", "lion"}
+    assert stem(forms.split()[0]) not in {stem(other) for other in others - set(forms.split())}

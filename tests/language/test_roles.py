@@ -21,7 +21,7 @@ def words(text: str, task: str) -> dict[str, str]:
     [
         ("remove the kettle next to the stove", "removal", {"S": "the kettle next to the stove"}),
         ("take the kettle away", "removal", {"S": "the kettle"}),
-        ("swap the kettle for a jug", "replacement", {"S": "the kettle", "T": "a jug"}),
+        ("replace the kettle with a jug", "replacement", {"S": "the kettle", "T": "a jug"}),
         ("substitute a jug for the kettle", "replacement", {"S": "the kettle", "T": "a jug"}),
         ("paint the kettle on the left pale blue", "color", {"S": "the kettle on the left", "T": "pale blue"}),
         ("make the seal clap", "motion", {"S": "the seal", "D": "clap"}),

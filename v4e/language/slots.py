@@ -50,12 +50,18 @@ def slots(instruction: str, task: str) -> Slots | None:
     verb = text.split(" ", 1)[0]
     if re.fullmatch({"background": _SCENERY, "tone": WHOLE, "style": WHOLE}.get(task, "-"), source, re.I) and target:
         source = ""
-    if any(role not in at for role in _NEEDED.get(task, "")) or not at or source.lower() in ("the", "a", "an"):
+    if (
+        any(role not in at for role in _NEEDED.get(task, ""))
+        or not at
+        or {source.lower(), target.lower()} & {"the", "a", "an"}
+    ):
         return None
-    if task == "addition" and re.match(r"(?:it|him|her|them|me)\b", target, re.I):
+    if re.match(r"(?:it|him|her|them|me)\b" if task == "addition" else r"that ", target, re.I):
         return None
     if task in ("portrait", "text", "background") and not target and re.match(REMOVE, text, re.I):
         return Slots(source, verb="fade away")
+    if task == "background" and not target:
+        return None
     if task in ("portrait", "text") and not source and re.match(rf"{ADD}|give", text, re.I):
         return Slots(with_article(target), place=place, verb="appear")
     if task in ("color", "replacement") and re.search(r"^dress\b|\bwear\b", text):

@@ -68,16 +68,29 @@ def words(text: str) -> list[str]:
     return [re.sub(r"['\u2019]s?$", "", token) for token in TOKEN.findall(text.lower())]
 
 
-_NESS = words_of("harness witness eyewitness business lioness wilderness governess baroness")  # no states
+# what only looks like a form of another word
+_WHOLE = words_of(
+    "harness witness eyewitness business lioness wilderness governess baroness kitten mitten hammer copper rubber "
+    "dinner butter letter ladder summer pepper zipper slipper banner flower tower shower corner poster sweater counter "
+    "number"
+)
+_EN = {"written": "write", "hidden": "hide", "ridden": "ride", "bitten": "bite"}
 
 
 def stem(word: str) -> str:
-    """Returns a crude stem, equal for raise, raises, raised and raising, and for dark, darken and darker."""
-    ness = "" if word in _NESS else "|ness"
-    word = re.sub(rf"(?<=\w{{3}})(?:-styled?|-like|-colou?red{ness})$", "", word).replace("-", "")
+    """Returns a crude stem, equal for raise, raises, raised and raising, and for dark, darken and darker.
+
+    It tells apart what an e or y makes another word: cap and cape, plan and plane, tin and tiny.
+    """
+    if word in _WHOLE or word.removesuffix("s") in _WHOLE:
+        return word if word in _WHOLE else word.removesuffix("s")
+    word = _EN.get(word, word)
+    word = re.sub(r"(?<=\w{3})(?:-styled?|-like|-colou?red|ness)$", "", word).replace("-", "")
     for ending in ("ening", "ened", "ens", "en", "ing", "ers", "er", "ies", "ied", "ed", "es", "s", "y", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word[: -len(ending)]
+            if ending != "s" and re.fullmatch("[^aeiou]+[aeiou][^aeiouswxyz]", word):
+                return word + ("y" if ending in ("y", "ies", "ied") else "e")
             break
     return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sl" else word
 
