@@ -1,6 +1,4 @@
-"""The vocabulary of the slots' patterns: regular expressions for the things an instruction names, in lower case."""
-
-from v4e.language.words import COLORS, MATERIALS
+"""A vocabulary: regular expressions for the things an instruction names, in lower case."""
 
 
 def any_of(*lines: str) -> str:
@@ -12,26 +10,6 @@ def any_of(*lines: str) -> str:
     return "(?:" + "|".join(word.replace("*", r"\w*").replace("_", "[ -]") for word in found) + ")"
 
 
-SHADE = (
-    r"(?:(?:very )?(?:light(?:er)?|dark(?:er)?|bright|deep|pale|hot|sky|navy|pastel|neon|royal|soft|vivid|rich)[ -])*"
-)
-COLOR = SHADE + any_of(
-    " ".join(COLORS),
-    "emerald burgundy ginger mustard scarlet aqua amber khaki charcoal mint rose ruby sapphire plum cream fuchsia",
-    "mauve azure bronze copper chestnut salmon apricot chartreuse multicolo*red rainbow reddish bluish greenish",
-    "yellowish purplish pinkish brownish greyish grayish jet_black off_white platinum terracotta sienna ochre ebony",
-)
-MATERIAL = any_of(
-    " ".join(MATERIALS),
-    "gold silver platinum granite satin felt cotton linen suede wicker rattan clay sand origami yarn knit* crochet* "
-    "foam",
-    "jade pearl obsidian slate tile* plywood oak mahogany pine cork rope chain_mail titanium aluminium aluminum brass",
-    "tin wax latex vinyl nylon polyester tweed corduroy lace cashmere canvas sequin* feather* jelly gelatin chocolate",
-    "candy snow lava stone* cobble*stone* pebble* gravel asphalt mud cement stucco adobe sandstone limestone onyx "
-    "quartz",
-    "ivory bone balloon* lego_bricks* terracotta papier_m.ch. moss* translucent transparent crocodile snakeskin",
-    "woven quilted padded rust* wood* wire mesh carbon_fib* acrylic resin enamel mirror* chequered paisley",
-)
 MOVE = any_of(
     "raise lift lower wave tilt rotate spin bend stretch extend sit stand jump run walk smile frown laugh cry "
     "wink blink open close shut pose move slide shift push pull drag point nod kick dance clap lean crouch kneel "

@@ -20,16 +20,6 @@ class Slots:
     verb: str = ""  # of a motion or retouch, bare form
 
 
-# with its preposition
-_PLACE = (
-    r"(?:(?:in|on|at|onto|into|above|below|under|underneath|beneath|behind|beside|near|over|between|around|inside|"
-    r"next to|in front of|to the (?:left|right|top|bottom)|to|by|against|within|along|across|leaning on|leaning "
-    r"against|hanging from|(?:perched|seated|sitting|standing|lying|floating|flying|hanging|resting|parked|placed|"
-    r"hovering|growing|swimming|sleeping|mounted|attached|tied|running|walking) (?:\w+ )?(?:in|on|at|above|below|under|"
-    r"behind|beside|near|over|between|around|inside|next to|in front of|to|by|against|within|along|across))\s.+|"
-    r"(?:top|bottom|upper|lower)[ -](?"
-    r":left|right|center|middle)(?: corner)?)"
-)
 # roles without which a task's sentence cannot be written
 _NEEDED = {"removal": "S", "addition": "T", "style": "T", "replacement": "ST", "color": "ST", "material": "ST"}
 _SCENERY = r"(?:the |its )?(?:background|backdrop|scenery|setting)"
@@ -66,8 +56,11 @@ def slots(instruction: str, task: str) -> Slots | None:
         return Slots(with_article(target), place=place, verb="appear")
     if task in ("color", "replacement") and re.search(r"^dress\b|\bwear\b", text):
         source = f"{possessive(definite(re.sub('^them$', 'the people', source)))} clothes"
-    if place and (before := {"addition": "on", "color": "from"}.get(task)) and not re.match(rf"{_PLACE}$|from ", place):
-        place = f"{before} {definite(place) if before == 'on' else place}"
+    bare = verb.lower() == "give" or re.match(r"(?:the|an?|this|that|his|her|its|my|both|all|each|him|it)\b", place)
+    if task == "addition" and place and bare:
+        place = f"on {definite(place)}"
+    if task == "color" and place and not place.startswith("from "):
+        place = f"from {place}"
     if target and task == "background" and (prep := re.search(r"\b(in front of|inside) $", text[: at["T"][0]])):
         target = f"the {'area' if prep[1] == 'in front of' else 'view from'} {prep[1]} {target}"
     if task == "material" and verb.lower() == "give":
@@ -115,7 +108,7 @@ def _text_slots(text: str) -> Slots | None:
     for quote in texts or [target]:
         rest = rest.replace(quote, " ")
     if new := re.fullmatch(
-        rf"(?:{ADD}) (?P<new>(?:an?|the) .+?) (?:{_SHOWN})?{re.escape(quoted)}(?: (?P<place>{_PLACE}))?",
+        rf"(?:{ADD}) (?P<new>(?:an?|the) .+?) (?:{_SHOWN})?{re.escape(quoted)}(?: (?P<place>.+))?",
         text,
         re.I,
     ):

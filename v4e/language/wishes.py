@@ -5,8 +5,8 @@ from functools import lru_cache
 
 from v4e.language.clauses import VERBS, stripped
 from v4e.language.inflection import participle
-from v4e.language.lexicon import COLOR, MATERIAL, MOVE
-from v4e.language.words import spelled
+from v4e.language.lexicon import MOVE, any_of
+from v4e.language.words import COLORS, MATERIALS, spelled
 
 _TAIL = re.compile(
     r"[ ,]+(?:would be (?:nice|great|good|lovely)|and "
@@ -140,9 +140,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
         + r" (?P<x>(?:"
         + _DEF
         + r").+?) (?:in|as|made of|made from) (?P<y>(?:an? )?(?:"
-        + COLOR
-        + "|"
-        + MATERIAL
+        + rf"(?:(?:very )?(?:light|dark|bright|deep|pale|sky|navy)[ -])?{any_of(*COLORS, *MATERIALS)}"
         + r")(?: [a-z]+)?(?: (?:rather than|instead of) .+)?)",
         r"make \g<x> \g<y>",
     ),
