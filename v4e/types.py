@@ -42,6 +42,8 @@ class TargetRequest:
 
     sample_ids: tuple[str, ...]  # B of them: one forward
     seeds: tuple[int, ...]  # of the noise, one a sample: v4e.method.flow.draw(seed) gives (t, eps)
+    x_t: bytes = b""  # the student's own states of the first samples, bfloat16 (n, C, F, H, W); rollouts for the rest
+    t: float = 0.0  # of these states
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,15 @@ class Reader(Protocol):
     io_s: float  # seconds spent on reading the store so far
 
 
-class Meter:
-    """Reads the clocks of a worker's stream and reader once a step."""
+class Walker(Protocol):
+    path_s: float  # seconds spent on the student's own sampling so far
 
-    def __init__(self, stream: TargetStream | None, reader: Reader, world: int) -> None:
-        self.stream, self.reader, self.world = stream, reader, world
+
+class Meter:
+    """Reads the clocks of a worker's stream, reader and walker once a step."""
+
+    def __init__(self, stream: TargetStream | None, reader: Reader, world: int, walker: Walker | None = None) -> None:
+        self.stream, self.reader, self.world, self.walker = stream, reader, world, walker
         self.last = self._clocks()
 
     def lap(self) -> Record:
@@ -43,4 +47,4 @@ class Meter:
             "io_s": self.reader.io_s,
             "mib": stream.bytes * self.world / 2**20 if stream else 0.0,
             "teacher_s": stream.status.busy_s if stream and stream.status else 0.0,
-        }
+        } | ({"path_s": self.walker.path_s} if self.walker else {})

@@ -7,7 +7,7 @@ driver is asked to stop, it saves and ends.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -29,9 +29,10 @@ from v4e.files.cache import cached
 from v4e.files.uri import join
 from v4e.parallel.fsdp import student_mesh
 from v4e.training.checkpoint import Saver, load
+from v4e.training.path import OwnPath
 from v4e.training.schedule import requests
 from v4e.training.student import Batch, StudentTrainer
-from v4e.types import TargetRequest, TeacherTarget
+from v4e.types import Sample, TargetRequest, TeacherTarget
 from v4e.watch.strips import Strips
 from v4e.weights.frozen import load_vae
 from v4e.weights.load import load_student, move
@@ -67,9 +68,11 @@ def train_student(loop: dict[str, Any]) -> None:
     if pool:
         await_pool(pool, config.teacher)
     ahead = requests(loop["ids"], config, first_step=trainer.step_count, rank=rank, world=world)
-    stream = TargetStream(pool, ahead, config.teacher, trainer.device) if pool else None
-    batches = Batches(config, stream or ((request, None) for request in ahead))
-    source, meter = iter(batches), Meter(stream, batches, world)
+    read = reader(config)
+    path = OwnPath(ahead, trainer, read) if config.distill.states != "rollout" else None
+    stream = TargetStream(pool, path or ahead, config.teacher, trainer.device) if pool else None
+    batches = Batches(config, stream or ((request, None) for request in ahead), read)
+    source, meter = iter(batches), Meter(stream, batches, world, path)
     for_prometheus, notices = StepMetrics(config.run), Notices(config.train, trainer.step_count, loop.get("stop", ""))
     due = False
     for step in range(trainer.step_count + 1, config.optim.total + 1):
@@ -106,13 +109,22 @@ def build_trainer(config: Config, device: torch.device, world: int) -> StudentTr
     return StudentTrainer(config, dit, device=device, mesh=mesh, vae=vae)
 
 
+def reader(config: Config) -> Callable[[str], Sample]:
+    """Reads samples of the store by their ids, and keeps ``data.cache_mib`` of them."""
+    return cached(Store.open(config).read, config.data.cache_mib << 20)
+
+
 class Batches:
     """Requests and their targets, completed with what the store holds; ``io_s`` is the time spent on reading."""
 
-    def __init__(self, config: Config, answered: Iterable[tuple[TargetRequest, TeacherTarget | None]]) -> None:
-        limit = config.data.cache_mib << 20
-        self.sample = cached(Store.open(config).read, limit)
-        self.rollout = cached(RolloutStore.open(config).read, limit)
+    def __init__(
+        self,
+        config: Config,
+        answered: Iterable[tuple[TargetRequest, TeacherTarget | None]],
+        read: Callable[[str], Sample] | None = None,
+    ) -> None:
+        self.sample = read or reader(config)
+        self.rollout = cached(RolloutStore.open(config).read, config.data.cache_mib << 20)
         self.answered = answered
         self.io_s = 0.0
 
@@ -122,5 +134,12 @@ class Batches:
             samples = tuple(self.sample(key) for key in request.sample_ids)
             z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids])
             self.io_s += time.perf_counter() - start
-            yield Batch(samples=samples, seeds=request.seeds, z_clip_BCFHW=z_clip_BCFHW, target=target)
+            yield Batch(
+                samples=samples,
+                seeds=request.seeds,
+                z_clip_BCFHW=z_clip_BCFHW,
+                target=target,
+                x_t=request.x_t,
+                t=request.t,
+            )
             del target  # trained; freed before the stream requests one more in its place

@@ -23,7 +23,7 @@ from v4e.config import Config
 from v4e.data.store.store import RolloutStore, Store
 from v4e.files.cache import cached
 from v4e.method.flow import draw, guided, sample_seed
-from v4e.method.inputs import noised, teacher_inputs
+from v4e.method.inputs import noised, placed, teacher_inputs
 from v4e.method.losses import kd_tokens
 from v4e.method.sampler import solve
 from v4e.models.dit import hidden_states, predict
@@ -93,7 +93,7 @@ class Teacher:
         with self.ranks.agreed():
             samples = [self.sample(key) for key in request.sample_ids]
             z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
-            noise = noised(request.seeds, z_clip_BCFHW, self.config.flow.shift)
+            noise = placed(noised(request.seeds, z_clip_BCFHW, self.config.flow.shift), request.x_t, request.t)
             inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
         with self.ranks.in_step():
             taps_KBND = hidden_states(

@@ -155,6 +155,12 @@ def work(settings, *, student=sizes.WAN14B_I2V, teacher=sizes.WAN14B_FLF2V, grid
     )
 
 
+def test_the_students_own_sampling_is_half_of_its_way_for_half_of_a_batch():
+    asked = ["recipe=wan14b_480p", "optim.batch=2", "train.recompute=none"]
+    plain, mixed = (work(parse([*asked, f"distill.states={states}"])) for states in ("rollout", "mixed"))
+    assert mixed.student_flops / plain.student_flops == pytest.approx((3 + 0.5 * 3.5) / 3)
+
+
 @pytest.mark.parametrize("taps", [(0,), (9, 23), (9, 19, 29, 39)])
 @pytest.mark.parametrize("recompute", ["none", "selective", "full"])
 def test_balance_is_the_teachers_blocks_over_three_or_four_forwards(taps, recompute):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from v4e.config import KD, Config, Data, Flow, Lora, Models, Optim, Run, Tail, Teacher, Train
+from v4e.config import KD, Config, Data, Distill, Flow, Lora, Models, Optim, Run, Tail, Teacher, Train
 from v4e.data.store.store import RolloutStore, Store
 from v4e.models import tiny
 from v4e.types import Sample, TargetRequest
@@ -16,6 +16,7 @@ SETTINGS: dict[str, object] = {
     "data": Data,
     "teacher": Teacher,
     "kd": KD,
+    "distill": Distill,
     "tail": Tail,
     "flow": Flow,
     "optim": Optim,

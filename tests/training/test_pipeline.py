@@ -279,6 +279,19 @@ def test_two_kills_and_the_same_command_give_the_same_losses(cluster, place, und
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
+def test_a_run_on_the_students_own_states_is_the_same_after_a_kill(cluster, place, undisturbed):
+    own = ("distill.states=mixed", "teacher.prefetch=1")
+    whole, killed = place / "own-path", place / "own-path-killed"
+    train.run(parse(command(whole, *own)))
+    kill_once(start("train.py", command(killed, *own)), lambda: len(journal.read(killed / "metrics.jsonl")) >= 4)
+    train.run(parse(command(killed, *own)))
+    assert losses(killed) == losses(whole) != losses(undisturbed[0])
+    assert sum(record["path_s"] for record in journal.read(whole / "metrics.jsonl")) > 0
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.ray
 def test_direct_transport_changes_no_number(cluster, place, undisturbed):
     pytest.importorskip("nixl", exc_type=ImportError)
     folder = place / "nixl"

@@ -7,7 +7,7 @@ from v4e.config.data import Data, Precompute
 from v4e.config.decided import decided_by, differing
 from v4e.config.evaluation import Ablate, Eval, Sample
 from v4e.config.ingest import Ingest
-from v4e.config.losses import KD, Flow, Tail, objective
+from v4e.config.losses import KD, Distill, Flow, Tail, objective
 from v4e.config.planning import Plan, Scale
 from v4e.config.recipes import RECIPES, tiny
 from v4e.config.run import Models, Run
@@ -25,6 +25,7 @@ __all__ = [
     "Caption",
     "Config",
     "Data",
+    "Distill",
     "Eval",
     "Export",
     "Flow",

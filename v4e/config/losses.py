@@ -33,6 +33,32 @@ class KD:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distill:
+    """The states at which teacher and student are compared."""
+
+    states: Literal["rollout", "mixed", "student"] = setting(
+        "rollout",
+        "Noised rollouts, states of the student's own sampling, or mixed: half of each batch at its own. There it has "
+        "block-wise distillation alone (ours)",
+        decides="training",
+        before="rollout",
+    )
+    steps: int = setting(
+        8,
+        "Steps of Euler of the student's own sampling, at one of which a training step asks the teacher",
+        decides="training",
+        before=8,
+    )
+
+    def __post_init__(self):
+        check(self, POSITIVE, "steps")
+
+    def own(self, batch: int) -> int:
+        """Returns how many samples of a batch are at states of the student's own sampling: its first ones."""
+        return {"rollout": 0, "mixed": batch // 2, "student": batch}[self.states]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tail:
     """Tail-frame supervision, Eq. 4 to 6."""
 

@@ -14,7 +14,7 @@ from v4e.config.checks import require
 from v4e.config.data import Data, Precompute
 from v4e.config.evaluation import Ablate, Eval, Sample
 from v4e.config.ingest import Ingest
-from v4e.config.losses import KD, Flow, Tail
+from v4e.config.losses import KD, Distill, Flow, Tail
 from v4e.config.planning import Plan, Scale
 from v4e.config.run import Models, Run
 from v4e.config.teacher import Teacher
@@ -38,6 +38,7 @@ class Config:
     precompute: Precompute = field(default_factory=Precompute)
     teacher: Teacher = field(default_factory=Teacher)
     kd: KD = field(default_factory=KD)
+    distill: Distill = field(default_factory=Distill)
     tail: Tail = field(default_factory=Tail)
     flow: Flow = field(default_factory=Flow)
     optim: Optim = field(default_factory=Optim)
@@ -57,6 +58,18 @@ class Config:
         require(
             self.kd.weight > 0 or self.tail.weight > 0 or self.flow.weight > 0,
             "kd.weight, tail.weight and flow.weight are all 0: nothing would be trained; set one of them",
+        )
+        own = self.distill.own(self.optim.batch)
+        require(
+            self.distill.states == "rollout" or (own > 0 and self.kd.weight > 0),
+            f"distill.states={self.distill.states} with kd.weight={self.kd.weight} and optim.batch={self.optim.batch}: "
+            "no teacher is asked about the student's own states; set distill.states=rollout, or kd.weight above 0 and "
+            "optim.batch to 2 or more",
+        )
+        require(
+            own < self.optim.batch or self.tail.weight == self.flow.weight == 0,
+            f"distill.states=student with tail.weight={self.tail.weight} and flow.weight={self.flow.weight}: they need "
+            "the clips of triplets; set distill.states=mixed, or both weights to 0",
         )
         require(
             len(self.models.positions) in (0, self.data.latent_frames),

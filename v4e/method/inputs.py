@@ -5,7 +5,7 @@ I image tokens, D width.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -36,6 +36,19 @@ def noised(seeds: Sequence[int], z_clip_BCFHW: Tensor, shift: float) -> Noised:
     t_B = torch.tensor([t for t, _ in drawn], dtype=torch.float32, device=device)
     eps_BCFHW = torch.stack([eps for _, eps in drawn]).to(device)
     return Noised(t_B=t_B, eps_BCFHW=eps_BCFHW, x_t_BCFHW=add_noise(z_clip_BCFHW, eps_BCFHW, t_B))
+
+
+def placed(noise: Noised, x_t: bytes, t: float) -> Noised:
+    """Puts the student's own states at `t`, as a request carries them, in the place of the first noised rollouts."""
+    if not x_t:
+        return noise
+    own_BCFHW = torch.frombuffer(bytearray(x_t), dtype=torch.bfloat16).view(-1, *noise.x_t_BCFHW.shape[1:])
+    count = len(own_BCFHW)
+    return replace(
+        noise,
+        t_B=torch.cat([torch.full_like(noise.t_B[:count], t), noise.t_B[count:]]),
+        x_t_BCFHW=torch.cat([own_BCFHW.to(noise.x_t_BCFHW), noise.x_t_BCFHW[count:]]),
+    )
 
 
 def student_inputs(samples: Sequence[Sample], device: torch.device, dtype: torch.dtype) -> DitInputs:

@@ -33,7 +33,7 @@ class SampleWork:
 
     student_reads: Reads
     teacher_reads: Reads
-    student_flops: int  # forward and backward
+    student_flops: int  # forward and backward, and what the student samples itself
     teacher_flops: int  # of each rank of a replica
     shape_KBND: tuple[int, int, int, int]  # of a target, which is of optim.batch samples
     target_bytes: int  # packed; 0 without distillation
@@ -122,6 +122,12 @@ def training_flops(dit: DitSizes, reads: Reads, *, recompute: bool) -> int:
     return (4 if recompute else 3) * forward_flops(dit, reads)
 
 
+def path_flops(config: Config, dit: DitSizes, reads: Reads) -> int:
+    """Returns the FLOPs of the student's own sampling for one sample of a batch, in the mean over places on its way."""
+    share, forwards = config.distill.own(config.optim.batch) / config.optim.batch, (config.distill.steps - 1) / 2
+    return round(share * forwards * forward_flops(dit, reads))
+
+
 # Bytes
 
 
@@ -176,7 +182,8 @@ def work_of(
     return SampleWork(
         student_reads=student_reads,
         teacher_reads=teacher_reads,
-        student_flops=training_flops(student, student_reads, recompute=config.train.recompute == "full"),
+        student_flops=training_flops(student, student_reads, recompute=config.train.recompute == "full")
+        + path_flops(config, student, student_reads),
         teacher_flops=tapped_flops(teacher, teacher_reads, config.kd.taps, config.teacher.tp) if distils else 0,
         shape_KBND=shape_KBND,
         target_bytes=packed_bytes(shape_KBND, config.teacher.payload) if distils else 0,

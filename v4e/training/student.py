@@ -23,7 +23,7 @@ from v4e.config import Config, Optim
 from v4e.config.times import parse_times
 from v4e.method.conditioning import tail_of_x0
 from v4e.method.flow import invert_rectified, velocity
-from v4e.method.inputs import noised, student_inputs
+from v4e.method.inputs import noised, placed, student_inputs
 from v4e.method.losses import block_kd_loss, flow_loss, kd_tokens, tail_loss, tail_weight
 from v4e.models.dit import predict
 from v4e.models.recompute import recompute_blocks, recompute_vae
@@ -56,6 +56,8 @@ class Batch:
     seeds: tuple[int, ...]
     z_clip_BCFHW: Tensor  # the teacher's rollouts; latent frame 0 is the source's
     target: TeacherTarget | None  # None when kd.weight is 0
+    x_t: bytes = b""  # of the request, as is t
+    t: float = 0.0
 
 
 def learning_rate(step: int, optim: Optim) -> float:
@@ -118,7 +120,8 @@ class StudentTrainer:
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of Eq. 1, unweighted, and their weighted sum ``loss``; terms of weight 0 are left out."""
         kd, tail, flow = self.config.kd, self.config.tail, self.config.flow
-        noise = noised(batch.seeds, batch.z_clip_BCFHW.to(self.device), flow.shift)
+        noise = placed(noised(batch.seeds, batch.z_clip_BCFHW.to(self.device), flow.shift), batch.x_t, batch.t)
+        own, count = self.config.distill.own(len(batch.seeds)) if batch.x_t else 0, len(batch.seeds)
         inputs = student_inputs(batch.samples, self.device, self.dtype)
         u_BCFHW, taps = predict(
             self.dit,
@@ -144,11 +147,12 @@ class StudentTrainer:
             z_student_BCHW = tail_of_x0(x0_hat_BCFHW, vae=self.vae, space=tail.space, context=tail.context)
             z_tail_BCHW = torch.stack([sample.z_tail_CHW for sample in batch.samples]).to(self.device)
             weight_B = tail_weight(noise.t_B, tail.power, parse_times(tail.times), flow.shift)
+            weight_B[:own] = 0  # what the student makes on its own way may be another edit than the recorded one
             terms["tail"] = tail_loss(z_student_BCHW, z_tail_BCHW, weight_B, tail.beta)
             loss = loss + tail.weight * terms["tail"]
         if flow.weight > 0:
             target_BCFHW = velocity(batch.z_clip_BCFHW.to(self.device), noise.eps_BCFHW)
-            terms["flow"] = flow_loss(u_BCFHW, target_BCFHW)
+            terms["flow"] = flow_loss(u_BCFHW[own:], target_BCFHW[own:]) * (1 - own / count)
             loss = loss + flow.weight * terms["flow"]
         return {"loss": loss, **terms}
 
