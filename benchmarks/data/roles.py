@@ -62,7 +62,7 @@ def examples(row: dict) -> Iterator[Marked]:
     )
     if row["lang"] != "en" or not things or not len(parts.edits) == len(things) == len(row["tasks"]):
         return
-    for part, task, thing, target in zip(parts.edits, row["tasks"], things, targets, strict=True):
+    for part, task, thing, target in zip(parts.edits, row["tasks"], things, targets or [""] * len(things), strict=True):
         if task in TASKS:
             where = "P" if task == "addition" else "S"
             yield from _marked(parts.shown(part), task, {"T": target or "", where: thing or ""}, OF_DEV)
@@ -89,15 +89,15 @@ def _marked(text: str, task: str, found: dict[str, str], weight: float) -> Itera
         yield Marked(features(text, task, head().classes), "".join(path), weight)
 
 
-def fit(marked: Sequence[Marked], start: Tagger | None = None) -> Tagger:
+def fit(marked: Sequence[Marked]) -> Tagger:
     """Fits the tagger: a softmax of each token by itself, and half the log of how often roles follow each other."""
     labels = np.array([ROLES.index(role) for one in marked for role in one.roles])
     weight = np.repeat([one.weight for one in marked], [len(one.roles) for one in marked]).astype(np.float32)
     rows = np.concatenate([one.rows for one in marked])
     ends = np.arange(0, rows.size + 1, rows.shape[1])
     x = csr_matrix((np.ones(rows.size, np.float32), rows.ravel(), ends), shape=(len(rows), SIZE))
-    first = np.vstack([start.weights, start.bias]) if start else np.zeros((SIZE + 1, len(ROLES)))
-    best = softmax(x, np.eye(len(ROLES), dtype=np.float32)[labels], weight, first, DECAY, 25 if start else 60)
+    first = np.zeros((SIZE + 1, len(ROLES)))
+    best = softmax(x, np.eye(len(ROLES), dtype=np.float32)[labels], weight, first, DECAY, 60)
     pairs = np.ones((len(ROLES), len(ROLES)))
     for one in marked:
         path = [ROLES.index(role) for role in one.roles]

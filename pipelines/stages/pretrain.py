@@ -68,14 +68,14 @@ def run(options: PretrainOptions) -> None:
 
 
 def check(options: PretrainOptions) -> None:
-    """Refuses a corpus that is too small to train on.
+    """Refuses a corpus that is too small for the stages that are asked for.
 
     Raises:
         ValueError: names the option.
     """
-    if options.clips < 2 * vae.HELD:
+    if options.vae_steps and not options.vae and options.clips < 2 * vae.HELD:
         raise ValueError(f"clips={options.clips}: expected at least {2 * vae.HELD}, since the VAE holds {vae.HELD} out")
-    if not BATCH <= options.latents <= options.clips:
+    if options.until != "vae" and not BATCH <= options.latents <= options.clips:
         raise ValueError(f"latents={options.latents}: expected {BATCH} (a batch) to clips={options.clips}")
 
 

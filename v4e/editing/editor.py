@@ -14,6 +14,7 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from PIL import Image
 from torch import Tensor
 
+from v4e.config import Config
 from v4e.editing import away as places
 from v4e.editing import inexact
 from v4e.editing.arguments import check_counts, check_masks
@@ -36,7 +37,7 @@ from v4e.weights.change import add_change
 from v4e.weights.frozen import Frozen, load_frozen
 from v4e.weights.gguf_file import check_gguf
 from v4e.weights.hub import check_trained_frames
-from v4e.weights.load import any_device, load_dit, move
+from v4e.weights.load import DTYPES, any_device, load_dit, move
 from v4e.weights.lora_files import Adapters
 
 EXACT = Inexact()
@@ -57,6 +58,19 @@ class Editor:
     away: Away = ""
     folder: str = ""  # where the family lies
     home: torch.device | None = None  # where models compute; None: where the DiT is
+
+    @classmethod
+    def of(cls, config: Config, folder: str, device: torch.device) -> "Editor":
+        """Loads a pipeline folder onto `device`, as ``models.*`` of `config` says: see :meth:`load`."""
+        models = config.models
+        return cls.load(
+            folder,
+            dtype=DTYPES[models.dtype],
+            attention=models.attention,
+            fold_pad=models.fold_pad,
+            positions=models.positions,
+            device=device,
+        )
 
     @classmethod
     def load(

@@ -15,7 +15,6 @@ from v4e.method.conditioning import tail_video
 from v4e.method.flow import sample_seed
 from v4e.models.encoders import decoded, encode_clip, to_images, to_pixels
 from v4e.types import EditTriplet
-from v4e.weights.load import DTYPES
 
 
 class HeldoutEditor:
@@ -23,15 +22,7 @@ class HeldoutEditor:
 
     def __init__(self, config: Config, model: HeldoutModel, device: torch.device) -> None:
         self.config, self.model = config, model
-        models = config.models
-        self.editor = Editor.load(
-            model.folder,
-            dtype=DTYPES[models.dtype],
-            attention=models.attention,
-            fold_pad=models.fold_pad,
-            positions=models.positions,
-            device=device,
-        )
+        self.editor = Editor.of(config, model.folder, device)
 
     def __call__(self, batch: tuple[list[EditTriplet], list[str]]) -> int:
         """Writes the clip of each (triplet, text) and returns how many; all are resized to the first one's size."""

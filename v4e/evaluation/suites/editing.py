@@ -22,18 +22,10 @@ class SuiteEditor:
 
     def __init__(self, config: Config, model: SuiteModel, device: torch.device) -> None:
         self.config, self.model = config, model
-        models = config.models
         if model.ours:
-            self.editor = Editor.load(
-                model.folder,
-                dtype=DTYPES[models.dtype],
-                attention=models.attention,
-                fold_pad=models.fold_pad,
-                positions=models.positions,
-                device=device,
-            )
+            self.editor = Editor.of(config, model.folder, device)
         else:
-            self.pipeline = foreign.load(model.folder, DTYPES[models.dtype], device)
+            self.pipeline = foreign.load(model.folder, DTYPES[config.models.dtype], device)
 
     def __call__(self, items: list[SuiteItem]) -> list[str]:
         """Writes each edit as PNG; returns a line for each source that cannot be edited.

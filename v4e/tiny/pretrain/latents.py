@@ -51,15 +51,17 @@ def encode(
     A part is (n, frames, C, H, W). The clip has F latent frames. The base's I2V condition has F - 1, as the teacher's
     FLF2V condition has: their first frame is the clip's. `fast` computes in bfloat16.
     """
-    data = np.load(work / "corpus/clips.npy", mmap_mode="r")
     mine = np.arange(rank, count, workers)
+    paths: dict[Part, Path] = {part: work / f"{part}-{rank}-of-{workers}.npy" for part in PARTS[stage]}
+    for part, path in list(paths.items()):
+        own = path.exists() and len(np.load(path, mmap_mode="r")) == len(mine)
+        if own or sum(map(len, _shares(work, part))) >= count:
+            del paths[part]
+    if not paths:
+        return
+    data = np.load(work / "corpus/clips.npy", mmap_mode="r")
     vae = load_vae(work, sizes)
-    for part in PARTS[stage]:
-        path = work / f"{part}-{rank}-of-{workers}.npy"
-        if (path.exists() and len(np.load(path, mmap_mode="r")) == len(mine)) or sum(
-            map(len, _shares(work, part))
-        ) >= count:
-            continue
+    for part, path in paths.items():
         out = []
         for start in range(0, len(mine), BATCH):
             x = to_video(np.array(data[mine[start : start + BATCH]]))
