@@ -24,6 +24,7 @@ from serve.order import Step
 from serve.outside import check_url
 from serve.parse import Body
 from serve.service import Service, late
+from serve.store import Claim
 from serve.webhook import tell
 from v4e.files.results import encode
 
@@ -35,7 +36,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 
 class _Ended(Exception):
-    """The cancellation of the job that is being worked on, here or by another server."""
+    """The end of this server's turn at a job: it was cancelled, or another server took it."""
 
 
 class _Later(Exception):
@@ -51,9 +52,9 @@ class Jobs:
 
     def __init__(self, service: Service):
         self._service, self._store = service, service.store
-        self._tasks: dict[str, asyncio.Task] = {}
-        self._editing: set[str] = set()  # the tasks with an edit to make, not only a webhook to send
-        self._paused: set[str] = set()  # jobs that found no room in the queue
+        self._tasks: dict[Claim, asyncio.Task] = {}
+        self._editing: set[Claim] = set()  # those with an edit to make, not only a webhook to send
+        self._paused: set[Claim] = set()  # jobs that found no room in the queue
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -73,7 +74,8 @@ class Jobs:
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
-        self._store.hold(list(tasks), 0)
+        for claim in tasks:
+            self._store.hold(claim, 0)
 
     async def create(self, owner: Owner, body: Body, idempotency: str | None) -> sqlite3.Row:
         """Creates a job, or returns the earlier one of the same idempotency key and body.
@@ -133,60 +135,59 @@ class Jobs:
 
     def cancel(self, row: sqlite3.Row) -> None:
         """Cancels a job, waiting or running. One that has ended stays unchanged."""
-        if row["status"] in ENDED:
-            return
-        self._store.update_job(row["id"], unless="succeeded", status="cancelled", preview=None, source=b"", mask=None)
-        if task := self._tasks.get(row["id"]):
-            task.cancel()
-        self._store.hold([row["id"]], 0)  # for its webhook
-        self._wake.set()
+        self._store.cancel(row["id"])
+        for claim, task in self._tasks.items():
+            if claim.id == row["id"]:
+                task.cancel()
+        self._wake.set()  # for its webhook
 
     def _take(self) -> None:
-        self._store.hold(list(self._tasks), LEASE_S)
+        for claim, task in self._tasks.items():
+            if not self._store.hold(claim, LEASE_S):
+                task.cancel()  # another server has the job, since this one stood still
         # Only a few more than can run: the pictures of the others stay in the file, where owners take turns.
         room = 2 * self._service.queue.slots - len(self._editing)
         for row in self._store.lease(LEASE_S, max(0, room)):
-            task = asyncio.create_task(self._work(row))
-            self._tasks[row["id"]] = task
-            self._paused.discard(row["id"])
+            claim = Claim(row["id"], row["holder"])
+            self._tasks[claim] = task = asyncio.create_task(self._work(row, claim))
             if row["status"] not in ENDED:
-                self._editing.add(row["id"])
-            task.add_done_callback(lambda task, name=row["id"]: self._forget(name, task))
+                self._editing.add(claim)
+            task.add_done_callback(lambda task, claim=claim: self._forget(claim, task))
         self._store.purge()
 
-    def _forget(self, name: str, task: asyncio.Task) -> None:
-        if self._tasks.get(name) is task:
-            del self._tasks[name]
-            if task.cancelled():
-                self._store.hold([name], 0)  # its webhook need not wait for the end of the lease
-            self._edited(name)
+    def _forget(self, claim: Claim, task: asyncio.Task) -> None:
+        del self._tasks[claim]
+        if task.cancelled():
+            self._store.hold(claim, 0)  # its webhook need not wait for the end of the lease
+        self._edited(claim)
 
-    def _edited(self, name: str) -> None:
+    def _edited(self, claim: Claim) -> None:
         """Marks a job's edit as made, and looks for the next job."""
-        self._editing.discard(name)
+        self._editing.discard(claim)
         self._wake.set()
 
-    async def _work(self, row: sqlite3.Row) -> None:
+    async def _work(self, row: sqlite3.Row, claim: Claim) -> None:
         if row["status"] not in ENDED:
             try:
-                await self._edit(row)
+                await self._edit(row, claim)
             except _Later as later:
-                self._store.hold([row["id"]], later.pause_s)
-                self._paused.add(row["id"])
+                self._store.hold(claim, later.pause_s)
+                self._paused.add(claim)
                 return
-            self._store.hold(list(self._paused), 0)  # there is room for an edit again
+            for paused in self._paused:
+                self._store.hold(paused, 0)  # there is room for an edit again
             self._paused.clear()
-            self._edited(row["id"])
-        if row["webhook"] and not row["told"]:
+            self._edited(claim)
+        if row["webhook"]:
             now = self._store.job(row["id"], row["owner"])
-            if now is not None and now["status"] in ENDED:
+            if now is not None and now["status"] in ENDED and now["holder"] == claim.holder and not now["told"]:
                 # The event is small enough for any receiver: a poll of the job returns previews and the result.
                 event = {"type": f"edit.job.{now['status']}", "data": described(now)}
                 await tell(row["webhook"], event, self._service.settings)
-                self._store.update_job(row["id"], told=1)
+                self._store.told(row["id"])
 
-    async def _edit(self, row: sqlite3.Row) -> None:
-        name, store = row["id"], self._store
+    async def _edit(self, row: sqlite3.Row, claim: Claim) -> None:
+        name = row["id"]
         try:
             fields = JobFields.model_validate_json(row["fields"])
             owner, until = self._service.keys.named(row["owner"]), row["expires"]
@@ -201,7 +202,7 @@ class Jobs:
             # The server's own deadline begins with the job's turn, however long it waits for it.
             work = replace(work, deadline=time.monotonic() + left)
             with _room():
-                items = await self._service.edit(owner, work, self._teller(row["id"]))
+                items = await self._service.edit(owner, work, self._teller(claim))
             result = jsonable_encoder(answers.response(work, [_bare(item) for item in items], ""))
             ended = {"status": "succeeded", "result": json.dumps(result), "step": row["steps"]}
         except _Later:
@@ -213,9 +214,9 @@ class Jobs:
         except Exception:
             log.exception("%s crashed", name)
             ended = {"status": "failed", "error": json.dumps(crashed(name).envelope["error"])}
-        store.update_job(name, unless="cancelled", preview=None, source=b"", mask=None, **ended)
+        self._store.advance(claim, preview=None, source=b"", mask=None, **ended)
 
-    def _teller(self, name: str) -> Callable[[Step], Awaitable[None]]:
+    def _teller(self, claim: Claim) -> Callable[[Step], Awaitable[None]]:
         """Returns a function that stores the steps of all edits of a job together."""
         steps = 0
 
@@ -225,7 +226,7 @@ class Jobs:
             if event.preview is not None:
                 now["preview"] = await asyncio.to_thread(encode, event.preview, "jpeg", 85)
             steps += 1
-            if not self._store.update_job(name, unless="cancelled", step=steps, **now):
+            if not self._store.advance(claim, step=steps, **now):
                 raise _Ended
 
         return told

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, owner TEXT, idempotency TEXT, fingerprint TEXT,
     fields TEXT, source BLOB, mask BLOB,
     status TEXT, step INTEGER DEFAULT 0, steps INTEGER, preview BLOB, result TEXT, error TEXT,
-    webhook TEXT, told INTEGER DEFAULT 0, lease REAL DEFAULT 0, created REAL, expires REAL,
+    webhook TEXT, told INTEGER DEFAULT 0, lease REAL DEFAULT 0, holder TEXT, created REAL, expires REAL,
     UNIQUE (owner, idempotency)
 );
 -- Indexes of the columns that are polled every few seconds, so that a poll reads no pictures.
@@ -34,6 +34,14 @@ TURNS = (
 
 
 @dataclass(frozen=True)
+class Claim:
+    """One server's turn at a job. A later turn at it, of this server or of another, has another holder."""
+
+    id: str
+    holder: str
+
+
+@dataclass(frozen=True)
 class StoredFile:
     mime: str
     blob: bytes
@@ -50,6 +58,8 @@ class ServerStore:
         self._db.row_factory = sqlite3.Row
         # A power cut may lose the last seconds; a killed process loses nothing.
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA)
+        if "holder" not in {column["name"] for column in self._db.execute("PRAGMA table_info(jobs)")}:
+            self._db.execute("ALTER TABLE jobs ADD COLUMN holder TEXT")  # a file of before 2026-12
         self._bytes = self._one("SELECT COALESCE(SUM(bytes), 0) AS n FROM results")["n"]
 
     def keep(self, mime: str, blob: bytes) -> str:
@@ -130,20 +140,32 @@ class ServerStore:
             "SELECT id FROM jobs WHERE webhook IS NOT NULL AND told = 0 AND lease < ? AND expires > ? "
             "AND status NOT IN ('queued', 'running')"
         )
-        sql = f"UPDATE jobs SET lease = ? WHERE id IN ({chosen}) OR id IN ({untold}) RETURNING *"
-        rows = self._db.execute(sql, (now + lease_s, now, now, most, now, now)).fetchall()
-        return sorted(rows, key=lambda row: row["created"])
+        sql = f"UPDATE jobs SET lease = ?, holder = ? WHERE id IN ({chosen}) OR id IN ({untold}) RETURNING *"
+        values = (now + lease_s, secrets.token_hex(8), now, now, most, now, now)
+        return sorted(self._db.execute(sql, values).fetchall(), key=lambda row: row["created"])
 
-    def hold(self, names: list[str], lease_s: float) -> None:
-        """Renews this server's lease of these jobs."""
-        until = time.time() + lease_s
-        self._db.executemany("UPDATE jobs SET lease = ? WHERE id = ?", [(until, name) for name in names])
+    def hold(self, claim: Claim, lease_s: float) -> bool:
+        """Renews a claim's lease, or ends it with 0 seconds. Returns False if another server took the job since."""
+        sql = "UPDATE jobs SET lease = ? WHERE id = ? AND holder = ?"
+        return self._db.execute(sql, (time.time() + lease_s, claim.id, claim.holder)).rowcount > 0
 
-    def update_job(self, name: str, *, unless: str = "", **values: Any) -> bool:
-        """Sets columns of a job unless its status is `unless`. Returns True if it did."""
+    def advance(self, claim: Claim, **values: Any) -> bool:
+        """Sets columns of a job that has not ended. Returns False if it has, or if another server took it since."""
         assignments = ", ".join(f"{column} = ?" for column in values)
-        sql = f"UPDATE jobs SET {assignments} WHERE id = ? AND status <> ?"
-        return self._db.execute(sql, (*values.values(), name, unless)).rowcount > 0
+        sql = f"UPDATE jobs SET {assignments} WHERE id = ? AND holder = ? AND status IN ('queued', 'running')"
+        return self._db.execute(sql, (*values.values(), claim.id, claim.holder)).rowcount > 0
+
+    def cancel(self, name: str) -> None:
+        """Ends a job that has not ended, takes it from the server that works on it, and drops its pictures."""
+        self._db.execute(
+            "UPDATE jobs SET status = 'cancelled', preview = NULL, source = x'', mask = NULL, lease = 0, holder = NULL "
+            "WHERE id = ? AND status IN ('queued', 'running')",
+            (name,),
+        )
+
+    def told(self, name: str) -> None:
+        """Marks a job whose webhook was sent."""
+        self._db.execute("UPDATE jobs SET told = 1 WHERE id = ?", (name,))
 
     def purge(self) -> None:
         """Deletes expired results and jobs."""

@@ -24,7 +24,7 @@ from serve import jobs as jobs_module
 from serve import webhook
 from serve.keys import digest
 from serve.settings import Settings
-from serve.store import ServerStore
+from serve.store import Claim, ServerStore
 from tests.support.wait import until
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -108,7 +108,7 @@ def test_a_job_that_another_server_cancels_ends_here(url, engine, settings):
     while read(url, name)["status"] == "queued":
         pass
     before = engine._steps
-    ServerStore(settings.state, settings.ttl_s, 1e9).update_job(name, status="cancelled")
+    ServerStore(settings.state, settings.ttl_s, 1e9).cancel(name)
     ask(url)
     assert engine._steps - before <= 1 + 4
     assert read(url, name)["status"] == "cancelled"
@@ -224,6 +224,88 @@ def job_of(store: ServerStore, owner: str, **more) -> str:
     return row["id"]
 
 
+def claim_of(row: sqlite3.Row) -> Claim:
+    return Claim(row["id"], row["holder"])
+
+
+def test_a_front_that_stood_still_changes_no_job_that_another_took(tmp_path):
+    """Its steps, its result, its lease's renewal and its own end come too late."""
+    late, other = (ServerStore(str(tmp_path), 60.0, 1e9) for _ in range(2))
+    name = job_of(late, "ann", source=b"picture")
+    lost = claim_of(late.lease(-1.0, 9)[0])  # as if it had stood still for longer than its lease
+    claim = claim_of(other.lease(60.0, 9)[0])
+    assert (lost.id, claim.id) == (name, name) and lost.holder != claim.holder
+    assert not late.advance(lost, status="running", step=1) and not late.hold(lost, 0)
+    assert late.lease(60.0, 9) == [], "the lease is the other front's still"
+    assert other.advance(claim, status="succeeded", result="of the other", source=b"")
+    assert not late.advance(lost, status="succeeded", result="of the late one")
+    assert not other.advance(claim, status="running", step=9), "what has ended does not run again"
+    row = late.job(name, "ann")
+    assert row is not None and (row["status"], row["result"]) == ("succeeded", "of the other")
+    assert late.lease(60.0, 9) == []
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed"])
+def test_a_job_that_has_ended_is_not_cancelled(tmp_path, end):
+    store = ServerStore(str(tmp_path), 60.0, 1e9)
+    name = job_of(store, "ann")
+    assert store.advance(claim_of(store.lease(60.0, 9)[0]), status=end)
+    store.cancel(name)
+    row = store.job(name, "ann")
+    assert row is not None and row["status"] == end
+
+
+def test_a_cancelled_job_is_nobodys(tmp_path):
+    store = ServerStore(str(tmp_path), 60.0, 1e9)
+    name = job_of(store, "ann", webhook="http://x")
+    claim = claim_of(store.lease(60.0, 9)[0])
+    store.cancel(name)
+    assert not store.advance(claim, status="succeeded") and not store.hold(claim, 60.0)
+    assert [row["id"] for row in store.lease(60.0, 0)] == [name], "its webhook can be sent at once"
+
+
+def test_a_file_of_before_jobs_had_holders_is_read(tmp_path):
+    old = ServerStore(str(tmp_path), 60.0, 1e9)
+    name = job_of(old, "ann")
+    old._db.execute("ALTER TABLE jobs DROP COLUMN holder")
+    old.close()
+    new = ServerStore(str(tmp_path), 60.0, 1e9)
+    [row] = new.lease(60.0, 9)
+    assert row["id"] == name and new.advance(claim_of(row), status="running")
+
+
+def test_a_front_drops_a_job_that_another_took_and_gives_no_lease_up(settings, engine, tmp_path):
+    """The engine stands still, as a frozen node does; meanwhile another front takes the job and ends it."""
+    go = threading.Event()
+
+    async def held(order):
+        while not go.is_set():
+            await asyncio.sleep(0.005)
+        async for event in engine.edit(order):
+            yield event
+
+    other = ServerStore(str(tmp_path), settings.ttl_s, 1e9)
+    with served(replace(settings, state=str(tmp_path)), engine, held) as url:
+        try:
+            name = create(url, num_inference_steps="2").json()["id"]
+            until(lambda: "v4e_edits_running 1.0" in http.get(f"{url}/metrics").text, 60)
+            claims: list[Claim] = []
+
+            def taken() -> bool:
+                other._db.execute("UPDATE jobs SET lease = 0")
+                claims.extend(claim_of(row) for row in other.lease(60.0, 9))
+                return bool(claims)
+
+            until(taken, 60)
+        finally:
+            go.set()
+        until(lambda: "v4e_edits_running 0.0" in http.get(f"{url}/metrics").text, 60)
+        assert read(url, name)["status"] == "queued"  # of the late front's steps none counts
+        assert other.advance(claims[0], status="failed", error='{"code": "other"}')
+        assert read(url, name)["error"]["code"] == "other"
+    assert other.hold(claims[0], 60.0), "the late front's stop gave up another's lease"
+
+
 def test_owners_of_jobs_take_turns(tmp_path):
     store = ServerStore(str(tmp_path), 60.0, 1e9)
     ann, bob = [job_of(store, "ann") for _ in range(4)], [job_of(store, "bob") for _ in range(2)]
@@ -233,7 +315,8 @@ def test_owners_of_jobs_take_turns(tmp_path):
 
     assert leased(3) == [ann[0], ann[1], bob[0]]
     assert leased(0) == []
-    store.update_job(ann[2], status="succeeded", webhook="http://x")  # only to be told: beside the others
+    ended = "UPDATE jobs SET status = 'succeeded', webhook = 'http://x' WHERE id = ?"
+    store._db.execute(ended, (ann[2],))  # only to be told: beside the others
     assert leased(1) == [ann[2], bob[1]]
     assert leased(9) == [ann[3]]
 
@@ -404,6 +487,7 @@ def test_a_job_that_waits_has_its_place(tmp_path):
     ann, bob = [add("ann") for _ in range(3)], [add("bob")]
     turns = [ann[0], bob[0], ann[1], ann[2]]  # owners take turns
     assert [store.place(name) for name in turns] == [(k, 4) for k in (1, 2, 3, 4)]
-    assert [row["id"] for row in store.lease(10, 9)] == sorted(turns, key=[*ann, *bob].index)
-    store.update_job(ann[0], status="succeeded")
+    rows = store.lease(10, 9)
+    assert [row["id"] for row in rows] == sorted(turns, key=[*ann, *bob].index)
+    assert store.advance(claim_of(next(row for row in rows if row["id"] == ann[0])), status="succeeded")
     assert [store.place(name)[0] for name in turns] == [0, 2, 1, 3]
