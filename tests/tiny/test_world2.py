@@ -13,7 +13,7 @@ from v4e.data.outcomes import outcomes_uri, read_outcomes
 from v4e.evaluation.metrics.choices import judge
 from v4e.evaluation.metrics.exact import edit_mask
 from v4e.language.tasks import TASKS
-from v4e.tiny.world2 import RECORDINGS, SEVERAL, SPLITS, Record, make_records, make_triplets
+from v4e.tiny.world2 import RECORDINGS, SEVERAL, SIZE, SPLITS, Record, make_records, make_triplets
 from v4e.tiny.world2.corpus import make_clip
 from v4e.tiny.world2.draw import clip, ways
 from v4e.tiny.world2.drawing import draw_edit
@@ -68,7 +68,7 @@ def test_a_clip_ends_in_the_outcome_that_it_shows_and_rests_there(records):
 
 
 def test_what_is_shown_follows_the_prior():
-    edit = next(e for i in range(99) if (e := draw_edit(Random(i), "color", size=48)).open)
+    edit = next(e for i in range(99) if (e := draw_edit(Random(i), "color", size=SIZE)).open)
     rng = Random(0)
     drawn = Counter(edit.drawn(rng) for _ in range(4000))
     for k, outcome in enumerate(edit.outcomes):
@@ -116,7 +116,7 @@ def test_a_codecs_blur_and_noise_is_forgiven(records):
 def test_an_open_caption_tells_nothing_of_what_is_shown_and_a_resolving_one_all():
     rng = Random(0)
     for i in range(110):
-        edit = draw_edit(Random(i), TASKS[i % len(TASKS)], size=48)
+        edit = draw_edit(Random(i), TASKS[i % len(TASKS)], size=SIZE)
         if not edit.open:
             continue
         told = caption(edit.kind, edit.slots, rng).lower().split(", ")[0]
@@ -134,7 +134,7 @@ def test_held_out_combinations_are_drawn_in_the_heldout_split_only():
     assert len(pairs) == len(SHAPES)  # one color of each shape
 
     def named(split: str) -> int:
-        texts = (f"{r.instruction} {r.resolving}".lower() for r in make_triplets(split, 6, size=48))
+        texts = (f"{r.instruction} {r.resolving}".lower() for r in make_triplets(split, 6))
         return sum(any(pair in text for pair in pairs) for text in texts)
 
     assert named("train") == named("val") == named("pretrain") == 0
@@ -142,7 +142,7 @@ def test_held_out_combinations_are_drawn_in_the_heldout_split_only():
 
 
 @pytest.mark.parametrize("frames", [5, 9, 13, 17])
-@pytest.mark.parametrize("size", [48, 64])
+@pytest.mark.parametrize("size", [32, 48])
 def test_clips_have_the_length_and_size_that_is_asked(frames, size):
     [record] = make_records("train", "motion", 1, size=size, frames=frames)
     assert record.frames.shape == (frames, size, size, 3) and record.outcomes.shape[1:] == (size, size, 3)
@@ -153,8 +153,8 @@ def test_clips_have_the_length_and_size_that_is_asked(frames, size):
 
 def test_a_split_is_written_as_triplets_with_their_outcomes_beside(tmp_path):
     path = str(tmp_path / "val.parquet")
-    write_split(path, "val", 1, 0, size=48)
-    made = {record.id: record for record in make_triplets("val", 1, size=48)}
+    write_split(path, "val", 1, 0)
+    made = {record.id: record for record in make_triplets("val", 1)}
     assert [triplet.id for triplet in read_texts(path)] == list(made)
     stored = read_outcomes(outcomes_uri(path))
     assert list(stored) == list(made)
@@ -165,13 +165,13 @@ def test_a_split_is_written_as_triplets_with_their_outcomes_beside(tmp_path):
             *(record.prior, record.shown, record.caption, record.resolving),
         )
     before = (tmp_path / "val.parquet").stat().st_mtime_ns
-    write_split(path, "val", 1, 0, size=48)
+    write_split(path, "val", 1, 0)
     assert (tmp_path / "val.parquet").stat().st_mtime_ns == before, "the same settings are not written again"
 
 
 def test_an_evolution_may_stop_half_way():
-    edit = draw_edit(Random(3), "tone", size=48)
-    whole, half = (clip(edit.before, edit.outcomes[0].scene, 9, 48, reach) for reach in (1.0, 0.5))
+    edit = draw_edit(Random(3), "tone", size=SIZE)
+    whole, half = (clip(edit.before, edit.outcomes[0].scene, 9, SIZE, reach) for reach in (1.0, 0.5))
     far, near = (np.abs(c[-1].astype(int) - c[0]).mean() for c in (whole, half))
     assert 0.3 * far < near < 0.7 * far
 
@@ -180,7 +180,7 @@ def test_unknown_splits_and_tasks_are_named():
     with pytest.raises(ValueError, match="unknown split 'test'"):
         make_records("test", "color", 0)
     with pytest.raises(ValueError, match="unknown task 'colour'"):
-        draw_edit(Random(0), "colour", size=48)
+        draw_edit(Random(0), "colour", size=SIZE)
 
 
 def test_the_region_of_an_open_clip_does_not_tell_which_outcome_it_shows():

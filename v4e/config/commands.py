@@ -179,7 +179,7 @@ class PretrainOptions:
     start_from: str = option("", "folder of an earlier run's out, to train on from; vae_steps=0 keeps its VAE")
     vae: str = option("", "folder of a trained VAE, which stays as it is, such as v4e/assets/world2-vae")
     world: Literal["world", "world2"] = option("world", "what the clips show: the evolution world, or World 2")
-    pixels: int = option(0, "side of a clip in pixels; 0 = the world's own, 32 or 48")
+    pixels: int = option(0, "side of a clip in pixels; 0 = the world's own, 32")
     frames: int = option(0, "pixel frames of a clip; 0 = the world's own, 5 or 9")
     stride: int = option(0, "pixels along a latent's side, 4 or 8; 0 = the world's own")
     z: int = option(0, "channels of a latent; 0 = the world's own, 16")

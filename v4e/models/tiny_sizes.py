@@ -99,4 +99,4 @@ class TinySizes:
 
 
 FIRST = TinySizes()  # of the committed family
-SECOND = TinySizes(pixels=48, frames=9)  # of World 2
+SECOND = TinySizes(frames=9)  # of World 2

@@ -18,7 +18,7 @@ from v4e.tiny.world2.edits import WorldEdit
 from v4e.tiny.world2.words import caption, instruction
 
 SPLITS = ("pretrain", "train", "val", "heldout")
-SIZE = 48  # pixels
+SIZE = 32  # pixels
 FRAMES = 9  # of a clip: the source, four on the way, and four at rest, which are the last latent frame
 RECORDINGS = 3  # recorded edits of a source that has several
 SEVERAL = 5  # every so many-th open edit of a task has several
