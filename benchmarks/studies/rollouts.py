@@ -55,6 +55,8 @@ def variants(folder: str) -> dict[str, Changes]:
     return {
         REFERENCE: {},
         "line": {"teacher": {"clip": "line"}},
+        "unipc_8": {"teacher": {"solver": "unipc"}},
+        "guided_8": {"teacher": {"solver": "unipc", "guidance": MAKERS["guidance"]}},
         "makers_4": {"teacher": {**MAKERS, "steps": 4}},
         "positions_0_7": {"models": {"positions": (0, 7)}},
         "unipc_4": {"teacher": {"solver": "unipc", "steps": 4}},
@@ -196,7 +198,7 @@ def hours_of_a_forward() -> float:
 def of_14b(hours: float, success: Mapping[str, float]) -> dict[str, float]:
     """The 14B recipe's own clips: their GPU hours, steps, and the success that such clips cost in the tiny world."""
     teacher = parse(["recipe=wan14b_480p"]).teacher
-    like = "line" if teacher.clip == "line" else f"makers_{teacher.steps}"
+    like = "line" if teacher.clip == "line" else f"unipc_{teacher.steps}"
     loss = {"success_loss": round(success[REFERENCE] - success[like], 4)} if like in success else {}
     steps = teacher.steps if teacher.forwards else 0
     return {"gpu_h_per_1000": round(hours * teacher.forwards, 3), "steps": steps} | loss

@@ -88,14 +88,14 @@ def test_no_recipe_supervises_a_short_clips_tail_by_tiled_edits():
         assert not parse(["tail.context=source", fine]).doubt
 
 
-def test_14b_rollouts_are_sampled_as_their_makers_sample_them():
+def test_14b_clips_take_8_forwards_and_their_makers_way_is_three_settings_away():
     """The values of Wan2.1's generate.py, first_last_frame2video.py and configs for flf2v-14B."""
+    makers = ("teacher.steps=50", "teacher.shift=16", "teacher.guidance=5.5")
     for name in ("wan14b_480p", "wan14b_720p", "wan14b_lora"):
-        config = RECIPES[name]()
-        teacher = config.teacher
-        assert (teacher.solver, teacher.shift, teacher.guidance, teacher.steps) == ("unipc", 16, 5.5, 50)
-        assert teacher.negative.startswith("镜头切换") and teacher.negative.endswith("倒着走")
-        assert len(teacher.negative) == 147 and config.flow.shift in (3, 5)
+        config, their = parse([f"recipe={name}"]), parse([f"recipe={name}", *makers]).teacher
+        assert (config.teacher.forwards, their.forwards, config.flow.shift in (3, 5)) == (8, 100, True)
+        assert (their.solver, their.shift, their.guidance, their.steps) == ("unipc", 16, 5.5, 50)
+        assert their.negative.startswith("镜头切换") and their.negative.endswith("倒着走") and len(their.negative) == 147
 
 
 def test_a_lora_needs_a_whole_teacher():

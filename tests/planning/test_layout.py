@@ -41,15 +41,17 @@ def planned(*arguments: str):
 
 
 def test_rollouts_cost_their_forwards_and_lines_cost_none(capsys):
-    """4 steps of a distilled LoRA are a 25th of the makers' 50 with guidance; all of it is one teacher's FLOPs."""
+    """The makers' 50 steps with guidance are 25 times 4 without; the recipe's own cost at most 0.7 GPU hours."""
     recipe = ("recipe=wan14b_480p", "plan.gpu=h100", "plan.gpus=10", "plan.triplets=1000")
-    _, _, makers = planned(*recipe)
+    _, _, makers = planned(*recipe, "teacher.steps=50", "teacher.guidance=5.5")
+    _, _, own = planned(*recipe)
     config, _, few = planned(*recipe, "teacher.steps=4", "teacher.guidance=1", "teacher.tp=2")
     _, _, lines = planned(*recipe, "teacher.clip=line")
     reads = makers.work.teacher_reads
     flops = forward_flops(FLF2V.dit, reads)
     assert (makers.rollout_flops, few.rollout_flops, lines.rollout_flops) == (100 * flops, 4 * flops, 0)
     assert makers.rollout_gpu_h == pytest.approx(1000 * 100 * flops / 1e12 / makers.speed.infer / 3600)
+    assert own.rollout_flops == 8 * flops and own.rollout_gpu_h < 0.7
     assert few.rollout_h * config.teacher.most_replicas * 2 == pytest.approx(few.rollout_gpu_h)  # two GPUs a replica
     assert lines.rollout_gpu_h == lines.rollout_h == 0
     run(parse([*recipe, "teacher.clip=line"]))

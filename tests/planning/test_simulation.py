@@ -250,7 +250,7 @@ def test_twice_the_triplets_take_twice_as_long_where_nothing_fails():
 @pytest.mark.parametrize(
     ("settings_", "stage", "bottleneck"),
     [
-        ([], "rollout", "the GPUs"),
+        (["teacher.steps=100"], "rollout", "the GPUs"),
         (["scale.rollout_ms=9000"], "rollout", "the one driver"),
         (["scale.request_ms=90000"], "train", "the pool's one process"),
         (["scale.image_ms=9e6"], "ingest", "the nodes' cores"),
@@ -284,7 +284,8 @@ def test_faults_take_time_and_are_counted():
     calm, often = (
         simulate(config, I2V, FLF2V, cluster)
         for config, cluster in (
-            point("plan.gpus=16", "plan.triplets=100000", f"scale.mtbf_h={hours}", runs=3) for hours in (1e9, 40)
+            point("plan.gpus=16", "plan.triplets=100000", "teacher.steps=100", f"scale.mtbf_h={hours}", runs=3)
+            for hours in (1e9, 40)
         )
     )
     assert calm.useful > 0.99 > often.useful
