@@ -7,8 +7,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def teacher(pretended):
-    """A target and two steps of a rollout, by one block: both tests look at one walk."""
-    return pretended("teacher", "recipe=wan14b_480p", layers=1, rollout=True)
+    """A target and two steps of a rollout with guidance, by one block: both tests look at one walk."""
+    return pretended("teacher", "recipe=wan14b_480p", "teacher.guidance=5.5", layers=1, rollout=True)
 
 
 def test_a_teacher_computes_a_target_without_a_wait(teacher):
