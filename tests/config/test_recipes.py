@@ -95,7 +95,9 @@ def test_14b_clips_take_8_forwards_and_their_makers_way_is_three_settings_away()
         config, their = parse([f"recipe={name}"]), parse([f"recipe={name}", *makers]).teacher
         assert (config.teacher.forwards, their.forwards, config.flow.shift in (3, 5)) == (8, 100, True)
         assert (their.solver, their.shift, their.guidance, their.steps) == ("unipc", 16, 5.5, 50)
-        assert their.negative.startswith("镜头切换") and their.negative.endswith("倒着走") and len(their.negative) == 147
+        assert (
+            their.negative.startswith("镜头切换") and their.negative.endswith("倒着走") and len(their.negative) == 147
+        )
 
 
 def test_a_lora_needs_a_whole_teacher():

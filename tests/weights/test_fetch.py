@@ -117,7 +117,9 @@ def test_a_model_that_is_nowhere_is_named_in_one_line(hub, tmp_path):
 def test_a_recipe_of_14b_needs_student_teacher_and_captioner():
     config = parse(["recipe=wan14b_480p"])
     assert [d.model for d in needed.student(config)] == [config.models.student]
-    assert [d.parts for d in needed.teacher(config)] == [("transformer", "scheduler", "text_encoder", "tokenizer")]
+    assert [d.parts for d in needed.teacher(config)] == [("transformer", "scheduler")]
+    [guided] = needed.teacher(parse(["recipe=wan14b_480p", "teacher.guidance=5.5"]))
+    assert guided.parts == ("transformer", "scheduler", "text_encoder", "tokenizer")
     assert [d.parts for d in needed.captioner(config)] == [()]
     assert not needed.student(parse(["recipe=tiny"]))
     assert not needed.teacher(parse(["recipe=tiny"]))
