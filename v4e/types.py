@@ -44,6 +44,7 @@ class TargetRequest:
     seeds: tuple[int, ...]  # of the noise, one a sample: v4e.method.flow.draw(seed) gives (t, eps)
     x_t: bytes = b""  # the student's own states of the first samples, bfloat16 (n, C, F, H, W); rollouts for the rest
     t: float = 0.0  # of these states
+    shown: tuple[str, ...] = ()  # the samples whose edits the teacher is shown in place of the first samples' own
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ driver is asked to stop, it saves and ends.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -30,6 +30,7 @@ from v4e.files.uri import join
 from v4e.parallel.fsdp import student_mesh
 from v4e.training.checkpoint import Saver, load
 from v4e.training.path import OwnPath
+from v4e.training.recordings import Recordings
 from v4e.training.schedule import requests
 from v4e.training.student import Batch, StudentTrainer
 from v4e.types import Sample, TargetRequest, TeacherTarget
@@ -69,7 +70,9 @@ def train_student(loop: dict[str, Any]) -> None:
         await_pool(pool, config.teacher)
     ahead = requests(loop["ids"], config, first_step=trainer.step_count, rank=rank, world=world)
     read = reader(config)
-    path = OwnPath(ahead, trainer, read) if config.distill.states != "rollout" else None
+    path = None
+    if config.distill.states != "rollout":
+        path = OwnPath(ahead, trainer, read, recordings(config, loop["ids"], read))
     stream = TargetStream(pool, path or ahead, config.teacher, trainer.device) if pool else None
     batches = Batches(config, stream or ((request, None) for request in ahead), read)
     source, meter = iter(batches), Meter(stream, batches, world, path)
@@ -107,6 +110,15 @@ def build_trainer(config: Config, device: torch.device, world: int) -> StudentTr
     if config.tail.weight > 0 and config.tail.space == "pixel":
         vae = move(load_vae(config.models.student), device)
     return StudentTrainer(config, dit, device=device, mesh=mesh, vae=vae)
+
+
+def recordings(config: Config, ids: Sequence[str], read: Callable[[str], Sample]) -> Recordings | None:
+    """Returns what knows the recorded edits of each source; None where the teacher is shown the sample's own."""
+    if config.distill.shown == "recorded":
+        return None
+    found = Recordings(ids, Store.open(config).headers(), read)
+    found.check()
+    return found
 
 
 def reader(config: Config) -> Callable[[str], Sample]:

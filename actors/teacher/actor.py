@@ -94,7 +94,8 @@ class Teacher:
             samples = [self.sample(key) for key in request.sample_ids]
             z_clip_BCFHW = torch.stack([self.rollout(key) for key in request.sample_ids]).to(self.device)
             noise = placed(noised(request.seeds, z_clip_BCFHW, self.config.flow.shift), request.x_t, request.t)
-            inputs = teacher_inputs(samples, self.config.teacher.text, self.device, self.dtype)
+            shown = [self.sample(key) for key in request.shown] + samples[len(request.shown) :]
+            inputs = teacher_inputs(shown, self.config.teacher.text, self.device, self.dtype)
         with self.ranks.in_step():
             taps_KBND = hidden_states(
                 self.dit, noise.x_t_BCFHW.to(self.dtype), noise.t_B, inputs, taps=self.config.kd.taps

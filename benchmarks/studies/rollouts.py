@@ -10,41 +10,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from diffusers import UniPCMultistepScheduler
 
-from actors.teacher.actor import Teacher
-from actors.teacher.replica import load_sampler
 from benchmarks.support.few_steps import distil
 from benchmarks.support.result import write_result
-from benchmarks.training.payload import batch_of
+from benchmarks.support.students import clips, edits, encoded, trained, write
 from pipelines.parts.variants import Changes, changed
-from pipelines.stages.rollout import draw_lines
 from v4e.config import Config, Data, Run, parse, tiny
-from v4e.data.store.features import encode_samples
-from v4e.data.store.store import RolloutStore, Store, Texts
+from v4e.data.store.store import RolloutStore, Store
 from v4e.evaluation.metrics.exact import score, summarize
 from v4e.evaluation.verdict import spread, verdict
 from v4e.files.progress import say
 from v4e.files.uri import exists, join, read_json, write_json_atomic
-from v4e.method.flow import sample_seed
-from v4e.method.inputs import student_inputs
-from v4e.method.sampler import sample
-from v4e.models.encoders import decode_clip, to_images
 from v4e.models.sizes import pipeline
 from v4e.planning.gpus import cluster_of
 from v4e.planning.layout import plan_cluster
 from v4e.tiny.world import Record, make_triplets
-from v4e.training.schedule import requests
-from v4e.training.student import StudentTrainer
 from v4e.types import Sample
 from v4e.weights.frozen import Frozen, load_frozen
 from v4e.weights.hub import LORA
-from v4e.weights.load import load_student
 
-CPU = torch.device("cpu")
-TRAIN, HELDOUT, BATCH = 20, 10, 20  # triplets of each task; samples in a call
+TRAIN, HELDOUT = 20, 10  # triplets of each task
 FEW, ITERATIONS = 2, 300  # steps of the distilled teacher, and of its distillation
 MAKERS = {"solver": "unipc", "shift": 16.0, "guidance": 5.5}
 REFERENCE = "euler_8"  # the tiny recipe's own
@@ -73,9 +59,7 @@ def main() -> None:
     frozen = load_frozen(base.models.student, torch.float32)
     heldout = list(make_triplets("heldout", HELDOUT))
     if not exists(join(folder, "store", "manifest.json")):
-        store = Store.create(base)
-        for one in encoded(base, frozen, list(make_triplets("train", TRAIN))):
-            store.write(one)
+        write(base, frozen, list(make_triplets("train", TRAIN)))
     judged = encoded(base, frozen, heldout)
     for seed in range(int(seeds)):
         for name, changes in variants(folder).items():
@@ -87,69 +71,22 @@ def main() -> None:
             report(base, folder, steps, int(seeds))
 
 
-def encoded(config: Config, frozen: Frozen, records: list[Record]) -> list[Sample]:
-    """The records as samples, with the world's own captions."""
-    found = []
-    for at in range(0, len(records), BATCH):
-        part = records[at : at + BATCH]
-        texts = [Texts(instruction=r.instruction, caption=r.caption, task=r.task) for r in part]
-        images = np.stack([r.source for r in part]), np.stack([r.edit for r in part])
-        how = {"frames": config.data.frames, "context": config.tail.context}
-        found += encode_samples(frozen, [r.id for r in part], texts, *images, **how)
-    return found
-
-
-def roll_out(config: Config) -> RolloutStore:
+def roll_out(config: Config) -> None:
     """Makes the clips of `config` that are missing, and the few-step LoRA if it needs one."""
     if config.teacher.lora and not exists(config.teacher.lora):
         plain = replace(config, teacher=tiny().teacher)
         folder = str(Path(config.teacher.lora).parent)
         say(f"distilled to {FEW} steps: loss {distil(plain, folder, steps=FEW, iterations=ITERATIONS):.4f}")
-    rollouts = RolloutStore.open(config)
-    missing = sorted({*Store.open(config).ids()} - {*rollouts.ids()})
-    if missing and config.teacher.clip == "line":
-        draw_lines(config, missing, rollouts)
-    elif missing:
-        sampler = load_sampler(config, None)
-        for at in range(0, len(missing), BATCH):
-            keys = tuple(missing[at : at + BATCH])
-            for key, z_clip_CFHW in zip(keys, sampler.rollouts(keys), strict=True):
-                rollouts.write(key, z_clip_CFHW)
-    return rollouts
+    clips(config)
 
 
 def figures_of(config: Config, frozen: Frozen, heldout: list[Record], judged: list[Sample]) -> dict:
     """Trains a student and scores its edits by the moving average of its weights."""
     roll_out(config)
-    teacher = Teacher(config)
-    trainer = StudentTrainer(config, load_student(config, CPU, None), device=CPU)
-    for request in list(requests(Store.open(config).ids(), config, first_step=0))[: config.optim.steps]:
-        trainer.step([batch_of(teacher, request)[0]])
-    trainer.dit.load_state_dict(trainer.ema.shadow)
-    return summarize(scores(config, trainer, frozen, heldout, judged))["overall"]
-
-
-@torch.no_grad()
-def scores(config: Config, trainer: StudentTrainer, frozen: Frozen, heldout: list[Record], judged: list[Sample]):
-    """The score of each held-out edit."""
-    folder, found, dit = config.models.student, [], trainer.dit.eval()
-    scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
-    for at in range(0, len(judged), BATCH):
-        part = judged[at : at + BATCH]
-        z_BCFHW = sample(
-            dit,
-            student_inputs(part, CPU, torch.float32),
-            seeds=[sample_seed(config.run.seed, s.id, 0) for s in part],
-            steps=config.sample.steps,
-            shift=config.flow.shift,
-            solver=config.sample.solver,
-            middle_steps=config.sample.middle_steps,
-            scheduler=scheduler,
-        )
-        images = to_images(decode_clip(frozen.vae, z_BCFHW)[:, :, -1])
-        for record, image in zip(heldout[at : at + BATCH], images, strict=True):
-            found.append(score(record.task, record.source, record.edit, np.asarray(image), config.eval.preserve_db))
-    return found
+    images = edits(config, trained(config), frozen, judged)
+    pairs = zip(heldout, images, strict=True)
+    scores = [score(r.task, r.source, r.edit, image, config.eval.preserve_db) for r, image in pairs]
+    return summarize(scores)["overall"]
 
 
 def report(base: Config, folder: str, steps: str, seeds: int) -> None:

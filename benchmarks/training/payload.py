@@ -94,6 +94,8 @@ def batch_of(teacher: Teacher, request: TargetRequest) -> tuple[Batch, Tensor]:
         seeds=request.seeds,
         z_clip_BCFHW=torch.stack([teacher.rollout(key) for key in request.sample_ids]),
         target=TeacherTarget(taps_KBND=unpack(pack(taps_KBND))),
+        x_t=request.x_t,
+        t=request.t,
     )
     return batch, taps_KBND
 

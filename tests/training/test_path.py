@@ -10,12 +10,14 @@ from actors.teacher.actor import Teacher
 from tests.support.student import CPU, make_batch, make_trainer, run
 from tests.support.synthetic import LATENT, config, requests_of, rolled_out, sample, stored
 from v4e.config import parse
+from v4e.data.store.header import Header, Texts
 from v4e.method.flow import draw, times
 from v4e.method.inputs import noised, placed, student_inputs
 from v4e.models.dit import predict
-from v4e.training.path import OwnPath, walk
+from v4e.training.path import OwnPath, posterior, walk
+from v4e.training.recordings import Recordings
 from v4e.training.student import StudentTrainer
-from v4e.types import TargetRequest
+from v4e.types import Sample, TargetRequest
 
 MIXED = config(distill={"states": "mixed"}, flow={"weight": 0.5})
 
@@ -34,8 +36,8 @@ def test_a_state_is_where_eulers_steps_of_the_student_lead():
     t, t_next, *_ = times(8, MIXED.flow.shift).tolist()
     eps = torch.stack([draw(seed, LATENT, MIXED.flow.shift)[1] for seed in (3, 4)])
     u = predict(trainer.dit, eps, torch.full((2,), t), student_inputs(samples, CPU, torch.float32))[0]
-    torch.testing.assert_close(walk(trainer, samples, (3, 4), [t, t_next]), eps + (t_next - t) * u)
-    assert torch.equal(walk(trainer, samples, (3, 4), [t]), eps)
+    torch.testing.assert_close(walk(trainer, samples, eps, [t, t_next]), eps + (t_next - t) * u)
+    assert torch.equal(walk(trainer, samples, eps, [t]), eps)
 
 
 def test_all_forwards_of_a_step_ask_at_one_place_and_steps_at_several():
@@ -94,9 +96,88 @@ def test_on_its_own_states_the_student_has_distillation_alone():
     assert not torch.equal(found["flow"], trainer.losses(replace(batch, seeds=(7, 9)))["flow"])
 
 
+def test_the_posterior_is_bayes_rule_by_a_count_of_draws():
+    """Of many draws of an edit and its noise, those that land near a state are of each edit in its share."""
+    generator = torch.Generator().manual_seed(0)
+    tails, t = torch.tensor([-1.0, 0.5, 1.0]), 0.6
+    drawn = torch.randint(3, (400_000,), generator=generator)
+    x = (1 - t) * tails[drawn] + t * torch.randn(len(drawn), generator=generator)
+    for state in (-0.7, 0.1, 0.6):
+        near = drawn[(x - state).abs() < 0.02]
+        share = torch.bincount(near, minlength=3) / len(near)
+        p = posterior(torch.full((1, 1, 1), state), tails.view(3, 1, 1, 1), t)
+        torch.testing.assert_close(p.float(), share, atol=0.02, rtol=0)
+    assert posterior(torch.full((1, 1, 1), 0.6), tails.view(3, 1, 1, 1), 0.0).tolist() == [0, 1, 0]
+
+
+def twins(count: int) -> dict[str, Sample]:
+    """Samples, of which s000 to s002 are three recorded edits of one source and instruction; s002 to within bits."""
+    found = {f"s{number:03d}": sample(number) for number in range(count)}
+    first = found["s000"]
+    for key in ("s001", "s002"):
+        z_i2v_CFHW = first.z_i2v_CFHW * (1 + 1e-6 * (key == "s002"))
+        found[key] = replace(found[key], z_i2v_CFHW=z_i2v_CFHW, instruction_TD=first.instruction_TD)
+    return found
+
+
+def headers_of(samples: dict[str, Sample]) -> dict[str, Header]:
+    said = {key: "a" if key <= "s003" else key for key in samples}  # s003 has their words and another source
+    return {
+        key: Header(texts=Texts(instruction=said[key], caption="", task="color"), bucket=LATENT[2:]) for key in samples
+    }
+
+
+def test_recordings_share_source_and_instruction():
+    samples = twins(6)
+    found = Recordings(samples, headers_of(samples), samples.__getitem__)
+    found.check()
+    assert {key: found.of(key) for key in samples} == {
+        **dict.fromkeys(("s000", "s001", "s002"), ("s000", "s001", "s002")),
+        **{key: (key,) for key in ("s003", "s004", "s005")},
+    }
+    alone = Recordings(["s000", "s003", "s004"], headers_of(samples), samples.__getitem__)
+    with pytest.raises(ValueError, match=r"distill\.shown"):
+        alone.check()
+
+
+@pytest.mark.parametrize("shown", ["posterior", "hindsight"])
+def test_the_edit_to_show_is_chosen_by_where_the_student_is(shown):
+    settings, samples = config(distill={"states": "mixed", "shown": shown}), twins(6)
+    trainer = make_trainer(settings)
+    recordings = Recordings(samples, headers_of(samples), samples.__getitem__)
+
+    def shown_to(requests: list[TargetRequest]) -> list[TargetRequest]:
+        return list(OwnPath(requests, trainer, samples.__getitem__, recordings))
+
+    asked = [replace(request, sample_ids=("s001", "s004")) for request in requests_of(16)]
+    found = shown_to(asked)
+    assert {len(request.shown) for request in found} == {1} and found == shown_to(asked)
+    chosen = {request.shown[0] for request in found}
+    assert chosen <= {"s000", "s001", "s002"} and (len(chosen) > 1 or shown == "hindsight")
+    # Where one edit is just what the student is on its way to, it is that edit.
+    grid = times(8, settings.flow.shift).tolist()
+    eps = draw(found[0].seeds[0], LATENT, settings.flow.shift)[1][None]
+    end = walk(trainer, [samples["s001"]], eps, grid)[0, :, -1]
+    samples["s002"] = replace(samples["s002"], z_tail_CHW=end)
+    [first] = shown_to(asked[:1])
+    assert first.shown == ("s002",) or (shown == "posterior" and first.t == grid[0])
+
+
+def test_the_teacher_is_shown_the_edit_that_a_request_names(tmp_path, random_family):
+    settings = stored(tmp_path, random_family, 3)
+    rolled_out(settings)
+    teacher = Teacher(settings)
+    request = TargetRequest(sample_ids=("s000", "s001"), seeds=(11, 12))
+    plain, other = (unpack(teacher.targets(r)).float() for r in (request, replace(request, shown=("s002",))))
+    assert torch.equal(plain[:, 1], other[:, 1]) and not torch.allclose(plain[:, 0], other[:, 0])
+    same = replace(request, shown=("s000",))
+    assert torch.equal(unpack(teacher.targets(request)), unpack(teacher.targets(same)))
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
+        (["distill.shown=posterior"], "distill.states"),
         (["distill.states=student"], "tail.weight=20"),
         (["distill.states=mixed", "kd.weight=0"], "kd.weight=0"),
         (["distill.states=mixed", "optim.batch=1"], "optim.batch=1"),

@@ -49,9 +49,21 @@ class Distill:
         decides="training",
         before=8,
     )
+    shown: Literal["recorded", "posterior", "hindsight"] = setting(
+        "recorded",
+        "Edit that the teacher is shown at a state of the student's own: the recorded one; or, of all that were "
+        "recorded for this source and instruction, one drawn by how likely it is given the state, or the nearest to "
+        "where the student ends (ours)",
+        decides="training",
+        before="recorded",
+    )
 
     def __post_init__(self):
         check(self, POSITIVE, "steps")
+        require(
+            self.shown == "recorded" or self.states != "rollout",
+            f"distill.shown={self.shown} is of the student's own states: set distill.states=mixed or student",
+        )
 
     def own(self, batch: int) -> int:
         """Returns how many samples of a batch are at states of the student's own sampling: its first ones."""

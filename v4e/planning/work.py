@@ -124,7 +124,8 @@ def training_flops(dit: DitSizes, reads: Reads, *, recompute: bool) -> int:
 
 def path_flops(config: Config, dit: DitSizes, reads: Reads) -> int:
     """Returns the FLOPs of the student's own sampling for one sample of a batch, in the mean over places on its way."""
-    share, forwards = config.distill.own(config.optim.batch) / config.optim.batch, (config.distill.steps - 1) / 2
+    share, steps = config.distill.own(config.optim.batch) / config.optim.batch, config.distill.steps
+    forwards = steps if config.distill.shown == "hindsight" else (steps - 1) / 2
     return round(share * forwards * forward_flops(dit, reads))
 
 
