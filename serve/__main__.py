@@ -20,7 +20,7 @@ HOST, PORT = "127.0.0.1", "8000"
 def main(argv: list[str]) -> None:
     """Serves until interrupted; a wrong setting is reported in one line, before Ray starts."""
     if any(argument in ("-h", "--help") for argument in argv):
-        print((__doc__ or "").strip(), "", *(f"  {f.name}={f.default}" for f in fields(Settings) if f.repr), sep="\n")
+        print((__doc__ or "").strip(), "", *(f"  {f.name}={f.default}" for f in fields(Settings)), sep="\n")
         return
     try:
         args = _pairs(argv)

@@ -59,7 +59,7 @@ def build(args: dict[str, str]) -> Application:
     )
     front = Front.options(  # type: ignore[attr-defined]
         name="Front",
-        num_replicas=1,
+        num_replicas=settings.fronts,
         max_ongoing_requests=FRONT_REQUESTS,
         # A new front starts before the old one stops, and the old one stops after its last answer.
         max_surge_percent=100,

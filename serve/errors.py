@@ -50,6 +50,15 @@ class ApiError(Exception):
         return JSONResponse(self.envelope, self.status, headers=self.headers | extra)
 
 
+class StoreLost(ApiError):
+    """The silence of the database of jobs and results. What it holds is not lost."""
+
+    def __init__(self):
+        super().__init__(
+            503, "The store of jobs and results does not answer: try again.", code="overloaded", retry_after_s=5.0
+        )
+
+
 class ReplicaLost(Exception):
     """The death of a replica under an edit. An edit is a pure function of its order: another replica can make it."""
 

@@ -1,4 +1,4 @@
-"""The two deployments on Ray Serve: one front, and as many replicas of the model as the load needs."""
+"""The two deployments on Ray Serve: the fronts, and as many replicas of the model as the load needs."""
 
 import asyncio
 import ipaddress
@@ -60,7 +60,7 @@ class EditModel(EditEngine):
 @serve.deployment
 @serve.ingress()  # type: ignore[operator]
 class Front:
-    """The HTTP front with keys, queue and jobs. It has one replica, because its limits apply to all requests."""
+    """An HTTP front with keys, queue and jobs. Several share the jobs, and each has a part of the replicas."""
 
     def __init__(self, settings: Settings, model: DeploymentHandle):
         self._service = Service(settings, edits_of(model))

@@ -2,11 +2,10 @@
 
 import base64
 import json
-import sqlite3
 
 from serve.answers import with_url
 from serve.fields import JobFields
-from serve.store import ServerStore
+from serve.store import Row, ServerStore
 
 
 def _whole(item: dict, store: ServerStore) -> dict:
@@ -19,7 +18,7 @@ def _whole(item: dict, store: ServerStore) -> dict:
     return whole
 
 
-def described(row: sqlite3.Row) -> dict:
+def described(row: Row) -> dict:
     """Returns a job without its pictures."""
     return {
         "id": row["id"],
@@ -32,14 +31,14 @@ def described(row: sqlite3.Row) -> dict:
     }
 
 
-def placed(row: sqlite3.Row, store: ServerStore, replicas: int) -> dict:
+def placed(row: Row, store: ServerStore, replicas: int) -> dict:
     """Returns a job without pictures, with its instruction and, if it waits, its place among all unfinished ones."""
     place, waiting = store.place(row["id"]) if row["status"] == "queued" else (0, 0)
     queue = {"place": place, "waiting": waiting, "replicas": replicas} if place else None
     return described(row) | {"prompt": json.loads(row["fields"])["prompt"], "queue": queue}
 
 
-def shown(row: sqlite3.Row, store: ServerStore, replicas: int, base_url: str) -> dict:
+def shown(row: Row, store: ServerStore, replicas: int, base_url: str) -> dict:
     """Returns a job with its preview and its result."""
     result = json.loads(row["result"]) if row["result"] else None
     if result is not None:

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -16,7 +15,7 @@ from dataclasses import replace
 from fastapi.encoders import jsonable_encoder
 
 from serve import answers
-from serve.errors import ApiError, crashed, not_found
+from serve.errors import ApiError, StoreLost, crashed, not_found
 from serve.fields import JobFields
 from serve.job_answers import described
 from serve.keys import Owner
@@ -24,7 +23,7 @@ from serve.order import Step
 from serve.outside import check_url
 from serve.parse import Body
 from serve.service import Service, late
-from serve.store import Claim
+from serve.store import Claim, Row
 from serve.webhook import tell
 from v4e.files.results import encode
 
@@ -56,35 +55,36 @@ class Jobs:
         self._editing: set[Claim] = set()  # those with an edit to make, not only a webhook to send
         self._paused: set[Claim] = set()  # jobs that found no room in the queue
         self._wake = asyncio.Event()
+        self._stopping = False
 
     async def run(self) -> None:
-        """Works on jobs until it is cancelled."""
-        while True:
-            try:
-                self._take()
-            except sqlite3.OperationalError:  # a full disk, or another front that locks the file: perhaps for a while
-                log.exception("jobs wait, as their store does not answer")
+        """Works on jobs until `stop`; then gives up what runs, so that another server can take it at once."""
+        while not self._stopping:
             self._wake.clear()
+            with contextlib.suppress(StoreLost):  # a full disk, or a server that restarts: perhaps for a while
+                await self._take()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LEASE_S / 4)
-
-    async def stop(self) -> None:
-        """Stops all running jobs and gives their leases up, so that another server can take them over at once."""
         tasks = dict(self._tasks)
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         for claim in tasks:
-            self._store.hold(claim, 0)
+            await self._hold(claim, 0)
 
-    async def create(self, owner: Owner, body: Body, idempotency: str | None) -> sqlite3.Row:
+    def stop(self) -> None:
+        """Ends `run`."""
+        self._stopping = True
+        self._wake.set()
+
+    async def create(self, owner: Owner, body: Body, idempotency: str | None) -> Row:
         """Creates a job, or returns the earlier one of the same idempotency key and body.
 
         Raises:
             ApiError: 400, 404 or 413 for a wrong body, 409 for the same key with another body, 429 for too many
                 unfinished jobs.
         """
-        fields, service = body.fields, self._service
+        fields, service, store = body.fields, self._service, self._store
         assert isinstance(fields, JobFields)
         if fields.stream:
             raise ApiError(400, "stream: a job is polled.", code="unsupported_value", param="stream")
@@ -92,9 +92,10 @@ class Jobs:
             check_url(fields.webhook_url, "webhook_url", service.settings.webhooks)
         work = await service.prepare(body, previews=0, tell=False)
         fingerprint = _fingerprint(body)
-        if idempotency is None or self._store.repeated(owner.name, idempotency) is None:
-            self._check_room(owner)
-        row = self._store.add_job(
+        if idempotency is None or await store.ask(store.repeated, owner.name, idempotency) is None:
+            await self._check_room(owner)
+        row = await store.ask(
+            store.add_job,
             owner=owner.name,
             idempotency=idempotency,
             fingerprint=fingerprint,
@@ -111,54 +112,58 @@ class Jobs:
         self._wake.set()
         return row
 
-    def find(self, owner: Owner, job_id: str) -> sqlite3.Row:
+    async def find(self, owner: Owner, job_id: str) -> Row:
         """Returns a job of `owner`.
 
         Raises:
             ApiError: 404.
         """
-        if (row := self._store.job(job_id, owner.name)) is None:
+        if (row := await self._store.ask(self._store.job, job_id, owner.name)) is None:
             raise not_found(f"There is no job {job_id[:64]!r}.", param="job_id")
         return row
 
-    def _check_room(self, owner: Owner) -> None:
-        settings = self._service.settings
+    async def _check_room(self, owner: Owner) -> None:
+        settings, store = self._service.settings, self._store
         most = settings.waiting + owner.edits
-        unfinished = self._store.unfinished(owner.name)
+        unfinished = await store.ask(store.unfinished, owner.name)
         if unfinished >= most:
             message = f"This key has {most} unfinished jobs, as many as it may have."
             raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
         # A key's first job gets in despite others' pictures.
-        if unfinished and self._store.unfinished_bytes() > settings.state_mib * 2**20:
+        if unfinished and await store.ask(store.unfinished_bytes) > settings.state_mib * 2**20:
             message = f"Unfinished jobs hold pictures of {settings.state_mib:g} MiB, as many as they may."
             raise ApiError(429, message, code="queue_full", retry_after_s=5.0)
 
-    def cancel(self, row: sqlite3.Row) -> None:
+    async def cancel(self, row: Row) -> None:
         """Cancels a job, waiting or running. One that has ended stays unchanged."""
-        self._store.cancel(row["id"])
+        if not await self._store.ask(self._store.cancel, row["id"]):
+            return
         for claim, task in self._tasks.items():
             if claim.id == row["id"]:
                 task.cancel()
         self._wake.set()  # for its webhook
 
-    def _take(self) -> None:
-        for claim, task in self._tasks.items():
-            if not self._store.hold(claim, LEASE_S):
+    async def _take(self) -> None:
+        store = self._store
+        for claim, task in list(self._tasks.items()):
+            if not await store.ask(store.hold, claim, LEASE_S):
                 task.cancel()  # another server has the job, since this one stood still
-        # Only a few more than can run: the pictures of the others stay in the file, where owners take turns.
+        # Only a few more than can run: the pictures of the others stay in the store, where owners take turns.
         room = 2 * self._service.queue.slots - len(self._editing)
-        for row in self._store.lease(LEASE_S, max(0, room)):
+        for row in await store.ask(store.lease, LEASE_S, max(0, room)):
             claim = Claim(row["id"], row["holder"])
             self._tasks[claim] = task = asyncio.create_task(self._work(row, claim))
             if row["status"] not in ENDED:
                 self._editing.add(claim)
-            task.add_done_callback(lambda task, claim=claim: self._forget(claim, task))
-        self._store.purge()
+            task.add_done_callback(lambda _, claim=claim: self._forget(claim))
+        await store.ask(store.purge)
 
-    def _forget(self, claim: Claim, task: asyncio.Task) -> None:
+    async def _hold(self, claim: Claim, lease_s: float) -> None:
+        with contextlib.suppress(StoreLost):  # then the lease ends by itself
+            await self._store.ask(self._store.hold, claim, lease_s)
+
+    def _forget(self, claim: Claim) -> None:
         del self._tasks[claim]
-        if task.cancelled():
-            self._store.hold(claim, 0)  # its webhook need not wait for the end of the lease
         self._edited(claim)
 
     def _edited(self, claim: Claim) -> None:
@@ -166,34 +171,39 @@ class Jobs:
         self._editing.discard(claim)
         self._wake.set()
 
-    async def _work(self, row: sqlite3.Row, claim: Claim) -> None:
-        if row["status"] not in ENDED:
-            try:
-                await self._edit(row, claim)
-            except _Later as later:
-                self._store.hold(claim, later.pause_s)
-                self._paused.add(claim)
-                return
-            for paused in self._paused:
-                self._store.hold(paused, 0)  # there is room for an edit again
-            self._paused.clear()
-            self._edited(claim)
-        if row["webhook"]:
-            now = self._store.job(row["id"], row["owner"])
-            if now is not None and now["status"] in ENDED and now["holder"] == claim.holder and not now["told"]:
-                # The event is small enough for any receiver: a poll of the job returns previews and the result.
-                event = {"type": f"edit.job.{now['status']}", "data": described(now)}
-                await tell(row["webhook"], event, self._service.settings)
-                self._store.told(row["id"])
+    async def _work(self, row: Row, claim: Claim) -> None:
+        """Makes a job's edit and tells its end. Where the store does not answer, the job is taken again later."""
+        with contextlib.suppress(StoreLost):
+            if row["status"] not in ENDED:
+                try:
+                    await self._edit(row, claim)
+                except _Later as later:
+                    self._paused.add(claim)
+                    await self._hold(claim, later.pause_s)
+                    return
+                paused, self._paused = self._paused, set()
+                for other in paused:
+                    await self._hold(other, 0)  # there is room for an edit again
+                self._edited(claim)
+            if row["webhook"]:
+                await self._tell(claim, row["owner"])
 
-    async def _edit(self, row: sqlite3.Row, claim: Claim) -> None:
+    async def _tell(self, claim: Claim, owner: str) -> None:
+        now = await self._store.ask(self._store.job, claim.id, owner)
+        if now is not None and now["status"] in ENDED and now["holder"] == claim.holder and not now["told"]:
+            # The event is small enough for any receiver: a poll of the job returns previews and the result.
+            event = {"type": f"edit.job.{now['status']}", "data": described(now)}
+            await tell(now["webhook"], event, self._service.settings)
+            await self._store.ask(self._store.told, claim.id)
+
+    async def _edit(self, row: Row, claim: Claim) -> None:
         name = row["id"]
         try:
             fields = JobFields.model_validate_json(row["fields"])
             owner, until = self._service.keys.named(row["owner"]), row["expires"]
             if fields.deadline_s is not None:
                 until = min(until, row["created"] + fields.deadline_s)
-            if (left := until - time.time()) <= 0:
+            if (left := until - row["now"]) <= 0:
                 raise late(fields)
             with _room():
                 self._service.queue.check(owner.name, fields.n, owner.edits, 0)  # before its picture is unpacked
@@ -205,7 +215,7 @@ class Jobs:
                 items = await self._service.edit(owner, work, self._teller(claim))
             result = jsonable_encoder(answers.response(work, [_bare(item) for item in items], ""))
             ended = {"status": "succeeded", "result": json.dumps(result), "step": row["steps"]}
-        except _Later:
+        except (_Later, StoreLost):
             raise
         except _Ended:
             return
@@ -214,20 +224,22 @@ class Jobs:
         except Exception:
             log.exception("%s crashed", name)
             ended = {"status": "failed", "error": json.dumps(crashed(name).envelope["error"])}
-        self._store.advance(claim, preview=None, source=b"", mask=None, **ended)
+        await self._store.ask(self._store.advance, claim, preview=None, source=b"", mask=None, **ended)
 
     def _teller(self, claim: Claim) -> Callable[[Step], Awaitable[None]]:
-        """Returns a function that stores the steps of all edits of a job together."""
-        steps = 0
+        """Returns a function that stores the steps of all edits of a job together, one after the other."""
+        steps, one = 0, asyncio.Lock()
 
         async def told(event: Step) -> None:
             nonlocal steps
             now: dict = {"status": "running"}
             if event.preview is not None:
                 now["preview"] = await asyncio.to_thread(encode, event.preview, "jpeg", 85)
-            steps += 1
-            if not self._store.advance(claim, step=steps, **now):
-                raise _Ended
+            async with one:
+                steps += 1
+                with contextlib.suppress(StoreLost):  # the end of the edit asks again
+                    if not await self._store.ask(self._store.advance, claim, step=steps, **now):
+                        raise _Ended
 
         return told
 

@@ -142,7 +142,7 @@ async def _resolved(ref: bytes | Ref, param: str, settings: Settings, store: Ser
     if (ref.image_url is None) == (ref.file_id is None):
         raise invalid(param, f"{param}: expected either image_url or file_id.")
     if ref.file_id is not None:
-        found = store.result(ref.file_id)
+        found = await store.ask(store.result, ref.file_id)
         if found is None:
             raise not_found(f"file_id: no picture {ref.file_id[:64]!r} is kept here (any more).", param="file_id")
         if pictures.is_clip(found.mime, found.blob):

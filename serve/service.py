@@ -29,13 +29,13 @@ DECODERS = 4  # pictures that are unpacked at once: each may be large, and no ot
 
 
 class Service:
-    """The layer between HTTP and the model. There is only one, because the queue and the limits are in its memory."""
+    """The layer between HTTP and the model, one a front: the queue and the limits of requests are in its memory."""
 
     def __init__(self, settings: Settings, edits: Edits):
         self.settings = settings
         self.keys = Keys(settings)
         self.store = ServerStore(settings.state, settings.ttl_s, settings.state_mib * 2**20)
-        self.queue = FairQueue(PER_REPLICA * settings.replicas, settings.waiting, settings.waiting_pixels)
+        self.queue = FairQueue(self._slots(settings.replicas), settings.waiting, settings.waiting_pixels)
         self.metrics = Metrics(self.queue)
         self._edits = edits
         self._decoders = ThreadPoolExecutor(DECODERS, "decode")
@@ -50,8 +50,12 @@ class Service:
             with suppress(Exception):  # Serve's controller is being replaced: keep the last count
                 async with asyncio.timeout(COUNT_S):
                     self.replicas = await alive()
-                self.queue.resize(PER_REPLICA * max(1, self.replicas))
+                self.queue.resize(self._slots(self.replicas))
             await asyncio.sleep(WATCH_S if self.replicas else NONE_S)
+
+    def _slots(self, replicas: int) -> int:
+        """Returns how many edits this front gives to replicas at once: its share, and at least one."""
+        return max(1, PER_REPLICA * max(1, replicas) // self.settings.fronts)
 
     async def prepare(self, body: Body, *, previews: int, tell: bool) -> EditWork:
         """Decodes the pictures and checks everything that can be checked without the model.
@@ -143,7 +147,7 @@ class Service:
         for name, blob in files.items():
             # What stands alone needs no name before its own: a clip without its image.
             prefix = "" if name == "image" or name == fields.output else f"{name}_"
-            item[f"{prefix}id"] = self.store.keep(kinds.get(name, "image/png"), blob)
+            item[f"{prefix}id"] = await self.store.ask(self.store.keep, kinds.get(name, "image/png"), blob)
             if fields.response_format == "b64_json":
                 item[f"{prefix}b64_json"] = base64.b64encode(blob).decode()
         item["metrics"] = {"stage_seconds": {stage: round(spent, 4) for stage, spent in seconds.items()}}

@@ -12,6 +12,7 @@ from limits import parse as parse_rate
 from pydantic import TypeAdapter, ValidationError
 
 from v4e.config.checks import AT_LEAST_1, NOT_NEGATIVE, POSITIVE, check, require
+from v4e.files.database import on_server
 from v4e.wan import check_frames
 from v4e.weights.student import card
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from v4e.editing.inexact import Inexact
 
 PREFIX = "V4E_SERVE_"
+SECRET = ("keys", "webhook_secret", "state")
 UNKNOWN_PIXELS = 128 * 128  # of the grid of a model that nobody said more of
 Outside = Literal["off", "public", "any"]
 
@@ -52,6 +54,7 @@ class Settings:
     guidance: float = 1.0
     warm: str = "64x64,128x128"  # WIDTHxHEIGHT buckets that a replica edits once before it is ready
 
+    fronts: int = 1  # that take requests; more than one share a database (see state)
     replicas: int = 1  # at least
     max_replicas: int = 1  # above `replicas`, Serve adds some while edits wait
     upscale_s: float = 10.0  # how long edits must wait before Serve adds a replica
@@ -81,14 +84,24 @@ class Settings:
     hosts: str = ""  # names beside localhost that it answers to without keys, e.g. host.docker.internal
     public_url: str = ""  # where clients find it behind a proxy, e.g. https://a.example/v4e; for addresses in answers
 
-    state: str = "runs/serve"  # folder of jobs and results
+    # Of jobs and results: a folder, or the address of a database, postgresql://USER:PASSWORD@HOST/NAME
+    state: str = field(default="runs/serve", repr=False)
     state_mib: float = 1024.0  # of results, the oldest are deleted first; and of unfinished jobs' pictures
     ttl_s: float = 86_400.0  # of jobs and results
 
     def __post_init__(self):
-        at_least_1 = ("threads", "steps", "replicas", "attempts", "per_key", "source_pixels", "waiting_pixels")
+        at_least_1 = (
+            "threads",
+            "fronts",
+            "steps",
+            "replicas",
+            "attempts",
+            "per_key",
+            "source_pixels",
+            "waiting_pixels",
+        )
         seconds = ("deadline_s", "stall_s", "drain_s", "upscale_s", "downscale_s", "ttl_s")
-        check(self, AT_LEAST_1, *at_least_1)
+        check(self, AT_LEAST_1, *at_least_1, "source_pixels", "waiting_pixels")
         check(self, POSITIVE, *seconds, "upload_mib", "state_mib")
         check(self, NOT_NEGATIVE, "gpus", "waiting", "guidance", "cache_mib")
         require(
@@ -101,6 +114,10 @@ class Settings:
         require(
             self.max_replicas >= self.replicas,
             f"settings.max_replicas={self.max_replicas} is below replicas={self.replicas}: set max_replicas higher",
+        )
+        require(
+            self.fronts == 1 or on_server(self.state),
+            f"settings.fronts={self.fronts} may lie on several nodes: set state=postgresql://... for all of them",
         )
         require(bool(self.model_name.strip()), "settings.model_name is empty: expected a name that clients send")
         require(
@@ -198,6 +215,6 @@ def settings_from(args: Mapping[str, object], environ: Mapping[str, str] = os.en
         name = first["loc"][0] if first["loc"] else ""
         text = str(first["msg"]).removeprefix("Value error, ")
         # The wrong value may be a secret: it is not repeated.
-        got = "" if not name or name in ("keys", "webhook_secret") else f"settings.{name}={given.get(str(name))!r}: "
+        got = "" if not name or name in SECRET else f"settings.{name}={given.get(str(name))!r}: "
         raise ValueError(got + text) from None
     return checked

@@ -9,6 +9,8 @@ from serve.signing import check_signing
 from v4e.compat import attention_backends
 from v4e.config.checks import require
 from v4e.editing import away
+from v4e.faults import Fault
+from v4e.files.database import check_database, on_server
 from v4e.training.checks import HALF_ONLY
 from v4e.weights.gguf_file import check_gguf, stored_names
 from v4e.weights.hub import check_folder, check_trained_frames, is_hub_id
@@ -47,7 +49,13 @@ def check(settings: Settings) -> None:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         message = f"settings.keys_file={settings.keys_file}: {why}: expected what `python -m serve.keys NAME` prints"
         raise ValueError(message) from None
-    _check_writable(Path(settings.state))
+    if on_server(settings.state):
+        try:
+            check_database(settings.state)
+        except Fault as fault:
+            raise ValueError(f"settings.state={fault.message}") from None
+    else:
+        _check_writable(Path(settings.state))
 
 
 def _check_packed(settings: Settings) -> None:

@@ -1,35 +1,71 @@
-"""The store of results and jobs: one SQLite file that outlives requests and this process. Each row expires."""
+"""The store of results and jobs, in a database that outlives requests and this process. Each row expires."""
 
+import asyncio
+import logging
 import secrets
-import sqlite3
-import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS results (id TEXT PRIMARY KEY, mime TEXT, blob BLOB, bytes INTEGER, expires REAL);
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, owner TEXT, idempotency TEXT, fingerprint TEXT,
-    fields TEXT, source BLOB, mask BLOB,
-    status TEXT, step INTEGER DEFAULT 0, steps INTEGER, preview BLOB, result TEXT, error TEXT,
-    webhook TEXT, told INTEGER DEFAULT 0, lease REAL DEFAULT 0, holder TEXT, created REAL, expires REAL,
-    UNIQUE (owner, idempotency)
-);
--- Indexes of the columns that are polled every few seconds, so that a poll reads no pictures.
-CREATE INDEX IF NOT EXISTS results_size ON results (expires, bytes);
-CREATE INDEX IF NOT EXISTS jobs_expire ON jobs (expires);
-CREATE INDEX IF NOT EXISTS jobs_open ON jobs (owner, created, lease, expires) WHERE status IN ('queued', 'running');
-CREATE INDEX IF NOT EXISTS jobs_untold ON jobs (lease, expires)
-    WHERE webhook IS NOT NULL AND told = 0 AND status NOT IN ('queued', 'running');
-"""
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
+from serve.errors import StoreLost
+from v4e.files.database import Database, said
+
+log = logging.getLogger("ray.serve")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Row = sa.RowMapping
+THREADS = 4  # that ask the database at once; each waits while it restarts
+
+TABLES = sa.MetaData()
+sa.Table(
+    "results",
+    TABLES,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("mime", sa.Text),
+    sa.Column("blob", sa.LargeBinary),
+    sa.Column("bytes", sa.Integer),
+    sa.Column("expires", sa.Double),
+    # This and the other indexes are of the columns that are polled every few seconds: a poll reads no pictures.
+    sa.Index("results_size", "expires", "bytes"),
+)
+OPEN = "status IN ('queued', 'running')"
+UNTOLD = "webhook IS NOT NULL AND told = 0 AND status NOT IN ('queued', 'running')"
+
+
+def _partial(name: str, where: str, *columns: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+sa.Table(
+    "jobs",
+    TABLES,
+    sa.Column("id", sa.Text, primary_key=True),
+    *(sa.Column(name, sa.Text) for name in ("owner", "idempotency", "fingerprint", "fields")),
+    *(sa.Column(name, sa.LargeBinary) for name in ("source", "mask", "preview")),
+    *(sa.Column(name, sa.Text) for name in ("status", "result", "error", "webhook", "holder")),
+    sa.Column("step", sa.Integer, server_default="0"),
+    sa.Column("steps", sa.Integer),
+    sa.Column("told", sa.Integer, server_default="0"),
+    sa.Column("lease", sa.Double, server_default="0"),
+    *(sa.Column(name, sa.Double) for name in ("created", "expires")),
+    sa.UniqueConstraint("owner", "idempotency"),
+    sa.Index("jobs_expire", "expires"),
+    _partial("jobs_open", OPEN, "owner", "created", "lease", "expires"),
+    _partial("jobs_untold", UNTOLD, "lease", "expires"),
+)
+ADDED = {"jobs.holder": "TEXT"}  # to files of before 2026-12
 
 # Jobs that have not ended, in the order in which they are taken: owners take turns.
 TURNS = (
-    "SELECT id, ROW_NUMBER() OVER (ORDER BY turn, created) AS place, COUNT(*) OVER () AS waiting FROM "
-    "(SELECT id, created, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY created) AS turn FROM jobs "
-    "WHERE status IN ('queued', 'running') AND expires > ?)"
+    "SELECT id, turn, ROW_NUMBER() OVER (ORDER BY turn, created, id) AS place, COUNT(*) OVER () AS waiting FROM "
+    "(SELECT id, created, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY created, id) AS turn FROM jobs "
+    f"WHERE {OPEN} AND expires > {{now}}) AS own"
 )
 
 
@@ -48,142 +84,166 @@ class StoredFile:
 
 
 class ServerStore:
-    """The only access to the file. `folder` is the operator's; no part of a request ever becomes a path."""
+    """The only access to the database. `state` is the operator's; no part of a request ever becomes a path.
 
-    def __init__(self, folder: str, ttl_s: float, most_bytes: float):
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    Several fronts may share it. Each change is one statement, with the condition under which it holds, and may be
+    carried out twice.
+    """
+
+    def __init__(self, state: str, ttl_s: float, most_bytes: float):
         self._ttl_s, self._most_bytes = ttl_s, most_bytes
-        self._db = sqlite3.connect(path / "serve.sqlite", isolation_level=None, timeout=30, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        # A power cut may lose the last seconds; a killed process loses nothing.
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA)
-        if "holder" not in {column["name"] for column in self._db.execute("PRAGMA table_info(jobs)")}:
-            self._db.execute("ALTER TABLE jobs ADD COLUMN holder TEXT")  # a file of before 2026-12
-        self._bytes = self._one("SELECT COALESCE(SUM(bytes), 0) AS n FROM results")["n"]
+        self._threads = ThreadPoolExecutor(THREADS, "store")
+        self._db = Database(state)
+        self._db.prepare(TABLES, ADDED)
+        self._bytes = self._kept()
+
+    async def ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a method of this store in a thread: a slow database holds no other request up.
+
+        Raises:
+            StoreLost: the database does not answer, or cannot do it now.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, partial(question, *args, **kwargs))
+        except SQLAlchemyError as error:
+            log.error("the store does not answer: %s", said(error))
+            raise StoreLost from None
 
     def keep(self, mime: str, blob: bytes) -> str:
         """Stores a result and returns its id, which cannot be guessed; everyone who knows it may read the result."""
         name = "img_" + secrets.token_hex(16)
-        values = (name, mime, blob, len(blob), time.time() + self._ttl_s)
-        self._db.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?)", values)
+        self._db.count(
+            "INSERT INTO results (id, mime, blob, bytes, expires) VALUES (:id, :mime, :blob, :bytes, {now} + :ttl_s) "
+            "ON CONFLICT DO NOTHING",
+            **{"id": name, "mime": mime, "blob": blob, "bytes": len(blob), "ttl_s": self._ttl_s},
+        )
         self._bytes += len(blob)
         if self._bytes > self._most_bytes:
             self._shrink()
         return name
 
     def result(self, name: str) -> StoredFile | None:
-        row = self._one("SELECT mime, blob FROM results WHERE id = ? AND expires > ?", name, time.time())
+        row = self._one("SELECT mime, blob FROM results WHERE id = :id AND expires > {now}", id=name)
         return StoredFile(row["mime"], row["blob"]) if row else None
 
-    def add_job(self, **values: Any) -> sqlite3.Row | None:
+    def add_job(self, **values: Any) -> Row | None:
         """Adds a queued job, or returns the earlier one of this owner and idempotency key."""
-        now = time.time()
-        values |= {"id": "job_" + secrets.token_hex(16), "status": "queued", "created": now}
-        values["expires"] = now + self._ttl_s
-        names, marks = ", ".join(values), ", ".join("?" * len(values))
-        sql = f"INSERT INTO jobs ({names}) VALUES ({marks}) ON CONFLICT (owner, idempotency) DO NOTHING"
-        if self._db.execute(sql, tuple(values.values())).rowcount:
+        values |= {"id": "job_" + secrets.token_hex(16), "status": "queued"}
+        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        self._db.count(
+            f"INSERT INTO jobs ({names}, created, expires) VALUES ({marks}, {{now}}, {{now}} + :ttl_s) "
+            "ON CONFLICT DO NOTHING",
+            **values,
+            ttl_s=self._ttl_s,
+        )
+        if values["idempotency"] is None:
             return self.job(values["id"], values["owner"])
         return self.repeated(values["owner"], values["idempotency"])
 
-    def repeated(self, owner: str, idempotency: str | None) -> sqlite3.Row | None:
+    def repeated(self, owner: str, idempotency: str) -> Row | None:
         """Returns this owner's earlier job with this idempotency key."""
-        return self._one("SELECT * FROM jobs WHERE owner = ? AND idempotency = ?", owner, idempotency)
+        sql = "SELECT * FROM jobs WHERE owner = :owner AND idempotency = :idempotency"
+        return self._one(sql, owner=owner, idempotency=idempotency)
 
-    def job(self, name: str, owner: str) -> sqlite3.Row | None:
+    def job(self, name: str, owner: str) -> Row | None:
         """Returns a job of this owner; None for the jobs of others."""
-        return self._one("SELECT * FROM jobs WHERE id = ? AND owner = ? AND expires > ?", name, owner, time.time())
+        return self._one(
+            "SELECT * FROM jobs WHERE id = :id AND owner = :owner AND expires > {now}", id=name, owner=owner
+        )
 
-    def jobs(self, owner: str, most: int, before: str | None) -> list[sqlite3.Row]:
+    def jobs(self, owner: str, most: int, before: str | None) -> Sequence[Row]:
         """Returns this owner's newest jobs, or the newest that are older than the job `before`, without pictures."""
         since = self.job(before, owner) if before else None
-        until = (since["created"], since["id"]) if since else (float("inf"), "")
-        sql = (
+        return self._db.rows(
             "SELECT id, status, fields, step, steps, error, created, expires FROM jobs "  # none of its pictures
-            "WHERE owner = ? AND expires > ? AND (created, id) < (?, ?) "
-            "ORDER BY created DESC, id DESC LIMIT ?"
+            "WHERE owner = :owner AND expires > {now} AND (created, id) < (:created, :id) "
+            "ORDER BY created DESC, id DESC LIMIT :most",
+            owner=owner,
+            created=since["created"] if since else float("inf"),
+            id=since["id"] if since else "",
+            most=most,
         )
-        return self._db.execute(sql, (owner, time.time(), *until, most)).fetchall()
 
     def place(self, name: str) -> tuple[int, int]:
         """Returns the place of a job among unfinished ones, from 1, and how many they are; (0, 0) if it has ended."""
-        sql = f"SELECT place, waiting FROM ({TURNS}) WHERE id = ?"
-        row = self._one(sql, time.time(), name)
+        row = self._one(f"SELECT place, waiting FROM ({TURNS}) AS turns WHERE id = :id", id=name)
         return (row["place"], row["waiting"]) if row else (0, 0)
 
     def unfinished(self, owner: str) -> int:
-        sql = "SELECT COUNT(*) AS n FROM jobs WHERE owner = ? AND status IN ('queued', 'running')"
-        return self._one(sql, owner)["n"]
+        return self._number(f"SELECT COUNT(*) AS n FROM jobs WHERE owner = :owner AND {OPEN}", owner=owner)
 
     def unfinished_bytes(self) -> int:
         """Returns the bytes of the pictures of all jobs that have not ended."""
-        sql = (
-            "SELECT COALESCE(SUM(LENGTH(source) + COALESCE(LENGTH(mask), 0)), 0) AS n FROM jobs "
-            "WHERE status IN ('queued', 'running')"
-        )
-        return self._one(sql)["n"]
+        size = "LENGTH(source) + COALESCE(LENGTH(mask), 0)"
+        return self._number(f"SELECT COALESCE(SUM({size}), 0) AS n FROM jobs WHERE {OPEN}")
 
-    def lease(self, lease_s: float, most: int) -> list[sqlite3.Row]:
-        """Takes jobs that no server works on: new ones, and those whose server has died.
+    def lease(self, lease_s: float, most: int) -> list[Row]:
+        """Takes jobs that no server works on: new ones, and those whose server has died. ``now`` of a row is the clock.
 
         It takes at most `most` jobs with an edit to make, so that owners take turns: an owner's third job comes after
         the others' second. It takes all jobs that only have a webhook to send.
         """
-        now = time.time()
-        turns = (
-            "SELECT id, lease, created, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY created) AS turn FROM jobs "
-            "WHERE status IN ('queued', 'running') AND expires > ?"
+        # Two fronts that ask at once get different jobs, and none waits for the other.
+        lock = "FOR UPDATE OF jobs SKIP LOCKED" if self._db.kind == "postgresql" else ""
+        rows = self._db.rows(
+            f"WITH chosen AS MATERIALIZED (SELECT jobs.id FROM jobs JOIN ({TURNS}) AS turns ON jobs.id = turns.id "
+            f"WHERE jobs.{OPEN} AND jobs.lease < {{now}} ORDER BY turns.place LIMIT :most {lock}) "
+            "UPDATE jobs SET lease = {now} + :lease_s, holder = :holder WHERE lease < {now} AND (id IN "
+            f"(SELECT id FROM chosen) OR id IN (SELECT id FROM jobs WHERE {UNTOLD} AND lease < {{now}} "
+            "AND expires > {now})) RETURNING *, {now} AS now",
+            lease_s=lease_s,
+            holder=secrets.token_hex(8),
+            most=most,
         )
-        chosen = f"SELECT id FROM ({turns}) WHERE lease < ? ORDER BY turn, created LIMIT ?"
-        untold = (
-            "SELECT id FROM jobs WHERE webhook IS NOT NULL AND told = 0 AND lease < ? AND expires > ? "
-            "AND status NOT IN ('queued', 'running')"
-        )
-        sql = f"UPDATE jobs SET lease = ?, holder = ? WHERE id IN ({chosen}) OR id IN ({untold}) RETURNING *"
-        values = (now + lease_s, secrets.token_hex(8), now, now, most, now, now)
-        return sorted(self._db.execute(sql, values).fetchall(), key=lambda row: row["created"])
+        return sorted(rows, key=lambda row: row["created"])
 
     def hold(self, claim: Claim, lease_s: float) -> bool:
         """Renews a claim's lease, or ends it with 0 seconds. Returns False if another server took the job since."""
-        sql = "UPDATE jobs SET lease = ? WHERE id = ? AND holder = ?"
-        return self._db.execute(sql, (time.time() + lease_s, claim.id, claim.holder)).rowcount > 0
+        sql = "UPDATE jobs SET lease = {now} + :lease_s WHERE id = :id AND holder = :holder"
+        return self._db.count(sql, lease_s=lease_s, id=claim.id, holder=claim.holder) > 0
 
     def advance(self, claim: Claim, **values: Any) -> bool:
         """Sets columns of a job that has not ended. Returns False if it has, or if another server took it since."""
-        assignments = ", ".join(f"{column} = ?" for column in values)
-        sql = f"UPDATE jobs SET {assignments} WHERE id = ? AND holder = ? AND status IN ('queued', 'running')"
-        return self._db.execute(sql, (*values.values(), claim.id, claim.holder)).rowcount > 0
+        assignments = ", ".join(f"{column} = :{column}" for column in values)
+        sql = f"UPDATE jobs SET {assignments} WHERE id = :claimed AND holder = :holder AND {OPEN}"
+        return self._db.count(sql, **values, claimed=claim.id, holder=claim.holder) > 0
 
-    def cancel(self, name: str) -> None:
-        """Ends a job that has not ended, takes it from the server that works on it, and drops its pictures."""
-        self._db.execute(
-            "UPDATE jobs SET status = 'cancelled', preview = NULL, source = x'', mask = NULL, lease = 0, holder = NULL "
-            "WHERE id = ? AND status IN ('queued', 'running')",
-            (name,),
+    def cancel(self, name: str) -> bool:
+        """Ends a job, takes it from the server that works on it, and drops its pictures. False if it has ended."""
+        sql = (
+            "UPDATE jobs SET status = 'cancelled', preview = NULL, source = :none, mask = NULL, lease = 0, "
+            f"holder = NULL WHERE id = :id AND {OPEN}"
         )
+        return self._db.count(sql, none=b"", id=name) > 0
 
     def told(self, name: str) -> None:
         """Marks a job whose webhook was sent."""
-        self._db.execute("UPDATE jobs SET told = 1 WHERE id = ?", (name,))
+        self._db.count("UPDATE jobs SET told = 1 WHERE id = :id", id=name)
 
     def purge(self) -> None:
         """Deletes expired results and jobs."""
-        now = time.time()
-        self._db.execute("DELETE FROM results WHERE expires <= ?", (now,))
-        self._db.execute("DELETE FROM jobs WHERE expires <= ?", (now,))
-        self._bytes = self._one("SELECT COALESCE(SUM(bytes), 0) AS n FROM results")["n"]
+        self._db.count("DELETE FROM results WHERE expires <= {now}")
+        self._db.count("DELETE FROM jobs WHERE expires <= {now}")
+        self._bytes = self._kept()
 
     def close(self) -> None:
+        self._threads.shutdown()
         self._db.close()
+
+    def _kept(self) -> int:
+        return self._number("SELECT COALESCE(SUM(bytes), 0) AS n FROM results")
 
     def _shrink(self) -> None:
         """Deletes the oldest results until nine tenths of the limit are left."""
-        for row in self._db.execute("SELECT id, bytes FROM results ORDER BY expires").fetchall():
-            if self._bytes <= 0.9 * self._most_bytes:
-                return
-            self._db.execute("DELETE FROM results WHERE id = ?", (row["id"],))
-            self._bytes -= row["bytes"]
+        newer = "SELECT id, SUM(bytes) OVER (ORDER BY expires DESC, id) AS kept FROM results"
+        sql = f"DELETE FROM results WHERE id IN (SELECT id FROM ({newer}) AS newest WHERE kept > :most)"
+        self._db.count(sql, most=0.9 * self._most_bytes)
+        self._bytes = self._kept()
 
-    def _one(self, sql: str, *values: Any) -> Any:
-        return self._db.execute(sql, values).fetchone()
+    def _one(self, sql: str, **values: Any) -> Row | None:
+        rows = self._db.rows(sql, **values)
+        return rows[0] if rows else None
+
+    def _number(self, sql: str, **values: Any) -> int:
+        return self._db.rows(sql, **values)[0]["n"]

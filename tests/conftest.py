@@ -104,6 +104,17 @@ def random_family(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def postgres_server():
+    """A real PostgreSQL server: see `support/postgres.py`."""
+    from tests.support.postgres import postgres
+
+    with postgres() as server:
+        if server is None:
+            pytest.skip("no PostgreSQL server is installed: apt-get install postgresql")
+        yield server
+
+
+@pytest.fixture(scope="session")
 def forked_workers():
     """Whatever Ray the tests start, its workers are forks of one process: see `support/ray_worker.py`."""
     import tempfile

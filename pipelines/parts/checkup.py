@@ -14,7 +14,9 @@ from packaging.requirements import Requirement
 
 from actors.nodes import NodeFacts
 from v4e.config import Config
+from v4e.faults import Fault
 from v4e.faults.foreign import as_fault
+from v4e.files.database import check_database, on_server, told
 from v4e.files.uri import exists, free_bytes, join, local_path, open_uri, remove, write_atomic
 from v4e.models.sizes import pipeline
 from v4e.planning.memory import checkpoint_bytes
@@ -61,6 +63,18 @@ def packages() -> Finding:
         if not asked.specifier.contains(there, prereleases=True):
             faults.append(f"{asked.name} {there}, expected {asked.specifier}: pip install '{text}'")
     return Finding.of("packages", faults, f"{count} packages as pyproject.toml asks for")
+
+
+def served_state() -> list[Finding]:
+    """Connects to the database of servers, if V4E_SERVE_STATE names one."""
+    state = os.environ.get("V4E_SERVE_STATE", "")
+    if not on_server(state):
+        return []
+    try:
+        check_database(state)
+    except Fault as fault:
+        return [Finding(name="serve.state", state="wrong", said=fault.line)]
+    return [Finding(name="serve.state", state="ok", said=f"{told(state)} answers")]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 v4e doctor [recipe=NAME] [run.dir=FOLDER_OR_URI] [section.key=value ...]
 
 Give it the arguments of the run. The small files that it writes to run.dir and data.store are removed again. Without
-RAY_ADDRESS it looks at this machine alone and starts no Ray.
+RAY_ADDRESS it looks at this machine alone and starts no Ray. It connects to the database that V4E_SERVE_STATE names.
 """
 
 import time
@@ -44,7 +44,7 @@ def findings(config: Config) -> list[checkup.Finding]:
 
     places = {"run.dir": config.run.dir} | ({"data.store": config.data.store} if config.data.store else {})
     found = [checkup.packages(), checkup.models(config), *(checkup.place(key, uri) for key, uri in places.items())]
-    found += [checkup.disk(config), checkup.ports()]
+    found += [checkup.disk(config), checkup.ports(), *checkup.served_state()]
     writable = found[2].state == "ok"
     try:
         with checkup.marked(config.run.dir) if writable else nullcontext(("", b"")) as (mark, _):

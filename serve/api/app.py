@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -50,11 +50,9 @@ def create_app(service: Service, alive: Callable[[], Awaitable[int]]) -> Guard:
 @asynccontextmanager
 async def _lifespan(service: Service, jobs: Jobs, alive: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
     """Runs jobs and counts replicas while the application lives, then closes the store."""
-    runners = [asyncio.create_task(jobs.run()), asyncio.create_task(service.watch(alive))]
+    runner, watcher = asyncio.create_task(jobs.run()), asyncio.create_task(service.watch(alive))
     yield
-    for runner in runners:
-        runner.cancel()
-        with suppress(asyncio.CancelledError):
-            await runner
-    await jobs.stop()
+    watcher.cancel()
+    jobs.stop()
+    await asyncio.gather(runner, watcher, return_exceptions=True)
     service.store.close()

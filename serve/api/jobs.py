@@ -9,6 +9,8 @@ from serve.api.docs import ERRORS, request_body
 from serve.fields import JobFields, JsonJob
 from serve.job_answers import placed, shown
 from serve.parse import read_body
+from serve.service import Service
+from serve.store import Row
 
 router = APIRouter(prefix="/v1/edits/jobs", tags=["jobs"])
 
@@ -24,7 +26,7 @@ async def create_job(
     """An edit that goes on without a connection. The same Idempotency-Key gives the same job."""
     body = await read_body(request, JobFields, JsonJob, service.settings, service.store)
     row = await jobs.create(owner, body, idempotency_key)
-    return shown(row, service.store, service.replicas, base_url(request, service.settings))
+    return await _shown(request, service, row)
 
 
 @router.get("", responses=ERRORS)
@@ -35,19 +37,25 @@ async def list_jobs(
     after: Annotated[str | None, Query(max_length=64)] = None,
 ) -> dict:
     """The key's jobs, the newest first, without pictures. The next page is that after the last one's id."""
-    rows = service.store.jobs(owner.name, limit + 1, after)
-    data = [placed(row, service.store, service.replicas) for row in rows[:limit]]
+    store = service.store
+    rows = await store.ask(store.jobs, owner.name, limit + 1, after)
+    data = [await store.ask(placed, row, store, service.replicas) for row in rows[:limit]]
     return {"object": "list", "data": data, "has_more": len(rows) > limit}
 
 
 @router.get("/{job_id}", responses=ERRORS)
 async def read_job(request: Request, job_id: str, service: TheService, jobs: TheJobs, owner: TheOwner) -> dict:
     """Status, place in the queue, progress, the newest preview and, when it has ended, the result or the error."""
-    return shown(jobs.find(owner, job_id), service.store, service.replicas, base_url(request, service.settings))
+    return await _shown(request, service, await jobs.find(owner, job_id))
 
 
 @router.post("/{job_id}/cancel", responses=ERRORS)
 async def cancel_job(request: Request, job_id: str, service: TheService, jobs: TheJobs, owner: TheOwner) -> dict:
     """Ends a job within one step of the model. One that has ended stays as it is."""
-    jobs.cancel(jobs.find(owner, job_id))
-    return shown(jobs.find(owner, job_id), service.store, service.replicas, base_url(request, service.settings))
+    await jobs.cancel(await jobs.find(owner, job_id))
+    return await _shown(request, service, await jobs.find(owner, job_id))
+
+
+async def _shown(request: Request, service: Service, row: Row) -> dict:
+    base = base_url(request, service.settings)
+    return await service.store.ask(shown, row, service.store, service.replicas, base)

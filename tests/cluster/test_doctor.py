@@ -12,6 +12,8 @@ from actors.nodes import PACKAGES, NodeFacts
 from pipelines.parts import checkup
 from pipelines.parts.command import main
 from pipelines.stages import doctor
+from tests.support.postgres import PASSWORD
+from tests.support.stores import change
 from v4e.config import Config, parse
 from v4e.faults import Fault
 from v4e.files.uri import free_bytes, local_path
@@ -203,3 +205,19 @@ def test_the_nodes_of_a_real_cluster_are_looked_at(cluster, tmp_path, random_fam
     assert 0 < node.ahead_s <= node.took_s
     [lost] = look_everywhere("unknown://bucket/mark")
     assert "unknown" in lost.error
+
+
+def test_a_servers_database_that_cannot_be_used_is_wrong(tmp_path, random_family, postgres_server, monkeypatch):
+    good, newer = postgres_server.database(), postgres_server.database()
+    change(newer, "CREATE TABLE state_version AS SELECT 99 AS version")
+    states = {
+        good: ("ok", "answers"),
+        newer: ("wrong", "install a newer v4e"),
+        good.replace(PASSWORD, "wr0ng"): ("wrong", "password authentication failed"),
+        good.replace(f":{postgres_server.port}/", ":1/"): ("wrong", "refused"),
+    }
+    for state, (expected, words) in states.items():
+        monkeypatch.setenv("V4E_SERVE_STATE", state)
+        [one] = [one for one in doctor.findings(asked(tmp_path, random_family)) if one.name == "serve.state"]
+        assert one.state == expected and words in one.said
+        assert PASSWORD not in one.said and "wr0ng" not in one.said and "\n" not in one.said

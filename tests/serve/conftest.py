@@ -29,3 +29,11 @@ def photo(tmp_path) -> Path:
     path = tmp_path / "photo.png"
     path.write_bytes(png(picture(3, (48, 32))))
     return path
+
+
+@pytest.fixture(params=["file", "postgresql"])
+def state(request, tmp_path) -> str:
+    """Where a server keeps its jobs and results: each kind in turn, empty."""
+    if request.param == "file":
+        return str(tmp_path / "state")
+    return request.getfixturevalue("postgres_server").database()

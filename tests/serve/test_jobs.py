@@ -24,7 +24,8 @@ from serve import jobs as jobs_module
 from serve import webhook
 from serve.keys import digest
 from serve.settings import Settings
-from serve.store import Claim, ServerStore
+from serve.store import Claim
+from tests.support.stores import change, claim_of, job_of, store_of
 from tests.support.wait import until
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -108,7 +109,7 @@ def test_a_job_that_another_server_cancels_ends_here(url, engine, settings):
     while read(url, name)["status"] == "queued":
         pass
     before = engine._steps
-    ServerStore(settings.state, settings.ttl_s, 1e9).cancel(name)
+    store_of(settings.state).cancel(name)
     ask(url)
     assert engine._steps - before <= 1 + 4
     assert read(url, name)["status"] == "cancelled"
@@ -217,63 +218,6 @@ def test_jobs_without_room_keep_nobody_elses_out(settings, engine, tmp_path):
         until(lambda: {status(name, ann)["status"] for name in waiting} == {"succeeded"}, 60)
 
 
-def job_of(store: ServerStore, owner: str, **more) -> str:
-    values = {"idempotency": None, "fingerprint": "f", "fields": '{"prompt": "x"}', "source": b"s", "mask": None}
-    row = store.add_job(**values | {"owner": owner, "steps": 1, "webhook": None} | more)
-    assert row is not None
-    return row["id"]
-
-
-def claim_of(row: sqlite3.Row) -> Claim:
-    return Claim(row["id"], row["holder"])
-
-
-def test_a_front_that_stood_still_changes_no_job_that_another_took(tmp_path):
-    """Its steps, its result, its lease's renewal and its own end come too late."""
-    late, other = (ServerStore(str(tmp_path), 60.0, 1e9) for _ in range(2))
-    name = job_of(late, "ann", source=b"picture")
-    lost = claim_of(late.lease(-1.0, 9)[0])  # as if it had stood still for longer than its lease
-    claim = claim_of(other.lease(60.0, 9)[0])
-    assert (lost.id, claim.id) == (name, name) and lost.holder != claim.holder
-    assert not late.advance(lost, status="running", step=1) and not late.hold(lost, 0)
-    assert late.lease(60.0, 9) == [], "the lease is the other front's still"
-    assert other.advance(claim, status="succeeded", result="of the other", source=b"")
-    assert not late.advance(lost, status="succeeded", result="of the late one")
-    assert not other.advance(claim, status="running", step=9), "what has ended does not run again"
-    row = late.job(name, "ann")
-    assert row is not None and (row["status"], row["result"]) == ("succeeded", "of the other")
-    assert late.lease(60.0, 9) == []
-
-
-@pytest.mark.parametrize("end", ["succeeded", "failed"])
-def test_a_job_that_has_ended_is_not_cancelled(tmp_path, end):
-    store = ServerStore(str(tmp_path), 60.0, 1e9)
-    name = job_of(store, "ann")
-    assert store.advance(claim_of(store.lease(60.0, 9)[0]), status=end)
-    store.cancel(name)
-    row = store.job(name, "ann")
-    assert row is not None and row["status"] == end
-
-
-def test_a_cancelled_job_is_nobodys(tmp_path):
-    store = ServerStore(str(tmp_path), 60.0, 1e9)
-    name = job_of(store, "ann", webhook="http://x")
-    claim = claim_of(store.lease(60.0, 9)[0])
-    store.cancel(name)
-    assert not store.advance(claim, status="succeeded") and not store.hold(claim, 60.0)
-    assert [row["id"] for row in store.lease(60.0, 0)] == [name], "its webhook can be sent at once"
-
-
-def test_a_file_of_before_jobs_had_holders_is_read(tmp_path):
-    old = ServerStore(str(tmp_path), 60.0, 1e9)
-    name = job_of(old, "ann")
-    old._db.execute("ALTER TABLE jobs DROP COLUMN holder")
-    old.close()
-    new = ServerStore(str(tmp_path), 60.0, 1e9)
-    [row] = new.lease(60.0, 9)
-    assert row["id"] == name and new.advance(claim_of(row), status="running")
-
-
 def test_a_front_drops_a_job_that_another_took_and_gives_no_lease_up(settings, engine, tmp_path):
     """The engine stands still, as a frozen node does; meanwhile another front takes the job and ends it."""
     go = threading.Event()
@@ -284,7 +228,7 @@ def test_a_front_drops_a_job_that_another_took_and_gives_no_lease_up(settings, e
         async for event in engine.edit(order):
             yield event
 
-    other = ServerStore(str(tmp_path), settings.ttl_s, 1e9)
+    other = store_of(str(tmp_path))
     with served(replace(settings, state=str(tmp_path)), engine, held) as url:
         try:
             name = create(url, num_inference_steps="2").json()["id"]
@@ -292,7 +236,7 @@ def test_a_front_drops_a_job_that_another_took_and_gives_no_lease_up(settings, e
             claims: list[Claim] = []
 
             def taken() -> bool:
-                other._db.execute("UPDATE jobs SET lease = 0")
+                change(str(tmp_path), "UPDATE jobs SET lease = 0")
                 claims.extend(claim_of(row) for row in other.lease(60.0, 9))
                 return bool(claims)
 
@@ -304,34 +248,6 @@ def test_a_front_drops_a_job_that_another_took_and_gives_no_lease_up(settings, e
         assert other.advance(claims[0], status="failed", error='{"code": "other"}')
         assert read(url, name)["error"]["code"] == "other"
     assert other.hold(claims[0], 60.0), "the late front's stop gave up another's lease"
-
-
-def test_owners_of_jobs_take_turns(tmp_path):
-    store = ServerStore(str(tmp_path), 60.0, 1e9)
-    ann, bob = [job_of(store, "ann") for _ in range(4)], [job_of(store, "bob") for _ in range(2)]
-
-    def leased(most: int) -> list[str]:
-        return [row["id"] for row in store.lease(60.0, most)]
-
-    assert leased(3) == [ann[0], ann[1], bob[0]]
-    assert leased(0) == []
-    ended = "UPDATE jobs SET status = 'succeeded', webhook = 'http://x' WHERE id = ?"
-    store._db.execute(ended, (ann[2],))  # only to be told: beside the others
-    assert leased(1) == [ann[2], bob[1]]
-    assert leased(9) == [ann[3]]
-
-
-def test_what_is_asked_often_reads_no_pictures(tmp_path):
-    store = ServerStore(str(tmp_path), 60.0, 1e9)
-    often = (
-        "SELECT COALESCE(SUM(bytes), 0) AS n FROM results",
-        "DELETE FROM results WHERE expires <= 0",
-        "DELETE FROM jobs WHERE expires <= 0",
-        "SELECT COUNT(*) AS n FROM jobs WHERE owner = 'a' AND status IN ('queued', 'running')",
-    )
-    for sql in often:
-        plan = [row["detail"] for row in store._db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()]
-        assert all("INDEX" in step for step in plan), plan
 
 
 def test_a_result_is_kept_once_and_its_job_outlives_it(settings, engine, tmp_path):
@@ -419,7 +335,7 @@ def test_a_webhook_is_refused_where_they_are_off(settings, engine, tmp_path):
 def test_the_jobs_of_a_dead_server_are_made_by_the_next(settings, engine, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs_module, "LEASE_S", 0.2)
     settings = replace(settings, state=str(tmp_path))
-    store = ServerStore(settings.state, settings.ttl_s, 1e9)
+    store = store_of(settings.state)
     name = job_of(store, "anyone", fields='{"prompt": "x", "num_inference_steps": 1}', source=png())
     assert [job["id"] for job in store.lease(0.2, 9)] == [name]  # and here its server dies
     assert store.lease(0.2, 9) == []
@@ -437,23 +353,6 @@ def test_jobs_go_on_after_their_store_did_not_answer(settings, engine, tmp_path,
         other.execute("ALTER TABLE gone RENAME TO results")
         other.commit()
         assert followed(url, create(url, num_inference_steps="1").json()["id"])[-1]["status"] == "succeeded"
-
-
-def test_results_and_jobs_are_kept_for_a_while_only(tmp_path):
-    short = ServerStore(str(tmp_path / "short"), 0.0, 1e9)
-    assert short.result(short.keep("image/png", b"x")) is None
-    short.purge()
-    assert short._one("SELECT COUNT(*) AS n FROM results")["n"] == 0
-    values = {"fingerprint": "f", "fields": "{}", "source": b"", "mask": None, "steps": 1, "webhook": None}
-    job = short.add_job(owner="a", idempotency=None, **values)
-    assert job is None and short.lease(10.0, 9) == []  # past its time it is neither shown nor made
-    assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 1
-    short.purge()
-    assert short._one("SELECT COUNT(*) AS n FROM jobs")["n"] == 0
-    small = ServerStore(str(tmp_path / "small"), 60.0, 1000.0)
-    names = [small.keep("image/png", bytes(300)) for _ in range(5)]
-    assert small.result(names[0]) is None and small.result(names[-1]) is not None
-    assert small._bytes <= 1000
 
 
 def test_jobs_are_listed_newest_first_in_pages_and_without_pictures(settings, engine, tmp_path):
@@ -475,19 +374,3 @@ def test_jobs_are_listed_newest_first_in_pages_and_without_pictures(settings, en
         assert seen == made[::-1]
         assert http.get(f"{url}/v1/edits/jobs", headers=bob).json() == {"object": "list", "data": [], "has_more": False}
         assert http.get(f"{url}/v1/edits/jobs", params={"limit": 101}, headers=ann).status_code == 422
-
-
-def test_a_job_that_waits_has_its_place(tmp_path):
-    store = ServerStore(str(tmp_path), 60, 1e9)
-
-    def add(owner: str) -> str:
-        given = {"fingerprint": "", "fields": "{}", "source": b"", "mask": None, "steps": 1, "webhook": None}
-        return store.add_job(owner=owner, idempotency=None, **given)["id"]
-
-    ann, bob = [add("ann") for _ in range(3)], [add("bob")]
-    turns = [ann[0], bob[0], ann[1], ann[2]]  # owners take turns
-    assert [store.place(name) for name in turns] == [(k, 4) for k in (1, 2, 3, 4)]
-    rows = store.lease(10, 9)
-    assert [row["id"] for row in rows] == sorted(turns, key=[*ann, *bob].index)
-    assert store.advance(claim_of(next(row for row in rows if row["id"] == ann[0])), status="succeeded")
-    assert [store.place(name)[0] for name in turns] == [0, 2, 1, 3]
