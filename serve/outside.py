@@ -55,7 +55,8 @@ def check_url(url: str, param: str, reach: Outside) -> None:
         parts = aiohttp.client.URL(url)
     except ValueError:
         parts = None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.host or parts.user or parts.password:
+    good = parts is not None and parts.scheme in ("http", "https") and parts.host and url.isprintable()
+    if parts is None or not good or parts.user or parts.password:
         raise invalid(param, f"{param}: expected a URL http://... or https://... without a user and a password.")
 
 

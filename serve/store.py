@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ log = logging.getLogger("ray.serve")
 P = ParamSpec("P")
 T = TypeVar("T")
 Row = sa.RowMapping
+ID = re.compile(r"(img|job)_[0-9a-f]{32}")  # all others are unknown: a database may refuse to compare them
 THREADS = 4  # that ask the database at once; each waits while it restarts
 
 TABLES = sa.MetaData()
@@ -124,6 +126,8 @@ class ServerStore:
         return name
 
     def result(self, name: str) -> StoredFile | None:
+        if not ID.fullmatch(name):
+            return None
         row = self._one("SELECT mime, blob FROM results WHERE id = :id AND expires > {now}", id=name)
         return StoredFile(row["mime"], row["blob"]) if row else None
 
@@ -148,6 +152,8 @@ class ServerStore:
 
     def job(self, name: str, owner: str) -> Row | None:
         """Returns a job of this owner; None for the jobs of others."""
+        if not ID.fullmatch(name):
+            return None
         return self._one(
             "SELECT * FROM jobs WHERE id = :id AND owner = :owner AND expires > {now}", id=name, owner=owner
         )

@@ -105,8 +105,8 @@ def random_family(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    """A real PostgreSQL server: see `support/postgres.py`."""
-    from tests.support.postgres import postgres
+    """A real PostgreSQL server: see `benchmarks/support/postgres.py`."""
+    from benchmarks.support.postgres import postgres
 
     with postgres() as server:
         if server is None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from actors.nodes import PACKAGES, NodeFacts
+from benchmarks.support.postgres import PASSWORD
 from pipelines.parts import checkup
 from pipelines.parts.command import main
 from pipelines.stages import doctor
-from tests.support.postgres import PASSWORD
 from tests.support.stores import change
 from v4e.config import Config, parse
 from v4e.faults import Fault

@@ -1,20 +1,23 @@
 """Several fronts over one database: one may be killed, and the database may restart, and no job is lost."""
 
+import base64
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.support.front import front
 from benchmarks.support.served import SMALL, http, png, served
 from serve import jobs as jobs_module
 from serve.keys import digest
 from serve.settings import Settings
-from tests.support.front import front
 from tests.support.stores import change
 from tests.support.wait import until
 
 pytestmark = pytest.mark.slow
 LEASE_S = 2.0
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+DATA = "data:image/png;base64," + base64.b64encode(png()).decode()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ def test_a_restart_of_the_database_under_load_loses_no_job_and_no_request(settin
 
 
 def test_requests_are_refused_cleanly_while_the_database_is_away(settings, engine, postgres_server, monkeypatch):
-    monkeypatch.setattr("v4e.files.database.PAUSES_S", (0.01,))
+    monkeypatch.setattr("v4e.files.database.PATIENCE_S", 0.0)
     settings = replace(settings, state=postgres_server.database())
     with served(settings, engine) as url:
         name = create(url, 1)
@@ -92,7 +95,7 @@ def test_requests_are_refused_cleanly_while_the_database_is_away(settings, engin
             for answer in (
                 http.get(f"{url}/v1/edits/jobs/{name}"),
                 http.post(f"{url}/v1/images/edits", files={"image": png()}, data={"prompt": "x"}),
-                http.get(f"{url}/v1/results/img_0"),
+                http.get(f"{url}/v1/results/img_{32 * '0'}"),
             ):
                 assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
                 assert answer.headers["x-should-retry"] == "true"
@@ -101,3 +104,20 @@ def test_requests_are_refused_cleanly_while_the_database_is_away(settings, engin
             postgres_server.start()
         assert ended(url, name)["status"] == "succeeded"
         assert ended(url, create(url, 1))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("name", ["%00", "job_%00", "job_" + 31 * "0", "%ff", "%ED%A0%80", "a%27%20OR%201=1", 64 * "x"])
+def test_names_that_no_job_or_result_has_are_not_found(settings, engine, state, name):
+    with served(replace(settings, state=state), engine) as url:
+        assert http.get(f"{url}/v1/edits/jobs/{name}").status_code == 404
+        assert http.post(f"{url}/v1/edits/jobs/{name}/cancel").status_code == 404
+        assert http.get(f"{url}/v1/results/{name}").status_code == 404
+        assert http.get(f"{url}/v1/edits/jobs?after={name}").json()["data"] == []
+
+
+def test_nul_bytes_in_texts_stop_no_database(settings, engine, state):
+    with served(replace(settings, state=state, webhooks="any", webhook_secret=SECRET), engine) as url:
+        form = {"prompt": "a\0b", "num_inference_steps": 1, "image": {"image_url": DATA}}
+        assert http.post(f"{url}/v1/edits/jobs", json=form).status_code == 202
+        refused = http.post(f"{url}/v1/edits/jobs", json=form | {"webhook_url": "http://127.0.0.1:1/\0"})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "webhook_url")

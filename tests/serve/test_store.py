@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from benchmarks.support.postgres import PASSWORD
 from serve.errors import StoreLost
 from serve.settings import Settings
 from serve.startup import check
 from serve.store import ServerStore
-from tests.support.postgres import PASSWORD
 from tests.support.stores import change, claim_of, job_of, store_of
 from tests.support.wait import until
 from v4e.faults import Fault
@@ -189,7 +189,7 @@ def test_what_a_restart_of_the_server_cuts_off_is_made_once(postgres_server):
 
 def test_a_server_that_stays_away_is_told_in_one_line(postgres_server, monkeypatch, caplog):
     state = postgres_server.database()
-    monkeypatch.setattr(database_module, "PAUSES_S", (0.01,))
+    monkeypatch.setattr(database_module, "PATIENCE_S", 0.0)
     store = store_of(state)
     name = store.keep("image/png", b"x")
     postgres_server.stop()

@@ -20,7 +20,9 @@ from v4e.faults.fault import one_line
 
 STATE_VERSION = 1
 SERVER = "postgresql://"
-PAUSES_S = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 3.0)  # between the tries of a statement while a server restarts: 10 s
+PATIENCE_S, PAUSE_S = 10.0, 0.25  # for a server that restarts, from its first silence; and between two tries
+# PostgreSQL's own words for that: shut down by its operator, after a crash, not yet up. A broken connection has none.
+RESTARTS = (None, "57P01", "57P02", "57P03")
 WAIT_S = 5  # for a connection to a server
 # A lost node answers nothing, not even a refusal: these end what waits for it.
 OPTIONS = {
@@ -52,14 +54,15 @@ def told(state: str) -> str:
 
 
 class Database:
-    """Runs single statements, each on its own. One that a server's restart cuts off is tried again for 10 s.
+    """Runs single statements, each on its own. One that a server's restart cuts off is tried again.
 
-    So each statement must be one that may be carried out twice. ``{now}`` in it is the database's clock.
+    So each statement must be one that may be carried out twice. ``{now}`` in it is the database's clock. A server that
+    is away for longer than `PATIENCE_S` has every statement fail at once, so that none queues up.
     """
 
     def __init__(self, state: str):
         self._engine, self._state = _engine(state), state
-        self._pauses = PAUSES_S if on_server(state) else ()  # a file has a wait of its own
+        self._silent: float | None = None  # since when the server does not answer
         self.kind = self._engine.dialect.name
         self.now = CLOCK[self.kind]
 
@@ -73,15 +76,20 @@ class Database:
 
     def _tried(self, sql: str, values: dict[str, Any], read: Any) -> Any:
         statement = sa.text(sql.replace("{now}", self.now))
-        for pause in (*self._pauses, None):
+        while True:
             try:
                 with self._engine.connect() as connection:
-                    return read(connection.execute(statement, values))
-            except DBAPIError as error:
-                if pause is None or not (error.connection_invalidated or isinstance(error, OperationalError)):
+                    done = read(connection.execute(statement, values))
+                self._silent = None
+                return done
+            except OperationalError as error:
+                if self.kind != "postgresql" or getattr(error.orig, "sqlstate", None) not in RESTARTS:
+                    raise  # a file has a wait of its own
+                now = time.monotonic()
+                self._silent = self._silent or now
+                if now - self._silent >= PATIENCE_S:
                     raise
-                time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+                time.sleep(PAUSE_S)
 
     def prepare(self, tables: sa.MetaData, added: dict[str, str]) -> None:
         """Makes the tables that are missing, and the columns `added` to "table.column", with their type.

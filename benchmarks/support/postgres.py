@@ -1,4 +1,4 @@
-"""A real PostgreSQL server of a test's own, in a temporary folder, that can be stopped and started again."""
+"""A real PostgreSQL server in a temporary folder, which can be stopped and started again."""
 
 import os
 import pwd

@@ -1,4 +1,7 @@
-"""A front as a process of its own, which a test may kill: ``python -m tests.support.front SETTINGS_JSON LEASE_S``."""
+"""A front as a process of its own, which may be killed.
+
+``python -m benchmarks.support.front SETTINGS_JSON LEASE_S`` prints its base URL.
+"""
 
 import json
 import subprocess
@@ -14,7 +17,7 @@ from serve.settings import Settings
 @contextmanager
 def front(settings: Settings, lease_s: float) -> Iterator[tuple[subprocess.Popen, str]]:
     """Yields the process and its base URL once it answers; kills it at the end."""
-    command = [sys.executable, "-m", "tests.support.front", json.dumps(asdict(settings)), str(lease_s)]
+    command = [sys.executable, "-m", "benchmarks.support.front", json.dumps(asdict(settings)), str(lease_s)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
