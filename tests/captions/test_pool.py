@@ -48,6 +48,7 @@ def test_a_server_that_starts_again_costs_no_row():
         assert row.origin == "llm" and len(server.asked) == 3
 
 
+@pytest.mark.slow
 def test_likelihoods_are_of_the_text_alone_and_a_server_without_them_is_refused():
     with serve() as server:
         engine = EndpointModel(config_of(server))

@@ -119,6 +119,7 @@ def strict(schema):
 # What a job carries
 
 
+@pytest.mark.slow
 def test_the_working_directory_of_a_job_is_small(tmp_path):
     checkout = tmp_path / "checkout"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)

@@ -193,6 +193,7 @@ def other(config: Config, key: str) -> Config:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", STAMPS)
 def test_a_stamp_changes_with_the_settings_that_decide_its_result_and_with_no_others(outcome, unread_weights):
     config, stamp = parse(["data.aspect=buckets"]), STAMPS[outcome]

@@ -176,6 +176,7 @@ def fill(config: Config) -> list[list[str]]:
     return chunks
 
 
+@pytest.mark.slow
 def test_samples_are_stored_at_their_buckets_size(made: Config):
     buckets = {key: header.bucket for key, header in Store.open(made).headers().items()}
     square, wide, high = (16, 16), (8, 32), (32, 8)
@@ -193,6 +194,7 @@ def test_samples_are_stored_at_their_buckets_size(made: Config):
     assert sample.z_flf_CFHW.shape[2:] == sample.z_tail_CHW.shape[1:] == (12, 20)
 
 
+@pytest.mark.slow
 def test_triplets_are_encoded_in_the_same_company_again(made: Config, tmp_path: Path):
     again = replace(made, run=replace(made.run, dir=str(tmp_path)))
     write_triplets(train_uri(again), [bucketed(number) for number in range(len(SHAPES))])
@@ -222,6 +224,7 @@ def test_a_store_of_buckets_is_not_one_of_a_fixed_size(made: Config):
         Store.open(replace(made, data=replace(made.data, max_aspect=3.0)))
 
 
+@pytest.mark.slow
 def test_rollouts_and_steps_of_several_buckets(made: Config):
     """The teacher's calls and targets and the student's steps, as the pool and the workers ask for them."""
     teacher, store = Teacher(made), RolloutStore.open(made)

@@ -172,6 +172,7 @@ def check_stages(config: Config) -> None:
     assert (first.corpus, first.source) == (row["corpus"], row["src_img"]["bytes"])
 
 
+@pytest.mark.slow
 def test_a_file_of_another_program_is_not_written_over(corpora: Path, tmp_path: Path):
     write_all(tmp_path / "x", per_task=1, scale=0.1)
     mine = tmp_path / "x" / "omniedit" / "data" / "train-00000-of-00571.parquet"

@@ -63,6 +63,7 @@ def differs(triplet: EditTriplet) -> np.ndarray:
 # Corpus
 
 
+@pytest.mark.slow
 def test_photographs_lie_in_one_split_and_all_tasks_in_both(splits):
     of = {name: {t.id.split("-")[0] for t in triplets} for name, triplets in splits.items()}
     assert sorted(of["train"] | of["heldout"]) == ["coffee.png", "rocket.jpg"]  # and the copy in none

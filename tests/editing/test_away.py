@@ -61,6 +61,7 @@ def test_what_changes_blocks_is_refused_where_they_come_alone(loras, other, word
     places.check("models", loras, other)
 
 
+@pytest.mark.slow
 def test_tiles_are_named_and_near(folder):
     wide = 32, 272
     whole, tiled = (Editor.load(folder, options=options) for options in (Inexact(), Inexact(tiles=True)))

@@ -122,6 +122,7 @@ def our_clips(editor, images, texts, seeds, *, negatives=None, lora=None, last_i
     return clips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("guidance", "negative", "frames"), [(1.0, "", 5), (4.0, "", 5), (4.0, "blurred, grey", 5), (1.0, "", 9)]
 )
@@ -162,6 +163,7 @@ def test_an_edit_with_a_lora_is_the_stock_pipelines_with_it(pipe, editor, solver
     assert np.array_equal(ours()[0], before)  # and is gone again
 
 
+@pytest.mark.slow
 def test_a_batch_is_the_stock_pipelines_edits(pipe, editor, solver):
     images = [picture(2), picture(3)]
     clips = our_clips(editor, images, TEXTS, [1, 2], guidance=3.0, solver=solver)

@@ -35,6 +35,7 @@ def clip(random_family, options: Inexact, steps: int = 6) -> tuple[np.ndarray, t
     return first, (*edits[0].how, f"{len(forwards) // 2} forwards")
 
 
+@pytest.mark.slow
 def test_nothing_is_on_by_default(random_family):
     exact, how = clip(random_family, Inexact())
     assert how == ("12 forwards",)
@@ -48,6 +49,7 @@ def test_nothing_is_on_by_default(random_family):
     assert not np.array_equal(skipped, exact)
 
 
+@pytest.mark.slow
 def test_a_response_names_what_is_not_exact_and_a_server_by_default_has_nothing_to_name(random_family, tmp_path):
     def item(**options) -> dict:
         model = str(random_family / "tiny-wan-i2v")
@@ -73,6 +75,7 @@ def packed(random_family, tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_weights_of_a_gguf_file_make_nearly_the_same_edit(random_family, packed):
     exact, _ = clip(random_family, Inexact(), steps=2)
     far = []
@@ -85,6 +88,7 @@ def test_weights_of_a_gguf_file_make_nearly_the_same_edit(random_family, packed)
     assert 0 < np.abs(made - exact).mean() < far[1] / 2
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_gguf_of_this_model_is_refused_in_one_line(random_family, packed, tmp_path):
     whole, model, bad = packed("Q8_0"), str(random_family / "tiny-wan-i2v"), tmp_path / "bad.gguf"
     blob = Path(whole).read_bytes()
@@ -112,6 +116,7 @@ def test_only_what_decodes_is_in_bfloat16(random_family):
     assert (editor.frozen.vae.dtype, editor.decoder.dtype) == (torch.float32, torch.bfloat16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", [False, True])
 def test_blocks_are_compiled_where_asked_for(random_family, on):
     dit = load_dit(str(random_family / "tiny-wan-i2v"), torch.float32)

@@ -28,6 +28,7 @@ def box(left: int) -> Image.Image:
     return mask
 
 
+@pytest.mark.slow
 def test_ten_turns_change_only_their_regions(session):
     start, touched = session, np.zeros((50, 70), bool)
     for turn in range(10):

@@ -31,6 +31,7 @@ def edits() -> list[Image.Image]:
     ]
 
 
+@pytest.mark.slow
 def test_every_example_works_by_the_exact_judge(edits):
     examples = student.card().examples
     assert 3 <= len(examples) <= 6 and len({one.task for one in examples}) == len(examples)

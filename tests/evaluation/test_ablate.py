@@ -109,6 +109,7 @@ def test_jobs_share_budget_and_data_and_have_folders_and_seeds_of_their_own():
     assert todo[0].config.data.store == "runs/a/store"
 
 
+@pytest.mark.slow
 def test_figures_of_other_settings_are_refused_and_of_the_same_are_kept(tmp_path):
     config = parse([f"run.dir={tmp_path / 'a'}"])
     first = variant_runs(config, VARIANTS, 1)[0]
@@ -131,6 +132,7 @@ def test_figures_of_other_settings_are_refused_and_of_the_same_are_kept(tmp_path
 FREE = ("plan.price=2", "plan.gpu=h200", "train.notice=false", "caption.max_actors=2", "train.checkpoint_minutes=3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [*FREE, "data.max_pixels=100000000", "scale.cores=8", "data.max_aspect=3"])
 def test_a_setting_that_decides_no_figure_may_change_between_two_calls(option, tmp_path):
     job = planned_first(tmp_path)

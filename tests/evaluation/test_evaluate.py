@@ -162,6 +162,7 @@ def test_of_a_doubled_id_the_first_triplet_is_scored(tmp_path):
     assert [(row["id"], row["reason"]) for row in rejected] == [(RECORDS[0].id, DUPLICATE)]
 
 
+@pytest.mark.slow
 def test_triplets_of_several_sizes_are_edited_and_scored_bucket_by_bucket(tmp_path):
     """Each clip has its triplet's size, and the figures are those of the cut images."""
     config = parse(

@@ -87,6 +87,7 @@ def edits(run: Path, suite: str) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("chrono", (32, 32)), ("kontext", (1024, 1024))])
 def test_pipelines_of_others_edit_by_their_own_classes(foreigners, name, size):
     pipeline = foreign.load(str(foreigners / name), torch.float32, torch.device("cpu"))

@@ -93,6 +93,7 @@ def test_killed_anywhere_the_same_command_ends_with_the_same_bytes(benchmarks, e
     assert ours == first
 
 
+@pytest.mark.slow
 def test_the_request_is_the_official_one(benchmarks, edits, tmp_path):
     run = copy(edits, tmp_path / "run")
     with http_judge(honest) as (url, seen):
@@ -152,6 +153,7 @@ def test_qwen_s_order_and_settings(benchmarks, edits, tmp_path):
     assert (run / "bench/gedit/theirs/qwen25vl/eval_results_new/theirs_combined_gpt_score.csv").exists()
 
 
+@pytest.mark.slow
 def test_unreadable_replies_refusals_and_bad_images_fail_their_item_alone(benchmarks, edits, tmp_path):
     run = copy(edits, tmp_path / "run")
     config = config_of(benchmarks, run)

@@ -134,6 +134,7 @@ def test_a_reply_that_was_cut_is_asked_again(benchmarks, run):
 # Whose reply it is (J2)
 
 
+@pytest.mark.slow
 def test_replies_of_another_address_or_of_other_adapters_are_not_reused(benchmarks, run, tmp_path):
     args = arguments(benchmarks, run, *GEDIT)
     with http_judge(lambda r: (200, completion(FINAL, model="a-2025"))) as (url, seen):

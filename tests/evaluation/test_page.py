@@ -60,6 +60,7 @@ def run(benchmarks, tmp_path_factory) -> Path:
     return place
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_page_in_a_browser(browse, run):
     page = (run / "bench" / "report.html").read_text()

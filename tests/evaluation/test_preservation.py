@@ -269,6 +269,7 @@ def test_pie_bench_s_mapping_file(tmp_path):
     assert (pair.source_caption, pair.target_caption, pair.pie_mask) == ("a cat sits", "a dog sits", (5, 7))
 
 
+@pytest.mark.slow
 def test_pie_bench_from_the_command_line(tmp_path, encoders):
     """Sources, edits, weights: every one of its figures; without the weights those that need none."""
     source, edit = images(8)

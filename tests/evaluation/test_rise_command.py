@@ -19,6 +19,7 @@ def reply_of(request: dict) -> str:
     return f"Step by step.\n\n**Final Score:** **{score}**"
 
 
+@pytest.mark.slow
 def test_the_command_asks_the_official_questions_and_gives_their_figures(benchmarks, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "test")
     plant(config_of(benchmarks, tmp_path, "bench.suites=rise"))

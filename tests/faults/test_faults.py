@@ -37,6 +37,7 @@ def test_the_page_of_errors_is_up_to_date():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", CODES)
 def test_a_code_is_raised_somewhere_named_by_a_test_and_explained(code):
     assert re.fullmatch(r"[A-Z]\d\d", code)

@@ -128,6 +128,7 @@ def world_instructions() -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.slow
 def test_templates_of_the_world_pass_every_check():
     failed = {
         text: (template_caption(text, task), names)

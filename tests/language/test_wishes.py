@@ -57,6 +57,7 @@ SAID = st.text(st.characters(exclude_categories=("Cs", "Cc", "Co"), exclude_char
 FORMS = ("write {} on the sign", "please make the mug say {}.", "I want {} on the poster")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(SAID.filter(lambda text: bool(text.strip())), st.sampled_from(FORMS))
 def test_quoted_text_of_any_script_comes_through_byte_for_byte(said: str, form: str):

@@ -122,6 +122,7 @@ def test_an_error_in_a_step_leaves_the_model_as_it_was(dit):
     assert [type(m) for m in dit.modules()] == modules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [build_vae, lambda: AutoencoderKLWan(base_dim=8)], ids=["tiny", "wan"])
 @torch.no_grad()
 def test_the_vae_frame_by_frame_is_the_vae(make):

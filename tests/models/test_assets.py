@@ -43,6 +43,7 @@ def test_teacher_and_student_share_their_encoders(part):
     assert theirs == ours and ours
 
 
+@pytest.mark.slow
 def test_every_text_survives_the_tokenizer():
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]  # all but surrogates
     characters = Random(0).sample(characters, 100_000)
@@ -66,6 +67,7 @@ def succeeded(editor: Editor, records: list[Record], texts: list[str]) -> float:
     return sum(score(r.task, r.source, r.edit, np.asarray(image), 20.0).success for r, image in clips) / len(records)
 
 
+@pytest.mark.slow
 def test_the_base_performs_evolution_captions_and_raw_instructions_badly():
     """What is left to distil: the teacher can be told by captions, the student is to be told by instructions."""
     editor, records = Editor.load(str(I2V)), list(make_triplets("val", 2))

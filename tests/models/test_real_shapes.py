@@ -68,6 +68,7 @@ def inputs_of(kind: str, dtype: torch.dtype):
     return on_meta(1, 16, *GRID), torch.empty(1, device="meta"), inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tp", [2, 4, 8])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_weight_of_14b_is_cut_into_parts_that_make_it_whole(kind, tp):
@@ -85,6 +86,7 @@ def test_every_weight_of_14b_is_cut_into_parts_that_make_it_whole(kind, tp):
     assert planned == pytest.approx(2 * total, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_taps_of_a_rank_of_14b_have_the_shape_that_travels(kind, pretended):
     dit = set_attention(split(empty(kind), pretended(2)), "native", False).to("meta")

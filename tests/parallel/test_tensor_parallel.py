@@ -209,6 +209,7 @@ def whole_14b():
         return {name: tuple(p.shape) for name, p in WanTransformer3DModel(**WAN14B_FLF2V).named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4, 8])
 def test_every_key_of_wan_14b_is_cut_or_held_whole_as_the_table_says(whole_14b, group_of, size):
     expected = {f"blocks.{block}.{name}": cut for block in range(40) for name, cut in BLOCK.items()}

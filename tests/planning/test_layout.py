@@ -135,6 +135,7 @@ def test_a_slow_network_is_named_as_what_sets_the_pace():
 # What does not fit, and what would
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12)
 @given(
     recipe=st.sampled_from(LARGE),

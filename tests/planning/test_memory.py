@@ -34,6 +34,7 @@ DIT = {
 BATCH, SIDE, TEXT = 2, 16, 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transformer", "image_tokens"),
     [

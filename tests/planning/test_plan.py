@@ -85,6 +85,7 @@ def test_forwards_are_counted_exactly(name):
     assert sum(blocks["WanTransformer3DModel.blocks.3"].values()) == 2 * plan.block_flops(of, reads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("taps", [(0,), (1, 4)])
 @torch.no_grad()
@@ -237,6 +238,7 @@ def simulated(workers: int, prefetch: int, replicas: int, student_s: int, teache
     return (ends[0][batches - 1] - ends[0][batches // 2]) / (batches - 1 - batches // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
 @pytest.mark.parametrize("prefetch", [1, 2, 4])
 @pytest.mark.parametrize("replicas", [1, 2, 3, 5])
@@ -414,6 +416,7 @@ def test_json_and_table_say_the_same(capsys):
     assert f"the teacher's work is {found['balance']:.2f} of the student's" in table
 
 
+@pytest.mark.slow
 def test_a_side_whose_speed_is_not_given_is_measured(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     run(parse(["plan.train_tflops=0.5", "plan.json=true"]))

@@ -81,6 +81,7 @@ def test_chunks_under_way_are_lost_with_a_node_and_done_again(monkeypatch):
 # Training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3, 8])
 @pytest.mark.parametrize("prefetch", [1, 2, 4])
 @pytest.mark.parametrize("replicas", [1, 2, 5])
@@ -178,6 +179,7 @@ def test_a_smaller_teacher_slows_training_until_it_is_back():
 # Serving
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
 def test_one_replica_is_the_queue_of_pollaczek_and_khinchine(load):
     found = serve(2.0, 1, load / 2.0, rng(), requests=60_000)
@@ -195,6 +197,7 @@ def test_more_replicas_at_the_same_load_wait_less_and_do_as_much():
 # What the stages are made of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "height", "width"), [(1, 64, 96), (5, 64, 96), (9, 96, 64)])
 @torch.no_grad()
 def test_the_vaes_work_is_counted_exactly(frames, height, width):
@@ -265,6 +268,7 @@ def test_the_first_limit_is_the_one_that_was_made_tight(settings_, stage, bottle
     assert found.longest == stage
 
 
+@pytest.mark.slow
 def test_faults_that_come_often_are_the_limit_and_too_often_are_refused():
     short = (
         "plan.gpus=16",
@@ -280,6 +284,7 @@ def test_faults_that_come_often_are_the_limit_and_too_often_are_refused():
         simulate(config, I2V, FLF2V, cluster)
 
 
+@pytest.mark.slow
 def test_faults_take_time_and_are_counted():
     calm, often = (
         simulate(config, I2V, FLF2V, cluster)

@@ -31,6 +31,7 @@ def test_help_and_a_mistyped_key_import_nothing_heavy(arguments):
     assert not {*done.stderr.split()} & {*HEAVY}
 
 
+@pytest.mark.slow
 def test_a_stage_whose_models_are_in_actors_imports_none_to_start():
     """Of the first seconds of a run its driver took seven to import diffusers, which it never used."""
     drivers = [path.stem for path in PIPELINES.glob("stages/*.py") if "from actors" in path.read_text()]
@@ -41,6 +42,7 @@ def test_a_stage_whose_models_are_in_actors_imports_none_to_start():
     assert not {*done.stdout.split()} & {"diffusers", "transformers", "vllm"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -9,6 +9,7 @@ from tests.repo.english import CODE, PAGES, faults, in_code, too_long
 LONG = "word " * 26
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [*CODE, *PAGES])
 def test_docstrings_and_pages_are_plain(place):
     assert faults([Path(place)]) == []

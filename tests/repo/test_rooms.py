@@ -51,6 +51,7 @@ def test_packages_that_only_some_may_import(package):
         assert not tops & (FORBIDDEN[package] - allowed), module
 
 
+@pytest.mark.slow
 def test_a_class_has_a_name_of_its_own():
     """But for sections of the config, which are called as their keys, and the two worlds, which have the same parts."""
     apart = ("v4e.config", "v4e.tiny.world.", "v4e.tiny.world2.", "benchmarks.", "tests.")

@@ -36,6 +36,7 @@ def image_of(item) -> Image.Image:
     return opened(base64.b64decode(item.b64_json))
 
 
+@pytest.mark.slow
 def test_an_edit_is_the_editors(client, engine):
     answer = client.images.edit(image=png(), prompt="make it blue", extra_body={"seed": 3, "num_inference_steps": 2})
     expected = engine._editor.edit([picture()], ["make it blue"], [3], EditSettings(height=32, width=32, steps=2))[0]

@@ -74,6 +74,7 @@ def pixels(images: torch.Tensor) -> np.ndarray:
     return (255 * images).round().to(torch.uint8).numpy()
 
 
+@pytest.mark.slow
 def test_both_nodes_make_the_servers_edit(nodes, url, settings):
     batch = torch.from_numpy(np.stack([np.asarray(picture(seed, SIZE)) for seed in (0, 1)])).float() / 255
     mask = torch.zeros(1, SIZE[1], SIZE[0])

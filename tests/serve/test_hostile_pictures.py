@@ -65,6 +65,7 @@ def test_no_mask_breaks_a_reader():
     assert found["a mask that says 1 x 1", "alpha"] != ""
 
 
+@pytest.mark.slow
 def test_no_manifest_of_a_source_breaks_a_signature(tmp_path):
     pytest.importorskip("c2pa")
     from v4e.files.signers import own_signer

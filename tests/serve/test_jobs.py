@@ -89,6 +89,7 @@ def ask(url: str) -> None:
     http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form).raise_for_status()
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_ends_and_frees_the_model(url, engine, settings):
     name = create(url, num_inference_steps="50").json()["id"]
     while read(url, name)["status"] == "queued":
@@ -180,6 +181,7 @@ def test_a_jobs_time_begins_with_its_turn(settings, engine, tmp_path):
         assert followed(url, hasty)[-1]["error"]["code"] == "deadline_exceeded"
 
 
+@pytest.mark.slow
 def test_jobs_without_room_keep_nobody_elses_out(settings, engine, tmp_path):
     """Ann's edits fill what she may have, so that her jobs, which came first, wait; Bob's do not."""
     go = threading.Event()
@@ -266,6 +268,7 @@ def test_a_result_is_kept_once_and_its_job_outlives_it(settings, engine, tmp_pat
         assert left["b64_json"] is None and left["clip_b64_json"] == item["clip_b64_json"]
 
 
+@pytest.mark.slow
 def test_n_edits_and_errors_of_a_job(url):
     seen = followed(url, create(url, n="2", num_inference_steps="25").json()["id"])
     assert [item["seed"] for item in seen[-1]["result"]["data"]] == [1, 2]

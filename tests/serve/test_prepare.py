@@ -77,6 +77,7 @@ def test_a_jpeg_without_its_last_bytes_is_a_source():
     assert prepared(file(picture(0, (64, 48)), "JPEG")[:-2]).source.size == (64, 48)
 
 
+@pytest.mark.slow
 def test_a_format_that_cannot_hold_the_result_is_refused_before_the_model():
     wide = file(Image.new("L", (16_400, 2_100)), "JPEG")
     error = refused(wide, output_format="webp")

@@ -47,6 +47,7 @@ def idle(url: str) -> bool:
     return {"v4e_edits_waiting 0.0", "v4e_edits_running 0.0"} <= set(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "argument"),
     [
@@ -93,6 +94,7 @@ def test_previews_keep_to_the_mask(client):
         assert shown.tobytes() != source.tobytes()
 
 
+@pytest.mark.slow
 def test_nothing_of_the_files_words_is_in_a_result(client):
     exif, file, keeps_all = Image.Exif(), io.BytesIO(), png(Image.new("RGBA", (32, 32), (0, 0, 0, 255)))
     exif[0x010E] = "where I live"
@@ -168,6 +170,7 @@ def test_a_stream_says_that_nothing_is_there_to_make_it(settings, engine, tmp_pa
             assert ": step 1/1" in list(told)
 
 
+@pytest.mark.slow
 def test_previews_of_a_large_picture_are_small(client):
     source = picture(1, (900, 600))
     *previews, done = client.images.edit(image=png(source), prompt="x", stream=True, partial_images=3)
@@ -190,6 +193,7 @@ def test_large_pictures_fill_the_queue_sooner(settings, engine, tmp_path):
         assert slow(url, 1).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [0, 3])
 def test_as_many_edits_are_given_out_as_replicas_take(settings, engine, tmp_path, replicas):
     async def alive() -> int:
@@ -237,6 +241,7 @@ def asked_by(key: str, url: str, seed: int) -> httpx.Response:
     return http.post(f"{url}/v1/images/edits", files={"image": png()}, data=form, headers=headers, timeout=120)
 
 
+@pytest.mark.slow
 def test_keys_take_turns_and_have_their_bounds(settings, engine, tmp_path):
     with (
         held(settings, engine, keys=KEYS, state=str(tmp_path)) as (url, orders, go),

@@ -97,6 +97,7 @@ def commented(form: str, **more: str) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source", [commented("JPEG"), commented("GIF"), commented("PNG", disposal="x", duration="y", loop="z")]
 )
@@ -120,6 +121,7 @@ def test_a_size_is_refused_before_there_is_a_picture_of_it(url):
     assert resident_mib("VmHWM") - before < 64
 
 
+@pytest.mark.slow
 def test_bodies_are_bounded_together(settings, engine, tmp_path, caplog):
     """Each of them may be of a mebibyte, and no more than three at once."""
     narrow = replace(settings, waiting=1, state=str(tmp_path))
@@ -192,6 +194,7 @@ def test_a_body_is_cut_off_at_its_limit(url, chunked):
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
 
 
+@pytest.mark.slow
 def test_keys_are_needed_limited_and_never_kept(settings, engine, tmp_path, capfd):
     made = subprocess.run([sys.executable, "-m", "serve.keys", "ann"], capture_output=True, text=True, check=True)
     key = made.stderr.split()[-1]

@@ -73,6 +73,7 @@ def photo(size=(48, 32), seed=0) -> bytes:
     return png(picture(seed, size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "quality"), [("png", 100), ("jpeg", 85), ("webp", 60)])
 def test_a_result_is_signed_and_derived_again_to_the_bit(url, tmp_path, capsys, form, quality):
     source = photo()

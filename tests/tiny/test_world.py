@@ -17,6 +17,7 @@ def test_a_record_is_a_pure_function_of_its_name():
         assert (a.frames == b.frames).all()
 
 
+@pytest.mark.slow
 def test_splits_and_seeds_do_not_share_scenes():
     seen = {}
     for split in ("train", "val", "heldout"):
@@ -56,6 +57,7 @@ def test_local_edits_leave_the_rest_alone():
             assert record.mask.mean() < 0.5, record.id
 
 
+@pytest.mark.slow
 def test_captions_say_what_the_instruction_asks():
     for record in make_triplets("train", 30):
         if record.task == "text":

@@ -39,6 +39,7 @@ def test_a_record_is_a_pure_function_of_its_name():
             assert (a.frames == b.frames).all() and (a.outcomes == b.outcomes).all()
 
 
+@pytest.mark.slow
 def test_splits_do_not_share_scenes():
     seen: dict[bytes, str] = {}
     for split in SPLITS[1:]:

@@ -21,6 +21,7 @@ def loaded(folder: Path, step: int) -> StudentTrainer:
     return trainer
 
 
+@pytest.mark.slow
 def test_resume_from_a_checkpoint_equals_going_on(tmp_path):
     whole = make_trainer()
     run(whole, range(2))
@@ -29,6 +30,7 @@ def test_resume_from_a_checkpoint_equals_going_on(tmp_path):
     assert run(loaded(tmp_path, 2), range(2, 4)) == expected
 
 
+@pytest.mark.slow
 def test_the_newest_are_kept_and_a_torn_one_does_not_count(tmp_path):
     trainer = make_trainer()
     for step in range(1, 4):
@@ -43,6 +45,7 @@ def test_the_newest_are_kept_and_a_torn_one_does_not_count(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000003", "step-000004"]
 
 
+@pytest.mark.slow
 def test_a_crash_while_saving_leaves_the_previous_one(tmp_path):
     trainer = make_trainer()
     run(trainer, range(1))

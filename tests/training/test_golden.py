@@ -68,6 +68,7 @@ def flat(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
+@pytest.mark.slow
 def test_the_golden_run_gives_the_committed_numbers():
     for row, (ours, golden) in enumerate(zip(golden_run(), json.loads(GOLDEN.read_text()), strict=True)):
         for name, value in golden.items():

@@ -40,6 +40,7 @@ def test_a_state_is_where_eulers_steps_of_the_student_lead():
     assert torch.equal(walk(trainer, samples, eps, [t]), eps)
 
 
+@pytest.mark.slow
 def test_all_forwards_of_a_step_ask_at_one_place_and_steps_at_several():
     trainer = make_trainer(MIXED)
     found = [request.t for request in asked(trainer, 12)]
@@ -48,6 +49,7 @@ def test_all_forwards_of_a_step_ask_at_one_place_and_steps_at_several():
     assert set(found) <= set(grid[:-1]) and len(set(found)) > 2
 
 
+@pytest.mark.slow
 def test_a_resumed_student_asks_about_the_same_states():
     trainer, other = make_trainer(MIXED), make_trainer(MIXED)
     run(trainer, range(2))
@@ -140,6 +142,7 @@ def test_recordings_share_source_and_instruction():
         alone.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shown", ["posterior", "hindsight"])
 def test_the_edit_to_show_is_chosen_by_where_the_student_is(shown):
     settings, samples = config(distill={"states": "mixed", "shown": shown}), twins(6)

@@ -151,6 +151,7 @@ def test_it_is_what_one_gets_by_filling_forwards_one_draw_after_the_other(run):
         assert Forwards(mix, made.optim.batch, made.run.seed).at(number) == expected[number]
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(runs(), st.data())
 def test_resumed_and_resized_runs_go_on_where_they_were(run, data):
@@ -171,6 +172,7 @@ def test_resumed_and_resized_runs_go_on_where_they_were(run, data):
             assert ranks[forward % world][(at_step * accumulate + forward) // world] == request
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(runs())
 def test_every_draw_is_a_new_one_and_no_sample_runs_ahead_in_its_bucket(run):

@@ -130,6 +130,7 @@ def test_tokens_are_ordered_by_frame():
     assert torch.equal(kd_tokens(seen[0], "tail", 2), seen[0][:, 16:])
 
 
+@pytest.mark.slow
 def test_step_is_adamw_on_the_mean_of_all_forwards():
     settings = config(flow={"weight": 0.5})
     trainer, dit = make_trainer(settings), make_dit()
@@ -186,6 +187,7 @@ def test_resume_from_a_state_equals_going_on():
     assert first[0]["loss"] != expected[0]["loss"]
 
 
+@pytest.mark.slow
 def test_recompute_changes_no_gradient_and_selective_computes_no_product_twice():
     gradients, flops, operators = {}, {}, {}
     for mode in ("none", "selective", "full"):
@@ -245,6 +247,7 @@ def spoiled(batch: Batch) -> Batch:
     return replace(batch, z_clip_BCFHW=batch.z_clip_BCFHW * math.nan)
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_finite_changes_nothing_and_the_next_one_does():
     trainer = make_trainer()
     run(trainer, range(1))
@@ -276,6 +279,7 @@ def test_a_tail_in_pixels_keeps_a_fraction_of_what_the_vae_computes():
     assert kept() < 0.5 * whole
 
 
+@pytest.mark.slow
 def test_too_many_bad_steps_in_a_row_end_the_run():
     trainer = make_trainer(replace(config(), watch=Watch(max_bad_steps=2)))
     for step in range(2):

@@ -80,6 +80,7 @@ def dom(browse, page) -> Dom:
     return browse(page + PROBE, 1200)
 
 
+@pytest.mark.slow
 def test_pictures_are_source_evolution_and_ground_truth_in_the_page_itself(dom):
     pictures = [attrs["src"] for tag, attrs in dom.tags if tag == "img"]
     size = (ZOOM * ((WIDTH + GAP) * (FRAMES + 1) - GAP), ZOOM * HEIGHT)
@@ -133,6 +134,7 @@ def test_nothing_is_fetched(dom):
     assert links and all(link.startswith(("data:", "#")) for link in links)
 
 
+@pytest.mark.slow
 def test_rejected_triplets_are_listed_and_those_beyond_the_page_counted(dom, config, table):
     assert dom.tables[3][1:] == [[row["id"], row["stage"], row["reason"]] for row in REJECTED[:50]]
     assert "and 10 more in rejected.parquet" in dom.texts["p"]
@@ -201,6 +203,7 @@ def strip_file(folder: Path, step: int, number: int, size: tuple[int, int] = (90
     return path
 
 
+@pytest.mark.slow
 def test_the_slider_shows_one_strip_at_a_time(browse, watched):
     dom = browse(watched + PROBE, 1200)
     assert dom.seen["images"] == [[90, 60]] * 3 and dom.seen["fetched"] == []
@@ -243,6 +246,7 @@ def test_an_empty_folder_gets_a_page_that_says_so_and_none_is_refused(tmp_path):
         report.run(parse([f"run.dir={tmp_path / 'none'}"]))
 
 
+@pytest.mark.slow
 def test_many_and_large_strips_do_not_make_a_page_that_no_browser_opens(tmp_path, monkeypatch):
     few = embedded({step: str(strip_file(tmp_path, step, step, (16, 16))) for step in range(0, 1000, 5)})
     assert len(few) <= 81 and {0, 995} <= set(few) and list(few) == sorted(few)

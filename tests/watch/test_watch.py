@@ -263,6 +263,7 @@ def test_watching_changes_no_number_of_the_training(ready):
     assert watched.dit.training
 
 
+@pytest.mark.slow
 def test_weights_and_average_are_back_after_an_error(ready):
     trainer, again = trainer_of(ready), trainer_of(ready)
     run(trainer, range(1))

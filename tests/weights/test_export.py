@@ -118,6 +118,7 @@ def test_diffusers_loads_what_was_trained(full, random_family):
         assert pipe.tokenizer("a blue circle").input_ids == stock.tokenizer("a blue circle").input_ids
 
 
+@pytest.mark.slow
 def test_an_export_makes_the_students_pixels(full, random_family):
     settings, trainer = full
     editor = Editor.load(str(random_family / "tiny-wan-i2v"))
@@ -172,6 +173,7 @@ def test_modules_that_diffusers_keeps_in_float32_stay_so(full, lora):
         export.run(settings)
 
 
+@pytest.mark.slow
 def test_the_card_says_where_the_weights_come_from(full, lora):
     for (settings, _), name in ((full, "ema"), (lora, "student"), (lora, "student-lora")):
         text = (exported(settings, name) / "README.md").read_text()
@@ -218,6 +220,7 @@ def test_what_cannot_be_exported_is_refused(full, lora, tmp_path):
         shutil.rmtree(alone)
 
 
+@pytest.mark.slow
 def test_an_export_to_another_filesystem_has_the_same_files(full, tmp_path):
     settings, _ = full
     path = str(checkpoint.path_of(Path(settings.run.dir, "checkpoints"), 2))

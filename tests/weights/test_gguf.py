@@ -80,6 +80,7 @@ def test_a_file_that_is_damaged_or_hostile_ends_in_one_line(folder, tmp_path, bl
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_file_of_another_model_is_refused_by_its_first_weight(random_family, folder, weights, tmp_path):
     flf2v = load_dit(str(random_family / "tiny-wan-flf2v"), torch.float32).state_dict()
     last = max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))

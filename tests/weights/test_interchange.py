@@ -200,6 +200,7 @@ def test_a_single_file_has_the_original_names_and_comes_back_to_the_bit(prefix, 
     assert all(torch.equal(back[name], weight) for name, weight in ours.items())
 
 
+@pytest.mark.slow
 def test_fp8_holds_the_blocks_matrices_in_a_byte_and_nothing_becomes_nan(family, tmp_path):
     file = tmp_path / "single.safetensors"
     write_single(family, file, STORED["fp8"])

@@ -41,6 +41,7 @@ def test_a_run_of_adapters_starts_where_the_whole_student_does():
     assert {name: value.item() for name, value in ours.items()} == {name: v.item() for name, v in theirs.items()}
 
 
+@pytest.mark.slow
 def test_only_adapters_train_are_averaged_and_are_saved():
     trainer, base = make_trainer(), dict(make_dit().named_parameters())
     start = {name: p.detach().clone() for name, p in trainer.dit.named_parameters() if is_adapter(name)}
@@ -58,6 +59,7 @@ def test_only_adapters_train_are_averaged_and_are_saved():
             assert torch.equal(parameter, base[name.replace(".base_layer", "")]), name
 
 
+@pytest.mark.slow
 def test_an_adapter_is_a_low_rank_change_of_its_layers_weight():
     trainer = make_trainer()
     run(trainer, range(2))

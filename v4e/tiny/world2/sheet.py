@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from v4e.tiny.world2 import Record
 
-ZOOM = 2
+ZOOM = 3
 HEAD, FOOT, GAP = 15, 13, 6  # pixels above a row, below a picture, between pictures
 SHOWN = "#c2410c"
 
