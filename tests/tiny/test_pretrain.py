@@ -251,6 +251,6 @@ def test_a_corpus_too_small_to_train_on_is_refused_by_name(tmp_path, clips, late
 
 def test_a_corpus_is_refused_for_the_stages_that_are_asked_for_alone():
     pretrain.check(PretrainOptions(clips=8_000, until="vae"))
-    pretrain.check(PretrainOptions(clips=40, latents=40, vae="v4e/assets/world2-vae"))
+    pretrain.check(PretrainOptions(clips=40, latents=40, vae="v4e/assets/world2/tiny-wan-i2v/vae"))
     with pytest.raises(ValueError, match="latents=48000"):
         pretrain.check(PretrainOptions(clips=8_000))

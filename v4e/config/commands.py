@@ -111,7 +111,7 @@ class WorldOptions:
     split: Literal["train", "val", "heldout"] = option("train", "part of the world")
     per_task: int = option(2, "edits of each of the 11 tasks")
     seed: int = option(0, "seed of the scenes")
-    vae: str = option("", "folder of a trained VAE, which stays as it is, such as v4e/assets/world2-vae")
+    vae: str = option("", "folder of a trained VAE, which stays as it is, such as v4e/assets/world2/tiny-wan-i2v/vae")
     world: Literal["world", "world2"] = option("world", "the evolution world, or World 2, whose edits may be open")
 
 
@@ -177,7 +177,7 @@ class PretrainOptions:
     base_steps: int = option(30_000, "training steps of the I2V base")
     teacher_steps: int = option(6_000, "training steps of the FLF2V teacher")
     start_from: str = option("", "folder of an earlier run's out, to train on from; vae_steps=0 keeps its VAE")
-    vae: str = option("", "folder of a trained VAE, which stays as it is, such as v4e/assets/world2-vae")
+    vae: str = option("", "folder of a trained VAE, which stays as it is, such as v4e/assets/world2/tiny-wan-i2v/vae")
     world: Literal["world", "world2"] = option("world", "what the clips show: the evolution world, or World 2")
     pixels: int = option(0, "side of a clip in pixels; 0 = the world's own, 32")
     frames: int = option(0, "pixel frames of a clip; 0 = the world's own, 5 or 9")
