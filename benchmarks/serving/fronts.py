@@ -114,7 +114,9 @@ def measure(server: Postgres, seconds: float, clients: int, kill_every_s: float)
     rows, memory, kills = [], Memory(), Counter[str]()
     state = server.database()
     kept = {"cache_mib": "2", "state_mib": "8", "waiting": "200", "per_key": "200"}
-    with on_ray(max_pixels="1024", warm="32x32", replicas="2", fronts="3", state=state, **kept) as url:
+    with on_ray(
+        max_pixels="1024", warm="32x32", replicas="2", max_replicas="2", fronts="3", state=state, **kept
+    ) as url:
         with psycopg.connect(state, autocommit=True) as admin:
             admin.execute(COUNTED)
         crowd, start = Clients(url, clients), time.monotonic()
