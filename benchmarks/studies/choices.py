@@ -30,24 +30,28 @@ FAMILY = "v4e/assets/world2"
 TRAIN, HELDOUT = 20, 15  # scenes of each task
 STEPS = (1, 2, 4, 8)  # of sampling
 DRAWS = 2  # of noise, in 8 steps, for the variety
-LATE = "0.25"
+SHOWN = ("recorded", "posterior", "hindsight")
 FULL = "full"
+LATE: Changes = {"tail": {"times": "0.25"}}
+FLOW: Changes = {"tail": {"weight": 0.0}, "flow": {"weight": 1.0}}  # plain flow matching in the place of the tail
+ALONE: Changes = {"kd": {"weight": 0.0}}
 VARIANTS: dict[str, Changes] = {  # against the tiny recipe, the most wanted first
     FULL: {},
-    "native": {"optim": {"steps": 1}, "kd": {"weight": 0.0}, "tail": {"weight": 0.0}, "flow": {"weight": 1e-12}},
-    "no_kd": {"kd": {"weight": 0.0}},
-    "flow": {"kd": {"weight": 0.0}, "tail": {"weight": 0.0}, "flow": {"weight": 1.0}},
-    "mixed_recorded": {"distill": {"states": "mixed"}},
-    "mixed_posterior": {"distill": {"states": "mixed", "shown": "posterior"}},
-    "mixed_hindsight": {"distill": {"states": "mixed", "shown": "hindsight"}},
-    "full_late": {"tail": {"times": LATE}},
-    "no_kd_late": {"kd": {"weight": 0.0}, "tail": {"times": LATE}},
+    "native": {"optim": {"steps": 1}, "tail": {"weight": 0.0}, "flow": {"weight": 1e-12}} | ALONE,
+    "no_kd": ALONE,
+    "flow": FLOW | ALONE,
+    "full_late": LATE,
+    "no_kd_late": LATE | ALONE,
+    "kd_flow": FLOW,
+    **{f"flow_{shown}": FLOW | {"distill": {"states": "mixed", "shown": shown}} for shown in SHOWN},
     "no_tail": {"tail": {"weight": 0.0}},
+    **{f"tail_{shown}": {"distill": {"states": "mixed", "shown": shown}} for shown in SHOWN},
 }
 CLAIMS = (  # better, worse
-    *((FULL, "no_kd"), (FULL, "no_tail"), (FULL, "flow"), ("full_late", "no_kd_late"), (FULL, "full_late")),
-    *((f"mixed_{shown}", "no_kd") for shown in ("recorded", "posterior", "hindsight")),
-    *((f"mixed_{shown}", "flow") for shown in ("posterior", "hindsight")),
+    *((FULL, "no_kd"), (FULL, "no_tail"), (FULL, "flow"), ("full_late", "no_kd_late"), ("full_late", FULL)),
+    *(("flow", "no_kd"), ("kd_flow", "flow")),
+    *((f"flow_{shown}", "flow") for shown in SHOWN),
+    *((f"tail_{shown}", "no_kd") for shown in SHOWN),
 )
 
 
