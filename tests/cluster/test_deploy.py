@@ -129,7 +129,7 @@ def test_the_working_directory_of_a_job_is_small(tmp_path):
         (checkout / name).write_text((ROOT / name).read_text())
     package = tmp_path / "package.zip"
     create_package(str(checkout), package, include_gitignore=True)
-    assert package.stat().st_size < 24 << 20
+    assert package.stat().st_size < 40 << 20  # two tiny families are 35 MiB of it
 
 
 # The dashboard
