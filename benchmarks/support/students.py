@@ -14,6 +14,7 @@ from pipelines.stages.rollout import draw_lines
 from v4e.config import Config
 from v4e.data.store.features import encode_samples
 from v4e.data.store.store import RolloutStore, Store, Texts
+from v4e.data.write import Triplet
 from v4e.method.flow import sample_seed
 from v4e.method.inputs import student_inputs
 from v4e.method.sampler import sample
@@ -29,21 +30,11 @@ CPU = torch.device("cpu")
 BATCH = 20  # samples in a call
 
 
-class WorldTriplet(Protocol):
-    """A triplet of either world; pictures are uint8 RGB (S, S, 3)."""
+class WorldTriplet(Triplet, Protocol):
+    """A triplet of either world with its caption."""
 
     @property
-    def id(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def instruction(self) -> str: ...
-    @property
     def caption(self) -> str: ...
-    @property
-    def source(self) -> np.ndarray: ...
-    @property
-    def edit(self) -> np.ndarray: ...
 
 
 def encoded(config: Config, frozen: Frozen, records: Sequence[WorldTriplet]) -> list[Sample]:
@@ -51,7 +42,7 @@ def encoded(config: Config, frozen: Frozen, records: Sequence[WorldTriplet]) -> 
     found = []
     for at in range(0, len(records), BATCH):
         part = records[at : at + BATCH]
-        images = np.stack([r.source for r in part]), np.stack([r.edit for r in part])
+        images = np.stack([np.asarray(r.source) for r in part]), np.stack([np.asarray(r.edit) for r in part])
         how = {"frames": config.data.frames, "context": config.tail.context}
         found += encode_samples(frozen, [r.id for r in part], [texts_of(r) for r in part], *images, **how)
     return found
