@@ -158,8 +158,11 @@ def work(settings, *, student=sizes.WAN14B_I2V, teacher=sizes.WAN14B_FLF2V, grid
 
 def test_the_students_own_sampling_is_half_of_its_way_for_half_of_a_batch():
     asked = ["recipe=wan14b_480p", "optim.batch=2", "train.recompute=none"]
-    plain, mixed = (work(parse([*asked, f"distill.states={states}"])) for states in ("rollout", "mixed"))
-    assert mixed.student_flops / plain.student_flops == pytest.approx((3 + 0.5 * 3.5) / 3)
+    own = (("rollout", "recorded"), ("mixed", "recorded"), ("mixed", "hindsight"))
+    kinds = (parse([*asked, f"distill.states={states}", f"distill.shown={shown}"]) for states, shown in own)
+    plain, mixed, hindsight = (work(kind).student_flops for kind in kinds)
+    assert mixed / plain == pytest.approx((3 + 0.5 * 3.5) / 3)
+    assert hindsight / plain == pytest.approx((3 + 0.5 * 8) / 3), "it goes the whole way"
 
 
 @pytest.mark.parametrize("taps", [(0,), (9, 23), (9, 19, 29, 39)])
